@@ -1,0 +1,1 @@
+"""Compiled code. Reached through nnfast.engines only; README.md says how it is laid out."""

@@ -1,0 +1,105 @@
+# What the C headers declare, for Cython.
+
+cdef extern from "src/kernels.h" nogil:
+    enum: ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, N_ACTIVATIONS
+    enum: LOSS_LOG, LOSS_BINARY_LOG, LOSS_SQUARED_ERROR, LOSS_POISSON, N_LOSSES
+    enum: UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM
+    enum: SOURCE_FLOAT32, SOURCE_FLOAT64, SOURCE_INT8, SOURCE_INT16, SOURCE_INT32, SOURCE_INT64
+    enum: SOURCE_UINT8, SOURCE_UINT16, SOURCE_UINT32, SOURCE_UINT64
+    enum: FUNCTION_EXP, FUNCTION_LOG, FUNCTION_LOG1P_UNIT, FUNCTION_SQRT, FUNCTION_RECIPROCAL
+    enum: NARROW, BLOCK
+    ctypedef struct Update:
+        int kind, nesterov
+        double scale, decay, rate, momentum, beta_1, beta_2, epsilon
+    ctypedef struct Gradient:
+        const void *a
+        const void *dz
+        ptrdiff_t stride, rows, n_in, n_out
+        void *w
+        void *wt
+        void *m
+        void *v
+        void *g
+        void *b
+        void *bm
+        void *bv
+        void *bg
+        int add, finish, narrow
+        const Update *update
+    ctypedef struct Csr:
+        const void *data
+        const void *indices
+        const void *indptr
+        int data_bytes, index_bytes
+    ctypedef struct Csc:
+        ptrdiff_t *start
+        int32_t *row
+        void *value
+    ctypedef void gather_fn(const char *, ptrdiff_t, ptrdiff_t, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, void *, ptrdiff_t) noexcept nogil
+    ctypedef struct Kernels:
+        const char *isa
+        int real_bytes, panel, tile
+        gather_fn **gather
+        void (*densify)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, void *, ptrdiff_t) noexcept nogil
+        void (*transpose_csr)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, Csc *) noexcept nogil
+        void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int) noexcept nogil
+        void (*forward_narrow)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, const void *, void *) noexcept nogil
+        void (*forward_sparse)(const Csr *, const ptrdiff_t *, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, const void *, void *,
+                               ptrdiff_t, int) noexcept nogil
+        void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int) noexcept nogil
+        void (*clear_pads)(void *, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*activate)(int, const void *, void *, ptrdiff_t) noexcept nogil
+        void (*derive)(int, const void *, const void *, void *, ptrdiff_t) noexcept nogil
+        void (*lose)(int, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const ptrdiff_t *, const ptrdiff_t *, const double *,
+                     double, void *, double *) noexcept nogil
+        void (*output)(int, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
+        void (*gradient_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
+        void (*gradient_block_sparse)(const Gradient *, const Csc *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
+        void (*gradient_bias)(const Gradient *, ptrdiff_t, double *) noexcept nogil
+        void (*transpose_block)(const Gradient *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*update)(const Update *, void *, const void *, void *, void *, ptrdiff_t) noexcept nogil
+        void (*square_sums)(const void *, ptrdiff_t, int, double *) noexcept nogil
+        void (*pack)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*unpack)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
+        void (*pack_transposed)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*unpack_transposed)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
+        void (*map)(int, const void *, void *, ptrdiff_t) noexcept nogil
+
+cdef extern from "src/dispatch.h" nogil:
+    enum: N_ISAS
+    const char *nnfast_isa_name(int)
+    int nnfast_isa_runs(int)
+    const Kernels *nnfast_kernels(int, int)
+
+cdef extern from "src/atomics.h" nogil:
+    uint64_t atomic_get(const uint64_t *)
+    void atomic_set(uint64_t *, uint64_t)
+    uint64_t atomic_add(uint64_t *, uint64_t)
+    int atomic_swap_if(uint64_t *, uint64_t, uint64_t)
+    void pause_briefly()
+    bint __builtin_mul_overflow(size_t, size_t, size_t *)
+    bint __builtin_add_overflow(size_t, size_t, size_t *)
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_t:
+        pass
+    ctypedef struct pthread_mutex_t:
+        pass
+    ctypedef struct pthread_cond_t:
+        pass
+    int pthread_create(pthread_t *, void *, void *(*)(void *) noexcept nogil, void *)
+    int pthread_join(pthread_t, void **)
+    int pthread_mutex_init(pthread_mutex_t *, void *)
+    int pthread_mutex_destroy(pthread_mutex_t *)
+    int pthread_mutex_lock(pthread_mutex_t *)
+    int pthread_mutex_unlock(pthread_mutex_t *)
+    int pthread_cond_init(pthread_cond_t *, void *)
+    int pthread_cond_destroy(pthread_cond_t *)
+    int pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *)
+    int pthread_cond_broadcast(pthread_cond_t *)
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
+cdef extern from "src/clock.h" nogil:
+    int64_t milliseconds()

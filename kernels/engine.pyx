@@ -1,0 +1,416 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
+"""The compiled engine: training, differentiating and running one network, without the GIL.
+
+This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), shuffle.pxi,
+names.pxi (words for what is compiled in), standalone.pxi (every kernel on ordinary arrays). Only nnfast.engines.cython calls it, and has checked everything that comes in.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+from cpython.exc cimport PyErr_CheckSignals
+cimport numpy as cnp
+
+import numpy as np
+
+cnp.import_array()
+
+include "declarations.pxi"
+include "team.pxi"
+include "network.pxi"
+
+cdef struct Session_:
+    Net net
+    Team team
+    void *owner                # the Engine, borrowed: where a signal handler's exception is kept
+    int64_t next_poll          # milliseconds
+    int64_t started            # when this run began, milliseconds
+
+include "run.pxi"
+include "shuffle.pxi"
+include "names.pxi"
+include "standalone.pxi"
+
+cdef enum:
+    POLL_MILLISECONDS = 20
+    FINISH_MILLISECONDS = 100  # a run that is expected to end within this is not interrupted
+
+
+cdef bint poll_signals(void *context) noexcept nogil:
+    """Let Python's signal handlers run (the calling thread only). What one raises ends the run, unless its end is near."""
+    cdef Session_ *session = <Session_ *> context
+    cdef int64_t now = milliseconds(), left
+    if now < session.next_poll:
+        return True
+    session.next_poll = now + POLL_MILLISECONDS
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            (<Engine> session.owner).raised = error
+            left = session.net.n_rows - session.net.batch
+            if session.net.batch == 0 or (now - session.started) * left > FINISH_MILLISECONDS * session.net.batch:
+                session.net.stop = True
+    return True
+
+
+cdef class Arena:
+    """Memory handed out in aligned pieces; without memory, only the sum is made."""
+    cdef char *base
+    cdef size_t used
+
+    cdef void *take(self, size_t n, size_t size) except? NULL:
+        cdef size_t bytes
+        if __builtin_mul_overflow(n, size, &bytes):
+            raise MemoryError
+        cdef void *piece = self.base + self.used if self.base != NULL else NULL
+        if __builtin_add_overflow(self.used, (bytes + 127) & ~<size_t> 63, &self.used):
+            raise MemoryError
+        return piece
+
+
+cdef class Engine:
+    """One network in packed form, its buffers and its threads.
+
+    Built in three steps: the constructor says what there is, measure() how much zeroed memory that takes, and attach() takes it. The rest
+    may be called any number of times; close() joins the threads.
+    """
+    cdef Session_ session
+    cdef object memory, held
+    cdef readonly object raised
+    cdef readonly int n_moments
+    cdef ptrdiff_t chunk_entries
+    cdef bint trains, opened
+
+    def __cinit__(self):
+        memset(&self.session, 0, sizeof(Session_))
+        self.session.owner = <void *> self
+
+    def __init__(self, isa, bint double_precision, layer_units, int activation, int loss, *, ptrdiff_t capacity, ptrdiff_t batch_size,
+                 int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0):
+        cdef Net *net = &self.session.net
+        net.kernels = nnfast_kernels(_ISAS[isa], double_precision)
+        if net.kernels == NULL:
+            raise ValueError(f"instruction set {isa!r} is not available")
+        net.n_layers = len(layer_units) - 1
+        net.loss = loss
+        net.capacity = capacity
+        net.stride = capacity * net.kernels.panel
+        net.batch_size = batch_size
+        net.n_features = layer_units[0]
+        net.gradient_scale = 1
+        net.update.kind = update
+        self.n_moments = n_moments
+        self.trains = trains
+        net.layers = <Layer *> calloc(net.n_layers, sizeof(Layer))
+        if net.layers == NULL or not open_team(&self.session.team, n_threads):
+            raise MemoryError
+        self.opened = True
+        self.session.team.run = run_job
+        self.session.team.advance = advance
+        self.session.team.poll = poll_signals
+        self.session.team.context = &self.session
+        cdef Layer *layer
+        cdef int i, panel = net.kernels.panel
+        for i in range(net.n_layers):
+            layer = net.layers + i
+            layer.gradient.n_in = layer_units[i]
+            layer.gradient.n_out = layer_units[i + 1]
+            layer.gradient.stride = net.stride
+            layer.gradient.update = &net.update
+            layer.in_panels = (layer.gradient.n_in + panel - 1) // panel
+            layer.out_panels = (layer.gradient.n_out + panel - 1) // panel
+            layer.activation = activation if i < net.n_layers - 1 else ACTIVATION_IDENTITY
+        self.choose_narrow()
+
+    cdef void choose_narrow(self) noexcept:
+        """The last layer goes by dot products where it is narrow, unless it is also a sparse first one."""
+        cdef Net *net = &self.session.net
+        cdef Layer *last = net.layers + net.n_layers - 1
+        last.gradient.narrow = last.gradient.n_out <= NARROW and not (net.n_layers == 1 and net.is_sparse)
+
+    def use_dense(self, int source, uintptr_t data, ptrdiff_t row_bytes, ptrdiff_t column_bytes, held):
+        """The table is at `data`, of the number type SOURCE_*; `held` keeps it alive."""
+        cdef Net *net = &self.session.net
+        net.gather = net.kernels.gather[source]
+        net.x = <const char *> data
+        net.row_bytes = row_bytes
+        net.column_bytes = column_bytes
+        self.held = held
+
+    def use_csr(self, uintptr_t data, int data_bytes, uintptr_t indices, uintptr_t indptr, int index_bytes, bint is_sparse,
+                ptrdiff_t chunk_entries, held):
+        """The table in CSR form; chunk_entries: the most non-zeros that `capacity` rows can hold."""
+        cdef Net *net = &self.session.net
+        net.csr = Csr(<const void *> data, <const void *> indices, <const void *> indptr, data_bytes, index_bytes)
+        net.is_csr = True
+        net.is_sparse = is_sparse
+        self.chunk_entries = chunk_entries
+        self.held = held
+        self.choose_narrow()
+
+    def use_targets(self, uintptr_t y, uintptr_t label, uintptr_t weight, double gradient_scale, held):
+        cdef Net *net = &self.session.net
+        net.y = <const void *> y
+        net.label = <const ptrdiff_t *> label
+        net.weight = <const double *> weight
+        net.gradient_scale = gradient_scale
+        self.held = (self.held, held)
+
+    def measure(self):
+        """Bytes of zeroed memory that attach() takes."""
+        arena = Arena()
+        self.lay_out(arena)
+        return arena.used + 64
+
+    def attach(self, cnp.uint8_t[::1] memory):
+        self.memory = memory
+        arena = Arena()
+        arena.base = <char *> (((<uintptr_t> &memory[0]) + 63) & ~<uintptr_t> 63)
+        self.lay_out(arena)
+        self.list_jobs()
+
+    cdef lay_out(self, Arena arena):
+        cdef Net *net = &self.session.net
+        cdef Layer *layer
+        cdef Gradient *g
+        cdef size_t real = net.kernels.real_bytes, panel = net.kernels.panel, capacity = net.capacity, weights, biases, stride
+        cdef int i
+        cdef bint sums = self.trains and (net.update.kind == UPDATE_NONE or net.batch_size > net.capacity)
+        cdef size_t widest = 0
+        if not net.is_sparse:
+            net.x_panels = arena.take(net.layers[0].in_panels * capacity * panel, real)
+        elif self.trains:
+            net.csc.start = <ptrdiff_t *> arena.take(net.n_features + 1, sizeof(ptrdiff_t))
+            net.csc.row = <int32_t *> arena.take(self.chunk_entries, sizeof(int32_t))
+            net.csc.value = arena.take(self.chunk_entries, real)
+        net.n_jobs = 0
+        for i in range(net.n_layers):
+            layer = net.layers + i
+            g = &layer.gradient
+            weights = layer.in_panels * g.n_out * panel if g.narrow else layer.out_panels * g.n_in * panel
+            biases = layer.out_panels * panel
+            g.w = arena.take(weights, real)
+            g.b = arena.take(biases, real)
+            layer.a = arena.take(layer.out_panels * capacity * panel, real)
+            layer.square_rows = 1 if g.narrow else (g.n_in + BLOCK - 1) // BLOCK
+            layer.square_columns = g.n_in if g.narrow else g.n_out
+            layer.square_stride = (layer.in_panels if g.narrow else layer.out_panels) * panel
+            widest = max(widest, biases)
+            if self.trains:
+                layer.dz = layer.a if i == net.n_layers - 1 else arena.take(layer.out_panels * capacity * panel, real)
+                if i > 0 and not g.narrow:
+                    g.wt = arena.take(layer.in_panels * g.n_out * panel, real)
+                if self.n_moments > 0:
+                    g.m = arena.take(weights, real)
+                    g.bm = arena.take(biases, real)
+                if self.n_moments > 1:
+                    g.v = arena.take(weights, real)
+                    g.bv = arena.take(biases, real)
+                if sums:
+                    g.g = arena.take(weights, real)
+                    g.bg = arena.take(biases, real)
+                stride = layer.square_stride
+                layer.squares = <double *> arena.take(layer.square_rows * stride + max(stride, biases), sizeof(double))
+                g.a = net.layers[i - 1].a if i > 0 else net.x_panels
+                g.dz = layer.dz
+                net.n_jobs += (layer.in_panels if g.narrow else layer.out_panels * layer.square_rows) + layer.out_panels
+        if net.n_jobs > MAX_JOBS:
+            raise ValueError(f"a network of {net.n_jobs} blocks of weights is larger than this engine schedules ({MAX_JOBS})")
+        net.scratch_bytes = widest * panel * real  # n_out columns of one vector, and more
+        net.scratch = <char *> arena.take(net.scratch_bytes, self.session.team.n_workers)
+        net.row_ends = <ptrdiff_t *> arena.take(self.session.team.n_workers, sizeof(ptrdiff_t))
+        if self.trains:
+            net.row_loss = <double *> arena.take(capacity + panel, sizeof(double))
+            net.shares = <ptrdiff_t *> arena.take(self.session.team.n_workers, sizeof(ptrdiff_t))
+            net.jobs = <Job *> arena.take(net.n_jobs, sizeof(Job))
+
+    cdef void list_jobs(self) noexcept:
+        """The blocks of weights layer by layer, panel by panel, and cut into one share of equal work a worker."""
+        if not self.trains:
+            return
+        cdef Net *net = &self.session.net
+        cdef Layer *layer
+        cdef ptrdiff_t n = 0, panel, k, i
+        cdef double total = 0, so_far = 0
+        cdef int number, worker = 0
+        for number in range(net.n_layers):
+            layer = net.layers + number
+            for panel in range(layer.in_panels if layer.gradient.narrow else layer.out_panels):
+                for k in range(layer.square_rows):
+                    net.jobs[n] = Job(number, panel, k * BLOCK)
+                    n += 1
+            for panel in range(layer.out_panels):
+                net.jobs[n] = Job(number, panel, -1)
+                n += 1
+        for i in range(n):
+            total += self.cost(net.jobs + i)
+        for i in range(n):
+            so_far += self.cost(net.jobs + i)
+            while worker < self.session.team.n_workers and so_far * self.session.team.n_workers >= total * (worker + 1) * (1 - 1e-12):
+                net.shares[worker] = i + 1
+                worker += 1
+        net.shares[self.session.team.n_workers - 1] = n
+
+    cdef double cost(self, Job *job) noexcept:
+        cdef Net *net = &self.session.net
+        cdef Gradient *g = &net.layers[job.layer].gradient
+        if job.k < 0:
+            return 2
+        if g.narrow:
+            return g.n_out * vectors_in(net, g.n_in, job.panel)
+        return min(<ptrdiff_t> BLOCK, g.n_in - job.k) * vectors_in(net, g.n_out, job.panel)
+
+    def load(self, coefs, intercepts, moments, int64_t t):
+        """Pack row-major float32 or float64 arrays; moments: for each, the arrays of all coefs, then of all intercepts."""
+        cdef Net *net = &self.session.net
+        cdef Gradient *g
+        cdef Gradient shape
+        cdef int i
+        cdef ptrdiff_t panel, k
+        for i in range(net.n_layers):
+            g = &net.layers[i].gradient
+            self.pack(g, g.w, coefs[i])
+            self.pack_biases(g, g.b, intercepts[i])
+            if moments and self.n_moments > 0:
+                self.pack(g, g.m, moments[0][i])
+                self.pack_biases(g, g.bm, moments[0][net.n_layers + i])
+            if moments and self.n_moments > 1:
+                self.pack(g, g.v, moments[1][i])
+                self.pack_biases(g, g.bv, moments[1][net.n_layers + i])
+            if self.trains:
+                self.follow(net.layers + i)
+        net.t = t
+        if self.trains:
+            net.squares = sum_squares(net)
+
+    cdef void follow(self, Layer *layer) noexcept:
+        """What the updates keep beside the weights, from weights that were loaded: the transposed copy and the sums of squares."""
+        cdef Net *net = &self.session.net
+        cdef Gradient *g = &layer.gradient
+        cdef ptrdiff_t panel, k
+        cdef double *squares
+        for panel in range(layer.in_panels if g.narrow else layer.out_panels):
+            for k in range(layer.square_rows):
+                squares = layer.squares + k * layer.square_stride + panel * net.kernels.panel
+                if g.narrow:
+                    net.kernels.square_sums(at_panel(net, g.w, panel, g.n_out), g.n_out, vectors_in(net, g.n_in, panel), squares)
+                else:
+                    net.kernels.square_sums(at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), min(<ptrdiff_t> BLOCK, g.n_in - k * BLOCK),
+                                            vectors_in(net, g.n_out, panel), squares)
+                    if g.wt != NULL:
+                        net.kernels.transpose_block(g, panel, k * BLOCK, min(<ptrdiff_t> BLOCK, g.n_in - k * BLOCK))
+
+    cdef pack(self, Gradient *g, void *packed, cnp.ndarray rows):
+        (self.session.net.kernels.pack_transposed if g.narrow else self.session.net.kernels.pack)(
+            cnp.PyArray_DATA(rows), rows.itemsize == 8, g.n_in, g.n_out, packed)
+
+    cdef pack_biases(self, Gradient *g, void *packed, cnp.ndarray row):
+        self.session.net.kernels.pack(cnp.PyArray_DATA(row), row.itemsize == 8, 1, g.n_out, packed)
+
+    cdef unpack(self, Gradient *g, void *packed, cnp.ndarray rows):
+        (self.session.net.kernels.unpack_transposed if g.narrow else self.session.net.kernels.unpack)(
+            packed, g.n_in, g.n_out, cnp.PyArray_DATA(rows), rows.itemsize == 8)
+
+    cdef unpack_biases(self, Gradient *g, void *packed, cnp.ndarray row):
+        self.session.net.kernels.unpack(packed, 1, g.n_out, cnp.PyArray_DATA(row), row.itemsize == 8)
+
+    def store(self, coefs, intercepts):
+        """Unpack the parameters into row-major arrays."""
+        cdef int i
+        for i in range(self.session.net.n_layers):
+            self.unpack(&self.session.net.layers[i].gradient, self.session.net.layers[i].gradient.w, coefs[i])
+            self.unpack_biases(&self.session.net.layers[i].gradient, self.session.net.layers[i].gradient.b, intercepts[i])
+
+    def store_moment(self, int which, arrays):
+        """Unpack moment 0 or 1 into arrays, those of all coefs, then of all intercepts."""
+        cdef Gradient *g
+        cdef int i
+        for i in range(self.session.net.n_layers):
+            g = &self.session.net.layers[i].gradient
+            self.unpack(g, g.v if which else g.m, arrays[i])
+            self.unpack_biases(g, g.bv if which else g.bm, arrays[self.session.net.n_layers + i])
+
+    def store_gradient(self, coefs, intercepts):
+        """Unpack what differentiate() left."""
+        cdef Gradient *g
+        cdef int i
+        for i in range(self.session.net.n_layers):
+            g = &self.session.net.layers[i].gradient
+            self.unpack(g, g.g, coefs[i])
+            self.unpack_biases(g, g.bg, intercepts[i])
+
+    def set_update(self, *, double alpha=0, double momentum=0, bint nesterov=False, double beta_1=0, double beta_2=0, double epsilon=0):
+        cdef Net *net = &self.session.net
+        net.alpha = alpha
+        net.update.momentum = momentum
+        net.update.nesterov = nesterov
+        net.update.beta_1 = beta_1
+        net.update.beta_2 = beta_2
+        net.update.epsilon = epsilon
+
+    @property
+    def t(self):
+        return self.session.net.t
+
+    @property
+    def step(self):
+        """Updates done in the last run."""
+        return self.session.net.step
+
+    cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size) except -1:
+        cdef Net *net = &self.session.net
+        net.mode = mode
+        net.phase = BEFORE
+        net.order = &order[0]
+        net.n_rows = order.shape[0]
+        net.batch = net.step = 0
+        net.total_loss = 0
+        net.stop = False
+        self.raised = None
+        cdef ptrdiff_t usual = net.batch_size
+        net.batch_size = batch_size
+        with nogil:
+            self.session.started = milliseconds()
+            self.session.next_poll = self.session.started + POLL_MILLISECONDS
+            run_team(&self.session.team)
+        net.batch_size = usual
+        return net.status
+
+    def train(self, const ptrdiff_t[::1] order, double learning_rate):
+        """One update a batch over the rows `order`: the mean loss, or None if a loss or gradient was not finite, in step `step`. If a signal
+        handler raised, `raised` has the exception, and `stopped` says whether the run was left before its end."""
+        self.session.net.learning_rate = learning_rate
+        if self.run(TRAIN, order, self.session.net.batch_size) == NON_FINITE:
+            return None
+        return self.session.net.total_loss / self.session.net.n_rows
+
+    @property
+    def stopped(self):
+        return self.session.net.status == STOPPED
+
+    def differentiate(self, const ptrdiff_t[::1] order):
+        """The loss of all rows as one batch; its gradient is left for store_gradient()."""
+        self.session.net.squares = sum_squares(&self.session.net)
+        self.run(DIFFERENTIATE, order, order.shape[0])
+        return self.session.net.batch_loss
+
+    def predict(self, const ptrdiff_t[::1] order, cnp.ndarray out):
+        """Outputs of the rows `order`, row-major, in the engine's dtype."""
+        self.session.net.out = <char *> cnp.PyArray_DATA(out)
+        self.run(PREDICT, order, order.shape[0])
+
+    def close(self):
+        """Join the threads and let go of the memory. Nothing else may be called after it."""
+        if self.opened:
+            self.opened = False
+            with nogil:
+                close_team(&self.session.team)
+        free(self.session.net.layers)
+        self.session.net.layers = NULL
+        self.session.net.n_layers = 0
+        self.memory = self.held = None
+
+    def __dealloc__(self):
+        if self.opened:
+            close_team(&self.session.team)
+        free(self.session.net.layers)

@@ -1,0 +1,12 @@
+# Names of what is compiled in, for the engine module: numbers here, words everywhere above.
+ACTIVATIONS = {"identity": ACTIVATION_IDENTITY, "logistic": ACTIVATION_LOGISTIC, "tanh": ACTIVATION_TANH, "relu": ACTIVATION_RELU}
+LOSSES = {"log_loss": LOSS_LOG, "binary_log_loss": LOSS_BINARY_LOG, "squared_error": LOSS_SQUARED_ERROR, "poisson": LOSS_POISSON}
+UPDATES = {"none": UPDATE_NONE, "sgd": UPDATE_SGD, "adam": UPDATE_ADAM}
+SOURCES = {"float32": SOURCE_FLOAT32, "float64": SOURCE_FLOAT64, "int8": SOURCE_INT8, "int16": SOURCE_INT16, "int32": SOURCE_INT32,
+           "int64": SOURCE_INT64, "uint8": SOURCE_UINT8, "uint16": SOURCE_UINT16, "uint32": SOURCE_UINT32, "uint64": SOURCE_UINT64}
+_ISAS = {nnfast_isa_name(i).decode(): i for i in range(N_ISAS)}
+
+
+def instruction_sets():
+    """Names of the instruction sets that are compiled in and that this CPU has."""
+    return tuple(name for name, isa in _ISAS.items() if nnfast_isa_runs(isa))

@@ -1,0 +1,40 @@
+/* All vector code of one instruction set and one dtype, gathered in a table. The files in tables/ include it, one for each pair; setup.py
+ * compiles each with its instruction set's flags. */
+#include "kernels.h"
+#include "vector.h"
+#include "vmath.h"
+#include "update.h"
+#include "dense.h"
+#include "loss.h"
+#include "tables.h"
+
+static void map(int function, const void *x_, void *y_, ptrdiff_t n)
+{
+    const REAL *x = x_;
+    REAL *y = y_;
+    for (ptrdiff_t i = 0; i < n; i += VL) {
+        ptrdiff_t lanes = n - i < VL ? n - i : VL;
+        vec v = load_first(x + i, lanes, 0);
+        switch (function) {
+        case FUNCTION_EXP: v = vexp(v); break;
+        case FUNCTION_LOG: v = vlog(v); break;
+        case FUNCTION_LOG1P_UNIT: v = vlog1p_unit(v); break;
+        case FUNCTION_SQRT: v = vsqrt(v); break;
+        default: v = vreciprocal(v);
+        }
+        store_first(y + i, lanes, v);
+    }
+}
+
+const Kernels NNFAST_TABLE = {
+    .isa = NNFAST_ISA, .real_bytes = REAL_BYTES, .panel = NR, .tile = MR,
+    .gather = {gather_float32, gather_float64, gather_int8, gather_int16, gather_int32, gather_int64, gather_uint8, gather_uint16,
+               gather_uint32, gather_uint64},
+    .densify = densify, .transpose_csr = transpose_csr,
+    .forward = forward, .forward_narrow = forward_narrow, .forward_sparse = forward_sparse, .backward = backward, .clear_pads = clear_pads,
+    .activate = activate, .derive = derive, .lose = lose, .output = output,
+    .gradient_block = gradient_block, .gradient_block_sparse = gradient_block_sparse, .gradient_bias = gradient_bias,
+    .transpose_block = transpose_block, .update = update,
+    .square_sums = square_sums,
+    .pack = pack, .unpack = unpack, .pack_transposed = pack_transposed, .unpack_transposed = unpack_transposed, .map = map,
+};

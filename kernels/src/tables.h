@@ -1,0 +1,185 @@
+/* In and out of panels: rows of the user's table (any number type and strides, or sparse) gathered into activations, weights packed from
+ * scikit-learn's row-major arrays and unpacked to them. One pass: gather, conversion and blocking together.
+ */
+#ifndef NNFAST_TABLES_H
+#define NNFAST_TABLES_H
+
+#include "dense.h"
+
+enum { PREFETCHED_ROWS = 4 }; /* rows come from all over the table: ask for them before they are needed */
+
+/* out[:, r] = x[index[r]], pads zero; strides of x in bytes. */
+#define DEFINE_GATHER(name, T) \
+    static void name(const char *x, ptrdiff_t row_bytes, ptrdiff_t column_bytes, const ptrdiff_t *index, ptrdiff_t rows, \
+                     ptrdiff_t n_features, void *out_, ptrdiff_t stride) \
+    { \
+        for (ptrdiff_t r = 0; r < rows; r++) { \
+            const char *row = x + index[r] * row_bytes; \
+            REAL *out = (REAL *)out_ + r * NR; \
+            if (r + PREFETCHED_ROWS < rows && column_bytes == sizeof(T)) \
+                for (size_t at = 0; at < sizeof(T) * (size_t)n_features && at < 1024; at += 64) \
+                    __builtin_prefetch(x + index[r + PREFETCHED_ROWS] * row_bytes + at); \
+            for (ptrdiff_t k = 0; k < n_features; k += NR, out += stride) { \
+                ptrdiff_t count = n_features - k < NR ? n_features - k : NR; \
+                if (column_bytes == sizeof(T) && count == NR) \
+                    for (int j = 0; j < NR; j++) out[j] = (REAL)((const T *)row)[k + j]; \
+                else { \
+                    for (ptrdiff_t j = 0; j < count; j++) out[j] = (REAL) * (const T *)(row + (k + j) * column_bytes); \
+                    for (ptrdiff_t j = count; j < NR; j++) out[j] = 0; \
+                } \
+            } \
+        } \
+    }
+DEFINE_GATHER(gather_float32, float)
+DEFINE_GATHER(gather_float64, double)
+DEFINE_GATHER(gather_int8, int8_t)
+DEFINE_GATHER(gather_int16, int16_t)
+DEFINE_GATHER(gather_int32, int32_t)
+DEFINE_GATHER(gather_int64, int64_t)
+DEFINE_GATHER(gather_uint8, uint8_t)
+DEFINE_GATHER(gather_uint16, uint16_t)
+DEFINE_GATHER(gather_uint32, uint32_t)
+DEFINE_GATHER(gather_uint64, uint64_t)
+
+INLINE ptrdiff_t csr_index(const void *p, int bytes, ptrdiff_t i)
+{
+    return bytes == 4 ? (ptrdiff_t)((const int32_t *)p)[i] : (ptrdiff_t)((const int64_t *)p)[i];
+}
+INLINE REAL csr_value(const Csr *x, ptrdiff_t i)
+{
+    return x->data_bytes == 4 ? (REAL)((const float *)x->data)[i] : (REAL)((const double *)x->data)[i];
+}
+
+/* Sparse rows into dense panels; duplicate entries add up. */
+static void densify(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdiff_t n_features, void *out_, ptrdiff_t stride)
+{
+    REAL *out = out_;
+    for (ptrdiff_t k = 0; k < n_features; k += NR) memset(out + k / NR * stride, 0, sizeof(REAL) * (size_t)(rows * NR));
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        ptrdiff_t end = csr_index(x->indptr, x->index_bytes, index[r] + 1);
+        for (ptrdiff_t i = csr_index(x->indptr, x->index_bytes, index[r]); i < end; i++) {
+            ptrdiff_t k = csr_index(x->indices, x->index_bytes, i);
+            out[k / NR * stride + r * NR + k % NR] += csr_value(x, i);
+        }
+    }
+}
+
+/* The rows of a chunk by columns (a counting sort: rows stay in order within a column). */
+static void transpose_csr(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdiff_t n_features, Csc *out)
+{
+    ptrdiff_t *start = out->start;
+    memset(start, 0, sizeof(ptrdiff_t) * (size_t)(n_features + 1));
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        ptrdiff_t end = csr_index(x->indptr, x->index_bytes, index[r] + 1);
+        for (ptrdiff_t i = csr_index(x->indptr, x->index_bytes, index[r]); i < end; i++) start[csr_index(x->indices, x->index_bytes, i)]++;
+    }
+    for (ptrdiff_t k = 0, sum = 0; k <= n_features; k++) { /* start[k] = where column k ends, then filled from its end backwards */
+        sum += start[k];
+        start[k] = sum;
+    }
+    for (ptrdiff_t r = rows - 1; r >= 0; r--) {
+        ptrdiff_t begin = csr_index(x->indptr, x->index_bytes, index[r]);
+        for (ptrdiff_t i = csr_index(x->indptr, x->index_bytes, index[r] + 1) - 1; i >= begin; i--) {
+            ptrdiff_t at = --start[csr_index(x->indices, x->index_bytes, i)];
+            out->row[at] = (int32_t)r;
+            ((REAL *)out->value)[at] = csr_value(x, i);
+        }
+    }
+}
+
+/* Rows of a sparse first layer for `panels` adjacent panels of outputs, in work proportional to the non-zeros. */
+INLINE void forward_sparse_row(int panels, const Csr *x, ptrdiff_t begin, ptrdiff_t end, const REAL *w, ptrdiff_t n_in, const REAL *b,
+                               REAL *out, ptrdiff_t stride)
+{
+    vec acc[4][2];
+    UNROLL for (int p = 0; p < panels; p++) acc[p][0] = load(b + p * NR), acc[p][1] = load(b + p * NR + VL);
+    for (ptrdiff_t i = begin; i < end; i++) {
+        vec value = splat(csr_value(x, i));
+        const REAL *row = w + csr_index(x->indices, x->index_bytes, i) * NR;
+        UNROLL for (int p = 0; p < panels; p++) {
+            acc[p][0] += value * load(row + p * n_in * NR);
+            acc[p][1] += value * load(row + p * n_in * NR + VL);
+        }
+    }
+    UNROLL for (int p = 0; p < panels; p++) store(out + p * stride, acc[p][0]), store(out + p * stride + VL, acc[p][1]);
+}
+
+/* out = activation(x @ w + b), all panels of outputs. */
+static void forward_sparse(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, const void *w_, ptrdiff_t n_in, ptrdiff_t n_out,
+                           const void *b_, void *out_, ptrdiff_t stride, int activation)
+{
+    ptrdiff_t panels = (n_out + NR - 1) / NR;
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        ptrdiff_t begin = csr_index(x->indptr, x->index_bytes, index[r]), end = csr_index(x->indptr, x->index_bytes, index[r] + 1);
+        const REAL *w = w_, *b = b_;
+        REAL *out = (REAL *)out_ + r * NR;
+        ptrdiff_t p = 0;
+        for (; p + 4 <= panels; p += 4, w += 4 * n_in * NR, b += 4 * NR, out += 4 * stride)
+            forward_sparse_row(4, x, begin, end, w, n_in, b, out, stride);
+        for (; p < panels; p++, w += n_in * NR, b += NR, out += stride) forward_sparse_row(1, x, begin, end, w, n_in, b, out, stride);
+    }
+    for (ptrdiff_t p = 0; p < panels; p++) activate(activation, (REAL *)out_ + p * stride, (REAL *)out_ + p * stride, rows * NR);
+}
+
+/* gradient_block for a sparse first layer: the sum of each input runs over its non-zeros. */
+static void gradient_block_sparse(const Gradient *l, const Csc *x, ptrdiff_t panel, ptrdiff_t k, double *squares)
+{
+    Epilogue e = epilogue_of(l);
+    int vectors = vectors_of(l->n_out, panel);
+    ptrdiff_t count = l->n_in - k < BLOCK ? l->n_in - k : BLOCK;
+    const REAL *dz = (const REAL *)l->dz + panel * l->stride;
+    for (ptrdiff_t j = 0; j < count; j++) {
+        vec acc[MR][2];
+        acc[0][0] = acc[0][1] = (vec){0};
+        for (ptrdiff_t i = x->start[k + j]; i < x->start[k + j + 1]; i++) {
+            vec value = splat(((const REAL *)x->value)[i]);
+            acc[0][0] += value * load(dz + x->row[i] * (ptrdiff_t)NR);
+            acc[0][1] += value * load(dz + x->row[i] * (ptrdiff_t)NR + VL);
+        }
+        ptrdiff_t at = (panel * l->n_in + k + j) * NR;
+        if (vectors > 1) finish_tile(&e, 1, 2, acc, at);
+        else finish_tile(&e, 1, 1, acc, at);
+    }
+    if (l->finish && l->update->kind != UPDATE_NONE) write_squares(&e, vectors, squares);
+}
+
+INLINE REAL read_real(const void *p, int is_double, ptrdiff_t i) { return is_double ? (REAL)((const double *)p)[i] : (REAL)((const float *)p)[i]; }
+INLINE void write_real(void *p, int is_double, ptrdiff_t i, REAL x)
+{
+    if (is_double) ((double *)p)[i] = (double)x;
+    else ((float *)p)[i] = (float)x;
+}
+
+/* Row-major [n_in][n_out] -> panels [ceil(n_out / NR)][n_in][NR]. Pads are left as they are: zero since their allocation. */
+static void pack(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels)
+{
+    for (ptrdiff_t j = 0; j < n_out; j += NR) {
+        ptrdiff_t count = n_out - j < NR ? n_out - j : NR;
+        REAL *panel = (REAL *)panels + j * n_in;
+        for (ptrdiff_t k = 0; k < n_in; k++)
+            for (ptrdiff_t c = 0; c < count; c++) panel[k * NR + c] = read_real(rows, from_double, k * n_out + j + c);
+    }
+}
+static void unpack(const void *panels, ptrdiff_t n_in, ptrdiff_t n_out, void *rows, int to_double)
+{
+    for (ptrdiff_t j = 0; j < n_out; j += NR) {
+        ptrdiff_t count = n_out - j < NR ? n_out - j : NR;
+        const REAL *panel = (const REAL *)panels + j * n_in;
+        for (ptrdiff_t k = 0; k < n_in; k++)
+            for (ptrdiff_t c = 0; c < count; c++) write_real(rows, to_double, k * n_out + j + c, panel[k * NR + c]);
+    }
+}
+
+/* Row-major [n_in][n_out] -> transposed panels [ceil(n_in / NR)][n_out][NR]. */
+static void pack_transposed(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels)
+{
+    for (ptrdiff_t k = 0; k < n_in; k++)
+        for (ptrdiff_t j = 0; j < n_out; j++) ((REAL *)panels)[(k / NR * n_out + j) * NR + k % NR] = read_real(rows, from_double, k * n_out + j);
+}
+static void unpack_transposed(const void *panels, ptrdiff_t n_in, ptrdiff_t n_out, void *rows, int to_double)
+{
+    for (ptrdiff_t k = 0; k < n_in; k++)
+        for (ptrdiff_t j = 0; j < n_out; j++) write_real(rows, to_double, k * n_out + j, ((const REAL *)panels)[(k / NR * n_out + j) * NR + k % NR]);
+}
+
+#endif

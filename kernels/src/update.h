@@ -1,0 +1,82 @@
+/* The optimizers' updates, on one vector of weights whose gradient is in a register.
+ *
+ * Numerical stability: Adam's sqrt and division are done by Newton's iterations from a bit trick rather than by the divider, which is not
+ * pipelined and would take a fourth of a step; the error of m / (sqrt(v) + epsilon) is at most 4 ULP for v = 0 and for v from the smallest normal up
+ * (a subnormal sqrt(v), under 1.1e-19 in float32, is underestimated, which epsilon hides). Only additions, multiplications and FMA are
+ * used, so AVX2 and AVX-512 return the same bits.
+ */
+#ifndef NNFAST_UPDATE_H
+#define NNFAST_UPDATE_H
+
+#include "kernels.h"
+#include "vector.h"
+
+/* sqrt(x), x >= 0: y ~ 1/sqrt(x) from the exponent's bits (Lomont 2003; constants and first iteration of Moroz et al. 2018, error 7e-4), then
+ * one iteration of third order (7e-10), in float64 one more of second, the last folded into x * y. */
+INLINE vec vsqrt(vec x)
+{
+#ifdef NNFAST_DOUBLE
+    vec y = from_bits(usplat(0x5fe3ffffffffffffULL) - (bits(x) >> 1));
+    y = y * ((REAL)2.38924456 - x * y * y) * (REAL)0.703952253;
+    vec e = 1 - x * y * y;
+    y = y + y * (e * ((REAL)0.375 * e + (REAL)0.5));
+    vec s = x * y;
+    return s + s * ((REAL)0.5 * (1 - s * y));
+#else
+    vec y = from_bits(usplat(0x5f1ffff9U) - (bits(x) >> 1));
+    y = y * ((REAL)2.38924456 - x * y * y) * (REAL)0.703952253;
+    vec s = x * y, e = 1 - s * y;
+    return s + s * (e * ((REAL)0.375 * e + (REAL)0.5));
+#endif
+}
+
+/* 1 / x for normal x > 0: the exponent's bits (error 0.06), then an iteration of third order and one (float64: two) of second. */
+INLINE vec vreciprocal(vec x)
+{
+#ifdef NNFAST_DOUBLE
+    vec y = from_bits(usplat(0x7fde623822fc16e6ULL) - bits(x));
+#else
+    vec y = from_bits(usplat(0x7ef311c3U) - bits(x));
+#endif
+    vec e = 1 - x * y;
+    y = y + y * (e * e + e);
+#ifdef NNFAST_DOUBLE
+    y = y + y * (1 - x * y);
+#endif
+    return y + y * (1 - x * y);
+}
+
+/* An Update in the dtype of the kernel. */
+typedef struct {
+    REAL scale, decay, rate, momentum, beta_1, beta_2, epsilon, one_minus_beta_1, one_minus_beta_2;
+    int kind, nesterov, has_velocity;
+} Rates;
+
+INLINE Rates rates_of(const Update *u)
+{
+    return (Rates){.scale = (REAL)u->scale, .decay = (REAL)u->decay, .rate = (REAL)u->rate, .momentum = (REAL)u->momentum,
+                   .beta_1 = (REAL)u->beta_1, .beta_2 = (REAL)u->beta_2, .epsilon = (REAL)u->epsilon,
+                   .one_minus_beta_1 = (REAL)(1 - u->beta_1), .one_minus_beta_2 = (REAL)(1 - u->beta_2),
+                   .kind = u->kind, .nesterov = u->nesterov};
+}
+
+/* The new weights; the moments at m and v are updated in place. `kind` is a constant where this is inlined.
+ *   SGD:   m = momentum m - rate g;   w += m, or with Nesterov w += momentum m - rate g
+ *   Adam:  m = beta_1 m + (1 - beta_1) g;   v = beta_2 v + (1 - beta_2) g^2;   w -= rate m / (sqrt(v) + epsilon)
+ * with Adam's bias corrections in `rate`, as scikit-learn has them. */
+INLINE vec updated(int kind, const Rates *u, vec w, vec g, REAL *m, REAL *v)
+{
+    if (kind == UPDATE_SGD) {
+        if (!m) return w - u->rate * g; /* no momentum */
+        vec velocity = u->momentum * load(m) - u->rate * g;
+        store(m, velocity);
+        return w + (u->nesterov ? u->momentum * velocity - u->rate * g : velocity);
+    }
+    vec first = u->beta_1 * load(m) + u->one_minus_beta_1 * g;
+    vec second = u->beta_2 * load(v) + u->one_minus_beta_2 * (g * g);
+    store(m, first);
+    store(v, second);
+    return w - (u->rate * first) * vreciprocal(vsqrt(second) + u->epsilon);
+}
+
+#endif

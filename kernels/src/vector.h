@@ -1,0 +1,118 @@
+/* Vectors of REAL, as wide as the instruction set has them, through the GCC/Clang vector extensions.
+ *
+ * kernels.c is compiled once for each instruction set and dtype; REAL (float or double) and VECTOR_BYTES (16, 32 or 64) come from the
+ * compiler's command line or follow from what it may use. Everything here is element by element, so the bits of a result do not depend on
+ * the vector's width, except hsum(), which folds a fixed 64 bytes of lanes in a fixed order.
+ */
+#ifndef NNFAST_VECTOR_H
+#define NNFAST_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#ifndef VECTOR_BYTES
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__) && defined(__FMA__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#endif
+
+#ifdef NNFAST_DOUBLE
+typedef double REAL;
+typedef int64_t INT;
+typedef uint64_t UINT;
+#define REAL_BYTES 8
+#else
+typedef float REAL;
+typedef int32_t INT;
+typedef uint32_t UINT;
+#define REAL_BYTES 4
+#endif
+
+enum {
+    VL = VECTOR_BYTES / REAL_BYTES, /* lanes of a vector */
+    NR = 2 * VL,                    /* columns of a panel */
+    MR = VECTOR_BYTES == 64 ? 8 : 4 /* rows of the largest tile: MR x 2 accumulators fill the registers */
+};
+
+typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef INT ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef UINT uvec __attribute__((vector_size(VECTOR_BYTES)));
+typedef REAL vec_in_memory __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+INLINE vec load(const REAL *p) { return *(const vec_in_memory *)p; }
+INLINE void store(REAL *p, vec x) { *(vec_in_memory *)p = x; }
+INLINE vec splat(REAL x) { return x - (vec){0}; }
+INLINE uvec usplat(UINT x) { return x - (uvec){0}; }
+INLINE uvec bits(vec x) { return (uvec)x; }
+INLINE vec from_bits(uvec x) { return (vec)x; }
+INLINE vec choose(ivec test, vec yes, vec no) { return (vec)((test & (ivec)yes) | (~test & (ivec)no)); }
+/* The larger, the smaller; b where either is NaN (C has no ?: for vectors, so the one-instruction form is asked for by name). */
+#if VECTOR_BYTES == 64 && !defined(NNFAST_DOUBLE)
+INLINE vec max_or_second(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vec min_or_second(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif VECTOR_BYTES == 64
+INLINE vec max_or_second(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
+INLINE vec min_or_second(vec a, vec b) { return (vec)_mm512_min_pd((__m512d)a, (__m512d)b); }
+#elif VECTOR_BYTES == 32 && !defined(NNFAST_DOUBLE)
+INLINE vec max_or_second(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vec min_or_second(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
+#elif VECTOR_BYTES == 32
+INLINE vec max_or_second(vec a, vec b) { return (vec)_mm256_max_pd((__m256d)a, (__m256d)b); }
+INLINE vec min_or_second(vec a, vec b) { return (vec)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#else
+INLINE vec max_or_second(vec a, vec b) { return choose(a > b, a, b); }
+INLINE vec min_or_second(vec a, vec b) { return choose(a < b, a, b); }
+#endif
+INLINE vec absolute(vec x) { return from_bits(bits(x) & ~bits(splat((REAL)-0.0))); }
+INLINE vec with_sign_of(vec magnitude, vec x) { return from_bits(bits(magnitude) | (bits(x) & bits(splat((REAL)-0.0)))); }
+/* The first n lanes from p, `rest` in the others. */
+INLINE vec load_first(const REAL *p, ptrdiff_t n, REAL rest)
+{
+    REAL lanes[VL];
+    for (int i = 0; i < VL; i++) lanes[i] = rest;
+    memcpy(lanes, p, sizeof(REAL) * (size_t)n);
+    return load(lanes);
+}
+INLINE void store_first(REAL *p, ptrdiff_t n, vec x)
+{
+    REAL lanes[VL];
+    store(lanes, x);
+    memcpy(p, lanes, sizeof(REAL) * (size_t)n);
+}
+
+#if VECTOR_BYTES / REAL_BYTES == 16
+#define LANES ((ivec){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
+#elif VECTOR_BYTES / REAL_BYTES == 8
+#define LANES ((ivec){0, 1, 2, 3, 4, 5, 6, 7})
+#elif VECTOR_BYTES / REAL_BYTES == 4
+#define LANES ((ivec){0, 1, 2, 3})
+#else
+#define LANES ((ivec){0, 1})
+#endif
+
+/* x[i][j] <-> x[j][i], in log2(VL) rounds: round d swaps, in every pair of rows d apart, the off-diagonal blocks of d x d lanes. */
+INLINE void transpose(vec x[VL])
+{
+    UNROLL for (int d = 1; d < VL; d *= 2) {
+        ivec low = LANES + (((LANES & d) != 0) & (VL - d)), high = low + d; /* lane i & d comes from b's lane i - d */
+        UNROLL for (int i = 0; i < VL; i++) {
+            if (i & d) continue;
+            vec a = x[i], b = x[i + d];
+            x[i] = __builtin_shuffle(a, b, low);
+            x[i + d] = __builtin_shuffle(a, b, high);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,314 @@
+"""The Cython engine: checks everything that goes down to the compiled code, and owns the memory that it works on."""
+
+import math
+import os
+
+import numpy as np
+
+from nnfast.kernels import engine as _compiled
+from nnfast.threads import choose_n_threads
+
+_ACTIVATIONS = _compiled.ACTIVATIONS
+_LOSSES = _compiled.LOSSES
+_UPDATES = _compiled.UPDATES
+_SOURCES = {np.dtype(name): code for name, code in _compiled.SOURCES.items()} | {np.dtype(bool): _compiled.SOURCES["uint8"]}
+
+# A batch goes through the network in chunks of at most this many rows, whose activations stay in the caches.
+CHUNK_ROWS = 512
+# Below this share of non-zeros a sparse table's first layer goes over the non-zeros, above it over a densified minibatch.
+SPARSE_BELOW = 0.10
+
+
+class NonFinite(ArithmeticError):
+    """A loss or gradient of a run was not finite.
+
+    Attributes
+    ----------
+    step : int
+        The 0-based step of the epoch in which it showed.
+    """
+
+    def __init__(self, step):
+        super().__init__(f"a loss or gradient was not finite in step {step}")
+        self.step = step
+
+
+def instruction_sets():
+    """Names of the instruction sets that were compiled in and that this CPU has, slowest first."""
+    return _compiled.instruction_sets()
+
+
+def _choose_instruction_set():
+    available = instruction_sets()
+    if not available:
+        raise ImportError("nnfast's compiled code needs at least SSE4.2 and POPCNT on x86-64; this CPU lacks them.")
+    asked = os.environ.get("NNFAST_ISA")
+    if not asked:
+        return available[-1]
+    if asked not in available:
+        raise ImportError(f"NNFAST_ISA={asked!r} is not available on this machine; available are: {', '.join(available)}.")
+    return asked
+
+
+_isa = _choose_instruction_set()
+
+
+def instruction_set():
+    """Name of the instruction set in use: the best one, or what the environment variable NNFAST_ISA asked for at import."""
+    return _isa
+
+
+def shuffle(order, random_state):
+    """Shuffle row numbers in place, with the very draws of ``sklearn.utils.shuffle(order, random_state=random_state)``.
+
+    Parameters
+    ----------
+    order : ndarray of intp, shape (n,), contiguous
+    random_state : numpy.random.RandomState
+    """
+    _compiled.shuffle(_row_numbers(order), random_state)
+
+
+class Session:
+    """One network over one table: packed parameters, buffers and threads, alive for one call. A context manager.
+
+    Parameters
+    ----------
+    network : nnfast.network.Network
+    X : ndarray or CSR of shape (n_samples, n_features)
+        Any integer, bool, float32 or float64; any strides. Not copied.
+    y : ndarray or None
+        For "log_loss" intp class numbers, shape (n_samples,); for the other losses shape (n_samples, n_outputs), `dtype`, C-contiguous.
+        None for a session that only predicts.
+    sample_weight : float64 ndarray of shape (n_samples,), or None
+    dtype : {np.float32, np.float64}
+        The arithmetic.
+    batch_size : int
+        Rows of an update; in a session that only predicts, the rows that one call is likely to have.
+    optimizer : record of nnfast.optimizers, or None
+        None: the session predicts, or differentiates for L-BFGS.
+    alpha : float
+        L2 penalty.
+    n_threads : int or None
+        None: as many as the work deserves and the process may use.
+
+    Raises
+    ------
+    MemoryError
+        If the buffers cannot be had; nothing has changed then.
+    """
+
+    def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, alpha=0.0, n_threads=None):
+        dtype = np.dtype(dtype)
+        if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise TypeError(f"dtype must be float32 or float64, got {dtype}")
+        self._n_samples, n_features = X.shape
+        if n_features != network.layer_units[0]:
+            raise ValueError(f"X has {n_features} features, the network {network.layer_units[0]} inputs")
+        self._network, self._dtype, self._layers = network, dtype, list(zip(network.layer_units, network.layer_units[1:]))
+        self._raised = None
+        trains = y is not None
+        capacity = min(int(batch_size), CHUNK_ROWS)
+        self._engine = _compiled.Engine(
+            _isa,
+            dtype == np.float64,
+            network.layer_units,
+            _ACTIVATIONS[network.activation],
+            _LOSSES[network.loss],
+            capacity=capacity,
+            batch_size=int(batch_size),
+            n_threads=choose_n_threads(n_threads, capacity, network.n_parameters),
+            trains=trains,
+            update=_UPDATES[optimizer.kernel] if optimizer else _UPDATES["none"],
+            n_moments=optimizer.n_moments if optimizer else 0,
+        )
+        try:
+            self._use_table(X, capacity)
+            if trains:
+                self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
+            hyperparameters = {name: getattr(optimizer, name) for name in _HYPERPARAMETERS if hasattr(optimizer, name)}
+            self._engine.set_update(alpha=alpha, **hyperparameters)
+            self._engine.attach(np.zeros(self._engine.measure(), dtype=np.uint8))
+        except BaseException:
+            self._engine.close()
+            raise
+
+    def _use_table(self, X, capacity):
+        if isinstance(X, np.ndarray):
+            if X.dtype not in _SOURCES or not X.flags.aligned or not X.dtype.isnative:
+                raise TypeError(f"X must be an aligned array of a native integer type, bool, float32 or float64, got {X.dtype}")
+            self._engine.use_dense(_SOURCES[X.dtype], X.ctypes.data, *X.strides, X)
+            return
+        data = X.data if X.data.dtype in (np.float32, np.float64) else X.data.astype(self._dtype)
+        indices, indptr = X.indices, X.indptr
+        if indices.dtype != indptr.dtype:
+            indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
+        data, indices, indptr = map(np.ascontiguousarray, (data, indices, indptr))
+        if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or indptr[-1] > min(len(indices), len(data)) or (np.diff(indptr) < 0).any():
+            raise ValueError("X is not a valid CSR matrix: its indptr does not fit its indices and data")
+        if len(indices) and not 0 <= indices.min() <= indices.max() < X.shape[1]:
+            raise ValueError(f"X is not a valid CSR matrix: its indices are not all within 0 .. {X.shape[1] - 1}")
+        lengths = np.diff(indptr)
+        longest = np.partition(lengths, len(lengths) - capacity)[-capacity:] if capacity < len(lengths) else lengths
+        sparse = indptr[-1] < SPARSE_BELOW * X.shape[0] * X.shape[1]
+        self._engine.use_csr(data.ctypes.data, data.itemsize, indices.ctypes.data, indptr.ctypes.data, indices.itemsize, sparse,
+                             int(longest.sum()), (data, indices, indptr))
+
+    def _use_targets(self, y, sample_weight, with_true_gradient):
+        labels = self._network.loss == "log_loss"
+        shape = (self._n_samples,) if labels else (self._n_samples, self._network.n_outputs)
+        y = _checked(y, "y", np.dtype(np.intp) if labels else self._dtype, shape)
+        if labels and len(y) and not 0 <= y.min() <= y.max() < self._network.n_outputs:
+            raise ValueError(f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}")
+        if sample_weight is not None:
+            sample_weight = _checked(sample_weight, "sample_weight", np.dtype(np.float64), (self._n_samples,))
+        # scikit-learn reports the mean over the outputs and descends along the sum: right for its steps, not for a line search.
+        scale = 1 / self._network.n_outputs if with_true_gradient and self._network.loss == "squared_error" else 1.0
+        pointer = y.ctypes.data
+        weight = 0 if sample_weight is None else sample_weight.ctypes.data
+        self._engine.use_targets(0 if labels else pointer, pointer if labels else 0, weight, scale, (y, sample_weight))
+
+    def load(self, coefs, intercepts, moments=None, t=0):
+        """Start from these parameters (row-major arrays of a float dtype) and optimizer state (None: zeros)."""
+        coefs, intercepts = self._checked_parameters(coefs, intercepts)
+        if moments is not None:
+            moments = [sum(self._checked_parameters(moment[: len(coefs)], moment[len(coefs) :]), []) for moment in moments]
+        self._engine.load(coefs, intercepts, moments, t)
+
+    def store(self, coefs, intercepts):
+        """Write the current parameters into these arrays."""
+        self._engine.store(*self._checked_parameters(coefs, intercepts, writes=True))
+
+    def _checked_parameters(self, coefs, intercepts, writes=False):
+        if len(coefs) != len(self._layers) or len(intercepts) != len(self._layers):
+            raise ValueError(f"the network has {len(self._layers)} layers, got {len(coefs)} coefs and {len(intercepts)} intercepts")
+        checked = [], []
+        for (n_in, n_out), coef, intercept in zip(self._layers, coefs, intercepts):
+            for array, shape, to in ((coef, (n_in, n_out), checked[0]), (intercept, (n_out,), checked[1])):
+                if writes:
+                    to.append(_checked(array, "the array to write to", None, shape, writes=True))
+                else:
+                    if array.dtype not in (np.float32, np.float64) or not array.flags.c_contiguous:
+                        array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
+                    to.append(_checked(array, "a parameter", None, shape))
+        return checked
+
+    @property
+    def t(self):
+        """Updates done since the first `load`, whose t they continue."""
+        return self._engine.t
+
+    def moments(self):
+        """The optimizer's moments: for each, the arrays of all coefs, then of all intercepts."""
+        moments = []
+        for which in range(self._engine.n_moments):
+            arrays = [np.empty(shape, self._dtype) for shape in self._layers] + [np.empty(n_out, self._dtype) for _, n_out in self._layers]
+            self._engine.store_moment(which, arrays)
+            moments.append(arrays)
+        return moments
+
+    def epoch(self, order, learning_rate):
+        """One pass over the rows `order`, an update a batch.
+
+        Returns
+        -------
+        loss : float
+            The mean over the rows of their batches' losses, the L2 term included.
+
+        Raises
+        ------
+        NonFinite
+            In the step whose loss or gradient was not finite.
+        KeyboardInterrupt, or what another signal's handler raised
+            Within 0.2 s: from this call, or, where its end was near, from the next one (from leaving the session, if there is none).
+            `whole_epochs` tells: it is False where the parameters are those of a broken epoch.
+        """
+        self._raise_pending()
+        loss = self._engine.train(self._row_numbers_of_table(order), learning_rate)
+        self._raised = self._engine.raised
+        if loss is None:
+            raise NonFinite(self._engine.step)
+        if self._engine.stopped:
+            self._raise_pending()
+        return loss
+
+    @property
+    def whole_epochs(self):
+        """Whether the parameters and moments are those of the end of an epoch."""
+        return not self._engine.stopped
+
+    def _raise_pending(self):
+        if self._raised is not None:
+            error, self._raised = self._raised, None
+            raise error
+
+    def loss_gradient(self, flat, gradient, order):
+        """The loss of the rows `order` as one batch at the parameters `flat` (all coefs, then all intercepts, row-major), and its gradient
+        written to `gradient`."""
+        n = self._network.n_parameters
+        self.load(*self._views(_checked(flat, "flat", np.dtype(np.float64), (n,))))
+        loss = self._engine.differentiate(self._row_numbers_of_table(order))
+        self._raised = self._engine.raised
+        self._raise_pending()
+        self._engine.store_gradient(*self._views(_checked(gradient, "gradient", np.dtype(np.float64), (n,), writes=True)))
+        return loss
+
+    def _views(self, flat):
+        views, start = [], 0
+        for shape in self._layers + [(n_out,) for _, n_out in self._layers]:
+            size = math.prod(shape)
+            views.append(flat[start : start + size].reshape(shape))
+            start += size
+        return views[: len(self._layers)], views[len(self._layers) :]
+
+    def predict(self, rows=None, out=None):
+        """Outputs, with the output activation, of the rows numbered `rows` (None: all), shape (n_rows, n_outputs)."""
+        rows = np.arange(self._n_samples, dtype=np.intp) if rows is None else self._row_numbers_of_table(rows)
+        shape = (len(rows), self._network.n_outputs)
+        out = np.empty(shape, self._dtype) if out is None else _checked(out, "out", self._dtype, shape, writes=True)
+        if len(rows):
+            self._engine.predict(rows, out)
+            self._raised = self._engine.raised
+            self._raise_pending()
+        return out
+
+    def _row_numbers_of_table(self, order):
+        order = _row_numbers(order)
+        if not len(order) or order.min() < 0 or order.max() >= self._n_samples:
+            raise IndexError(f"row numbers must be within 0 .. {self._n_samples - 1}, and at least one")
+        return order
+
+    def close(self):
+        """Join the threads and free the buffers."""
+        self._engine.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self.close()
+        if kind is None:
+            self._raise_pending()
+
+
+_HYPERPARAMETERS = ("momentum", "nesterov", "beta_1", "beta_2", "epsilon")
+
+
+def _row_numbers(order):
+    return _checked(order, "order", np.dtype(np.intp), np.shape(order))
+
+
+def _checked(array, name, dtype, shape, writes=False):
+    if not isinstance(array, np.ndarray) or array.shape != tuple(shape) or (dtype is not None and array.dtype != dtype):
+        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{name} must be an array of {dtype or 'float32 or float64'}, shape {tuple(shape)}, got {found}")
+    if not array.flags.c_contiguous or not array.flags.aligned or not array.dtype.isnative or (writes and not array.flags.writeable):
+        raise ValueError(f"{name} must be a C-contiguous, aligned{', writable' if writes else ''} array of native byte order")
+    return array
+
+
+def predict(network, coefs, intercepts, X, *, dtype, n_threads=None):
+    """Outputs of a whole table, shape (n_samples, n_outputs), with the output activation; see `Session` for the parameters."""
+    with Session(network, X, dtype=dtype, batch_size=max(1, X.shape[0]), n_threads=n_threads) as session:
+        session.load(coefs, intercepts)
+        return session.predict()

@@ -1,0 +1,9 @@
+"""The exceptions that nnfast adds to scikit-learn's."""
+
+
+class DivergenceError(ValueError):
+    """The parameters, the loss or a gradient ceased to be finite during a fit.
+
+    The message begins with scikit-learn's sentence for non-finite weights, then names the epoch and the step, and
+    the likely cure. It is a `ValueError`, which is what scikit-learn raises at the end of such a fit.
+    """

@@ -1,0 +1,104 @@
+"""What the estimators accept as tables and weights, made ready for the engine without copying X."""
+
+import math
+from numbers import Integral
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn import get_config
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_FLOATS = frozenset((_FLOAT32, _FLOAT64))
+# What the engine reads as it is. Everything else (float16, long double, object, foreign byte order) is converted.
+_KEPT = _FLOATS.union(np.dtype(code) for code in "?bhilqBHILQ")
+
+# Below this many numbers a look at each, with the array of booleans that takes, is quicker than a sum under errstate.
+_SMALL = 2048
+
+
+def common_dtype(table, parameters):
+    """The dtype that NumPy gives to a product of arrays of these dtypes."""
+    return table if table == parameters else np.result_type(table, parameters)
+
+
+def arithmetic_dtype(precision, common):
+    """The dtype to compute in: what `precision` says, or for "auto" that of scikit-learn, which is the `common` one."""
+    if precision == "auto":
+        return _FLOAT32 if common == _FLOAT32 else _FLOAT64
+    return np.dtype(precision)
+
+
+def check_hidden_layer_sizes(hidden_layer_sizes):
+    """The units of the hidden layers as a tuple of int."""
+    sizes = hidden_layer_sizes if hasattr(hidden_layer_sizes, "__iter__") else [hidden_layer_sizes]
+    sizes = [size.item() if isinstance(size, np.generic) else size for size in sizes]
+    if any(isinstance(size, bool) or not isinstance(size, Integral) for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return tuple(sizes)
+
+
+def check_table(estimator, X, y, *, y_numeric, reset):
+    """Validate X and y of a fit as scikit-learn does, but leave X's integers, strides and memory map as they are.
+
+    CSC becomes CSR, and a Fortran-ordered array in memory becomes C-ordered: every epoch gathers rows in random
+    order, which costs a cache line a number there.
+    """
+    kept = isinstance(X, np.ndarray) and X.dtype in _KEPT
+    is_memmap = isinstance(X, np.memmap)
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse="csr",
+        multi_output=True,
+        y_numeric=y_numeric,
+        dtype=None if kept else (np.float64, np.float32),
+        reset=reset,
+    )
+    if not issparse(X):
+        if X.flags.f_contiguous and not is_memmap:
+            X = np.ascontiguousarray(X)
+        X = np.require(X, requirements="A")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    return X, y
+
+
+def check_rows(estimator, X):
+    """Validate X of a prediction: (X as the engine takes it, X's dtype as scikit-learn would compute with it).
+
+    The ordinary case, a finite float array for an estimator without feature names, takes a few microseconds; any
+    other goes through scikit-learn's validation, which also words the errors.
+    """
+    if (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype in _FLOATS
+        and X.shape[0] > 0
+        and X.flags.aligned
+        and X.shape[1] == estimator.n_features_in_
+        and "feature_names_in_" not in vars(estimator)
+        and (_is_finite(X) or get_config()["assume_finite"])
+    ):
+        return X, X.dtype
+    X = validate_data(estimator, X, accept_sparse="csr", reset=False)
+    given = X.dtype
+    if given not in (_FLOATS if issparse(X) else _KEPT):
+        X = X.astype(np.float32 if given == np.float16 else np.float64)
+    return X if issparse(X) else np.require(X, requirements="A"), given
+
+
+def _is_finite(X):
+    if X.size <= _SMALL:
+        return np.count_nonzero(np.isfinite(X)) == X.size  # half the time of .all()
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A sum that is finite has only finite terms; one that is not may have overflowed, and is looked at again.
+        return math.isfinite(X.sum())
+
+
+def check_sample_weight(sample_weight, X):
+    """float64 weights of shape (n_samples,), or None. That they sum to something is for the fit to check."""
+    return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)

@@ -1,0 +1,53 @@
+"""Builds the compiled engine: one Cython module, and the vector code once for each instruction set and dtype.
+
+NNFAST_BUILD=boundscheck makes Cython check every index; NNFAST_BUILD=sanitize adds AddressSanitizer and UBSan (tools/sanitize.sh uses both).
+"""
+import os
+import platform
+
+import numpy as np
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+MODE = os.environ.get("NNFAST_BUILD", "")
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+COMMON = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-unused-function"]
+if MODE == "sanitize":
+    COMMON += ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize=float-divide-by-zero"]
+LINK = ["-fsanitize=address,undefined"] if MODE == "sanitize" else []
+
+# Instruction set -> compiler flags (x86-64-v2, v3, v4 by their parts, which older compilers know too).
+ISAS = {"baseline": ["-msse4.2", "-mpopcnt"] if X86 else []}
+if X86:
+    AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mlzcnt", "-mmovbe", "-mf16c"]
+    ISAS["avx2"] = AVX2
+    ISAS["avx512"] = AVX2 + ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
+
+SOURCES = "kernels/src"
+HEADERS = [f"{SOURCES}/{name}" for name in sorted(os.listdir(SOURCES)) if name.endswith(".h")]
+
+
+def library(isa):
+    """The vector code of one instruction set: a static library with its own flags, linked into the engine."""
+    return f"nnfast_{isa}", {
+        "sources": [f"{SOURCES}/tables/{isa}_{dtype}.c" for dtype in ("float", "double")],
+        "obj_deps": {"": HEADERS + [f"{SOURCES}/kernels.c"]},
+        "cflags": COMMON + ISAS[isa],
+    }
+
+
+engine = Extension(
+    "nnfast.kernels.engine",
+    ["kernels/engine.pyx", f"{SOURCES}/dispatch.c"],
+    include_dirs=["kernels", np.get_include()],
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")] + ([("NNFAST_X86", None)] if X86 else []),
+    extra_compile_args=COMMON,
+    extra_link_args=LINK + ["-lpthread"],
+    depends=HEADERS + [f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi")],
+)
+
+setup(
+    libraries=[library(isa) for isa in ISAS],
+    ext_modules=cythonize([engine], compiler_directives={"boundscheck": True, "wraparound": True} if MODE == "boundscheck" else {}),
+)
