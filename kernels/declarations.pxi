@@ -64,6 +64,7 @@ cdef extern from "src/kernels.h" nogil:
         void (*pack_transposed)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*unpack_transposed)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
         void (*map)(int, const void *, void *, ptrdiff_t) noexcept nogil
+        double (*multiply_add)(ptrdiff_t, double *) noexcept nogil
 
 cdef extern from "src/dispatch.h" nogil:
     enum: N_ISAS

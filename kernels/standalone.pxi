@@ -11,7 +11,7 @@ STANDALONE = {
     "gradient_block": "dense_gradient", "gradient_block_sparse": "dense_gradient_sparse", "gradient_bias": "dense_gradient",
     "transpose_block": "transposed", "update": "update", "square_sums": "squares",
     "pack": "packed", "unpack": "packed", "pack_transposed": "packed_transposed", "unpack_transposed": "packed_transposed",
-    "map": "map",
+    "map": "map", "multiply_add": "multiply_add",
 }
 FUNCTIONS = {"exp": FUNCTION_EXP, "log": FUNCTION_LOG, "log1p_unit": FUNCTION_LOG1P_UNIT, "sqrt": FUNCTION_SQRT,
              "reciprocal": FUNCTION_RECIPROCAL}
@@ -291,6 +291,13 @@ cdef class Table:
         out = np.empty_like(x)
         self.kernels.map(FUNCTIONS[function], pointer(x), pointer(out), x.size)
         return out
+
+    def multiply_add(self, ptrdiff_t rounds):
+        """Run multiply-adds in registers alone, without the GIL; the number of operations done (two a multiply-add and lane)."""
+        cdef double result, operations
+        with nogil:
+            operations = self.kernels.multiply_add(rounds, &result)
+        return operations
 
 
 cdef Csr csr_of(X) except *:

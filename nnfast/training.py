@@ -120,7 +120,6 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
     # `whole` is what the last whole epoch leaves behind, replaced in one assignment: wherever an interrupt lands, it
     # is one epoch's. `stored` is the same record once the engine's parameters have been written to coefs too.
     whole = stored = {"n_iter_": 0, "t_": t}
-    optimizer_left = {}
     diverged, stopping = None, False
 
     with engine.Session(
@@ -171,12 +170,12 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
                     "best": patience.best,
                     "_no_improvement_count": patience.stalled,
                     "learning_rate": learning_rate,
+                    "n_steps": session.t,
                 }
                 session.store(coefs, intercepts)
                 stored = whole
                 if stopping:
                     break
-            optimizer_left = {"t": session.t, "moments": session.moments()}
             if held_out is not None:
                 coefs, intercepts = best
         except engine.NonFinite as error:
@@ -191,9 +190,11 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
             if n_iter or diverged is None:
                 best_value = whole.pop("best", patience.best)
                 if n_iter:
-                    # Moments that are not of the last whole epoch's end are worth nothing: they restart from zero.
-                    restart = {"t": 0, "moments": None, "learning_rate": whole.pop("learning_rate")}
-                    state = {**state, **restart, **optimizer_left}
+                    n_steps, state = whole.pop("n_steps"), {**state, "learning_rate": whole.pop("learning_rate")}
+                    if diverged is None and session.whole_epochs and session.t == n_steps:
+                        state.update(t=n_steps, moments=session.moments())
+                    else:  # the moments are not of the last whole epoch's end, and restart from zero
+                        state.update(t=0, moments=None)
                 publish(
                     {
                         **whole,

@@ -1,4 +1,4 @@
-"""The same random_state gives scikit-learn's run: curves, scores, stopping and parameters, over a grid of everything."""
+"""The same random_state gives scikit-learn's run: curves, scores, stopping, parameters, over a grid of everything."""
 
 import inspect
 import warnings
@@ -40,7 +40,7 @@ def table(task, n_samples=61):
     X = rng.normal(size=(n_samples, 5))
     signal = X @ rng.normal(size=(5, 3)) + 0.5 * rng.normal(size=(n_samples, 3))
     y = {
-        "multiclass": np.array(["b", "c", "a"])[signal.argmax(axis=1)],
+        "multiclass": np.array([5, 8, -1])[signal.argmax(axis=1)],
         "binary": np.where(signal[:, 0] > 0.3, 7, -2),
         "multilabel": (signal > 0).astype(int),
         "regression": signal[:, 0],
@@ -400,9 +400,22 @@ def test_predictions_and_scores(task):
         assert ours.score(X, y, sample_weight) == pytest.approx(theirs.score(X, y, sample_weight), rel=RTOL)
 
 
+@pytest.mark.parametrize("kind", [str, object, bool, float, np.int8])
+def test_kinds_of_labels(kind):
+    X, y, _ = table("binary")
+    y = {str: np.array(["b", "a"]), object: np.array(["b", "a"], dtype=object), bool: np.array([True, False])}.get(
+        kind, np.array([3, 1], dtype=kind)
+    )[(y > 0).astype(int)]
+    theirs, ours = (train(estimator, X, y) for estimator in pair("binary"))
+    assert_same_run(ours, theirs)
+    assert ours.classes_.dtype == theirs.classes_.dtype
+    assert ours.predict(X).dtype == theirs.predict(X).dtype
+    assert np.array_equal(ours.predict(X), theirs.predict(X))
+
+
 def test_a_class_alone():
     X, _, _ = table("binary")
-    y = np.full(len(X), "only")
+    y = np.full(len(X), 3)
     for early_stopping in (False, True):
         theirs, ours = pair("binary", early_stopping=early_stopping, max_iter=3)
         assert_same_run(train(ours, X, y), train(theirs, X, y))

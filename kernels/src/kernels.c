@@ -26,6 +26,24 @@ static void map(int function, const void *x_, void *y_, ptrdiff_t n)
     }
 }
 
+/* `rounds` of independent multiply-adds that touch no memory: what the core can do at most, for benchmarks. Returns the operations done. */
+static double multiply_add(ptrdiff_t rounds, double *result)
+{
+    enum { CHAINS = 12 };
+    vec x = splat((REAL)0.999999), y = splat((REAL)1e-7), acc[CHAINS];
+    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = splat((REAL)i);
+    for (ptrdiff_t n = 0; n < rounds; n++) {
+        UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = acc[i] * x + y;
+#if defined(__x86_64__)
+        __asm__ volatile("" : "+v"(x)); /* or rounds could be computed at once */
+#endif
+    }
+    vec sum = {0};
+    UNROLL for (int i = 0; i < CHAINS; i++) sum += acc[i];
+    *result = (double)sum[0];
+    return 2.0 * CHAINS * VL * (double)rounds;
+}
+
 const Kernels NNFAST_TABLE = {
     .isa = NNFAST_ISA, .real_bytes = REAL_BYTES, .panel = NR, .tile = MR,
     .gather = {gather_float32, gather_float64, gather_int8, gather_int16, gather_int32, gather_int64, gather_uint8, gather_uint16,
@@ -36,5 +54,5 @@ const Kernels NNFAST_TABLE = {
     .gradient_block = gradient_block, .gradient_block_sparse = gradient_block_sparse, .gradient_bias = gradient_bias,
     .transpose_block = transpose_block, .update = update,
     .square_sums = square_sums,
-    .pack = pack, .unpack = unpack, .pack_transposed = pack_transposed, .unpack_transposed = unpack_transposed, .map = map,
+    .pack = pack, .unpack = unpack, .pack_transposed = pack_transposed, .unpack_transposed = unpack_transposed, .map = map, .multiply_add = multiply_add,
 };

@@ -92,6 +92,7 @@ typedef struct {
     void (*pack_transposed)(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels);
     void (*unpack_transposed)(const void *panels, ptrdiff_t n_in, ptrdiff_t n_out, void *rows, int to_double);
     void (*map)(int function, const void *x, void *y, ptrdiff_t n); /* FUNCTION_*, for the tests */
+    double (*multiply_add)(ptrdiff_t rounds, double *result);
 } Kernels;
 
 #endif

@@ -1,0 +1,47 @@
+"""What is installed and what it runs on, as `nnfast.show_versions` and `nnfast info` print it."""
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import nnfast
+from nnfast import engines, threads
+
+_DEPENDENCIES = ("numpy", "scipy", "scikit-learn")
+
+
+def show_versions():
+    """Print versions, instruction sets, threads and engines: what a report of a problem should contain.
+
+    Examples
+    --------
+    >>> import nnfast
+    >>> nnfast.show_versions()  # doctest: +ELLIPSIS
+    python            ...
+    """
+    for name, value in facts():
+        print(f"{name:<17} {value}")
+
+
+def facts():
+    """Name and value of each line, without raising: what is broken says so in its line."""
+    yield "python", f"{platform.python_version()} ({sys.executable})"
+    yield "platform", platform.platform()
+    yield "nnfast", nnfast.__version__
+    for name in _DEPENDENCIES:
+        yield name, _attempt(lambda name=name: version(name))
+    yield "instruction set", _attempt(lambda: _engine().instruction_set())
+    yield "available", _attempt(lambda: ", ".join(_engine().instruction_sets()))
+    yield "threads available", _attempt(threads.n_threads_available)
+    yield "engines", ", ".join(engines.ENGINES)
+
+
+def _engine():
+    return engines.get_engine()
+
+
+def _attempt(find):
+    try:
+        return find()
+    except (ImportError, PackageNotFoundError, ValueError) as error:
+        return f"unknown: {error}"

@@ -1,0 +1,149 @@
+"""The demonstration: nnfast and scikit-learn train the same networks on the same tables, side by side."""
+
+import time
+import warnings
+from dataclasses import dataclass
+
+import sklearn
+import sklearn.neural_network
+from sklearn.exceptions import ConvergenceWarning
+
+import nnfast
+from nnfast import engines, threads
+from nnfast.tables import TEST_SIZE, Table, TableError
+
+LAYOUTS = ((100,), (256, 256))
+MOST_ROWS = 50_000
+# Floating-point operations of the longest fit: about ten seconds of scikit-learn on two cores.
+MOST_WORK = 2e11
+# Every fit is repeated this often, unless one round of them takes longer than these seconds.
+ROUNDS, LONG_ROUND = 3, 4.0
+
+_ESTIMATORS = {"classification": "MLPClassifier", "regression": "MLPRegressor"}
+_COLUMNS = "{:<13} {:>7} {:>8}  {:<10} {:>8}  {:<9}  {:>8} {:>8} {:>8}  {:>7} {:>7}"
+_TITLES = _COLUMNS.format(
+    *("table", "rows", "features", "hidden", "max_iter", "precision"),
+    *("sklearn", "nnfast", "speed-up"),
+    *("sklearn", "nnfast"),
+)
+_GROUPS = f"{'fit, seconds':>{_TITLES.index('nnfast') + 6}}{'score':>{_TITLES.rindex('nnfast') - _TITLES.index('nnfast')}}"
+
+
+@dataclass
+class Contender:
+    """One of the estimators that race, its fastest fit in seconds, and its score on the rows held out."""
+
+    estimator: object
+    seconds: float = float("inf")
+    score: float = float("nan")
+
+
+def run(tables, *, layouts=LAYOUTS, max_iter=None):
+    """Print, for every table and layout, what scikit-learn and nnfast make of it.
+
+    Parameters
+    ----------
+    tables : iterable of Table
+
+    layouts : iterable of tuple of int
+        The `hidden_layer_sizes` to train.
+
+    max_iter : int, default=None
+        Most epochs of a fit. None: 200, scikit-learn's default, or fewer where scikit-learn would take long.
+    """
+    print(_opening())
+    titled = False
+    for table in tables:
+        for note in table.notes:
+            print(note)
+        if not titled:
+            print("", _GROUPS, _TITLES, sep="\n")
+            titled = True
+        for layout in layouts:
+            epochs = max_iter or affordable_epochs(table, layout)
+            theirs, *ours = race(table, layout, epochs)
+            for each in ours:
+                print(_row(table, layout, epochs, theirs, each), flush=True)
+
+
+def _opening():
+    engine = engines.get_engine()
+    n_threads = threads.n_threads_available()
+    return (
+        f"nnfast {nnfast.__version__} ({engine.instruction_set()}, {n_threads} thread{'s' * (n_threads > 1)}) beside "
+        f"scikit-learn {sklearn.__version__}: the same parameters and random_state, fits\n"
+        f"interleaved, the fastest of up to {ROUNDS}. Scores (accuracy, or R2 of a regression) are on {TEST_SIZE:.0%} of the "
+        "rows, held out.\n"
+        "scikit-learn computes in float64, as nnfast does with precision='auto'."
+    )
+
+
+def affordable_epochs(table: Table, layout):
+    """The most epochs, from 3 to 200, that scikit-learn gets through in about ten seconds."""
+    units = (table.n_features, *layout, table.n_outputs)
+    n_parameters = sum((n_in + 1) * n_out for n_in, n_out in zip(units, units[1:]))
+    return int(min(200, max(3, MOST_WORK / (6 * len(table.y_train) * n_parameters))))
+
+
+def race(table: Table, layout, max_iter):
+    """Fit scikit-learn's estimator, nnfast's, and nnfast's in float32 in turn, several times.
+
+    Returns
+    -------
+    contenders : list of three Contender
+
+    Raises
+    ------
+    TableError
+        If a fit fails, say because it diverges.
+    """
+    name = _ESTIMATORS[table.task]
+    parameters = {"hidden_layer_sizes": layout, "max_iter": max_iter, "random_state": 0, **table.parameters}
+    ours = getattr(nnfast, name)
+    contenders = [
+        Contender(getattr(sklearn.neural_network, name)(**parameters)),
+        Contender(ours(**parameters)),
+        Contender(ours(**parameters, precision="float32")),
+    ]
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        for each in contenders:
+            each.seconds = min(each.seconds, _time_fit(each.estimator, table))
+        if time.perf_counter() - start > LONG_ROUND:
+            break
+    for each in contenders:
+        each.score = each.estimator.score(table.X_test, table.y_test)
+    return contenders
+
+
+def _time_fit(estimator, table):
+    with warnings.catch_warnings():
+        # All stop at the same max_iter, whether or not they have converged by then: that is the comparison.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # scikit-learn takes Ctrl-C for the wish to end this fit, and says so in a warning. Here it means the command.
+        warnings.filterwarnings("error", "Training interrupted by user", UserWarning)
+        start = time.perf_counter()
+        try:
+            estimator.fit(table.X_train, table.y_train)
+        except UserWarning as interrupted:
+            raise KeyboardInterrupt from interrupted
+        except ValueError as error:
+            whose = type(estimator).__module__.partition(".")[0]
+            raise TableError(f"{table.name}: {whose}'s {type(estimator).__name__} fails on this table: {error}") from error
+        return time.perf_counter() - start
+
+
+def _row(table, layout, max_iter, theirs, ours):
+    return _COLUMNS.format(
+        table.name if len(table.name) <= 13 else table.name[:10] + "...",
+        f"{table.n_rows:,}",
+        table.n_features,
+        "-".join(map(str, layout)),
+        max_iter,
+        ours.estimator.precision,
+        f"{theirs.seconds:.3f}",
+        f"{ours.seconds:.3f}",
+        f"{theirs.seconds / ours.seconds:.1f}x",
+        f"{theirs.score:.4f}",
+        f"{ours.score:.4f}",
+    )
