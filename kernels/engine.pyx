@@ -18,6 +18,10 @@ include "declarations.pxi"
 include "team.pxi"
 include "network.pxi"
 
+cdef inline void *pointer(cnp.ndarray x) noexcept:
+    return cnp.PyArray_DATA(x)
+
+
 cdef struct Session_:
     Net net
     Team team
@@ -71,11 +75,11 @@ cdef class Arena:
 cdef class Engine:
     """One network in packed form, its buffers and its threads.
 
-    Built in three steps: the constructor says what there is, measure() how much zeroed memory that takes, and attach() takes it. The rest
-    may be called any number of times; close() joins the threads.
+    Built in three steps: the constructor says what there is, measure() how much zeroed memory that takes, and attach() takes it, in four
+    pieces that can be let go one after the other. The rest may be called any number of times; close() joins the threads.
     """
     cdef Session_ session
-    cdef object memory, held
+    cdef object memory, table, targets
     cdef readonly object raised
     cdef readonly int n_moments
     cdef ptrdiff_t chunk_entries
@@ -128,48 +132,55 @@ cdef class Engine:
         cdef Layer *last = net.layers + net.n_layers - 1
         last.gradient.narrow = last.gradient.n_out <= NARROW and not (net.n_layers == 1 and net.is_sparse)
 
-    def use_dense(self, int source, uintptr_t data, ptrdiff_t row_bytes, ptrdiff_t column_bytes, held):
-        """The table is at `data`, of the number type SOURCE_*; `held` keeps it alive."""
+    def use_dense(self, int source, cnp.ndarray x):
+        """The table, of the number type SOURCE_*, with any strides."""
         cdef Net *net = &self.session.net
         net.gather = net.kernels.gather[source]
-        net.x = <const char *> data
-        net.row_bytes = row_bytes
-        net.column_bytes = column_bytes
-        self.held = held
+        net.x = <const char *> pointer(x)
+        net.row_bytes = cnp.PyArray_STRIDE(x, 0)
+        net.column_bytes = cnp.PyArray_STRIDE(x, 1)
+        self.table = x
 
-    def use_csr(self, uintptr_t data, int data_bytes, uintptr_t indices, uintptr_t indptr, int index_bytes, bint is_sparse,
-                ptrdiff_t chunk_entries, held):
+    def use_csr(self, cnp.ndarray data, cnp.ndarray indices, cnp.ndarray indptr, bint is_sparse, ptrdiff_t chunk_entries):
         """The table in CSR form; chunk_entries: the most non-zeros that `capacity` rows can hold."""
         cdef Net *net = &self.session.net
-        net.csr = Csr(<const void *> data, <const void *> indices, <const void *> indptr, data_bytes, index_bytes)
+        net.csr = Csr(pointer(data), pointer(indices), pointer(indptr), data.itemsize, indices.itemsize)
         net.is_csr = True
         net.is_sparse = is_sparse
         self.chunk_entries = chunk_entries
-        self.held = held
+        self.table = (data, indices, indptr)
         self.choose_narrow()
 
-    def use_targets(self, uintptr_t y, uintptr_t label, uintptr_t weight, double gradient_scale, held):
+    def use_targets(self, cnp.ndarray y, cnp.ndarray weight, double gradient_scale):
+        """Class numbers, or the other losses' rows of targets; weight may be None."""
         cdef Net *net = &self.session.net
-        net.y = <const void *> y
-        net.label = <const ptrdiff_t *> label
-        net.weight = <const double *> weight
+        if net.loss == LOSS_LOG:
+            net.label = <const ptrdiff_t *> pointer(y)
+        else:
+            net.y = <const void *> pointer(y)
+        net.weight = NULL if weight is None else <double *> pointer(weight)
         net.gradient_scale = gradient_scale
-        self.held = (self.held, held)
+        self.targets = (y, weight)
 
     def measure(self):
-        """Bytes of zeroed memory that attach() takes."""
-        arena = Arena()
-        self.lay_out(arena)
-        return arena.used + 64
+        """Bytes of zeroed memory that attach() takes: for buffers, weights, and each of two moments."""
+        arenas = [Arena() for _ in range(4)]
+        self.lay_out(arenas)
+        return [(<Arena> arena).used + 64 if (<Arena> arena).used else 0 for arena in arenas]
 
-    def attach(self, cnp.uint8_t[::1] memory):
-        self.memory = memory
-        arena = Arena()
-        arena.base = <char *> (((<uintptr_t> &memory[0]) + 63) & ~<uintptr_t> 63)
-        self.lay_out(arena)
+    def attach(self, memory):
+        cdef cnp.uint8_t[::1] piece
+        self.memory = list(memory)
+        arenas = []
+        for piece in memory:
+            arena = Arena()
+            (<Arena> arena).base = <char *> (((<uintptr_t> &piece[0]) + 63) & ~<uintptr_t> 63) if piece.shape[0] else NULL
+            arenas.append(arena)
+        self.lay_out(arenas)
         self.list_jobs()
 
-    cdef lay_out(self, Arena arena):
+    cdef lay_out(self, arenas):
+        cdef Arena arena = arenas[0], parameters = arenas[1], first = arenas[2], second = arenas[3]
         cdef Net *net = &self.session.net
         cdef Layer *layer
         cdef Gradient *g
@@ -189,8 +200,8 @@ cdef class Engine:
             g = &layer.gradient
             weights = layer.in_panels * g.n_out * panel if g.narrow else layer.out_panels * g.n_in * panel
             biases = layer.out_panels * panel
-            g.w = arena.take(weights, real)
-            g.b = arena.take(biases, real)
+            g.w = parameters.take(weights, real)
+            g.b = parameters.take(biases, real)
             layer.a = arena.take(layer.out_panels * capacity * panel, real)
             layer.square_rows = 1 if g.narrow else (g.n_in + BLOCK - 1) // BLOCK
             layer.square_columns = g.n_in if g.narrow else g.n_out
@@ -201,11 +212,11 @@ cdef class Engine:
                 if i > 0 and not g.narrow:
                     g.wt = arena.take(layer.in_panels * g.n_out * panel, real)
                 if self.n_moments > 0:
-                    g.m = arena.take(weights, real)
-                    g.bm = arena.take(biases, real)
+                    g.m = first.take(weights, real)
+                    g.bm = first.take(biases, real)
                 if self.n_moments > 1:
-                    g.v = arena.take(weights, real)
-                    g.bv = arena.take(biases, real)
+                    g.v = second.take(weights, real)
+                    g.bv = second.take(biases, real)
                 if sums:
                     g.g = arena.take(weights, real)
                     g.bg = arena.take(biases, real)
@@ -302,17 +313,17 @@ cdef class Engine:
 
     cdef pack(self, Gradient *g, void *packed, cnp.ndarray rows):
         (self.session.net.kernels.pack_transposed if g.narrow else self.session.net.kernels.pack)(
-            cnp.PyArray_DATA(rows), rows.itemsize == 8, g.n_in, g.n_out, packed)
+            pointer(rows), rows.itemsize == 8, g.n_in, g.n_out, packed)
 
     cdef pack_biases(self, Gradient *g, void *packed, cnp.ndarray row):
-        self.session.net.kernels.pack(cnp.PyArray_DATA(row), row.itemsize == 8, 1, g.n_out, packed)
+        self.session.net.kernels.pack(pointer(row), row.itemsize == 8, 1, g.n_out, packed)
 
     cdef unpack(self, Gradient *g, void *packed, cnp.ndarray rows):
         (self.session.net.kernels.unpack_transposed if g.narrow else self.session.net.kernels.unpack)(
-            packed, g.n_in, g.n_out, cnp.PyArray_DATA(rows), rows.itemsize == 8)
+            packed, g.n_in, g.n_out, pointer(rows), rows.itemsize == 8)
 
     cdef unpack_biases(self, Gradient *g, void *packed, cnp.ndarray row):
-        self.session.net.kernels.unpack(packed, 1, g.n_out, cnp.PyArray_DATA(row), row.itemsize == 8)
+        self.session.net.kernels.unpack(packed, 1, g.n_out, pointer(row), row.itemsize == 8)
 
     def store(self, coefs, intercepts):
         """Unpack the parameters into row-major arrays."""
@@ -321,14 +332,19 @@ cdef class Engine:
             self.unpack(&self.session.net.layers[i].gradient, self.session.net.layers[i].gradient.w, coefs[i])
             self.unpack_biases(&self.session.net.layers[i].gradient, self.session.net.layers[i].gradient.b, intercepts[i])
 
-    def store_moment(self, int which, arrays):
-        """Unpack moment 0 or 1 into arrays, those of all coefs, then of all intercepts."""
+    def release_weights(self):
+        """Let go of all memory but the moments; after it only release_moment() and close() may be called."""
+        self.memory[0] = self.memory[1] = None
+
+    def release_moment(self, int which, arrays):
+        """Unpack moment 0 or 1 into arrays, those of all coefs, then of all intercepts, and let go of its memory."""
         cdef Gradient *g
         cdef int i
         for i in range(self.session.net.n_layers):
             g = &self.session.net.layers[i].gradient
             self.unpack(g, g.v if which else g.m, arrays[i])
             self.unpack_biases(g, g.bv if which else g.bm, arrays[self.session.net.n_layers + i])
+        self.memory[2 + which] = None
 
     def store_gradient(self, coefs, intercepts):
         """Unpack what differentiate() left."""
@@ -396,7 +412,7 @@ cdef class Engine:
 
     def predict(self, const ptrdiff_t[::1] order, cnp.ndarray out):
         """Outputs of the rows `order`, row-major, in the engine's dtype."""
-        self.session.net.out = <char *> cnp.PyArray_DATA(out)
+        self.session.net.out = <char *> pointer(out)
         self.run(PREDICT, order, order.shape[0])
 
     def close(self):
@@ -408,7 +424,7 @@ cdef class Engine:
         free(self.session.net.layers)
         self.session.net.layers = NULL
         self.session.net.n_layers = 0
-        self.memory = self.held = None
+        self.memory = self.table = self.targets = None
 
     def __dealloc__(self):
         if self.opened:

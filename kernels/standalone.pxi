@@ -17,10 +17,6 @@ FUNCTIONS = {"exp": FUNCTION_EXP, "log": FUNCTION_LOG, "log1p_unit": FUNCTION_LO
              "reciprocal": FUNCTION_RECIPROCAL}
 
 
-cdef void *pointer(cnp.ndarray x) noexcept:
-    return cnp.PyArray_DATA(x)
-
-
 cdef Update update_of(str kind, settings) except *:
     cdef Update u
     memset(&u, 0, sizeof(Update))
@@ -269,7 +265,7 @@ cdef class Table:
         cdef const ptrdiff_t[::1] at = index
         row_loss, scratch = np.zeros(rows + self.panel), np.zeros(n_out * self.panel, self.dtype)
         self.kernels.lose(LOSSES[name], pointer(panels), rows * self.panel, rows, n_out, pointer(y), <const ptrdiff_t *> pointer(y), &at[0],
-                          NULL if weight is None else <const double *> pointer(weight), gradient_scale, pointer(scratch),
+                          NULL if weight is None else <double *> pointer(weight), gradient_scale, pointer(scratch),
                           <double *> pointer(row_loss))
         return row_loss[:rows], self._columns(panels, n_out)
 

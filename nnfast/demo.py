@@ -20,7 +20,7 @@ MOST_WORK = 2e11
 ROUNDS, LONG_ROUND = 3, 4.0
 
 _ESTIMATORS = {"classification": "MLPClassifier", "regression": "MLPRegressor"}
-_COLUMNS = "{:<13} {:>7} {:>8}  {:<10} {:>8}  {:<9}  {:>8} {:>8} {:>8}  {:>7} {:>7}"
+_COLUMNS = "{:<13} {:>6} {:>8} {:>8} {:>8}  {:<9} {:>7} {:>7} {:>8}  {:>7} {:>7}"  # 100 wide
 _TITLES = _COLUMNS.format(
     *("table", "rows", "features", "hidden", "max_iter", "precision"),
     *("sklearn", "nnfast", "speed-up"),
@@ -71,10 +71,10 @@ def _opening():
     n_threads = threads.n_threads_available()
     return (
         f"nnfast {nnfast.__version__} ({engine.instruction_set()}, {n_threads} thread{'s' * (n_threads > 1)}) beside "
-        f"scikit-learn {sklearn.__version__}: the same parameters and random_state, fits\n"
-        f"interleaved, the fastest of up to {ROUNDS}. Scores (accuracy, or R2 of a regression) are on {TEST_SIZE:.0%} of the "
-        "rows, held out.\n"
-        "scikit-learn computes in float64, as nnfast does with precision='auto'."
+        f"scikit-learn {sklearn.__version__}: the same parameters and random_state.\n"
+        f"Fits are interleaved; seconds are those of the fastest of up to {ROUNDS}. scikit-learn computes in\n"
+        "float64, as nnfast does with precision='auto'. Scores are accuracy, or R2 of a regression, on\n"
+        f"{TEST_SIZE:.0%} of the rows, held out."
     )
 
 

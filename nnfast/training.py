@@ -192,7 +192,7 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
                 if n_iter:
                     n_steps, state = whole.pop("n_steps"), {**state, "learning_rate": whole.pop("learning_rate")}
                     if diverged is None and session.whole_epochs and session.t == n_steps:
-                        state.update(t=n_steps, moments=session.moments())
+                        state.update(t=n_steps, moments=session.take_moments())
                     else:  # the moments are not of the last whole epoch's end, and restart from zero
                         state.update(t=0, moments=None)
                 publish(

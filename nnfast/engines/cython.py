@@ -13,6 +13,9 @@ _LOSSES = _compiled.LOSSES
 _UPDATES = _compiled.UPDATES
 _SOURCES = {np.dtype(name): code for name, code in _compiled.SOURCES.items()} | {np.dtype(bool): _compiled.SOURCES["uint8"]}
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_ROW_NUMBERS = (np.dtype(np.intp),)
+
 # A batch goes through the network in chunks of at most this many rows, whose activations stay in the caches.
 CHUNK_ROWS = 512
 # Below this share of non-zeros a sparse table's first layer goes over the non-zeros, above it over a densified minibatch.
@@ -100,7 +103,7 @@ class Session:
 
     def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, alpha=0.0, n_threads=None):
         dtype = np.dtype(dtype)
-        if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        if dtype not in _FLOATS:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
         self._n_samples, n_features = X.shape
         if n_features != network.layer_units[0]:
@@ -111,7 +114,7 @@ class Session:
         capacity = min(int(batch_size), CHUNK_ROWS)
         self._engine = _compiled.Engine(
             _isa,
-            dtype == np.float64,
+            dtype.itemsize == 8,
             network.layer_units,
             _ACTIVATIONS[network.activation],
             _LOSSES[network.loss],
@@ -126,9 +129,9 @@ class Session:
             self._use_table(X, capacity)
             if trains:
                 self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
-            hyperparameters = {name: getattr(optimizer, name) for name in _HYPERPARAMETERS if hasattr(optimizer, name)}
-            self._engine.set_update(alpha=alpha, **hyperparameters)
-            self._engine.attach(np.zeros(self._engine.measure(), dtype=np.uint8))
+                hyperparameters = {name: getattr(optimizer, name) for name in _HYPERPARAMETERS if hasattr(optimizer, name)}
+                self._engine.set_update(alpha=alpha, **hyperparameters)
+            self._engine.attach([np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()])
         except BaseException:
             self._engine.close()
             raise
@@ -137,7 +140,7 @@ class Session:
         if isinstance(X, np.ndarray):
             if X.dtype not in _SOURCES or not X.flags.aligned or not X.dtype.isnative:
                 raise TypeError(f"X must be an aligned array of a native integer type, bool, float32 or float64, got {X.dtype}")
-            self._engine.use_dense(_SOURCES[X.dtype], X.ctypes.data, *X.strides, X)
+            self._engine.use_dense(_SOURCES[X.dtype], X)
             return
         data = X.data if X.data.dtype in (np.float32, np.float64) else X.data.astype(self._dtype)
         indices, indptr = X.indices, X.indptr
@@ -151,22 +154,19 @@ class Session:
         lengths = np.diff(indptr)
         longest = np.partition(lengths, len(lengths) - capacity)[-capacity:] if capacity < len(lengths) else lengths
         sparse = indptr[-1] < SPARSE_BELOW * X.shape[0] * X.shape[1]
-        self._engine.use_csr(data.ctypes.data, data.itemsize, indices.ctypes.data, indptr.ctypes.data, indices.itemsize, sparse,
-                             int(longest.sum()), (data, indices, indptr))
+        self._engine.use_csr(data, indices, indptr, sparse, int(longest.sum()))
 
     def _use_targets(self, y, sample_weight, with_true_gradient):
         labels = self._network.loss == "log_loss"
         shape = (self._n_samples,) if labels else (self._n_samples, self._network.n_outputs)
-        y = _checked(y, "y", np.dtype(np.intp) if labels else self._dtype, shape)
+        y = _checked(y, "y", _ROW_NUMBERS if labels else (self._dtype,), shape)
         if labels and len(y) and not 0 <= y.min() <= y.max() < self._network.n_outputs:
             raise ValueError(f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}")
         if sample_weight is not None:
-            sample_weight = _checked(sample_weight, "sample_weight", np.dtype(np.float64), (self._n_samples,))
+            sample_weight = _checked(sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,))
         # scikit-learn reports the mean over the outputs and descends along the sum: right for its steps, not for a line search.
         scale = 1 / self._network.n_outputs if with_true_gradient and self._network.loss == "squared_error" else 1.0
-        pointer = y.ctypes.data
-        weight = 0 if sample_weight is None else sample_weight.ctypes.data
-        self._engine.use_targets(0 if labels else pointer, pointer if labels else 0, weight, scale, (y, sample_weight))
+        self._engine.use_targets(y, sample_weight, scale)
 
     def load(self, coefs, intercepts, moments=None, t=0):
         """Start from these parameters (row-major arrays of a float dtype) and optimizer state (None: zeros)."""
@@ -185,12 +185,9 @@ class Session:
         checked = [], []
         for (n_in, n_out), coef, intercept in zip(self._layers, coefs, intercepts):
             for array, shape, to in ((coef, (n_in, n_out), checked[0]), (intercept, (n_out,), checked[1])):
-                if writes:
-                    to.append(_checked(array, "the array to write to", None, shape, writes=True))
-                else:
-                    if array.dtype not in (np.float32, np.float64) or not array.flags.c_contiguous:
-                        array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
-                    to.append(_checked(array, "a parameter", None, shape))
+                if not writes and (array.dtype not in _FLOATS or not array.flags.c_contiguous):
+                    array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
+                to.append(_checked(array, "an array of parameters", _FLOATS, shape, writes))
         return checked
 
     @property
@@ -198,12 +195,14 @@ class Session:
         """Updates done since the first `load`, whose t they continue."""
         return self._engine.t
 
-    def moments(self):
-        """The optimizer's moments: for each, the arrays of all coefs, then of all intercepts."""
+    def take_moments(self):
+        """The optimizer's moments: for each, the arrays of all coefs, then of all intercepts. Ends the session, whose memory they take over
+        piece by piece: nothing may be called after it."""
         moments = []
+        self._engine.release_weights()
         for which in range(self._engine.n_moments):
             arrays = [np.empty(shape, self._dtype) for shape in self._layers] + [np.empty(n_out, self._dtype) for _, n_out in self._layers]
-            self._engine.store_moment(which, arrays)
+            self._engine.release_moment(which, arrays)
             moments.append(arrays)
         return moments
 
@@ -246,11 +245,11 @@ class Session:
         """The loss of the rows `order` as one batch at the parameters `flat` (all coefs, then all intercepts, row-major), and its gradient
         written to `gradient`."""
         n = self._network.n_parameters
-        self.load(*self._views(_checked(flat, "flat", np.dtype(np.float64), (n,))))
+        self.load(*self._views(_checked(flat, "flat", (np.dtype(np.float64),), (n,))))
         loss = self._engine.differentiate(self._row_numbers_of_table(order))
         self._raised = self._engine.raised
         self._raise_pending()
-        self._engine.store_gradient(*self._views(_checked(gradient, "gradient", np.dtype(np.float64), (n,), writes=True)))
+        self._engine.store_gradient(*self._views(_checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True)))
         return loss
 
     def _views(self, flat):
@@ -263,9 +262,9 @@ class Session:
 
     def predict(self, rows=None, out=None):
         """Outputs, with the output activation, of the rows numbered `rows` (None: all), shape (n_rows, n_outputs)."""
-        rows = np.arange(self._n_samples, dtype=np.intp) if rows is None else self._row_numbers_of_table(rows)
+        rows = np.arange(self._n_samples) if rows is None else self._row_numbers_of_table(rows)
         shape = (len(rows), self._network.n_outputs)
-        out = np.empty(shape, self._dtype) if out is None else _checked(out, "out", self._dtype, shape, writes=True)
+        out = np.empty(shape, self._dtype) if out is None else _checked(out, "out", (self._dtype,), shape, writes=True)
         if len(rows):
             self._engine.predict(rows, out)
             self._raised = self._engine.raised
@@ -291,19 +290,24 @@ class Session:
             self._raise_pending()
 
 
+_NOTHING = np.zeros(0, np.uint8)
 _HYPERPARAMETERS = ("momentum", "nesterov", "beta_1", "beta_2", "epsilon")
 
 
 def _row_numbers(order):
-    return _checked(order, "order", np.dtype(np.intp), np.shape(order))
+    return _checked(order, "order", _ROW_NUMBERS, np.shape(order))
 
 
-def _checked(array, name, dtype, shape, writes=False):
-    if not isinstance(array, np.ndarray) or array.shape != tuple(shape) or (dtype is not None and array.dtype != dtype):
-        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(f"{name} must be an array of {dtype or 'float32 or float64'}, shape {tuple(shape)}, got {found}")
-    if not array.flags.c_contiguous or not array.flags.aligned or not array.dtype.isnative or (writes and not array.flags.writeable):
-        raise ValueError(f"{name} must be a C-contiguous, aligned{', writable' if writes else ''} array of native byte order")
+def _checked(array, name, dtypes, shape, writes=False):
+    """The array, if the compiled code can take it as it is."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be an array, got {type(array).__name__}")
+    if array.dtype not in dtypes or array.shape != shape:
+        accepted = " or ".join(dtype.name for dtype in dtypes)
+        raise ValueError(f"{name} must be of dtype {accepted} and shape {shape}, got {array.dtype} and {array.shape}")
+    flags = array.flags
+    if not flags.c_contiguous or not flags.aligned or (writes and not flags.writeable):
+        raise ValueError(f"{name} must be C-contiguous and aligned{', and writable' if writes else ''}")
     return array
 
 
