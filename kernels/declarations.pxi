@@ -104,3 +104,7 @@ cdef extern from "<sched.h>" nogil:
 
 cdef extern from "src/clock.h" nogil:
     int64_t milliseconds()
+
+cdef extern from "src/subnormals.h" nogil:
+    uint64_t flush_subnormals()
+    void restore_subnormals(uint64_t)

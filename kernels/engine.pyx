@@ -376,6 +376,7 @@ cdef class Engine:
     cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size) except -1:
         cdef Net *net = &self.session.net
         net.mode = mode
+        self.session.team.flushes = mode != PREDICT
         net.phase = BEFORE
         net.order = &order[0]
         net.n_rows = order.shape[0]

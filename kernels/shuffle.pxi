@@ -1,4 +1,4 @@
-# numpy.random.RandomState.shuffle for a contiguous array of row numbers: the very same draws and swaps, compiled.
+# Row numbers: checked, and shuffled with the very draws and swaps of numpy.random.RandomState.shuffle, compiled.
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
@@ -44,3 +44,12 @@ def shuffle(ptrdiff_t[::1] x, random_state):
         if x.shape[0] > 1:
             with nogil:
                 swap_down(generator, &x[0], x.shape[0])
+
+
+def are_rows(const ptrdiff_t[::1] x, size_t n_samples):
+    """Whether all of x are row numbers of a table of n_samples, and there is at least one."""
+    cdef size_t bad = 0
+    cdef ptrdiff_t i
+    for i in range(x.shape[0]):
+        bad += <size_t> x[i] >= n_samples
+    return x.shape[0] > 0 and bad == 0

@@ -36,6 +36,7 @@ cdef struct Team:
     uint64_t *sleepers
     uint64_t n_jobs            # of this phase
     bint running, closing
+    bint flushes               # subnormals count as zeros in this run's jobs
     pthread_mutex_t mutex
     pthread_cond_t condition
     job_function run
@@ -121,10 +122,13 @@ cdef uint64_t await_phase(Team *team, uint64_t seen) noexcept nogil:
 
 cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
     """Take and run jobs of `phase` until none is left; complete the phase if these were its last."""
-    cdef uint64_t tag = phase & 0xFFFFFF, ticket, finished = 0
+    cdef uint64_t tag = phase & 0xFFFFFF, ticket, finished = 0, before = 0
+    cdef bint flushes = team.flushes
     cdef uint64_t *queue
     cdef ptrdiff_t job
     cdef int i
+    if flushes:
+        before = flush_subnormals()
     for i in range(team.n_workers):
         queue = team.tickets + ((worker + i) % team.n_workers) * LINE
         while True:
@@ -138,6 +142,8 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
     if finished and atomic_add(team.done, finished) == team.n_jobs:
         team.running = team.advance(team.context)
         publish(team)
+    if flushes:
+        restore_subnormals(before)
 
 
 cdef void *worker_main(void *argument) noexcept nogil:

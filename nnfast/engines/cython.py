@@ -273,7 +273,7 @@ class Session:
 
     def _row_numbers_of_table(self, order):
         order = _row_numbers(order)
-        if not len(order) or order.min() < 0 or order.max() >= self._n_samples:
+        if not _compiled.are_rows(order, self._n_samples):
             raise IndexError(f"row numbers must be within 0 .. {self._n_samples - 1}, and at least one")
         return order
 
