@@ -39,12 +39,12 @@ cdef enum:
     FINISH_MILLISECONDS = 100  # a run that is expected to end within this is not interrupted
 
 
-cdef bint poll_signals(void *context) noexcept nogil:
+cdef void poll_signals(void *context) noexcept nogil:
     """Let Python's signal handlers run (the calling thread only). What one raises ends the run, unless its end is near."""
     cdef Session_ *session = <Session_ *> context
     cdef int64_t now = milliseconds(), left
     if now < session.next_poll:
-        return True
+        return
     session.next_poll = now + POLL_MILLISECONDS
     with gil:
         try:
@@ -54,7 +54,6 @@ cdef bint poll_signals(void *context) noexcept nogil:
             left = session.net.n_rows - session.net.batch
             if session.net.batch == 0 or (now - session.started) * left > FINISH_MILLISECONDS * session.net.batch:
                 session.net.stop = True
-    return True
 
 
 cdef class Arena:
@@ -98,7 +97,11 @@ cdef class Engine:
         net.n_layers = len(layer_units) - 1
         net.loss = loss
         net.capacity = capacity
-        net.stride = capacity * net.kernels.panel
+        # Panels a multiple of a page apart would share cache sets, and loads would wait for stores to the same offset: 1 KB off it is.
+        net.panel_rows = capacity
+        while net.panel_rows * net.kernels.panel * net.kernels.real_bytes % 4096 != 1024:
+            net.panel_rows += 1
+        net.stride = net.panel_rows * net.kernels.panel
         net.batch_size = batch_size
         net.n_features = layer_units[0]
         net.gradient_scale = 1
@@ -184,12 +187,12 @@ cdef class Engine:
         cdef Net *net = &self.session.net
         cdef Layer *layer
         cdef Gradient *g
-        cdef size_t real = net.kernels.real_bytes, panel = net.kernels.panel, capacity = net.capacity, weights, biases, stride
+        cdef size_t real = net.kernels.real_bytes, panel = net.kernels.panel, rows = net.panel_rows, weights, biases, stride
         cdef int i
         cdef bint sums = self.trains and (net.update.kind == UPDATE_NONE or net.batch_size > net.capacity)
         cdef size_t widest = 0
         if not net.is_sparse:
-            net.x_panels = arena.take(net.layers[0].in_panels * capacity * panel, real)
+            net.x_panels = arena.take(net.layers[0].in_panels * rows * panel, real)
         elif self.trains:
             net.csc.start = <ptrdiff_t *> arena.take(net.n_features + 1, sizeof(ptrdiff_t))
             net.csc.row = <int32_t *> arena.take(self.chunk_entries, sizeof(int32_t))
@@ -202,13 +205,13 @@ cdef class Engine:
             biases = layer.out_panels * panel
             g.w = parameters.take(weights, real)
             g.b = parameters.take(biases, real)
-            layer.a = arena.take(layer.out_panels * capacity * panel, real)
+            layer.a = arena.take(layer.out_panels * rows * panel, real)
             layer.square_rows = 1 if g.narrow else (g.n_in + BLOCK - 1) // BLOCK
             layer.square_columns = g.n_in if g.narrow else g.n_out
             layer.square_stride = (layer.in_panels if g.narrow else layer.out_panels) * panel
             widest = max(widest, biases)
             if self.trains:
-                layer.dz = layer.a if i == net.n_layers - 1 else arena.take(layer.out_panels * capacity * panel, real)
+                layer.dz = layer.a if i == net.n_layers - 1 else arena.take(layer.out_panels * rows * panel, real)
                 if i > 0 and not g.narrow:
                     g.wt = arena.take(layer.in_panels * g.n_out * panel, real)
                 if self.n_moments > 0:
@@ -231,7 +234,7 @@ cdef class Engine:
         net.scratch = <char *> arena.take(net.scratch_bytes, self.session.team.n_workers)
         net.row_ends = <ptrdiff_t *> arena.take(self.session.team.n_workers, sizeof(ptrdiff_t))
         if self.trains:
-            net.row_loss = <double *> arena.take(capacity + panel, sizeof(double))
+            net.row_loss = <double *> arena.take(rows + panel, sizeof(double))
             net.shares = <ptrdiff_t *> arena.take(self.session.team.n_workers, sizeof(ptrdiff_t))
             net.jobs = <Job *> arena.take(net.n_jobs, sizeof(Job))
 

@@ -41,7 +41,9 @@ cdef struct Net:
     const double *weight
     double gradient_scale
     # buffers for one chunk
-    ptrdiff_t capacity, stride
+    ptrdiff_t capacity         # rows of a chunk
+    ptrdiff_t panel_rows       # rows that a panel has room for
+    ptrdiff_t stride           # numbers from a panel to the next
     void *x_panels
     double *row_loss
     char *scratch
@@ -130,11 +132,11 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
             for p in range(layer.out_panels):
                 kernels.forward(at_row(net, a, first), net.stride, rows, at_panel(net, layer.gradient.w, p, layer.gradient.n_in),
                                 layer.gradient.n_in, at_panel(net, layer.gradient.b, p, 1),
-                                at_row(net, at_panel(net, layer.a, p, net.capacity), first),
+                                at_row(net, at_panel(net, layer.a, p, net.panel_rows), first),
                                 vectors_in(net, layer.gradient.n_out, p), layer.activation)
         if layer.activation == ACTIVATION_LOGISTIC:  # the one with f(0) != 0
             p = layer.out_panels - 1
-            kernels.clear_pads(at_row(net, at_panel(net, layer.a, p, net.capacity), first), rows,
+            kernels.clear_pads(at_row(net, at_panel(net, layer.a, p, net.panel_rows), first), rows,
                                layer.gradient.n_out - p * kernels.panel)
         a = layer.a
     if net.mode == PREDICT:
@@ -149,8 +151,8 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
         for p in range(layer.in_panels):
             kernels.backward(at_row(net, layer.dz, first), net.stride, rows,
                              at_panel(net, layer.gradient.w if layer.gradient.narrow else layer.gradient.wt, p, layer.gradient.n_out),
-                             layer.gradient.n_out, at_row(net, at_panel(net, below.a, p, net.capacity), first),
-                             at_row(net, at_panel(net, below.dz, p, net.capacity), first), vectors_in(net, layer.gradient.n_in, p),
+                             layer.gradient.n_out, at_row(net, at_panel(net, below.a, p, net.panel_rows), first),
+                             at_row(net, at_panel(net, below.dz, p, net.panel_rows), first), vectors_in(net, layer.gradient.n_in, p),
                              below.activation)
 
 
@@ -169,6 +171,8 @@ cdef void run_weights(Net *net, ptrdiff_t number) noexcept nogil:
 
 cdef void run_job(void *context, ptrdiff_t job, int worker) noexcept nogil:
     cdef Net *net = <Net *> context
+    if net.stop:  # what this run leaves behind is given up anyway
+        return
     if net.phase == WEIGHTS:
         run_weights(net, job)
     elif job < net.n_row_jobs:

@@ -70,8 +70,6 @@ cdef bint end_batch(Net *net, Team *team) noexcept nogil:
     net.batch = net.batch_end
     if net.batch >= net.n_rows:
         return end_run(net, FINISHED)
-    if net.stop:
-        return end_run(net, STOPPED)
     begin_batch(net, team)
     return True
 
@@ -81,6 +79,8 @@ cdef bint advance(void *context) noexcept nogil:
     cdef Session_ *session = <Session_ *> context
     cdef Net *net = &session.net
     cdef Team *team = &session.team
+    if net.stop:
+        return end_run(net, STOPPED)
     if net.phase == BEFORE:
         begin_batch(net, team)
         return True
@@ -103,8 +103,6 @@ cdef bint advance(void *context) noexcept nogil:
             if not isfinite(net.squares):
                 return end_run(net, NON_FINITE)
         return end_batch(net, team)
-    if net.stop:
-        return end_run(net, STOPPED)
     net.chunk += net.chunk_rows
     if net.chunk == net.batch_end:
         return end_batch(net, team)

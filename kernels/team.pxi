@@ -19,7 +19,7 @@ cdef enum:
 
 ctypedef void (*job_function)(void *context, ptrdiff_t job, int worker) noexcept nogil
 ctypedef bint (*advance_function)(void *context) noexcept nogil
-ctypedef bint (*poll_function)(void *context) noexcept nogil
+ctypedef void (*poll_function)(void *context) noexcept nogil
 
 cdef struct Worker:
     Team *team
@@ -41,7 +41,7 @@ cdef struct Team:
     pthread_cond_t condition
     job_function run
     advance_function advance
-    poll_function poll         # by the caller, once a phase
+    poll_function poll         # by the caller, after each of its jobs and phases
     void *context
 
 
@@ -139,6 +139,8 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
             if atomic_swap_if(queue, ticket, ticket + (1 << 20)):
                 team.run(team.context, job, worker)
                 finished += 1
+                if worker == 0:
+                    team.poll(team.context)
     if finished and atomic_add(team.done, finished) == team.n_jobs:
         team.running = team.advance(team.context)
         publish(team)
@@ -177,6 +179,5 @@ cdef void run_team(Team *team) noexcept nogil:
     phase = atomic_get(team.phase)
     while team.running:
         work(team, 0, phase)
-        if team.poll != NULL:
-            team.poll(team.context)
+        team.poll(team.context)
         phase = await_phase(team, phase)

@@ -1,20 +1,25 @@
 """How many threads a call gets: what the process may use, what the work deserves, what other calls already use."""
 
 import os
+import threading
 from numbers import Integral
 
 # Work that makes a thread worth waking up twice a step: about ten microseconds of arithmetic on one core.
 FLOPS_A_THREAD = 1_500_000
 
+_lock = threading.Lock()
+_calls = 0  # that have reserved threads and not released them yet
+
 
 def n_threads_available():
-    """The most threads a call may use: `NNFAST_NUM_THREADS`, else `OMP_NUM_THREADS`, else the CPUs that affinity, cgroup limits and
-    `LOKY_MAX_CPU_COUNT` leave to this process.
+    """The most threads a call may use.
+
+    `NNFAST_NUM_THREADS`, else `OMP_NUM_THREADS`, else the CPUs that affinity, cgroup limits and `LOKY_MAX_CPU_COUNT` leave to this process.
 
     A joblib worker process has `OMP_NUM_THREADS` set to its share, so `GridSearchCV(n_jobs=...)` does not oversubscribe.
     """
     for variable in ("NNFAST_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(variable, "").split(",")[0].strip()  # OpenMP allows a list, one a nesting level
+        value = os.environ.get(variable, "").split(",")[0].strip()  # OpenMP allows a list, one for each level of nesting
         if value:
             if not value.isdigit() or int(value) < 1:
                 raise ValueError(f"the environment variable {variable} must be a positive integer, got {value!r}")
@@ -24,17 +29,37 @@ def n_threads_available():
     return cpu_count()
 
 
-def choose_n_threads(n_threads, rows, n_parameters):
-    """Threads for a network of `n_parameters` that works on `rows` rows at a time.
+def reserve_threads(n_threads, rows, n_parameters):
+    """Threads for a call that works on `rows` rows at a time in a network of `n_parameters`; release_threads() ends it.
 
     Parameters
     ----------
     n_threads : int or None
-        The user's wish; None: as many as the work deserves, of those available.
+        The user's wish. None: as many as the work deserves, of this call's share of those available: calls that run at the same time in
+        other threads (``GridSearchCV`` with joblib's threading backend, a server's ``predict``) have theirs.
     """
-    if n_threads is not None:
-        if not isinstance(n_threads, Integral) or n_threads < 1:
-            raise ValueError(f"n_threads must be None or a positive integer, got {n_threads!r}")
-        return int(n_threads)
-    worthwhile = 6 * rows * n_parameters // FLOPS_A_THREAD
-    return 1 if worthwhile < 2 else min(worthwhile, n_threads_available())
+    global _calls
+    if n_threads is not None and (not isinstance(n_threads, Integral) or n_threads < 1):
+        raise ValueError(f"n_threads must be None or a positive integer, got {n_threads!r}")
+    if n_threads is None:
+        n_threads = 6 * rows * n_parameters // FLOPS_A_THREAD
+        n_threads = 1 if n_threads < 2 else max(1, min(n_threads, n_threads_available() // (_calls + 1)))
+    with _lock:
+        _calls += 1
+    return int(n_threads)
+
+
+def release_threads():
+    """The end of a call that reserve_threads() began."""
+    global _calls
+    with _lock:
+        _calls -= 1
+
+
+def _start_anew():
+    """In a forked child, where the other calls' threads do not exist."""
+    global _calls, _lock
+    _calls, _lock = 0, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_start_anew)

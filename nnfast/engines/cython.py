@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from nnfast.kernels import engine as _compiled
-from nnfast.threads import choose_n_threads
+from nnfast.threads import release_threads, reserve_threads
 
 _ACTIVATIONS = _compiled.ACTIVATIONS
 _LOSSES = _compiled.LOSSES
@@ -95,11 +95,18 @@ class Session:
     n_threads : int or None
         None: as many as the work deserves and the process may use.
 
+    Attributes
+    ----------
+    whole_epochs : bool
+        Whether the parameters and moments are those of the end of an epoch.
+
     Raises
     ------
     MemoryError
         If the buffers cannot be had; nothing has changed then.
     """
+
+    _n_threads, _engine = 0, None  # what close() finds where __init__ did not come so far
 
     def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, alpha=0.0, n_threads=None):
         dtype = np.dtype(dtype)
@@ -109,32 +116,36 @@ class Session:
         if n_features != network.layer_units[0]:
             raise ValueError(f"X has {n_features} features, the network {network.layer_units[0]} inputs")
         self._network, self._dtype, self._layers = network, dtype, list(zip(network.layer_units, network.layer_units[1:]))
-        self._raised = None
-        trains = y is not None
+        self._raised, self.whole_epochs = None, True
         capacity = min(int(batch_size), CHUNK_ROWS)
+        self._n_threads = reserve_threads(n_threads, capacity, network.n_parameters)
+        try:
+            self._open(network, X, y, sample_weight, optimizer, alpha, capacity, int(batch_size))
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, network, X, y, sample_weight, optimizer, alpha, capacity, batch_size):
+        trains = y is not None
         self._engine = _compiled.Engine(
             _isa,
-            dtype.itemsize == 8,
+            self._dtype.itemsize == 8,
             network.layer_units,
             _ACTIVATIONS[network.activation],
             _LOSSES[network.loss],
             capacity=capacity,
-            batch_size=int(batch_size),
-            n_threads=choose_n_threads(n_threads, capacity, network.n_parameters),
+            batch_size=batch_size,
+            n_threads=self._n_threads,
             trains=trains,
             update=_UPDATES[optimizer.kernel] if optimizer else _UPDATES["none"],
             n_moments=optimizer.n_moments if optimizer else 0,
         )
-        try:
-            self._use_table(X, capacity)
-            if trains:
-                self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
-                hyperparameters = {name: getattr(optimizer, name) for name in _HYPERPARAMETERS if hasattr(optimizer, name)}
-                self._engine.set_update(alpha=alpha, **hyperparameters)
-            self._engine.attach([np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()])
-        except BaseException:
-            self._engine.close()
-            raise
+        self._use_table(X, capacity)
+        if trains:
+            self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
+            hyperparameters = {name: getattr(optimizer, name) for name in _HYPERPARAMETERS if hasattr(optimizer, name)}
+            self._engine.set_update(alpha=alpha, **hyperparameters)
+        self._engine.attach([np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()])
 
     def _use_table(self, X, capacity):
         if isinstance(X, np.ndarray):
@@ -224,17 +235,17 @@ class Session:
         """
         self._raise_pending()
         loss = self._engine.train(self._row_numbers_of_table(order), learning_rate)
-        self._raised = self._engine.raised
+        self.whole_epochs = loss is not None and not self._engine.stopped
         if loss is None:
             raise NonFinite(self._engine.step)
-        if self._engine.stopped:
-            self._raise_pending()
+        self._after_run()
         return loss
 
-    @property
-    def whole_epochs(self):
-        """Whether the parameters and moments are those of the end of an epoch."""
-        return not self._engine.stopped
+    def _after_run(self):
+        """Keep what a signal handler raised, and raise it if the run was left for it."""
+        self._raised = self._engine.raised or self._raised
+        if self._engine.stopped:
+            self._raise_pending()
 
     def _raise_pending(self):
         if self._raised is not None:
@@ -244,11 +255,11 @@ class Session:
     def loss_gradient(self, flat, gradient, order):
         """The loss of the rows `order` as one batch at the parameters `flat` (all coefs, then all intercepts, row-major), and its gradient
         written to `gradient`."""
+        self._raise_pending()
         n = self._network.n_parameters
         self.load(*self._views(_checked(flat, "flat", (np.dtype(np.float64),), (n,))))
         loss = self._engine.differentiate(self._row_numbers_of_table(order))
-        self._raised = self._engine.raised
-        self._raise_pending()
+        self._after_run()
         self._engine.store_gradient(*self._views(_checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True)))
         return loss
 
@@ -267,8 +278,7 @@ class Session:
         out = np.empty(shape, self._dtype) if out is None else _checked(out, "out", (self._dtype,), shape, writes=True)
         if len(rows):
             self._engine.predict(rows, out)
-            self._raised = self._engine.raised
-            self._raise_pending()
+            self._after_run()
         return out
 
     def _row_numbers_of_table(self, order):
@@ -279,7 +289,13 @@ class Session:
 
     def close(self):
         """Join the threads and free the buffers."""
-        self._engine.close()
+        if self._n_threads:
+            release_threads()
+            self._n_threads = 0
+        if self._engine is not None:
+            self._engine.close()
+
+    __del__ = close
 
     def __enter__(self):
         return self
