@@ -21,7 +21,7 @@ def in_turns(functions, rounds):
     return np.array([[seconds(function) for function in functions] for _ in range(rounds)])
 
 
-def peak_gflops(dtype, n_threads, rounds=400_000):
+def peak_gflops(dtype, n_threads, rounds=4_000_000):
     """GFLOP/s of multiply-adds in registers, by n_threads at once, with the instruction set in use."""
     table = Table(engine.instruction_set(), dtype)
     operations = []

@@ -35,6 +35,11 @@ include "names.pxi"
 include "standalone.pxi"
 
 cdef enum:
+    # Rows of a job at most: few, so that their activations stay in the L2 cache and that others can help; but a job reads all weights, and
+    # where those come from further away, fewer jobs are better.
+    ROWS_A_JOB = 64
+    MORE_ROWS_A_JOB = 128
+    L2_BYTES = 1 << 20
     POLL_MILLISECONDS = 20
     FINISH_MILLISECONDS = 100  # a run that is expected to end within this is not interrupted
 
@@ -117,6 +122,7 @@ cdef class Engine:
         self.session.team.poll = poll_signals
         self.session.team.context = &self.session
         cdef Layer *layer
+        cdef double weights = 0
         cdef int i, panel = net.kernels.panel
         for i in range(net.n_layers):
             layer = net.layers + i
@@ -127,6 +133,8 @@ cdef class Engine:
             layer.in_panels = (layer.gradient.n_in + panel - 1) // panel
             layer.out_panels = (layer.gradient.n_out + panel - 1) // panel
             layer.activation = activation if i < net.n_layers - 1 else ACTIVATION_IDENTITY
+            weights += layer.gradient.n_in * layer.gradient.n_out
+        net.rows_a_job = MORE_ROWS_A_JOB if weights * net.kernels.real_bytes > L2_BYTES else ROWS_A_JOB
         self.choose_narrow()
 
     cdef void choose_narrow(self) noexcept:

@@ -53,7 +53,7 @@ cdef struct Net:
     ptrdiff_t n_jobs
     ptrdiff_t *shares
     ptrdiff_t *row_ends        # likewise for the rows of a chunk
-    ptrdiff_t n_row_jobs
+    ptrdiff_t n_row_jobs, rows_a_job
     Update update
     double alpha, squares
     # the run: batches of `order`, and the chunk of rows at `chunk` in it

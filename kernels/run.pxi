@@ -5,17 +5,13 @@ cdef extern from "<math.h>" nogil:
     double sqrt(double)
     double pow(double, double)
 
-cdef enum:
-    ROWS_A_JOB = 64            # at most: the weights are read once a job, the job's activations stay in the L2 cache
-
-
 cdef void begin_rows(Net *net, Team *team) noexcept nogil:
     """Deal the rows of the next chunk."""
     cdef ptrdiff_t units, jobs
     cdef int i
     net.chunk_rows = min(net.capacity, net.batch_end - net.chunk)
     units = (net.chunk_rows + net.kernels.tile - 1) // net.kernels.tile
-    jobs = (net.chunk_rows + team.n_workers * ROWS_A_JOB - 1) // (team.n_workers * ROWS_A_JOB) * team.n_workers
+    jobs = (net.chunk_rows + team.n_workers * net.rows_a_job - 1) // (team.n_workers * net.rows_a_job) * team.n_workers
     net.n_row_jobs = min(units, jobs)
     for i in range(team.n_workers):
         net.row_ends[i] = net.n_row_jobs * (i + 1) // team.n_workers

@@ -45,13 +45,21 @@ enum { DEPTH = 256 }; /* k of a pass: DEPTH x NR weights stay in the L1 cache wh
         } \
     } while (0)
 
-/* acc[r] += a[r, :k] @ w[:k]: a in panels of row stride NR, w one panel. */
-INLINE void multiply(int rows, int vectors, vec acc[MR][2], const REAL *a, ptrdiff_t stride, const REAL *w, ptrdiff_t k)
+/* Asks for a row of a panel to be brought into the L2 cache. */
+INLINE void prefetch_row(const REAL *p)
+{
+    for (int c = 0; c < NR; c += 64 / REAL_BYTES) __builtin_prefetch(p + c, 0, 2);
+}
+
+/* acc[r] += a[r, :k] @ w[:k]: a in panels of row stride NR, w one panel. The weights `ahead` of these, which the next call wants and another
+ * core may have written, are fetched meanwhile. */
+INLINE void multiply(int rows, int vectors, vec acc[MR][2], const REAL *a, ptrdiff_t stride, const REAL *w, ptrdiff_t k, ptrdiff_t ahead)
 {
     for (; k > 0; k -= NR, a += stride) {
         ptrdiff_t len = k < NR ? k : NR;
         for (ptrdiff_t j = 0; j < len; j++, w += NR) {
             vec w0 = load(w), w1 = vectors > 1 ? load(w + VL) : w0;
+            if (ahead) prefetch_row(w + ahead);
             UNROLL for (int r = 0; r < rows; r++) {
                 vec x = splat(a[r * NR + j]);
                 acc[r][0] += x * w0;
@@ -111,12 +119,12 @@ static void derive(int activation, const void *a_, const void *da_, void *dz_, p
 }
 
 INLINE void forward_tile(int rows, int vectors, const REAL *a, ptrdiff_t stride, const REAL *w, ptrdiff_t k, const REAL *b, REAL *out,
-                         int first, int rectify)
+                         int first, int rectify, ptrdiff_t ahead)
 {
     vec acc[MR][2];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int c = 0; c < vectors; c++) acc[r][c] = load(first ? b + c * VL : out + r * NR + c * VL);
-    multiply(rows, vectors, acc, a, stride, w, k);
+    multiply(rows, vectors, acc, a, stride, w, k, ahead);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int c = 0; c < vectors; c++) store(out + r * NR + c * VL, rectify ? relu(acc[r][c]) : acc[r][c]);
 }
@@ -130,8 +138,8 @@ static void forward(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void
     for (ptrdiff_t k = 0; k < n_in; k += DEPTH, a += DEPTH / NR * stride, w += DEPTH * NR) {
         ptrdiff_t depth = n_in - k < DEPTH ? n_in - k : DEPTH;
         int first = k == 0, rectify = activation == ACTIVATION_RELU && k + depth == n_in;
-        if (vectors > 1) FOR_TILES(rows, forward_tile(ROWS, 2, a + row * NR, stride, w, depth, b, out + row * NR, first, rectify));
-        else FOR_TILES(rows, forward_tile(ROWS, 1, a + row * NR, stride, w, depth, b, out + row * NR, first, rectify));
+        if (vectors > 1) FOR_TILES(rows, forward_tile(ROWS, 2, a + row * NR, stride, w, depth, b, out + row * NR, first, rectify, row ? 0 : depth * NR));
+        else FOR_TILES(rows, forward_tile(ROWS, 1, a + row * NR, stride, w, depth, b, out + row * NR, first, rectify, row ? 0 : depth * NR));
     }
     if (activation == ACTIVATION_LOGISTIC || activation == ACTIVATION_TANH) activate(activation, out, out, rows * NR);
 }
@@ -165,12 +173,12 @@ static void forward_narrow(const void *a_, ptrdiff_t stride, ptrdiff_t rows, con
 }
 
 INLINE void backward_tile(int rows, int vectors, const REAL *dz, ptrdiff_t stride, const REAL *wt, ptrdiff_t k, const REAL *a_below,
-                          REAL *dz_below, int first, int activation)
+                          REAL *dz_below, int first, int activation, ptrdiff_t ahead)
 {
     vec acc[MR][2];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int c = 0; c < vectors; c++) acc[r][c] = first ? (vec){0} : load(dz_below + r * NR + c * VL);
-    multiply(rows, vectors, acc, dz, stride, wt, k);
+    multiply(rows, vectors, acc, dz, stride, wt, k, ahead);
 #define DERIVED(kind) \
     UNROLL for (int r = 0; r < rows; r++) \
         UNROLL for (int c = 0; c < vectors; c++) \
@@ -194,7 +202,7 @@ static void backward(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, const vo
         ptrdiff_t depth = n_out - k < DEPTH ? n_out - k : DEPTH;
         int first = k == 0, kind = k + depth == n_out ? activation : ACTIVATION_IDENTITY;
 #define TILE(vectors) \
-    FOR_TILES(rows, backward_tile(ROWS, vectors, dz + row * NR, stride, wt, depth, a_below + row * NR, dz_below + row * NR, first, kind))
+    FOR_TILES(rows, backward_tile(ROWS, vectors, dz + row * NR, stride, wt, depth, a_below + row * NR, dz_below + row * NR, first, kind, row ? 0 : depth * NR))
         if (vectors > 1) TILE(2);
         else TILE(1);
 #undef TILE
@@ -271,13 +279,14 @@ INLINE void prefetch_tile(int rows, int vectors, const Epilogue *e, ptrdiff_t at
 }
 
 /* Sums over the chunk of rows: x[:, :rows].T @ y, x broadcast, y in vectors; both in panels of row stride NR. */
-INLINE void gradient_tile(int rows, int vectors, Epilogue *e, const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t at)
+INLINE void gradient_tile(int rows, int vectors, Epilogue *e, const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t at, ptrdiff_t ahead)
 {
     vec acc[MR][2];
     UNROLL for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = (vec){0};
     if (n >= 64) prefetch_tile(rows, vectors, e, at);
     for (ptrdiff_t i = 0; i < n; i++, x += NR, y += NR) {
         vec y0 = load(y), y1 = vectors > 1 ? load(y + VL) : y0;
+        if (ahead) prefetch_row(x + ahead);
         UNROLL for (int r = 0; r < rows; r++) {
             vec xr = splat(x[r]);
             acc[r][0] += xr * y0;
@@ -318,9 +327,10 @@ static void gradient_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, doub
     for (ptrdiff_t part = 0; part < count; part += NR) { /* a block may span panels of a */
         ptrdiff_t rows = count - part < NR ? count - part : NR;
         const REAL *x = l->narrow ? (const REAL *)l->dz : (const REAL *)l->a + (k + part) / NR * l->stride + (k + part) % NR;
+        ptrdiff_t ahead = l->narrow || k + part + NR >= l->n_in ? 0 : l->stride; /* the next block's panel of a */
         ptrdiff_t at = l->narrow ? panel * l->n_out * NR : (panel * l->n_in + k + part) * NR;
-        if (vectors > 1) FOR_TILES(rows, gradient_tile(ROWS, 2, &e, x + row, y, l->rows, at + row * NR));
-        else FOR_TILES(rows, gradient_tile(ROWS, 1, &e, x + row, y, l->rows, at + row * NR));
+        if (vectors > 1) FOR_TILES(rows, gradient_tile(ROWS, 2, &e, x + row, y, l->rows, at + row * NR, row ? 0 : ahead));
+        else FOR_TILES(rows, gradient_tile(ROWS, 1, &e, x + row, y, l->rows, at + row * NR, row ? 0 : ahead));
     }
     if (!l->finish || l->update->kind == UPDATE_NONE) return;
     if (l->wt) transpose_block(l, panel, k, count);
