@@ -12,9 +12,13 @@ from setuptools import Extension, setup
 MODE = os.environ.get("NNFAST_BUILD", "")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
-COMMON = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-unused-function"]
+COMMON = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-unused-function"]
+# Where vector.h asks for FMA by name, the compiler must not choose others: it would choose differently for each instruction set.
+COMMON += ["-ffp-contract=off" if X86 else "-ffp-contract=fast"]
 if MODE == "sanitize":
     COMMON += ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize=float-divide-by-zero"]
+else:
+    COMMON += ["-g0"]  # Python's own flags say -g: 6 MB of debugging data, five times the code
 LINK = ["-fsanitize=address,undefined"] if MODE == "sanitize" else []
 
 # Instruction set -> compiler flags (x86-64-v2, v3, v4 by their parts, which older compilers know too).
@@ -26,12 +30,13 @@ if X86:
 
 SOURCES = "kernels/src"
 HEADERS = [f"{SOURCES}/{name}" for name in sorted(os.listdir(SOURCES)) if name.endswith(".h")]
+TABLES = {isa: [f"{SOURCES}/tables/{isa}_{dtype}.c" for dtype in ("float", "double")] for isa in ISAS}
 
 
 def library(isa):
     """The vector code of one instruction set: a static library with its own flags, linked into the engine."""
     return f"nnfast_{isa}", {
-        "sources": [f"{SOURCES}/tables/{isa}_{dtype}.c" for dtype in ("float", "double")],
+        "sources": TABLES[isa],
         "obj_deps": {"": HEADERS + [f"{SOURCES}/kernels.c"]},
         "cflags": COMMON + ISAS[isa],
     }
@@ -44,7 +49,10 @@ engine = Extension(
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")] + ([("NNFAST_X86", None)] if X86 else []),
     extra_compile_args=COMMON,
     extra_link_args=LINK + ["-lpthread"],
-    depends=HEADERS + [f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi")],
+    # What the libraries are made of, too: setuptools does not link anew because a library is newer.
+    depends=HEADERS
+    + [f"{SOURCES}/kernels.c", *sum(TABLES.values(), [])]
+    + [f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi")],
 )
 
 setup(

@@ -61,15 +61,20 @@ cdef void poll_signals(void *context) noexcept nogil:
                 session.net.stop = True
 
 
+cdef size_t times(size_t a, size_t b) except? 0:
+    cdef size_t product
+    if __builtin_mul_overflow(a, b, &product):
+        raise MemoryError
+    return product
+
+
 cdef class Arena:
     """Memory handed out in aligned pieces; without memory, only the sum is made."""
     cdef char *base
     cdef size_t used
 
     cdef void *take(self, size_t n, size_t size) except? NULL:
-        cdef size_t bytes
-        if __builtin_mul_overflow(n, size, &bytes):
-            raise MemoryError
+        cdef size_t bytes = times(n, size)
         cdef void *piece = self.base + self.used if self.base != NULL else NULL
         if __builtin_add_overflow(self.used, (bytes + 127) & ~<size_t> 63, &self.used):
             raise MemoryError
@@ -200,7 +205,7 @@ cdef class Engine:
         cdef bint sums = self.trains and (net.update.kind == UPDATE_NONE or net.batch_size > net.capacity)
         cdef size_t widest = 0
         if not net.is_sparse:
-            net.x_panels = arena.take(net.layers[0].in_panels * rows * panel, real)
+            net.x_panels = arena.take(times(net.layers[0].in_panels, rows * panel), real)
         elif self.trains:
             net.csc.start = <ptrdiff_t *> arena.take(net.n_features + 1, sizeof(ptrdiff_t))
             net.csc.row = <int32_t *> arena.take(self.chunk_entries, sizeof(int32_t))
@@ -209,19 +214,19 @@ cdef class Engine:
         for i in range(net.n_layers):
             layer = net.layers + i
             g = &layer.gradient
-            weights = layer.in_panels * g.n_out * panel if g.narrow else layer.out_panels * g.n_in * panel
+            weights = times(layer.in_panels * panel, g.n_out) if g.narrow else times(layer.out_panels * panel, g.n_in)
             biases = layer.out_panels * panel
             g.w = parameters.take(weights, real)
             g.b = parameters.take(biases, real)
-            layer.a = arena.take(layer.out_panels * rows * panel, real)
+            layer.a = arena.take(times(layer.out_panels, rows * panel), real)
             layer.square_rows = 1 if g.narrow else (g.n_in + BLOCK - 1) // BLOCK
             layer.square_columns = g.n_in if g.narrow else g.n_out
             layer.square_stride = (layer.in_panels if g.narrow else layer.out_panels) * panel
             widest = max(widest, biases)
             if self.trains:
-                layer.dz = layer.a if i == net.n_layers - 1 else arena.take(layer.out_panels * rows * panel, real)
+                layer.dz = layer.a if i == net.n_layers - 1 else arena.take(times(layer.out_panels, rows * panel), real)
                 if i > 0 and not g.narrow:
-                    g.wt = arena.take(layer.in_panels * g.n_out * panel, real)
+                    g.wt = arena.take(times(layer.in_panels * panel, g.n_out), real)
                 if self.n_moments > 0:
                     g.m = first.take(weights, real)
                     g.bm = first.take(biases, real)
@@ -232,7 +237,7 @@ cdef class Engine:
                     g.g = arena.take(weights, real)
                     g.bg = arena.take(biases, real)
                 stride = layer.square_stride
-                layer.squares = <double *> arena.take(layer.square_rows * stride + max(stride, biases), sizeof(double))
+                layer.squares = <double *> arena.take(times(layer.square_rows + 1, max(stride, biases)), sizeof(double))
                 g.a = net.layers[i - 1].a if i > 0 else net.x_panels
                 g.dz = layer.dz
                 net.n_jobs += (layer.in_panels if g.narrow else layer.out_panels * layer.square_rows) + layer.out_panels
@@ -283,7 +288,7 @@ cdef class Engine:
         return min(<ptrdiff_t> BLOCK, g.n_in - job.k) * vectors_in(net, g.n_out, job.panel)
 
     def load(self, coefs, intercepts, moments, int64_t t):
-        """Pack row-major float32 or float64 arrays; moments: for each, the arrays of all coefs, then of all intercepts."""
+        """Pack row-major float32 or float64 arrays; moments: for each, the arrays of all coefs, then of all intercepts, or None for zeros."""
         cdef Net *net = &self.session.net
         cdef Gradient *g
         cdef Gradient shape
@@ -293,17 +298,25 @@ cdef class Engine:
             g = &net.layers[i].gradient
             self.pack(g, g.w, coefs[i])
             self.pack_biases(g, g.b, intercepts[i])
-            if moments and self.n_moments > 0:
-                self.pack(g, g.m, moments[0][i])
-                self.pack_biases(g, g.bm, moments[0][net.n_layers + i])
-            if moments and self.n_moments > 1:
-                self.pack(g, g.v, moments[1][i])
-                self.pack_biases(g, g.bv, moments[1][net.n_layers + i])
+            if self.n_moments > 0:
+                self.load_moment(net.layers + i, g.m, g.bm, moments and moments[0][i], moments and moments[0][net.n_layers + i])
+            if self.n_moments > 1:
+                self.load_moment(net.layers + i, g.v, g.bv, moments and moments[1][i], moments and moments[1][net.n_layers + i])
             if self.trains:
                 self.follow(net.layers + i)
         net.t = t
         if self.trains:
             net.squares = sum_squares(net)
+
+    cdef load_moment(self, Layer *layer, void *m, void *bm, coef, intercept):
+        cdef Gradient *g = &layer.gradient
+        cdef size_t panel_bytes = self.session.net.kernels.panel * self.session.net.kernels.real_bytes
+        if coef is None:
+            memset(m, 0, panel_bytes * (layer.in_panels * g.n_out if g.narrow else layer.out_panels * g.n_in))
+            memset(bm, 0, panel_bytes * layer.out_panels)
+        else:
+            self.pack(g, m, coef)
+            self.pack_biases(g, bm, intercept)
 
     cdef void follow(self, Layer *layer) noexcept:
         """What the updates keep beside the weights, from weights that were loaded: the transposed copy and the sums of squares."""

@@ -1,6 +1,7 @@
 """The command `nnfast`: `nnfast demo` and `nnfast info`."""
 
 import argparse
+import os
 import sys
 
 import nnfast
@@ -14,6 +15,11 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         options.run(options, parser)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone, as in `nnfast demo | head`. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("nnfast: interrupted", file=sys.stderr)
         return 130

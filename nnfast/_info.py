@@ -17,10 +17,10 @@ def show_versions():
     --------
     >>> import nnfast
     >>> nnfast.show_versions()  # doctest: +ELLIPSIS
-    python            ...
+    python             ...
     """
     for name, value in facts():
-        print(f"{name:<17} {value}")
+        print(f"{name:<18} {value}")
 
 
 def facts():

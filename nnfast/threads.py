@@ -21,7 +21,7 @@ def n_threads_available():
     for variable in ("NNFAST_NUM_THREADS", "OMP_NUM_THREADS"):
         value = os.environ.get(variable, "").split(",")[0].strip()  # OpenMP allows a list, one for each level of nesting
         if value:
-            if not value.isdigit() or int(value) < 1:
+            if not (value.isascii() and value.isdigit()) or int(value) < 1:
                 raise ValueError(f"the environment variable {variable} must be a positive integer, got {value!r}")
             return int(value)
     from joblib import cpu_count

@@ -62,8 +62,8 @@ INLINE void multiply(int rows, int vectors, vec acc[MR][2], const REAL *a, ptrdi
             if (ahead) prefetch_row(w + ahead);
             UNROLL for (int r = 0; r < rows; r++) {
                 vec x = splat(a[r * NR + j]);
-                acc[r][0] += x * w0;
-                if (vectors > 1) acc[r][1] += x * w1;
+                acc[r][0] = fmadd(x, w0, acc[r][0]);
+                if (vectors > 1) acc[r][1] = fmadd(x, w1, acc[r][1]);
             }
         }
     }
@@ -86,7 +86,7 @@ INLINE vec derived(int activation, vec a, vec da)
 {
     switch (activation) {
     case ACTIVATION_LOGISTIC: return da * a * (1 - a);
-    case ACTIVATION_TANH: return da * (1 - a * a);
+    case ACTIVATION_TANH: return da * fnmadd(a, a, splat(1));
     case ACTIVATION_RELU: return choose(a == 0, (vec){0}, da);
     default: return da;
     }
@@ -165,8 +165,8 @@ static void forward_narrow(const void *a_, ptrdiff_t stride, ptrdiff_t rows, con
             const REAL *a = (const REAL *)a_ + r * NR, *w = (const REAL *)w_ + j * NR;
             vec acc[FOLDED] = {{0}};
             for (ptrdiff_t k = 0; k < n_in; k += NR, a += stride, w += n_out * NR) {
-                acc[0] += load(a) * load(w);
-                acc[FOLDED - 1] += load(a + VL) * load(w + VL);
+                acc[0] = fmadd(load(a), load(w), acc[0]);
+                acc[FOLDED - 1] = fmadd(load(a + VL), load(w + VL), acc[FOLDED - 1]);
             }
             ((REAL *)out_)[r * NR + j] = b[j] + horizontal_sum(acc);
         }
@@ -237,14 +237,14 @@ INLINE void finish_vector(Epilogue *e, int kind, ptrdiff_t at, vec sum, int c)
         store(e->g + at, sum);
         return;
     }
-    vec w = load(e->w + at), g = e->rates.scale * sum + e->rates.decay * w;
+    vec w = load(e->w + at), g = gradient_of(&e->rates, sum, w);
     if (kind == UPDATE_NONE) {
         store(e->g + at, g);
         return;
     }
     w = updated(kind, &e->rates, w, g, e->m ? e->m + at : NULL, e->v ? e->v + at : NULL);
     store(e->w + at, w);
-    e->squares[c] += w * w;
+    e->squares[c] = fmadd(w, w, e->squares[c]);
 }
 
 INLINE void finish_tile(Epilogue *e, int rows, int vectors, vec acc[MR][2], ptrdiff_t at)
@@ -289,8 +289,8 @@ INLINE void gradient_tile(int rows, int vectors, Epilogue *e, const REAL *x, con
         if (ahead) prefetch_row(x + ahead);
         UNROLL for (int r = 0; r < rows; r++) {
             vec xr = splat(x[r]);
-            acc[r][0] += xr * y0;
-            if (vectors > 1) acc[r][1] += xr * y1;
+            acc[r][0] = fmadd(xr, y0, acc[r][0]);
+            if (vectors > 1) acc[r][1] = fmadd(xr, y1, acc[r][1]);
         }
     }
     finish_tile(e, rows, vectors, acc, at);
@@ -369,7 +369,7 @@ static void update(const Update *u, void *w_, const void *sum_, void *m_, void *
         store(buffer[1], m ? load_first(m + i, lanes, 0) : (vec){0});
         store(buffer[2], v ? load_first(v + i, lanes, 0) : (vec){0});
         vec weights = load_first(w + i, lanes, 0);
-        vec g = rates.scale * load_first(sum + i, lanes, 0) + rates.decay * weights;
+        vec g = gradient_of(&rates, load_first(sum + i, lanes, 0), weights);
         store(buffer[0], updated(rates.kind == UPDATE_ADAM ? UPDATE_ADAM : UPDATE_SGD, &rates, weights, g, m ? buffer[1] : NULL, buffer[2]));
         memcpy(w + i, buffer[0], sizeof(REAL) * (size_t)lanes);
         if (m) memcpy(m + i, buffer[1], sizeof(REAL) * (size_t)lanes);
@@ -385,7 +385,7 @@ static void square_sums(const void *w_, ptrdiff_t rows, int vectors, double *squ
     for (ptrdiff_t r = 0; r < rows; r++, w += NR)
         for (int c = 0; c < vectors; c++) {
             vec x = load(w + c * VL);
-            e.squares[c] += x * x;
+            e.squares[c] = fmadd(x, x, e.squares[c]);
         }
     write_squares(&e, vectors, squares);
 }

@@ -33,7 +33,7 @@ static double multiply_add(ptrdiff_t rounds, double *result)
     vec x = splat((REAL)0.999999), y = splat((REAL)1e-7), acc[CHAINS];
     UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = splat((REAL)i);
     for (ptrdiff_t n = 0; n < rounds; n++) {
-        UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = acc[i] * x + y;
+        UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = fmadd(acc[i], x, y);
 #if defined(__x86_64__)
         __asm__ volatile("" : "+v"(x)); /* or rounds could be computed at once */
 #endif

@@ -81,7 +81,7 @@ INLINE vec lose_one(int loss, vec z, vec y, REAL *dz)
     case LOSS_BINARY_LOG: {
         vec e = vexp(-absolute(z));
         store(dz, choose(z < 0, e, splat(1)) / (e + 1) - y);
-        return (max_or_second((vec){0}, z) - z * y) + vlog1p_unit(e);
+        return fnmadd(z, y, max_or_second((vec){0}, z)) + vlog1p_unit(e);
     }
     case LOSS_POISSON:
         p = vexp(z);

@@ -97,8 +97,8 @@ INLINE void forward_sparse_row(int panels, const Csr *x, ptrdiff_t begin, ptrdif
         vec value = splat(csr_value(x, i));
         const REAL *row = w + csr_index(x->indices, x->index_bytes, i) * NR;
         UNROLL for (int p = 0; p < panels; p++) {
-            acc[p][0] += value * load(row + p * n_in * NR);
-            acc[p][1] += value * load(row + p * n_in * NR + VL);
+            acc[p][0] = fmadd(value, load(row + p * n_in * NR), acc[p][0]);
+            acc[p][1] = fmadd(value, load(row + p * n_in * NR + VL), acc[p][1]);
         }
     }
     UNROLL for (int p = 0; p < panels; p++) store(out + p * stride, acc[p][0]), store(out + p * stride + VL, acc[p][1]);
@@ -133,8 +133,8 @@ static void gradient_block_sparse(const Gradient *l, const Csc *x, ptrdiff_t pan
         acc[0][0] = acc[0][1] = (vec){0};
         for (ptrdiff_t i = x->start[k + j]; i < x->start[k + j + 1]; i++) {
             vec value = splat(((const REAL *)x->value)[i]);
-            acc[0][0] += value * load(dz + x->row[i] * (ptrdiff_t)NR);
-            acc[0][1] += value * load(dz + x->row[i] * (ptrdiff_t)NR + VL);
+            acc[0][0] = fmadd(value, load(dz + x->row[i] * (ptrdiff_t)NR), acc[0][0]);
+            acc[0][1] = fmadd(value, load(dz + x->row[i] * (ptrdiff_t)NR + VL), acc[0][1]);
         }
         ptrdiff_t at = (panel * l->n_in + k + j) * NR;
         if (vectors > 1) finish_tile(&e, 1, 2, acc, at);

@@ -57,20 +57,32 @@ INLINE uvec usplat(UINT x) { return x - (uvec){0}; }
 INLINE uvec bits(vec x) { return (uvec)x; }
 INLINE vec from_bits(uvec x) { return (vec)x; }
 INLINE vec choose(ivec test, vec yes, vec no) { return (vec)((test & (ivec)yes) | (~test & (ivec)no)); }
-/* The larger, the smaller; b where either is NaN (C has no ?: for vectors, so the one-instruction form is asked for by name). */
+/* fmadd = a * b + c and fnmadd = c - a * b, rounded once where the instruction set can: asked for by name, since a compiler that contracts
+ * a * b + c * d on its own chooses the product to fuse differently from one instruction set to the next.
+ * The larger and the smaller of two; the second where either is NaN (C has no ?: for vectors). */
 #if VECTOR_BYTES == 64 && !defined(NNFAST_DOUBLE)
+INLINE vec fmadd(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+INLINE vec fnmadd(vec a, vec b, vec c) { return (vec)_mm512_fnmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 INLINE vec max_or_second(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
 INLINE vec min_or_second(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
 #elif VECTOR_BYTES == 64
+INLINE vec fmadd(vec a, vec b, vec c) { return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+INLINE vec fnmadd(vec a, vec b, vec c) { return (vec)_mm512_fnmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
 INLINE vec max_or_second(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
 INLINE vec min_or_second(vec a, vec b) { return (vec)_mm512_min_pd((__m512d)a, (__m512d)b); }
 #elif VECTOR_BYTES == 32 && !defined(NNFAST_DOUBLE)
+INLINE vec fmadd(vec a, vec b, vec c) { return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+INLINE vec fnmadd(vec a, vec b, vec c) { return (vec)_mm256_fnmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 INLINE vec max_or_second(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
 INLINE vec min_or_second(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
 #elif VECTOR_BYTES == 32
+INLINE vec fmadd(vec a, vec b, vec c) { return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+INLINE vec fnmadd(vec a, vec b, vec c) { return (vec)_mm256_fnmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
 INLINE vec max_or_second(vec a, vec b) { return (vec)_mm256_max_pd((__m256d)a, (__m256d)b); }
 INLINE vec min_or_second(vec a, vec b) { return (vec)_mm256_min_pd((__m256d)a, (__m256d)b); }
-#else
+#else /* x86-64-v2 has no FMA; elsewhere the compiler contracts these */
+INLINE vec fmadd(vec a, vec b, vec c) { return a * b + c; }
+INLINE vec fnmadd(vec a, vec b, vec c) { return c - a * b; }
 INLINE vec max_or_second(vec a, vec b) { return choose(a > b, a, b); }
 INLINE vec min_or_second(vec a, vec b) { return choose(a < b, a, b); }
 #endif

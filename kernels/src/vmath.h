@@ -54,33 +54,33 @@ INLINE vec expm1_reduced(vec r)
 {
 #ifdef NNFAST_DOUBLE
     vec p = splat(1.0 / 6227020800.0);
-    p = p * r + 1.0 / 479001600.0;
-    p = p * r + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-    p = p * r + 1.0 / 6.0;
+    p = fmadd(p, r, splat(1.0 / 479001600.0));
+    p = fmadd(p, r, splat(1.0 / 39916800.0));
+    p = fmadd(p, r, splat(1.0 / 3628800.0));
+    p = fmadd(p, r, splat(1.0 / 362880.0));
+    p = fmadd(p, r, splat(1.0 / 40320.0));
+    p = fmadd(p, r, splat(1.0 / 5040.0));
+    p = fmadd(p, r, splat(1.0 / 720.0));
+    p = fmadd(p, r, splat(1.0 / 120.0));
+    p = fmadd(p, r, splat(1.0 / 24.0));
+    p = fmadd(p, r, splat(1.0 / 6.0));
 #else
     vec p = splat(1.0f / 5040.0f);
-    p = p * r + 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
-    p = p * r + 1.0f / 24.0f;
-    p = p * r + 1.0f / 6.0f;
+    p = fmadd(p, r, splat(1.0f / 720.0f));
+    p = fmadd(p, r, splat(1.0f / 120.0f));
+    p = fmadd(p, r, splat(1.0f / 24.0f));
+    p = fmadd(p, r, splat(1.0f / 6.0f));
 #endif
-    p = p * r + (REAL)0.5;
-    return p * (r * r) + r;
+    p = fmadd(p, r, splat((REAL)0.5));
+    return fmadd(p, r * r, r);
 }
 
 /* x = k ln(2) + r with integer k, |r| <= ln(2) / 2; x within the range of exp. */
 INLINE vec reduce_by_ln2(vec x, ivec *k)
 {
-    vec shifted = x * LOG2E + ROUNDER, n = shifted - ROUNDER;
+    vec shifted = fmadd(x, splat(LOG2E), splat(ROUNDER)), n = shifted - ROUNDER;
     *k = (ivec)bits(shifted) - (ivec)bits(splat(ROUNDER));
-    return (x - n * LN2_HIGH) - n * LN2_LOW;
+    return fnmadd(n, splat(LN2_LOW), fnmadd(n, splat(LN2_HIGH), x));
 }
 
 INLINE vec vexp(vec x)
@@ -99,20 +99,20 @@ INLINE vec log1p_reduced(vec f, vec k)
     vec s = f / (f + 2), z = s * s, half_square = (f * (REAL)0.5) * f;
 #ifdef NNFAST_DOUBLE
     vec p = splat(1.479819860511658591e-01);
-    p = p * z + 1.531383769920937332e-01;
-    p = p * z + 1.818357216161805012e-01;
-    p = p * z + 2.222219843214978396e-01;
-    p = p * z + 2.857142874366239149e-01;
-    p = p * z + 3.999999999940941908e-01;
-    p = p * z + 6.666666666666735130e-01;
+    p = fmadd(p, z, splat(1.531383769920937332e-01));
+    p = fmadd(p, z, splat(1.818357216161805012e-01));
+    p = fmadd(p, z, splat(2.222219843214978396e-01));
+    p = fmadd(p, z, splat(2.857142874366239149e-01));
+    p = fmadd(p, z, splat(3.999999999940941908e-01));
+    p = fmadd(p, z, splat(6.666666666666735130e-01));
 #else
     vec p = splat(0.24279078841f);
-    p = p * z + 0.28498786688f;
-    p = p * z + 0.40000972152f;
-    p = p * z + 0.66666662693f;
+    p = fmadd(p, z, splat(0.28498786688f));
+    p = fmadd(p, z, splat(0.40000972152f));
+    p = fmadd(p, z, splat(0.66666662693f));
 #endif
-    vec tail = s * (half_square + p * z) + k * LN2_LOW;
-    return k * LN2_HIGH - ((half_square - tail) - f);
+    vec tail = fmadd(s, fmadd(p, z, half_square), k * LN2_LOW);
+    return fmadd(k, splat(LN2_HIGH), f - (half_square - tail));
 }
 
 INLINE vec vlog(vec x)
@@ -135,7 +135,7 @@ INLINE vec vlog1p_unit(vec e)
 {
     vec u = e + 1, lost = e - (u - 1);
     ivec above = u > (REAL)1.4142135623730951;
-    vec f = choose(above, u * (REAL)0.5 - 1, u - 1);
+    vec f = choose(above, u * (REAL)0.5, u) - 1;
     return log1p_reduced(f, choose(above, splat(1), splat(0))) + lost / u;
 }
 
@@ -147,7 +147,7 @@ INLINE vec vtanh(vec x)
     vec y = 2 * min_or_second(splat(20), a); /* tanh(20) is 1 in both dtypes; NaN passes */
     vec r = reduce_by_ln2(y, &k);
     vec power = from_bits((uvec)((k + EXPONENT_BIAS) << MANTISSA_BITS));
-    vec e = power * expm1_reduced(r) + (power - 1);
+    vec e = fmadd(power, expm1_reduced(r), power - 1);
     return with_sign_of(e / (e + 2), x);
 }
 

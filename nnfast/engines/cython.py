@@ -14,6 +14,7 @@ _UPDATES = _compiled.UPDATES
 _SOURCES = {np.dtype(name): code for name, code in _compiled.SOURCES.items()} | {np.dtype(bool): _compiled.SOURCES["uint8"]}
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_INDICES = (np.dtype(np.int32), np.dtype(np.int64))
 _ROW_NUMBERS = (np.dtype(np.intp),)
 
 # A batch goes through the network in chunks of at most this many rows, whose activations stay in the caches.
@@ -155,7 +156,7 @@ class Session:
             return
         data = X.data if X.data.dtype in (np.float32, np.float64) else X.data.astype(self._dtype)
         indices, indptr = X.indices, X.indptr
-        if indices.dtype != indptr.dtype:
+        if indices.dtype != indptr.dtype or indices.dtype not in _INDICES:
             indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
         data, indices, indptr = map(np.ascontiguousarray, (data, indices, indptr))
         if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or indptr[-1] > min(len(indices), len(data)) or (np.diff(indptr) < 0).any():

@@ -1,0 +1,86 @@
+"""The package as installed: what it holds, what importing it costs, and what it says of itself."""
+
+import importlib.metadata
+import importlib.resources
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nnfast
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(*arguments, **environment):
+    """What another interpreter prints, started away from the checkout."""
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        cwd=Path(sys.executable).parent,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_names():
+    assert set(nnfast.__all__) <= set(dir(nnfast))
+    for name in nnfast.__all__:
+        assert getattr(nnfast, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'MLPTransformer'"):
+        nnfast.MLPTransformer
+
+
+def test_metadata():
+    distribution = importlib.metadata.distribution("nnfast")
+    assert distribution.version == nnfast.__version__
+    assert distribution.read_text("top_level.txt").split() == ["nnfast"]
+    assert {"table", "numba", "plot", "bench", "test", "dev"} <= set(distribution.metadata.get_all("Provides-Extra"))
+    needed = {re.match(r"[\w-]+", line)[0] for line in distribution.requires if "extra ==" not in line}
+    assert needed == {"numpy", "scipy", "scikit-learn"}
+    assert importlib.resources.files("nnfast").joinpath("py.typed").is_file()
+
+
+def test_an_import_loads_nothing_that_scikit_learns_does_not():
+    # That keeps it within milliseconds of it. Neither the compiled engine nor the demonstration is loaded before it is needed.
+    code = """
+import sys, sklearn.neural_network
+before = set(sys.modules)
+import nnfast
+print(*sorted(set(sys.modules) - before))
+"""
+    loaded = python("-c", code).split()
+    assert [name for name in loaded if name.partition(".")[0] != "nnfast"] == []
+    assert {"nnfast.kernels", "nnfast.engines.cython", "nnfast.demo", "nnfast.tables", "nnfast._info"}.isdisjoint(loaded)
+
+
+def test_versions(capsys):
+    nnfast.show_versions()
+    lines = dict(re.split(r" {2,}", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["nnfast"] == nnfast.__version__
+    for name in ("numpy", "scipy", "scikit-learn"):
+        assert lines[name] == importlib.metadata.version(name)
+    assert lines["instruction set"] in lines["available"].split(", ")
+    assert int(lines["threads available"]) >= 1
+    assert "cython" in lines["engines"]
+
+
+def test_versions_of_a_broken_set_up():
+    out = python("-m", "nnfast", "info", NNFAST_ISA="mmx", NNFAST_NUM_THREADS="many")
+    assert re.search(r"^instruction set +unknown: .*NNFAST_ISA='mmx' is not available", out, re.MULTILINE)
+    assert re.search(r"^threads available +unknown: .*NNFAST_NUM_THREADS must be a positive integer", out, re.MULTILINE)
+
+
+@pytest.mark.skipif(not (ROOT / ".ci" / "run").exists(), reason="not in a clone of the repository")
+def test_ci_runs_what_the_readme_says():
+    commands = [
+        line.strip() for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("python3 -m venv ")
+    ]
+    assert len(commands) == 2
+    run = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert all(command in run for command in commands)
