@@ -122,7 +122,7 @@ cdef uint64_t await_phase(Team *team, uint64_t seen) noexcept nogil:
 
 cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
     """Take and run jobs of `phase` until none is left; complete the phase if these were its last."""
-    cdef uint64_t tag = phase & 0xFFFFFF, ticket, finished = 0, before = 0
+    cdef uint64_t tag = phase & 0xFFFFFF, ticket, finished = 0, n_jobs = 0, before = 0
     cdef bint flushes = team.flushes
     cdef uint64_t *queue
     cdef ptrdiff_t job
@@ -137,11 +137,12 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
             if ticket >> 40 != tag or job >= <ptrdiff_t> (ticket & 0xFFFFF):
                 break
             if atomic_swap_if(queue, ticket, ticket + (1 << 20)):
+                n_jobs = team.n_jobs  # now, while the phase waits for this job: counted, it may be another's number
                 team.run(team.context, job, worker)
                 finished += 1
                 if worker == 0:
                     team.poll(team.context)
-    if finished and atomic_add(team.done, finished) == team.n_jobs:
+    if finished and atomic_add(team.done, finished) == n_jobs:
         team.running = team.advance(team.context)
         publish(team)
     if flushes:

@@ -50,7 +50,7 @@ def _choose_instruction_set():
     if not asked:
         return available[-1]
     if asked not in available:
-        raise ImportError(f"NNFAST_ISA={asked!r} is not available on this machine; available are: {', '.join(available)}.")
+        raise ValueError(f"NNFAST_ISA={asked!r} is not available on this machine; available are: {', '.join(available)}.")
     return asked
 
 
