@@ -136,7 +136,7 @@ def test_adams_quotient(isa, dtype):
     true = -m.astype(wide) / (np.sqrt(v.astype(wide)) + epsilon.astype(wide))
     error = error_in_ulp(w, true)
     print(isa, dtype, error)
-    assert error <= 4
+    assert error <= 6  # as update.h promises
 
 
 @pytest.mark.skipif(not {"avx2", "avx512"} <= set(ISAS), reason="needs a CPU with AVX-512")
