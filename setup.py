@@ -57,5 +57,5 @@ engine = Extension(
 
 setup(
     libraries=[library(isa) for isa in ISAS],
-    ext_modules=cythonize([engine], compiler_directives={"boundscheck": True, "wraparound": True} if MODE == "boundscheck" else {}),
+    ext_modules=cythonize([engine], compiler_directives=dict.fromkeys(("boundscheck", "wraparound"), MODE == "boundscheck")),
 )

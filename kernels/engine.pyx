@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, freethreading_compatible=True
+# cython: language_level=3, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """The compiled engine: training, differentiating and running one network, without the GIL.
 
 This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), shuffle.pxi,
@@ -210,7 +210,7 @@ cdef class Engine:
             net.csc.start = <ptrdiff_t *> arena.take(net.n_features + 1, sizeof(ptrdiff_t))
             net.csc.row = <int32_t *> arena.take(self.chunk_entries, sizeof(int32_t))
             net.csc.value = arena.take(self.chunk_entries, real)
-        net.n_jobs = 0
+        net.n_jobs = self.count_jobs() if self.trains else 0
         for i in range(net.n_layers):
             layer = net.layers + i
             g = &layer.gradient
@@ -240,9 +240,6 @@ cdef class Engine:
                 layer.squares = <double *> arena.take(times(layer.square_rows + 1, max(stride, biases)), sizeof(double))
                 g.a = net.layers[i - 1].a if i > 0 else net.x_panels
                 g.dz = layer.dz
-                net.n_jobs += (layer.in_panels if g.narrow else layer.out_panels * layer.square_rows) + layer.out_panels
-        if net.n_jobs > MAX_JOBS:
-            raise ValueError(f"a network of {net.n_jobs} blocks of weights is larger than this engine schedules ({MAX_JOBS})")
         net.scratch_bytes = widest * panel * real  # n_out columns of one vector, and more
         net.scratch = <char *> arena.take(net.scratch_bytes, self.session.team.n_workers)
         net.row_ends = <ptrdiff_t *> arena.take(self.session.team.n_workers, sizeof(ptrdiff_t))
@@ -251,23 +248,42 @@ cdef class Engine:
             net.shares = <ptrdiff_t *> arena.take(self.session.team.n_workers, sizeof(ptrdiff_t))
             net.jobs = <Job *> arena.take(net.n_jobs, sizeof(Job))
 
+    cdef ptrdiff_t count_jobs(self) except -1:
+        """How many jobs the weights are: a block each, or several where a queue could not number them all."""
+        cdef Net *net = &self.session.net
+        cdef Layer *layer
+        cdef ptrdiff_t n = MAX_JOBS + 1, blocks
+        cdef int i
+        net.blocks_a_job = 0
+        while n > MAX_JOBS:
+            net.blocks_a_job = max(1, 2 * net.blocks_a_job)
+            n = 0
+            for i in range(net.n_layers):
+                layer = net.layers + i
+                blocks = 1 if layer.gradient.narrow else (layer.gradient.n_in + BLOCK - 1) // BLOCK
+                n += (layer.in_panels if layer.gradient.narrow else layer.out_panels) * ((blocks - 1) // net.blocks_a_job + 1)
+                n += layer.out_panels
+            if net.blocks_a_job > n and n > MAX_JOBS:
+                raise ValueError(f"a network of {n} panels of weights is larger than this engine schedules ({MAX_JOBS})")
+        return n
+
     cdef void list_jobs(self) noexcept:
         """The blocks of weights layer by layer, panel by panel, and cut into one share of equal work a worker."""
         if not self.trains:
             return
         cdef Net *net = &self.session.net
         cdef Layer *layer
-        cdef ptrdiff_t n = 0, panel, k, i
+        cdef ptrdiff_t n = 0, panel, block, i
         cdef double total = 0, so_far = 0
         cdef int number, worker = 0
         for number in range(net.n_layers):
             layer = net.layers + number
             for panel in range(layer.in_panels if layer.gradient.narrow else layer.out_panels):
-                for k in range(layer.square_rows):
-                    net.jobs[n] = Job(number, panel, k * BLOCK)
+                for block in range(0, layer.square_rows, net.blocks_a_job):
+                    net.jobs[n] = Job(number, panel, block, min(block + net.blocks_a_job, layer.square_rows))
                     n += 1
             for panel in range(layer.out_panels):
-                net.jobs[n] = Job(number, panel, -1)
+                net.jobs[n] = Job(number, panel, BIASES, BIASES)
                 n += 1
         for i in range(n):
             total += self.cost(net.jobs + i)
@@ -281,11 +297,11 @@ cdef class Engine:
     cdef double cost(self, Job *job) noexcept:
         cdef Net *net = &self.session.net
         cdef Gradient *g = &net.layers[job.layer].gradient
-        if job.k < 0:
+        if job.block == BIASES:
             return 2
         if g.narrow:
             return g.n_out * vectors_in(net, g.n_in, job.panel)
-        return min(<ptrdiff_t> BLOCK, g.n_in - job.k) * vectors_in(net, g.n_out, job.panel)
+        return min((job.end - job.block) * BLOCK, g.n_in - job.block * BLOCK) * vectors_in(net, g.n_out, job.panel)
 
     def load(self, coefs, intercepts, moments, int64_t t):
         """Pack row-major float32 or float64 arrays; moments: for each, the arrays of all coefs, then of all intercepts, or None for zeros."""
@@ -430,10 +446,10 @@ cdef class Engine:
         return self.session.net.status == STOPPED
 
     def differentiate(self, const ptrdiff_t[::1] order):
-        """The loss of all rows as one batch; its gradient is left for store_gradient()."""
+        """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows' weights sum to zero."""
         self.session.net.squares = sum_squares(&self.session.net)
         self.run(DIFFERENTIATE, order, order.shape[0])
-        return self.session.net.batch_loss
+        return self.session.net.batch_loss if self.session.net.batch_weight != 0 else None
 
     def predict(self, const ptrdiff_t[::1] order, cnp.ndarray out):
         """Outputs of the rows `order`, row-major, in the engine's dtype."""

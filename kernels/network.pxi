@@ -10,6 +10,7 @@
 cdef enum:
     PREDICT, TRAIN, DIFFERENTIATE    # what a run does: outputs; one update a batch; the gradient of one batch
     BEFORE, ROWS, WEIGHTS            # phases
+    BIASES = -1
     FINISHED, NON_FINITE, STOPPED    # how a run ended
     LANES = 8                        # accumulators of a fixed-order sum
 
@@ -23,7 +24,8 @@ cdef struct Layer:
     ptrdiff_t square_rows, square_columns, square_stride
 
 cdef struct Job:
-    ptrdiff_t layer, panel, k  # k = -1: the panel's biases
+    ptrdiff_t layer, panel
+    ptrdiff_t block, end       # blocks of inputs; BIASES: the panel's biases
 
 cdef struct Net:
     const Kernels *kernels
@@ -50,7 +52,7 @@ cdef struct Net:
     ptrdiff_t scratch_bytes    # a worker
     # the weights' blocks, cut into one share a worker
     Job *jobs
-    ptrdiff_t n_jobs
+    ptrdiff_t n_jobs, blocks_a_job
     ptrdiff_t *shares
     ptrdiff_t *row_ends        # likewise for the rows of a chunk
     ptrdiff_t n_row_jobs, rows_a_job
@@ -157,16 +159,18 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
 
 
 cdef void run_weights(Net *net, ptrdiff_t number) noexcept nogil:
-    """One block of gradients over the rows of the chunk, and in the batch's last chunk its update."""
+    """Some gradients over the rows of the chunk, and in the batch's last chunk their updates."""
     cdef Job *job = net.jobs + number
     cdef Layer *layer = net.layers + job.layer
     cdef double *squares = layer.squares + job.panel * net.kernels.panel
-    if job.k < 0:
+    cdef ptrdiff_t block
+    if job.block == BIASES:
         net.kernels.gradient_bias(&layer.gradient, job.panel, squares + layer.square_rows * layer.square_stride)
-    elif job.layer == 0 and net.is_sparse:
-        net.kernels.gradient_block_sparse(&layer.gradient, &net.csc, job.panel, job.k, squares + job.k // BLOCK * layer.square_stride)
-    else:
-        net.kernels.gradient_block(&layer.gradient, job.panel, job.k, squares + job.k // BLOCK * layer.square_stride)
+    for block in range(max(job.block, 0), job.end):
+        if job.layer == 0 and net.is_sparse:
+            net.kernels.gradient_block_sparse(&layer.gradient, &net.csc, job.panel, block * BLOCK, squares + block * layer.square_stride)
+        else:
+            net.kernels.gradient_block(&layer.gradient, job.panel, block * BLOCK, squares + block * layer.square_stride)
 
 
 cdef void run_job(void *context, ptrdiff_t job, int worker) noexcept nogil:

@@ -6,6 +6,8 @@ from numbers import Integral
 
 # Work that makes a thread worth waking up twice a step: about ten microseconds of arithmetic on one core.
 FLOPS_A_THREAD = 1_500_000
+# More than any chunk of rows has work for.
+MOST_THREADS = 256
 
 _lock = threading.Lock()
 _calls = 0  # that have reserved threads and not released them yet
@@ -41,19 +43,19 @@ def reserve_threads(n_threads, rows, n_parameters):
     global _calls
     if n_threads is not None and (not isinstance(n_threads, Integral) or n_threads < 1):
         raise ValueError(f"n_threads must be None or a positive integer, got {n_threads!r}")
-    if n_threads is None:
-        n_threads = 6 * rows * n_parameters // FLOPS_A_THREAD
-        n_threads = 1 if n_threads < 2 else max(1, min(n_threads, n_threads_available() // (_calls + 1)))
+    deserved = 6 * rows * n_parameters // FLOPS_A_THREAD
+    available = n_threads_available() if n_threads is None and deserved > 1 else 1
     with _lock:
         _calls += 1
-    return int(n_threads)
+        share = max(1, min(deserved, available // _calls))
+    return min(share if n_threads is None else int(n_threads), MOST_THREADS)
 
 
 def release_threads():
     """The end of a call that reserve_threads() began."""
     global _calls
     with _lock:
-        _calls -= 1
+        _calls = max(0, _calls - 1)  # a forked child closes what it inherited, too
 
 
 def _start_anew():

@@ -32,11 +32,14 @@ Y = (X[:, 0] * X[:, 1] > 0).astype(int)
 
 
 @pytest.fixture(autouse=True)
-def no_hang():
-    """A test that takes this long is stuck: show where, and end it all."""
-    faulthandler.dump_traceback_later(150, exit=True)
+def no_hang(capfd):
+    """A test that takes this long is stuck: show where, past pytest's capture, and end it all."""
+    with capfd.disabled():
+        stderr = os.dup(2)
+    faulthandler.dump_traceback_later(150, exit=True, file=stderr)
     yield
     faulthandler.cancel_dump_traceback_later()
+    os.close(stderr)
 
 
 def model(cls=MLPClassifier, **parameters):

@@ -293,3 +293,17 @@ def test_a_wrong_number_of_threads(n_threads):
 def test_more_threads_than_work():
     problem = Problem()
     assert digest(problem, {"batch_size": 4}, 1) == digest(problem, {"batch_size": 4}, 40)
+
+
+def test_a_session_does_what_it_was_opened_for():
+    """And says so, where the compiled code would read what is not there."""
+    problem = Problem()
+    flat = np.zeros(problem.network.n_parameters)
+    with problem.predicting(problem.table) as session:
+        with pytest.raises(RuntimeError, match="must be one for train, got one for predict"):
+            session.epoch(problem.rows, 0.1)
+    with problem.session() as session:
+        with pytest.raises(RuntimeError, match="must be one for differentiate, got one for train"):
+            session.loss_gradient(flat, flat.copy(), problem.rows)
+    with pytest.raises(RuntimeError, match="got one for closed"):
+        session.predict()

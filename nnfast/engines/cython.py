@@ -107,7 +107,7 @@ class Session:
         If the buffers cannot be had; nothing has changed then.
     """
 
-    _n_threads, _engine = 0, None  # what close() finds where __init__ did not come so far
+    _n_threads, _engine, _role = 0, None, "closed"  # what close() finds where __init__ did not come so far
 
     def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, alpha=0.0, n_threads=None):
         dtype = np.dtype(dtype)
@@ -146,6 +146,7 @@ class Session:
             self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
             hyperparameters = {name: getattr(optimizer, name) for name in _HYPERPARAMETERS if hasattr(optimizer, name)}
             self._engine.set_update(alpha=alpha, **hyperparameters)
+        self._role = "predict" if not trains else "train" if optimizer else "differentiate"
         self._engine.attach([np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()])
 
     def _use_table(self, X, capacity):
@@ -180,8 +181,15 @@ class Session:
         scale = 1 / self._network.n_outputs if with_true_gradient and self._network.loss == "squared_error" else 1.0
         self._engine.use_targets(y, sample_weight, scale)
 
+    def _require(self, *roles):
+        """Raise unless the session was opened for one of these, and is open."""
+        if self._role not in roles:
+            raise RuntimeError(f"the session must be one for {' or '.join(roles)}, got one for {self._role}: with targets and an optimizer it "
+                               "is for train, with targets alone for differentiate, with neither for predict, until it is closed.")
+
     def load(self, coefs, intercepts, moments=None, t=0):
         """Start from these parameters (row-major arrays of a float dtype) and optimizer state (None: zeros)."""
+        self._require("train", "differentiate", "predict")
         coefs, intercepts = self._checked_parameters(coefs, intercepts)
         if moments is not None:
             moments = [sum(self._checked_parameters(moment[: len(coefs)], moment[len(coefs) :]), []) for moment in moments]
@@ -189,6 +197,7 @@ class Session:
 
     def store(self, coefs, intercepts):
         """Write the current parameters into these arrays."""
+        self._require("train", "differentiate", "predict")
         self._engine.store(*self._checked_parameters(coefs, intercepts, writes=True))
 
     def _checked_parameters(self, coefs, intercepts, writes=False):
@@ -210,6 +219,8 @@ class Session:
     def take_moments(self):
         """The optimizer's moments: for each, the arrays of all coefs, then of all intercepts. Ends the session, whose memory they take over
         piece by piece: nothing may be called after it."""
+        self._require("train")
+        self._role = "closed"
         moments = []
         self._engine.release_weights()
         for which in range(self._engine.n_moments):
@@ -234,6 +245,7 @@ class Session:
             Within 0.2 s: from this call, or, where its end was near, from the next one (from leaving the session, if there is none).
             `whole_epochs` tells: it is False where the parameters are those of a broken epoch.
         """
+        self._require("train")
         self._raise_pending()
         loss = self._engine.train(self._row_numbers_of_table(order), learning_rate)
         self.whole_epochs = loss is not None and not self._engine.stopped
@@ -256,11 +268,14 @@ class Session:
     def loss_gradient(self, flat, gradient, order):
         """The loss of the rows `order` as one batch at the parameters `flat` (all coefs, then all intercepts, row-major), and its gradient
         written to `gradient`."""
+        self._require("differentiate")
         self._raise_pending()
         n = self._network.n_parameters
         self.load(*self._views(_checked(flat, "flat", (np.dtype(np.float64),), (n,))))
         loss = self._engine.differentiate(self._row_numbers_of_table(order))
         self._after_run()
+        if loss is None:
+            raise ValueError("sample_weight must not sum to zero over the rows of a loss")
         self._engine.store_gradient(*self._views(_checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True)))
         return loss
 
@@ -274,6 +289,7 @@ class Session:
 
     def predict(self, rows=None, out=None):
         """Outputs, with the output activation, of the rows numbered `rows` (None: all), shape (n_rows, n_outputs)."""
+        self._require("train", "differentiate", "predict")
         rows = np.arange(self._n_samples) if rows is None else self._row_numbers_of_table(rows)
         shape = (len(rows), self._network.n_outputs)
         out = np.empty(shape, self._dtype) if out is None else _checked(out, "out", (self._dtype,), shape, writes=True)
@@ -290,6 +306,7 @@ class Session:
 
     def close(self):
         """Join the threads and free the buffers."""
+        self._role = "closed"
         if self._n_threads:
             release_threads()
             self._n_threads = 0
