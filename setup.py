@@ -4,10 +4,12 @@ NNFAST_BUILD=boundscheck makes Cython check every index; NNFAST_BUILD=sanitize a
 """
 import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
 
 MODE = os.environ.get("NNFAST_BUILD", "")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -42,6 +44,14 @@ def library(isa):
     }
 
 
+class BuildLibraries(build_clib):
+    """Compiles the libraries at the same time: they take most of a build."""
+
+    def build_libraries(self, libraries):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda library: build_clib.build_libraries(self, [library]), libraries))
+
+
 engine = Extension(
     "nnfast.kernels.engine",
     ["kernels/engine.pyx", f"{SOURCES}/dispatch.c"],
@@ -56,6 +66,7 @@ engine = Extension(
 )
 
 setup(
-    libraries=[library(isa) for isa in ISAS],
+    cmdclass={"build_clib": BuildLibraries},
+    libraries=[library(isa) for isa in reversed(ISAS)],  # the widest takes longest
     ext_modules=cythonize([engine], compiler_directives=dict.fromkeys(("boundscheck", "wraparound"), MODE == "boundscheck")),
 )

@@ -345,6 +345,9 @@ def fit_lbfgs(task, parameters, engine, publish):
         try:
             finished = minimize(loss_gradient, start, method="L-BFGS-B", jac=True, options=options, callback=remember)
             n_iter, flat, loss = min(finished.nit, p.max_iter), finished.x, float(finished.fun)
+        except KeyboardInterrupt:
+            n_calls += 1  # interrupted in the first, too, the estimator gets its initial parameters
+            raise
         finally:
             if finished is None:
                 n_iter, flat, loss = 0, start, None
