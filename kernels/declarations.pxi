@@ -1,16 +1,24 @@
 # What the C headers declare, for Cython.
 
 cdef extern from "src/kernels.h" nogil:
-    enum: ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, N_ACTIVATIONS
-    enum: LOSS_LOG, LOSS_BINARY_LOG, LOSS_SQUARED_ERROR, LOSS_POISSON, N_LOSSES
-    enum: UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM
+    enum: ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, ACTIVATION_LEAKY_RELU
+    enum: ACTIVATION_DROPPED_RELU, ACTIVATION_STORED, ACTIVATION_ELU
+    enum: ACTIVATION_SELU, ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_GELU_SIGMOID, ACTIVATION_SILU, ACTIVATION_MISH, ACTIVATION_SOFTPLUS
+    enum: LOSS_LOG, LOSS_FOCAL, LOSS_BINARY_LOG, LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR, LOSS_HUBER, LOSS_LOG_COSH
+    enum: LOSS_POISSON, LOSS_GAMMA, LOSS_QUANTILE
+    enum: UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_NADAM, UPDATE_RMSPROP, UPDATE_ADAGRAD, UPDATE_LION
     enum: SOURCE_FLOAT32, SOURCE_FLOAT64, SOURCE_INT8, SOURCE_INT16, SOURCE_INT32, SOURCE_INT64
     enum: SOURCE_UINT8, SOURCE_UINT16, SOURCE_UINT32, SOURCE_UINT64
     enum: FUNCTION_EXP, FUNCTION_LOG, FUNCTION_LOG1P_UNIT, FUNCTION_SQRT, FUNCTION_RECIPROCAL
-    enum: NARROW, BLOCK
+    enum: DEPTH, NARROW, BLOCK
     ctypedef struct Update:
-        int kind, nesterov
-        double scale, decay, rate, momentum, beta_1, beta_2, epsilon
+        int kind, nesterov, measures
+        double scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, gradient_rate, shrink, threshold, square_factor, absolute_factor
+    ctypedef struct Vector:
+        void *w
+        void *m
+        void *v
+        void *g
     ctypedef struct Gradient:
         const void *a
         const void *dz
@@ -20,12 +28,29 @@ cdef extern from "src/kernels.h" nogil:
         void *m
         void *v
         void *g
-        void *b
-        void *bm
-        void *bv
-        void *bg
+        Vector bias, scale, shift
+        const void *dout
+        const void *zhat
+        const void *sum_scale
+        const void *sum_shift
         int add, finish, narrow
         const Update *update
+    ctypedef struct Norm:
+        double epsilon, momentum
+        void *scale
+        void *shift
+        void *mean
+        void *variance
+        void *inverse
+        void *sum_scale
+        void *sum_shift
+    ctypedef struct Dropout:
+        uint32_t threshold
+        double scale, shift, dropped
+    ctypedef struct Loss:
+        int kind
+        double gradient_scale
+        const double *parameters
     ctypedef struct Csr:
         const void *data
         const void *indices
@@ -41,24 +66,33 @@ cdef extern from "src/kernels.h" nogil:
         int real_bytes, panel, tile
         gather_fn **gather
         void (*densify)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, void *, ptrdiff_t) noexcept nogil
-        void (*transpose_csr)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, Csc *) noexcept nogil
-        void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int) noexcept nogil
+        void (*transpose_csr)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, const Dropout *, uint64_t, ptrdiff_t, Csc *) noexcept nogil
+        void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
         void (*forward_narrow)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, const void *, void *) noexcept nogil
         void (*forward_sparse)(const Csr *, const ptrdiff_t *, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, const void *, void *,
-                               ptrdiff_t, int) noexcept nogil
-        void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int) noexcept nogil
+                               ptrdiff_t, const Dropout *, uint64_t, ptrdiff_t) noexcept nogil
+        void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
         void (*clear_pads)(void *, ptrdiff_t, ptrdiff_t) noexcept nogil
-        void (*activate)(int, const void *, void *, ptrdiff_t) noexcept nogil
-        void (*derive)(int, const void *, const void *, void *, ptrdiff_t) noexcept nogil
-        void (*lose)(int, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const ptrdiff_t *, const ptrdiff_t *, const double *,
-                     double, void *, double *) noexcept nogil
+        void (*activate)(int, double, const void *, void *, void *, ptrdiff_t) noexcept nogil
+        void (*derive)(int, double, const void *, const void *, void *, ptrdiff_t) noexcept nogil
+        void (*drop)(const Dropout *, uint64_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, int, void *, void *) noexcept nogil
+        void (*normalize_columns)(const void *, void *, void *, ptrdiff_t, int, const Norm *, ptrdiff_t, int) noexcept nogil
+        void (*normalize_by_running)(void *, ptrdiff_t, int, const Norm *, ptrdiff_t) noexcept nogil
+        void (*normalize_columns_back)(void *, const void *, ptrdiff_t, int, const Norm *, ptrdiff_t) noexcept nogil
+        void (*normalize_rows)(void *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const Norm *, ptrdiff_t) noexcept nogil
+        void (*normalize_rows_back)(const void *, const void *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const Norm *, ptrdiff_t) noexcept nogil
+        void (*lose)(const Loss *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const ptrdiff_t *, const ptrdiff_t *, const double *,
+                     int, void *, double *) noexcept nogil
         void (*output)(int, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
         void (*gradient_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
         void (*gradient_block_sparse)(const Gradient *, const Csc *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
-        void (*gradient_bias)(const Gradient *, ptrdiff_t, double *) noexcept nogil
+        void (*gradient_vectors)(const Gradient *, ptrdiff_t, double *, ptrdiff_t) noexcept nogil
+        void (*apply_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
+        void (*apply_vectors)(const Gradient *, ptrdiff_t, double *, ptrdiff_t) noexcept nogil
+        void (*limit_columns)(const Gradient *, ptrdiff_t, double) noexcept nogil
         void (*transpose_block)(const Gradient *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*update)(const Update *, void *, const void *, void *, void *, ptrdiff_t) noexcept nogil
-        void (*square_sums)(const void *, ptrdiff_t, int, double *) noexcept nogil
+        void (*square_sums)(const Update *, const void *, ptrdiff_t, int, double *) noexcept nogil
         void (*pack)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*unpack)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
         void (*pack_transposed)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil

@@ -88,7 +88,7 @@ cdef class Engine:
     pieces that can be let go one after the other. The rest may be called any number of times; close() joins the threads.
     """
     cdef Session_ session
-    cdef object memory, table, targets
+    cdef object memory, table, targets, loss_parameters
     cdef readonly object raised
     cdef readonly int n_moments
     cdef ptrdiff_t chunk_entries
@@ -98,14 +98,15 @@ cdef class Engine:
         memset(&self.session, 0, sizeof(Session_))
         self.session.owner = <void *> self
 
-    def __init__(self, isa, bint double_precision, layer_units, int activation, int loss, *, ptrdiff_t capacity, ptrdiff_t batch_size,
-                 int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0):
+    def __init__(self, isa, bint double_precision, layer_units, activations, int loss, loss_parameters, *, ptrdiff_t capacity,
+                 ptrdiff_t batch_size, int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0, int normalization=NORM_NONE,
+                 double norm_eps=0, double norm_momentum=0):
+        """activations: (number, parameter) of every hidden layer."""
         cdef Net *net = &self.session.net
         net.kernels = nnfast_kernels(_ISAS[isa], double_precision)
         if net.kernels == NULL:
             raise ValueError(f"instruction set {isa!r} is not available")
         net.n_layers = len(layer_units) - 1
-        net.loss = loss
         net.capacity = capacity
         # Panels a multiple of a page apart would share cache sets, and loads would wait for stores to the same offset: 1 KB off it is.
         net.panel_rows = capacity
@@ -114,8 +115,14 @@ cdef class Engine:
         net.stride = net.panel_rows * net.kernels.panel
         net.batch_size = batch_size
         net.n_features = layer_units[0]
-        net.gradient_scale = 1
-        net.update.kind = update
+        net.loss.kind = loss
+        net.loss.gradient_scale = 1
+        if len(loss_parameters):
+            self.loss_parameters = np.array(loss_parameters, np.float64)
+            net.loss.parameters = <const double *> pointer(self.loss_parameters)
+        net.normalization = normalization
+        net.kind = net.update.kind = update
+        net.update.square_factor = 1
         self.n_moments = n_moments
         self.trains = trains
         net.layers = <Layer *> calloc(net.n_layers, sizeof(Layer))
@@ -137,16 +144,37 @@ cdef class Engine:
             layer.gradient.update = &net.update
             layer.in_panels = (layer.gradient.n_in + panel - 1) // panel
             layer.out_panels = (layer.gradient.n_out + panel - 1) // panel
-            layer.activation = activation if i < net.n_layers - 1 else ACTIVATION_IDENTITY
+            if i < net.n_layers - 1:
+                layer.activation, layer.parameter = activations[i]
+            layer.norm.epsilon = norm_eps
+            layer.norm.momentum = norm_momentum
             weights += layer.gradient.n_in * layer.gradient.n_out
         net.rows_a_job = MORE_ROWS_A_JOB if weights * net.kernels.real_bytes > L2_BYTES else ROWS_A_JOB
-        self.choose_narrow()
+        self.choose_forms()
 
-    cdef void choose_narrow(self) noexcept:
-        """The last layer goes by dot products where it is narrow, unless it is also a sparse first one."""
+    cdef void choose_forms(self) noexcept:
+        """What depends on the table and on dropout, too.
+
+        The last layer goes by dot products where it is narrow, unless it is also a sparse first one. Activations that cost a few instructions are done by
+        the product's epilogue, unless something comes between. The derivative is stored where the activation does not tell it.
+        """
         cdef Net *net = &self.session.net
-        cdef Layer *last = net.layers + net.n_layers - 1
-        last.gradient.narrow = last.gradient.n_out <= NARROW and not (net.n_layers == 1 and net.is_sparse)
+        cdef Layer *layer = net.layers + net.n_layers - 1
+        cdef bint scales
+        cdef int i
+        layer.gradient.narrow = layer.gradient.n_out <= NARROW and not (net.n_layers == 1 and net.is_sparse)
+        for i in range(net.n_layers):
+            layer = net.layers + i
+            scales = layer.drops and layer.dropout.shift == 0 and layer.activation == ACTIVATION_RELU
+            layer.is_fused = i == net.n_layers - 1 or (
+                (layer.activation == ACTIVATION_IDENTITY or layer.activation == ACTIVATION_RELU or layer.activation == ACTIVATION_LEAKY_RELU)
+                and net.normalization == NORM_NONE and (scales or not layer.drops) and not (i == 0 and net.is_sparse))
+            layer.derivative = layer.activation
+            if scales:
+                layer.derivative = ACTIVATION_DROPPED_RELU
+                layer.parameter = layer.dropout.scale
+            elif layer.drops or layer.activation > ACTIVATION_STORED:
+                layer.derivative = ACTIVATION_STORED
 
     def use_dense(self, int source, cnp.ndarray x):
         """The table, of the number type SOURCE_*, with any strides."""
@@ -165,18 +193,33 @@ cdef class Engine:
         net.is_sparse = is_sparse
         self.chunk_entries = chunk_entries
         self.table = (data, indices, indptr)
-        self.choose_narrow()
+        self.choose_forms()
 
     def use_targets(self, cnp.ndarray y, cnp.ndarray weight, double gradient_scale):
         """Class numbers, or the other losses' rows of targets; weight may be None."""
         cdef Net *net = &self.session.net
-        if net.loss == LOSS_LOG:
+        if net.loss.kind == LOSS_LOG or net.loss.kind == LOSS_FOCAL:
             net.label = <const ptrdiff_t *> pointer(y)
         else:
             net.y = <const void *> pointer(y)
         net.weight = NULL if weight is None else <double *> pointer(weight)
-        net.gradient_scale = gradient_scale
+        net.loss.gradient_scale = gradient_scale
         self.targets = (y, weight)
+
+    def use_dropout(self, rates, uint64_t seed):
+        """For inputs and every hidden layer: the rate, and what is done to units that are kept (scale, shift) and dropped (value)."""
+        cdef Net *net = &self.session.net
+        cdef Dropout *dropout
+        cdef int i
+        net.seed = seed
+        for i, (rate, scale, shift, value) in enumerate(rates):
+            dropout = &net.input_dropout if i == 0 else &net.layers[i - 1].dropout
+            dropout[0] = Dropout(<uint32_t> (rate * 4294967296.0), scale, shift, value)
+            if i == 0:
+                net.drops_inputs = rate > 0
+            else:
+                net.layers[i - 1].drops = rate > 0
+        self.choose_forms()
 
     def measure(self):
         """Bytes of zeroed memory that attach() takes: for buffers, weights, and each of two moments."""
@@ -202,7 +245,7 @@ cdef class Engine:
         cdef Gradient *g
         cdef size_t real = net.kernels.real_bytes, panel = net.kernels.panel, rows = net.panel_rows, weights, biases, stride
         cdef int i
-        cdef bint sums = self.trains and (net.update.kind == UPDATE_NONE or net.batch_size > net.capacity)
+        cdef bint sums = self.trains and (net.kind == UPDATE_NONE or net.batch_size > net.capacity or net.clip_norm > 0)
         cdef size_t widest = 0
         if not net.is_sparse:
             net.x_panels = arena.take(times(net.layers[0].in_panels, rows * panel), real)
@@ -217,29 +260,35 @@ cdef class Engine:
             weights = times(layer.in_panels * panel, g.n_out) if g.narrow else times(layer.out_panels * panel, g.n_in)
             biases = layer.out_panels * panel
             g.w = parameters.take(weights, real)
-            g.b = parameters.take(biases, real)
+            self.lay_out_vector(&g.bias, biases, sums, arenas)
             layer.a = arena.take(times(layer.out_panels, rows * panel), real)
             layer.square_rows = 1 if g.narrow else (g.n_in + BLOCK - 1) // BLOCK
             layer.square_columns = g.n_in if g.narrow else g.n_out
-            layer.square_stride = (layer.in_panels if g.narrow else layer.out_panels) * panel
+            layer.square_stride = (max(layer.in_panels, layer.out_panels) if g.narrow else layer.out_panels) * panel
             widest = max(widest, biases)
             if self.trains:
                 layer.dz = layer.a if i == net.n_layers - 1 else arena.take(times(layer.out_panels, rows * panel), real)
+                layer.dout = layer.dz
                 if i > 0 and not g.narrow:
                     g.wt = arena.take(times(layer.in_panels * panel, g.n_out), real)
                 if self.n_moments > 0:
                     g.m = first.take(weights, real)
-                    g.bm = first.take(biases, real)
                 if self.n_moments > 1:
                     g.v = second.take(weights, real)
-                    g.bv = second.take(biases, real)
                 if sums:
                     g.g = arena.take(weights, real)
-                    g.bg = arena.take(biases, real)
-                stride = layer.square_stride
-                layer.squares = <double *> arena.take(times(layer.square_rows + 1, max(stride, biases)), sizeof(double))
+                layer.squares = <double *> arena.take(times(layer.square_rows + 3, layer.square_stride), sizeof(double))
                 g.a = net.layers[i - 1].a if i > 0 else net.x_panels
                 g.dz = layer.dz
+            if is_normalized(net, i):
+                self.lay_out_norm(layer, sums, arenas)
+            if self.trains:
+                layer.slope = layer.a
+                if layer.derivative == ACTIVATION_STORED:
+                    # Where the product with dz comes next, if it comes whole: one pass over the units of the layer above.
+                    layer.slope = layer.dout
+                    if net.layers[i + 1].gradient.n_out > DEPTH:
+                        layer.slope = arena.take(times(layer.out_panels, rows * panel), real)
         net.scratch_bytes = widest * panel * real  # n_out columns of one vector, and more
         net.scratch = <char *> arena.take(net.scratch_bytes, self.session.team.n_workers)
         net.row_ends = <ptrdiff_t *> arena.take(self.session.team.n_workers, sizeof(ptrdiff_t))
@@ -247,6 +296,41 @@ cdef class Engine:
             net.row_loss = <double *> arena.take(rows + panel, sizeof(double))
             net.shares = <ptrdiff_t *> arena.take(self.session.team.n_workers, sizeof(ptrdiff_t))
             net.jobs = <Job *> arena.take(net.n_jobs, sizeof(Job))
+
+    cdef lay_out_vector(self, Vector *vector, size_t n, bint sums, arenas):
+        cdef Arena arena = arenas[0], parameters = arenas[1], first = arenas[2], second = arenas[3]
+        cdef size_t real = self.session.net.kernels.real_bytes
+        vector.w = parameters.take(n, real)
+        if self.trains and self.n_moments > 0:
+            vector.m = first.take(n, real)
+        if self.trains and self.n_moments > 1:
+            vector.v = second.take(n, real)
+        if sums:
+            vector.g = arena.take(n, real)
+
+    cdef lay_out_norm(self, Layer *layer, bint sums, arenas):
+        cdef Arena arena = arenas[0], parameters = arenas[1]
+        cdef Net *net = &self.session.net
+        cdef Gradient *g = &layer.gradient
+        cdef size_t real = net.kernels.real_bytes, panel = net.kernels.panel, n = layer.out_panels * panel
+        cdef bint is_batch = net.normalization == NORM_BATCH
+        self.lay_out_vector(&g.scale, n, sums, arenas)
+        self.lay_out_vector(&g.shift, n, sums, arenas)
+        layer.norm.scale, layer.norm.shift = g.scale.w, g.shift.w
+        layer.norm.inverse = arena.take(n if is_batch else net.panel_rows, real)
+        if is_batch:
+            layer.norm.mean = parameters.take(n, real)
+            layer.norm.variance = parameters.take(n, real)
+        layer.zhat = layer.a  # where it is not wanted
+        if self.trains:
+            layer.zhat = arena.take(times(layer.out_panels, net.panel_rows * panel), real)
+            if is_batch:
+                layer.norm.sum_scale = arena.take(n, real)
+                layer.norm.sum_shift = arena.take(n, real)
+            else:
+                layer.dout = arena.take(times(layer.out_panels, net.panel_rows * panel), real)
+            g.zhat, g.dout = layer.zhat, layer.dout
+            g.sum_scale, g.sum_shift = layer.norm.sum_scale, layer.norm.sum_shift
 
     cdef ptrdiff_t count_jobs(self) except -1:
         """How many jobs the weights are: a block each, or several where a queue could not number them all."""
@@ -303,106 +387,113 @@ cdef class Engine:
             return g.n_out * vectors_in(net, g.n_in, job.panel)
         return min((job.end - job.block) * BLOCK, g.n_in - job.block * BLOCK) * vectors_in(net, g.n_out, job.panel)
 
-    def load(self, coefs, intercepts, moments, int64_t t):
-        """Pack row-major float32 or float64 arrays; moments: for each, the arrays of all coefs, then of all intercepts, or None for zeros."""
+    cdef Vector *vector(self, int which, int layer) noexcept:
+        """Biases, scales or shifts: the three lists of vectors that are learned."""
+        cdef Gradient *g = &self.session.net.layers[layer].gradient
+        return &g.bias if which == 0 else &g.scale if which == 1 else &g.shift
+
+    cdef visit(self, int moment, bint packs, arrays):
+        """Pack row-major float32 or float64 arrays, those of all coefs, then of intercepts, scales and shifts; or unpack into them. moment: 0 the
+        parameters themselves, 1 and 2 their moments, 3 their gradient."""
         cdef Net *net = &self.session.net
         cdef Gradient *g
-        cdef Gradient shape
-        cdef int i
-        cdef ptrdiff_t panel, k
+        cdef Vector *vector
+        cdef void *packed
+        cdef cnp.ndarray array
+        cdef int i, which
+        source = iter(arrays)
         for i in range(net.n_layers):
             g = &net.layers[i].gradient
-            self.pack(g, g.w, coefs[i])
-            self.pack_biases(g, g.b, intercepts[i])
-            if self.n_moments > 0:
-                self.load_moment(net.layers + i, g.m, g.bm, moments and moments[0][i], moments and moments[0][net.n_layers + i])
-            if self.n_moments > 1:
-                self.load_moment(net.layers + i, g.v, g.bv, moments and moments[1][i], moments and moments[1][net.n_layers + i])
-            if self.trains:
-                self.follow(net.layers + i)
-        net.t = t
-        if self.trains:
-            net.squares = sum_squares(net)
+            array = next(source)
+            packed = g.w if moment == 0 else g.m if moment == 1 else g.v if moment == 2 else g.g
+            if packs:
+                (net.kernels.pack_transposed if g.narrow else net.kernels.pack)(pointer(array), array.itemsize == 8, g.n_in, g.n_out, packed)
+            else:
+                (net.kernels.unpack_transposed if g.narrow else net.kernels.unpack)(packed, g.n_in, g.n_out, pointer(array), array.itemsize == 8)
+        for which in range(3 if net.normalization != NORM_NONE else 1):
+            for i in range(net.n_layers - (which > 0)):
+                vector = self.vector(which, i)
+                packed = vector.w if moment == 0 else vector.m if moment == 1 else vector.v if moment == 2 else vector.g
+                self.visit_vector(packed, i, packs, next(source))
 
-    cdef load_moment(self, Layer *layer, void *m, void *bm, coef, intercept):
-        cdef Gradient *g = &layer.gradient
-        cdef size_t panel_bytes = self.session.net.kernels.panel * self.session.net.kernels.real_bytes
-        if coef is None:
-            memset(m, 0, panel_bytes * (layer.in_panels * g.n_out if g.narrow else layer.out_panels * g.n_in))
-            memset(bm, 0, panel_bytes * layer.out_panels)
+    cdef visit_vector(self, void *packed, int layer, bint packs, cnp.ndarray array):
+        cdef ptrdiff_t n = self.session.net.layers[layer].gradient.n_out
+        if packs:
+            self.session.net.kernels.pack(pointer(array), array.itemsize == 8, 1, n, packed)
         else:
-            self.pack(g, m, coef)
-            self.pack_biases(g, bm, intercept)
+            self.session.net.kernels.unpack(packed, 1, n, pointer(array), array.itemsize == 8)
 
-    cdef void follow(self, Layer *layer) noexcept:
-        """What the updates keep beside the weights, from weights that were loaded: the transposed copy and the sums of squares."""
-        cdef Net *net = &self.session.net
-        cdef Gradient *g = &layer.gradient
-        cdef ptrdiff_t panel, k
-        cdef double *squares
-        for panel in range(layer.in_panels if g.narrow else layer.out_panels):
-            for k in range(layer.square_rows):
-                squares = layer.squares + k * layer.square_stride + panel * net.kernels.panel
-                if g.narrow:
-                    net.kernels.square_sums(at_panel(net, g.w, panel, g.n_out), g.n_out, vectors_in(net, g.n_in, panel), squares)
-                else:
-                    net.kernels.square_sums(at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), min(<ptrdiff_t> BLOCK, g.n_in - k * BLOCK),
-                                            vectors_in(net, g.n_out, panel), squares)
-                    if g.wt != NULL:
-                        net.kernels.transpose_block(g, panel, k * BLOCK, min(<ptrdiff_t> BLOCK, g.n_in - k * BLOCK))
-
-    cdef pack(self, Gradient *g, void *packed, cnp.ndarray rows):
-        (self.session.net.kernels.pack_transposed if g.narrow else self.session.net.kernels.pack)(
-            pointer(rows), rows.itemsize == 8, g.n_in, g.n_out, packed)
-
-    cdef pack_biases(self, Gradient *g, void *packed, cnp.ndarray row):
-        self.session.net.kernels.pack(pointer(row), row.itemsize == 8, 1, g.n_out, packed)
-
-    cdef unpack(self, Gradient *g, void *packed, cnp.ndarray rows):
-        (self.session.net.kernels.unpack_transposed if g.narrow else self.session.net.kernels.unpack)(
-            packed, g.n_in, g.n_out, pointer(rows), rows.itemsize == 8)
-
-    cdef unpack_biases(self, Gradient *g, void *packed, cnp.ndarray row):
-        self.session.net.kernels.unpack(packed, 1, g.n_out, pointer(row), row.itemsize == 8)
-
-    def store(self, coefs, intercepts):
-        """Unpack the parameters into row-major arrays."""
+    cdef visit_statistics(self, bint packs, means, variances):
         cdef int i
-        for i in range(self.session.net.n_layers):
-            self.unpack(&self.session.net.layers[i].gradient, self.session.net.layers[i].gradient.w, coefs[i])
-            self.unpack_biases(&self.session.net.layers[i].gradient, self.session.net.layers[i].gradient.b, intercepts[i])
+        for i, (mean, variance) in enumerate(zip(means, variances)):
+            self.visit_vector(self.session.net.layers[i].norm.mean, i, packs, mean)
+            self.visit_vector(self.session.net.layers[i].norm.variance, i, packs, variance)
+
+    cdef clear_moments(self):
+        cdef cnp.uint8_t[::1] piece
+        for memory in self.memory[2:]:
+            piece = memory
+            if piece.shape[0]:
+                memset(&piece[0], 0, piece.shape[0])
+
+    def load(self, learned, means, variances, moments, int64_t t):
+        """Pack row-major float32 or float64 arrays; learned: those of all coefs, intercepts, scales and shifts; moments: likewise for each, or None
+        for zeros."""
+        cdef Net *net = &self.session.net
+        cdef Layer *layer
+        cdef ptrdiff_t panel
+        cdef int i
+        self.visit(0, True, learned)
+        self.visit_statistics(True, means, variances)
+        if moments is None:
+            self.clear_moments()
+        for i in range(len(moments or ())):
+            self.visit(i + 1, True, moments[i])
+        net.t = t
+        net.mu_product = 1
+        for i in range(1, t + 1 if net.kind == UPDATE_NADAM else 0):
+            net.mu_product *= nadam_momentum(net, i)
+        if self.trains:
+            for i in range(net.n_layers):
+                layer = net.layers + i
+                for panel in range(layer.in_panels if layer.gradient.narrow else layer.out_panels):
+                    follow_panel(net, layer, panel)
+            net.squares = sum_squares(net, 0)
+
+    def store(self, learned, means, variances):
+        """Unpack the parameters into row-major arrays."""
+        self.visit(0, False, learned)
+        self.visit_statistics(False, means, variances)
 
     def release_weights(self):
         """Let go of all memory but the moments; after it only release_moment() and close() may be called."""
         self.memory[0] = self.memory[1] = None
 
     def release_moment(self, int which, arrays):
-        """Unpack moment 0 or 1 into arrays, those of all coefs, then of all intercepts, and let go of its memory."""
-        cdef Gradient *g
-        cdef int i
-        for i in range(self.session.net.n_layers):
-            g = &self.session.net.layers[i].gradient
-            self.unpack(g, g.v if which else g.m, arrays[i])
-            self.unpack_biases(g, g.bv if which else g.bm, arrays[self.session.net.n_layers + i])
+        """Unpack moment 0 or 1 into arrays, and let go of its memory."""
+        self.visit(which + 1, False, arrays)
         self.memory[2 + which] = None
 
-    def store_gradient(self, coefs, intercepts):
+    def store_gradient(self, arrays):
         """Unpack what differentiate() left."""
-        cdef Gradient *g
-        cdef int i
-        for i in range(self.session.net.n_layers):
-            g = &self.session.net.layers[i].gradient
-            self.unpack(g, g.g, coefs[i])
-            self.unpack_biases(g, g.bg, intercepts[i])
+        self.visit(3, False, arrays)
 
-    def set_update(self, *, double alpha=0, double momentum=0, bint nesterov=False, double beta_1=0, double beta_2=0, double epsilon=0):
+    def set_update(self, *, double alpha=0, double l1=0, double clip_norm=0, double clip_value=0, double max_norm=0, double weight_decay=0,
+                   double momentum=0, bint nesterov=False, double beta_1=0, double beta_2=0, double epsilon=0,
+                   double momentum_decay=0, bint corrects_epsilon=False):
+        """Regularization and the optimizer's hyperparameters; limits of 0 are none."""
         cdef Net *net = &self.session.net
-        net.alpha = alpha
+        net.alpha, net.l1, net.weight_decay = alpha, l1, weight_decay
+        net.clip_norm, net.clip_value, net.max_norm = clip_norm, clip_value, max_norm
+        net.update.square_factor = 0.5 * alpha if l1 > 0 else 1.0
+        net.update.absolute_factor = l1
         net.update.momentum = momentum
         net.update.nesterov = nesterov
         net.update.beta_1 = beta_1
         net.update.beta_2 = beta_2
-        net.update.epsilon = epsilon
+        net.epsilon = net.update.epsilon = epsilon
+        net.momentum_decay = momentum_decay
+        net.corrects_epsilon = corrects_epsilon
 
     @property
     def t(self):
@@ -416,7 +507,7 @@ cdef class Engine:
     cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size) except -1:
         cdef Net *net = &self.session.net
         net.mode = mode
-        self.session.team.flushes = mode != PREDICT
+        self.session.team.flushes = mode == TRAIN or mode == DIFFERENTIATE
         net.phase = BEFORE
         net.order = &order[0]
         net.n_rows = order.shape[0]
@@ -433,10 +524,11 @@ cdef class Engine:
         net.batch_size = usual
         return net.status
 
-    def train(self, const ptrdiff_t[::1] order, double learning_rate):
-        """One update a batch over the rows `order`: the mean loss, or None if a loss or gradient was not finite, in step `step`. If a signal
-        handler raised, `raised` has the exception, and `stopped` says whether the run was left before its end."""
-        self.session.net.learning_rate = learning_rate
+    def train(self, const ptrdiff_t[::1] order, const double[::1] rates):
+        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean loss, or None if a loss or gradient was not
+        finite, in step `step`. If a signal handler raised, `raised` has the exception, and `stopped` says whether the run was left before its end."""
+        self.session.net.rates = &rates[0]
+        self.session.net.rate_step = 1 if rates.shape[0] > 1 else 0
         if self.run(TRAIN, order, self.session.net.batch_size) == NON_FINITE:
             return None
         return self.session.net.total_loss / self.session.net.n_rows
@@ -447,7 +539,7 @@ cdef class Engine:
 
     def differentiate(self, const ptrdiff_t[::1] order):
         """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows' weights sum to zero."""
-        self.session.net.squares = sum_squares(&self.session.net)
+        self.session.net.squares = sum_squares(&self.session.net, 0)
         self.run(DIFFERENTIATE, order, order.shape[0])
         return self.session.net.batch_loss if self.session.net.batch_weight != 0 else None
 
@@ -455,6 +547,12 @@ cdef class Engine:
         """Outputs of the rows `order`, row-major, in the engine's dtype."""
         self.session.net.out = <char *> pointer(out)
         self.run(PREDICT, order, order.shape[0])
+
+    def evaluate(self, const ptrdiff_t[::1] order, cnp.ndarray out):
+        """predict(), and the mean loss of the rows; None where their weights sum to zero."""
+        self.session.net.out = <char *> pointer(out)
+        self.run(EVALUATE, order, order.shape[0])
+        return self.session.net.batch_loss / self.session.net.batch_weight if self.session.net.batch_weight != 0 else None
 
     def close(self):
         """Join the threads and let go of the memory. Nothing else may be called after it."""

@@ -4,12 +4,18 @@
 #   ROWS     gather, forward, loss, backward; a job is some rows, and needs nothing of other rows
 #   WEIGHTS  gradients; a job is one block of a layer's weights, or the biases of one panel, over all rows of the chunk. In the batch's last
 #            chunk the sums are complete and become the update at once; before it they are added up in g.
+# Some options need more phases:
+#   NORMALIZE, NORMALIZE_BACK  batch normalization of one layer; a job is one panel of units, over all rows: the batch is one chunk then, and
+#            ROWS ends before each such layer, and goes on after it, forward and (ROWS_BACK) backward
+#   UPDATE   where the norm of the whole gradient is limited: WEIGHTS leaves the gradient in g, and the updates come after it
+#   LIMIT    the norms of units' incoming weights; a job is one panel
 # Everything that is summed over jobs (losses, squares of weights) is written where it belongs and added up in a fixed order by `advance`,
 # so no bit depends on which thread did what, or on how many there are.
 
 cdef enum:
-    PREDICT, TRAIN, DIFFERENTIATE    # what a run does: outputs; one update a batch; the gradient of one batch
-    BEFORE, ROWS, WEIGHTS            # phases
+    PREDICT, EVALUATE, TRAIN, DIFFERENTIATE    # what a run does: outputs; and losses; one update a batch; the gradient of one batch
+    BEFORE, ROWS, NORMALIZE, NORMALIZE_BACK, ROWS_BACK, WEIGHTS, UPDATE, LIMIT    # phases
+    NORM_NONE, NORM_BATCH, NORM_LAYER
     BIASES = -1
     FINISHED, NON_FINITE, STOPPED    # how a run ended
     LANES = 8                        # accumulators of a fixed-order sum
@@ -18,9 +24,19 @@ cdef struct Layer:
     Gradient gradient          # the weights, moments and sums, as the kernels take them
     ptrdiff_t in_panels, out_panels
     int activation
+    int derivative             # how the backward pass gets it: the activation, or STORED
+    double parameter           # of the activation
+    bint is_fused              # the product's epilogue does the activation
+    Norm norm
+    bint drops                 # units, while training
+    Dropout dropout
+    uint64_t dropout_base      # of this step
     void *a                    # outputs of this layer; those of the last one become its dz
     void *dz
-    double *squares            # column sums of the squares of the weights, a row for each block of inputs, then one of the biases
+    void *dout                 # gradient by the normalization's output, where the layer above leaves it; dz where there is none
+    void *slope                # what the derivative comes from: a, or where it is stored
+    void *zhat                 # the normalization's
+    double *squares            # column sums of the weights' penalties, a row for each block of inputs, then one of the biases, scales and shifts
     ptrdiff_t square_rows, square_columns, square_stride
 
 cdef struct Job:
@@ -29,7 +45,8 @@ cdef struct Job:
 
 cdef struct Net:
     const Kernels *kernels
-    int loss, n_layers, mode, phase, status
+    int n_layers, mode, phase, status, normalization
+    int at                     # the layer of NORMALIZE and NORMALIZE_BACK, or that ROWS and ROWS_BACK begin with
     Layer *layers
     # the table
     gather_fn *gather
@@ -41,7 +58,7 @@ cdef struct Net:
     const void *y
     const ptrdiff_t *label
     const double *weight
-    double gradient_scale
+    Loss loss
     # buffers for one chunk
     ptrdiff_t capacity         # rows of a chunk
     ptrdiff_t panel_rows       # rows that a panel has room for
@@ -56,12 +73,22 @@ cdef struct Net:
     ptrdiff_t *shares
     ptrdiff_t *row_ends        # likewise for the rows of a chunk
     ptrdiff_t n_row_jobs, rows_a_job
+    # the update
     Update update
-    double alpha, squares
+    int kind                   # of the optimizer
+    bint corrects_epsilon      # epsilon is added to the root of the corrected second moment
+    double alpha, l1, weight_decay, beta_2, epsilon, clip_value, clip_norm, max_norm
+    double momentum_decay, mu_product    # NAdam's, and the product of its first t momentums
+    double squares             # of the weights, or what Update says
+    bint drops_inputs
+    Dropout input_dropout
+    uint64_t input_base, seed
     # the run: batches of `order`, and the chunk of rows at `chunk` in it
     const ptrdiff_t *order
     ptrdiff_t n_rows, batch_size, batch, batch_end, chunk, chunk_rows
-    double batch_weight, batch_loss, total_loss, learning_rate
+    double batch_weight, batch_loss, total_loss
+    const double *rates        # learning rates, a batch each; or one, with a rate_step of 0
+    ptrdiff_t rate_step
     int64_t t                  # updates done
     int64_t step               # of this run
     char *out
@@ -105,89 +132,209 @@ cdef inline ptrdiff_t job_edge(Net *net, ptrdiff_t job) noexcept nogil:
     return min(net.chunk_rows, (net.chunk_rows + tile - 1) // tile * job // net.n_row_jobs * tile)
 
 
-cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
-    """Rows of the chunk: gather, forward, and either the outputs or the loss and dz of every layer."""
+cdef inline bint is_training(Net *net) noexcept nogil:
+    return net.mode == TRAIN or net.mode == DIFFERENTIATE
+
+
+cdef inline bint is_normalized(Net *net, int i) noexcept nogil:
+    return net.normalization != NORM_NONE and i < net.n_layers - 1
+
+
+cdef void gather_rows(Net *net, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+    """Inputs of some rows of the chunk into panels, unless the first layer takes them sparse."""
+    cdef const ptrdiff_t *index = net.order + net.chunk + first
+    cdef char *x = at_row(net, net.x_panels, first)
+    cdef ptrdiff_t p
+    if net.is_sparse:
+        return
+    if net.is_csr:
+        net.kernels.densify(&net.csr, index, rows, net.n_features, x, net.stride)
+    else:
+        net.gather(net.x, net.row_bytes, net.column_bytes, index, rows, net.n_features, x, net.stride)
+    if net.drops_inputs and net.mode == TRAIN:
+        for p in range(net.layers[0].in_panels):
+            net.kernels.drop(&net.input_dropout, net.input_base, net.chunk - net.batch + first, p * net.kernels.panel, rows,
+                             vectors_in(net, net.n_features, p), at_panel(net, x, p, net.panel_rows), NULL)
+
+
+cdef void activate_panel(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+    """Activation of some rows of one panel, where the product's epilogue did not do it, and dropout."""
+    cdef Layer *layer = net.layers + i
+    cdef char *a = at_row(net, at_panel(net, layer.a, p, net.panel_rows), first)
+    cdef void *slope = NULL
+    cdef ptrdiff_t used = layer.gradient.n_out - p * net.kernels.panel
+    if is_training(net) and layer.derivative == ACTIVATION_STORED:
+        slope = at_row(net, at_panel(net, layer.slope, p, net.panel_rows), first)
+    if not layer.is_fused and (layer.activation != ACTIVATION_IDENTITY or slope != NULL):
+        net.kernels.activate(layer.activation, layer.parameter, a, a, slope, rows * net.kernels.panel)
+    if layer.drops and net.mode == TRAIN:
+        net.kernels.drop(&layer.dropout, layer.dropout_base, net.chunk - net.batch + first, p * net.kernels.panel, rows,
+                         vectors_in(net, layer.gradient.n_out, p), a, slope)
+    if not layer.is_fused and used < net.kernels.panel:
+        net.kernels.clear_pads(a, rows, used)
+
+
+cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+    """Some rows through one layer, but for batch normalization in training and all that follows it there."""
     cdef const Kernels *kernels = net.kernels
+    cdef Layer *layer = net.layers + i
+    cdef Gradient *g = &layer.gradient
+    cdef void *a = at_row(net, net.layers[i - 1].a if i > 0 else net.x_panels, first)
+    cdef void *out = at_row(net, layer.a, first)
+    cdef bint drops = net.drops_inputs and net.mode == TRAIN, takes_sparse = i == 0 and net.is_sparse
+    cdef bint is_whole = takes_sparse or is_normalized(net, i)  # all panels are needed before the first can go on
+    cdef ptrdiff_t p
+    if takes_sparse:
+        kernels.forward_sparse(&net.csr, net.order + net.chunk + first, rows, g.w, g.n_in, g.n_out, g.bias.w, out, net.stride,
+                               &net.input_dropout if drops else NULL, net.input_base, net.chunk - net.batch + first)
+    elif g.narrow:
+        kernels.forward_narrow(a, net.stride, rows, g.w, g.n_in, g.n_out, g.bias.w, out)
+    else:
+        for p in range(layer.out_panels):
+            kernels.forward(a, net.stride, rows, at_panel(net, g.w, p, g.n_in), g.n_in, at_panel(net, g.bias.w, p, 1),
+                            at_panel(net, out, p, net.panel_rows), vectors_in(net, g.n_out, p),
+                            layer.activation if layer.is_fused else ACTIVATION_IDENTITY, layer.parameter)
+            if not is_whole:
+                activate_panel(net, i, p, first, rows)
+    if is_normalized(net, i):
+        if net.normalization == NORM_LAYER:
+            kernels.normalize_rows(out, at_row(net, layer.zhat, first), net.stride, rows, g.n_out, &layer.norm, first)
+        elif is_training(net):
+            return
+        else:
+            for p in range(layer.out_panels):
+                kernels.normalize_by_running(at_panel(net, out, p, net.panel_rows), rows, vectors_in(net, g.n_out, p), &layer.norm, p)
+    if is_whole:
+        for p in range(layer.out_panels):
+            activate_panel(net, i, p, first, rows)
+
+
+cdef void backward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+    """Some rows from dz of layer i > 0 to dz of the layer below, or with batch normalization, to the gradient by its output."""
+    cdef Layer *layer = net.layers + i
+    cdef Layer *lower = layer - 1
+    cdef Gradient *g = &layer.gradient
+    cdef ptrdiff_t p
+    for p in range(layer.in_panels):
+        net.kernels.backward(at_row(net, layer.dz, first), net.stride, rows, at_panel(net, g.w if g.narrow else g.wt, p, g.n_out), g.n_out,
+                             at_row(net, at_panel(net, lower.slope, p, net.panel_rows), first),
+                             at_row(net, at_panel(net, lower.dout, p, net.panel_rows), first), vectors_in(net, g.n_in, p),
+                             lower.derivative, lower.parameter)
+    if net.normalization == NORM_LAYER:
+        net.kernels.normalize_rows_back(at_row(net, lower.dout, first), at_row(net, lower.zhat, first), at_row(net, lower.dz, first), net.stride,
+                                        rows, g.n_in, &lower.norm, first)
+
+
+cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
+    """Rows of the chunk: gather, forward, and either the outputs or the loss and dz of every layer; or, with batch normalization, a part of it."""
     cdef ptrdiff_t first = job_edge(net, job)
     cdef ptrdiff_t rows = job_edge(net, job + 1) - first
     cdef const ptrdiff_t *index = net.order + net.chunk + first
     cdef void *scratch = net.scratch + worker * net.scratch_bytes
-    cdef Layer *layer
-    cdef Layer *last = net.layers + net.n_layers - 1
-    cdef Layer *below
-    cdef void *a = net.x_panels
-    cdef ptrdiff_t p
-    cdef int i
-    if net.is_csr and not net.is_sparse:
-        kernels.densify(&net.csr, index, rows, net.n_features, at_row(net, a, first), net.stride)
-    elif not net.is_csr:
-        net.gather(net.x, net.row_bytes, net.column_bytes, index, rows, net.n_features, at_row(net, a, first), net.stride)
-    for i in range(net.n_layers):
-        layer = net.layers + i
-        if i == 0 and net.is_sparse:
-            kernels.forward_sparse(&net.csr, index, rows, layer.gradient.w, layer.gradient.n_in, layer.gradient.n_out, layer.gradient.b,
-                                   at_row(net, layer.a, first), net.stride, layer.activation)
-        elif layer.gradient.narrow:
-            kernels.forward_narrow(at_row(net, a, first), net.stride, rows, layer.gradient.w, layer.gradient.n_in, layer.gradient.n_out,
-                                   layer.gradient.b, at_row(net, layer.a, first))
-        else:
-            for p in range(layer.out_panels):
-                kernels.forward(at_row(net, a, first), net.stride, rows, at_panel(net, layer.gradient.w, p, layer.gradient.n_in),
-                                layer.gradient.n_in, at_panel(net, layer.gradient.b, p, 1),
-                                at_row(net, at_panel(net, layer.a, p, net.panel_rows), first),
-                                vectors_in(net, layer.gradient.n_out, p), layer.activation)
-        if layer.activation == ACTIVATION_LOGISTIC:  # the one with f(0) != 0
-            p = layer.out_panels - 1
-            kernels.clear_pads(at_row(net, at_panel(net, layer.a, p, net.panel_rows), first), rows,
-                               layer.gradient.n_out - p * kernels.panel)
-        a = layer.a
-    if net.mode == PREDICT:
-        kernels.output(net.loss, at_row(net, a, first), net.stride, rows, last.gradient.n_out, scratch,
-                       net.out + (net.chunk + first) * last.gradient.n_out * kernels.real_bytes)
+    cdef int i, last = net.n_layers - 1
+    cdef ptrdiff_t n_out = net.layers[last].gradient.n_out
+    cdef void *z = at_row(net, net.layers[last].a, first)
+    cdef bint in_parts = net.normalization == NORM_BATCH and is_training(net)
+    if net.phase == ROWS_BACK:
+        backward_layer(net, net.at, first, rows)
         return
-    kernels.lose(net.loss, at_row(net, a, first), net.stride, rows, last.gradient.n_out, net.y, net.label, index, net.weight,
-                 net.gradient_scale, scratch, net.row_loss + first)
-    for i in range(net.n_layers - 1, 0, -1):
-        layer = net.layers + i
-        below = layer - 1
-        for p in range(layer.in_panels):
-            kernels.backward(at_row(net, layer.dz, first), net.stride, rows,
-                             at_panel(net, layer.gradient.w if layer.gradient.narrow else layer.gradient.wt, p, layer.gradient.n_out),
-                             layer.gradient.n_out, at_row(net, at_panel(net, below.a, p, net.panel_rows), first),
-                             at_row(net, at_panel(net, below.dz, p, net.panel_rows), first), vectors_in(net, layer.gradient.n_in, p),
-                             below.activation)
+    if net.at == 0:
+        gather_rows(net, first, rows)
+    for i in range(net.at, net.n_layers):
+        forward_layer(net, i, first, rows)
+        if in_parts and i < last:
+            return
+    if net.mode != PREDICT:
+        net.kernels.lose(&net.loss, z, net.stride, rows, n_out, net.y, net.label, index, net.weight, is_training(net), scratch,
+                         net.row_loss + first)
+    if not is_training(net):
+        net.kernels.output(net.loss.kind, z, net.stride, rows, n_out, scratch, net.out + (net.chunk + first) * n_out * net.kernels.real_bytes)
+        return
+    for i in range(last, 0, -1):
+        backward_layer(net, i, first, rows)
+        if in_parts:
+            return
+
+
+cdef void normalize_panel(Net *net, ptrdiff_t p) noexcept nogil:
+    """Batch normalization of one panel of layer `at`, and what follows it."""
+    cdef Layer *layer = net.layers + net.at
+    cdef void *a = at_panel(net, layer.a, p, net.panel_rows)
+    cdef void *zhat = at_panel(net, layer.zhat, p, net.panel_rows)
+    cdef int vectors = vectors_in(net, layer.gradient.n_out, p)
+    if net.phase == NORMALIZE:
+        net.kernels.normalize_columns(a, a, zhat, net.chunk_rows, vectors, &layer.norm, p, net.mode == TRAIN)
+        activate_panel(net, net.at, p, 0, net.chunk_rows)
+    else:
+        net.kernels.normalize_columns_back(at_panel(net, layer.dz, p, net.panel_rows), zhat, net.chunk_rows, vectors, &layer.norm, p)
 
 
 cdef void run_weights(Net *net, ptrdiff_t number) noexcept nogil:
     """Some gradients over the rows of the chunk, and in the batch's last chunk their updates."""
     cdef Job *job = net.jobs + number
     cdef Layer *layer = net.layers + job.layer
+    cdef Gradient *g = &layer.gradient
     cdef double *squares = layer.squares + job.panel * net.kernels.panel
     cdef ptrdiff_t block
     if job.block == BIASES:
-        net.kernels.gradient_bias(&layer.gradient, job.panel, squares + layer.square_rows * layer.square_stride)
+        (net.kernels.gradient_vectors if net.phase == WEIGHTS else net.kernels.apply_vectors)(
+            g, job.panel, squares + layer.square_rows * layer.square_stride, layer.square_stride)
     for block in range(max(job.block, 0), job.end):
-        if job.layer == 0 and net.is_sparse:
-            net.kernels.gradient_block_sparse(&layer.gradient, &net.csc, job.panel, block * BLOCK, squares + block * layer.square_stride)
+        if net.phase == UPDATE:
+            net.kernels.apply_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
+        elif job.layer == 0 and net.is_sparse:
+            net.kernels.gradient_block_sparse(g, &net.csc, job.panel, block * BLOCK, squares + block * layer.square_stride)
         else:
-            net.kernels.gradient_block(&layer.gradient, job.panel, block * BLOCK, squares + block * layer.square_stride)
+            net.kernels.gradient_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
+
+
+cdef void follow_panel(Net *net, Layer *layer, ptrdiff_t panel) noexcept nogil:
+    """What the updates keep beside the weights, from weights that came otherwise: the transposed copy and the sums of squares."""
+    cdef Gradient *g = &layer.gradient
+    cdef ptrdiff_t k, rows
+    cdef double *squares
+    for k in range(layer.square_rows):
+        squares = layer.squares + k * layer.square_stride + panel * net.kernels.panel
+        if g.narrow:
+            net.kernels.square_sums(&net.update, at_panel(net, g.w, panel, g.n_out), g.n_out, vectors_in(net, g.n_in, panel), squares)
+            continue
+        rows = min(<ptrdiff_t> BLOCK, g.n_in - k * BLOCK)
+        net.kernels.square_sums(&net.update, at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), rows, vectors_in(net, g.n_out, panel), squares)
+        if g.wt != NULL:
+            net.kernels.transpose_block(g, panel, k * BLOCK, rows)
+
+
+cdef void limit_panel(Net *net, ptrdiff_t panel) noexcept nogil:
+    """Limit the norms of a panel of units' incoming weights; panels are counted over all hidden layers."""
+    cdef Layer *layer = net.layers
+    while panel >= layer.out_panels:
+        panel -= layer.out_panels
+        layer += 1
+    net.kernels.limit_columns(&layer.gradient, panel, net.max_norm)
+    follow_panel(net, layer, panel)
 
 
 cdef void run_job(void *context, ptrdiff_t job, int worker) noexcept nogil:
     cdef Net *net = <Net *> context
     if net.stop:  # what this run leaves behind is given up anyway
         return
-    if net.phase == WEIGHTS:
+    if net.phase == WEIGHTS or net.phase == UPDATE:
         run_weights(net, job)
+    elif net.phase == NORMALIZE or net.phase == NORMALIZE_BACK:
+        normalize_panel(net, job)
+    elif net.phase == LIMIT:
+        limit_panel(net, job)
     elif job < net.n_row_jobs:
         run_rows(net, job, worker)
     else:  # a sparse chunk's non-zeros by columns, which its weights need
-        net.kernels.transpose_csr(&net.csr, net.order + net.chunk, net.chunk_rows, net.n_features, &net.csc)
+        net.kernels.transpose_csr(&net.csr, net.order + net.chunk, net.chunk_rows, net.n_features,
+                                  &net.input_dropout if net.drops_inputs and net.mode == TRAIN else NULL, net.input_base, net.chunk - net.batch, &net.csc)
 
 
-cdef double sum_squares(Net *net) noexcept nogil:
-    """The sum of all squared weights, from what the last update's blocks left behind; not finite if any weight or bias is not."""
-    cdef double total = 0, biases = 0
+cdef double sum_squares(Net *net, double of_vectors) noexcept nogil:
+    """The sum of what the last phase's blocks left behind: of weights, plus `of_vectors` times that of biases, scales and shifts. Not finite if any
+    of them is not."""
+    cdef double total = 0, vectors = 0
     cdef Layer *layer
     cdef int i
     cdef ptrdiff_t row
@@ -195,5 +342,6 @@ cdef double sum_squares(Net *net) noexcept nogil:
         layer = net.layers + i
         for row in range(layer.square_rows):
             total += add_up(layer.squares + row * layer.square_stride, layer.square_columns)
-        biases += add_up(layer.squares + layer.square_rows * layer.square_stride, layer.gradient.n_out)
-    return total + 0 * biases
+        for row in range(3 if is_normalized(net, i) else 1):
+            vectors += add_up(layer.squares + (layer.square_rows + row) * layer.square_stride, layer.gradient.n_out)
+    return total + of_vectors * vectors

@@ -5,20 +5,41 @@ cdef extern from "<math.h>" nogil:
     double sqrt(double)
     double pow(double, double)
 
-cdef void begin_rows(Net *net, Team *team) noexcept nogil:
-    """Deal the rows of the next chunk."""
-    cdef ptrdiff_t units, jobs
+cdef void deal_evenly(Net *net, Team *team, int phase, ptrdiff_t n_jobs) noexcept nogil:
     cdef int i
-    net.chunk_rows = min(net.capacity, net.batch_end - net.chunk)
-    units = (net.chunk_rows + net.kernels.tile - 1) // net.kernels.tile
-    jobs = (net.chunk_rows + team.n_workers * net.rows_a_job - 1) // (team.n_workers * net.rows_a_job) * team.n_workers
-    net.n_row_jobs = min(units, jobs)
     for i in range(team.n_workers):
-        net.row_ends[i] = net.n_row_jobs * (i + 1) // team.n_workers
-    if net.is_sparse and net.mode != PREDICT:
-        net.row_ends[team.n_workers - 1] += 1
-    net.phase = ROWS
+        net.row_ends[i] = n_jobs * (i + 1) // team.n_workers
+    net.phase = phase
     deal(team, net.row_ends)
+
+
+cdef void begin_rows(Net *net, Team *team, int phase, int at) noexcept nogil:
+    """Deal the rows of the chunk, from layer `at` on; ROWS at 0 is a new chunk."""
+    cdef ptrdiff_t units, jobs
+    net.at = at
+    if phase == ROWS and at == 0:
+        net.chunk_rows = min(net.capacity, net.batch_end - net.chunk)
+        units = (net.chunk_rows + net.kernels.tile - 1) // net.kernels.tile
+        jobs = (net.chunk_rows + team.n_workers * net.rows_a_job - 1) // (team.n_workers * net.rows_a_job) * team.n_workers
+        net.n_row_jobs = min(units, jobs)
+    # One more transposes a sparse chunk.
+    deal_evenly(net, team, phase, net.n_row_jobs + (phase == ROWS and at == 0 and net.is_sparse and is_training(net)))
+
+
+cdef uint64_t mix_bits(uint64_t x) noexcept nogil:
+    """The finalizer of splitmix64, as in dropout.h."""
+    x = (x ^ (x >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
+    x = (x ^ (x >> 27)) * <uint64_t> 0x94D049BB133111EB
+    return x ^ (x >> 31)
+
+
+cdef void seed_dropout(Net *net) noexcept nogil:
+    """The bases of this step's masks, one a layer, inputs first."""
+    cdef uint64_t base = mix_bits(net.seed + <uint64_t> 0x9E3779B97F4A7C15 * <uint64_t> (net.t + 1))
+    cdef int i
+    net.input_base = mix_bits(base)
+    for i in range(net.n_layers):
+        net.layers[i].dropout_base = mix_bits(base + <uint64_t> (i + 1))
 
 
 cdef void begin_batch(Net *net, Team *team) noexcept nogil:
@@ -32,20 +53,51 @@ cdef void begin_batch(Net *net, Team *team) noexcept nogil:
         net.batch_weight = 0
         for i in range(net.batch, net.batch_end):
             net.batch_weight += net.weight[net.order[i]]
-    begin_rows(net, team)
+    seed_dropout(net)
+    begin_rows(net, team, ROWS, 0)
+
+
+cdef double nadam_momentum(Net *net, int64_t t) noexcept nogil:
+    return net.update.beta_1 * (1 - 0.5 * pow(0.96, t * net.momentum_decay))
+
+
+cdef void set_rates(Net *net) noexcept nogil:
+    """What the optimizer's step t + 1 takes from the learning rate and the step's number: see update.h."""
+    cdef Update *u = &net.update
+    cdef int64_t t = net.t + 1
+    cdef double learning_rate = net.rates[net.step * net.rate_step], root, mu, next_mu, product
+    u.kind = net.kind
+    u.rate = learning_rate
+    u.epsilon = net.epsilon
+    u.shrink = 1 - learning_rate * net.weight_decay
+    u.threshold = learning_rate * net.l1 / net.batch_weight
+    if u.kind == UPDATE_ADAM or u.kind == UPDATE_NADAM:
+        root = sqrt(1 - pow(u.beta_2, t))
+        if net.corrects_epsilon:
+            u.epsilon = net.epsilon * root
+        if u.kind == UPDATE_ADAM:
+            u.rate = learning_rate * root / (1 - pow(u.beta_1, t))
+        else:
+            mu, next_mu = nadam_momentum(net, t), nadam_momentum(net, t + 1)
+            product = net.mu_product * mu
+            u.gradient_rate = learning_rate * root * (1 - mu) / (1 - product)
+            u.rate = learning_rate * root * next_mu / (1 - product * next_mu)
 
 
 cdef void begin_weights(Net *net, Team *team) noexcept nogil:
-    """Deal the blocks of weights; in the batch's last chunk they are updated."""
+    """Deal the blocks of weights; in the batch's last chunk they are updated, or their gradients completed."""
     cdef Gradient *gradient
     cdef int i
     cdef bint last = net.chunk + net.chunk_rows == net.batch_end
     if last:
+        if net.mode == TRAIN:
+            set_rates(net)
         net.update.scale = 1 / net.batch_weight
         net.update.decay = net.alpha / net.batch_weight
-        net.update.rate = net.learning_rate
-        if net.update.kind == UPDATE_ADAM:  # with the bias corrections of both moments
-            net.update.rate *= sqrt(1 - pow(net.update.beta_2, net.t + 1)) / (1 - pow(net.update.beta_1, net.t + 1))
+        net.update.clip = net.clip_value
+        net.update.measures = net.mode == TRAIN and net.clip_norm > 0
+        if net.update.measures or net.mode == DIFFERENTIATE:
+            net.update.kind = UPDATE_NONE
     for i in range(net.n_layers):
         gradient = &net.layers[i].gradient
         gradient.rows = net.chunk_rows
@@ -53,6 +105,23 @@ cdef void begin_weights(Net *net, Team *team) noexcept nogil:
         gradient.finish = last
     net.phase = WEIGHTS
     deal(team, net.shares)
+
+
+cdef void begin_update(Net *net, Team *team, double gradient_norm) noexcept nogil:
+    """Deal the blocks of weights again, for updates from gradients whose norm is limited."""
+    set_rates(net)
+    net.update.scale = min(1.0, net.clip_norm / (gradient_norm + 1e-6))
+    net.update.decay = net.update.clip = 0
+    net.phase = UPDATE
+    deal(team, net.shares)
+
+
+cdef void begin_limit(Net *net, Team *team) noexcept nogil:
+    cdef ptrdiff_t panels = 0
+    cdef int i
+    for i in range(net.n_layers - 1):
+        panels += net.layers[i].out_panels
+    deal_evenly(net, team, LIMIT, panels)
 
 
 cdef bint end_run(Net *net, int status) noexcept nogil:
@@ -70,37 +139,80 @@ cdef bint end_batch(Net *net, Team *team) noexcept nogil:
     return True
 
 
+cdef bint end_rows(Net *net, Team *team) noexcept nogil:
+    """All rows of a chunk have been through the network."""
+    cdef bint last = net.chunk + net.chunk_rows == net.batch_end
+    if net.mode != PREDICT:
+        net.batch_loss += add_up(net.row_loss, net.chunk_rows)
+    if is_training(net):
+        if last:
+            if net.batch_weight == 0:  # nothing to learn from: no loss, no update
+                return end_batch(net, team)
+            net.batch_loss = (net.batch_loss + penalty(net)) / net.batch_weight
+            if net.mode == TRAIN and not isfinite(net.batch_loss):
+                return end_run(net, NON_FINITE)
+            net.total_loss += net.batch_loss * <double> (net.batch_end - net.batch)
+        begin_weights(net, team)
+        return True
+    return end_chunk(net, team)
+
+
+cdef double penalty(Net *net) noexcept nogil:
+    """The L2 and L1 terms of the objective, times the batch's weight: see add_penalty in update.h."""
+    return net.squares if net.l1 > 0 else 0.5 * net.alpha * net.squares
+
+
+cdef bint end_chunk(Net *net, Team *team) noexcept nogil:
+    net.chunk += net.chunk_rows
+    if net.chunk == net.batch_end:
+        return end_batch(net, team)
+    begin_rows(net, team, ROWS, 0)
+    return True
+
+
+cdef bint end_step(Net *net, Team *team) noexcept nogil:
+    """The weights have been updated."""
+    net.t += 1
+    if net.kind == UPDATE_NADAM:
+        net.mu_product *= nadam_momentum(net, net.t)
+    net.squares = sum_squares(net, 0)
+    if not isfinite(net.squares):
+        return end_run(net, NON_FINITE)
+    return end_batch(net, team)
+
+
 cdef bint advance(void *context) noexcept nogil:
     """Called when all jobs of a phase are done: add up what they left, and deal the next phase. False: the run has ended."""
     cdef Session_ *session = <Session_ *> context
     cdef Net *net = &session.net
     cdef Team *team = &session.team
+    cdef int last = net.n_layers - 1
+    cdef bint in_parts = net.normalization == NORM_BATCH and is_training(net) and last > 0
+    cdef double norm
     if net.stop:
         return end_run(net, STOPPED)
     if net.phase == BEFORE:
         begin_batch(net, team)
-        return True
-    if net.phase == ROWS:
-        if net.mode != PREDICT:
-            net.batch_loss += add_up(net.row_loss, net.chunk_rows)
-            if net.chunk + net.chunk_rows == net.batch_end:
-                if net.batch_weight == 0:  # nothing to learn from: no loss, no update
-                    return end_batch(net, team)
-                net.batch_loss = (net.batch_loss + 0.5 * net.alpha * net.squares) / net.batch_weight
-                if net.mode == TRAIN and not isfinite(net.batch_loss):
-                    return end_run(net, NON_FINITE)
-                net.total_loss += net.batch_loss * <double> (net.batch_end - net.batch)
-            begin_weights(net, team)
-            return True
-    elif net.chunk + net.chunk_rows == net.batch_end:
-        if net.mode == TRAIN:
-            net.t += 1
-            net.squares = sum_squares(net)
-            if not isfinite(net.squares):
-                return end_run(net, NON_FINITE)
-        return end_batch(net, team)
-    net.chunk += net.chunk_rows
-    if net.chunk == net.batch_end:
-        return end_batch(net, team)
-    begin_rows(net, team)
+    elif net.phase == ROWS and in_parts and net.at < last:
+        deal_evenly(net, team, NORMALIZE, net.layers[net.at].out_panels)
+    elif net.phase == NORMALIZE:
+        begin_rows(net, team, ROWS, net.at + 1)
+    elif (net.phase == ROWS or net.phase == ROWS_BACK) and in_parts:
+        net.at -= 1
+        deal_evenly(net, team, NORMALIZE_BACK, net.layers[net.at].out_panels)
+    elif net.phase == NORMALIZE_BACK and net.at > 0:
+        begin_rows(net, team, ROWS_BACK, net.at)
+    elif net.phase == ROWS or net.phase == NORMALIZE_BACK:
+        return end_rows(net, team)
+    elif net.phase == WEIGHTS and net.chunk + net.chunk_rows < net.batch_end or net.mode != TRAIN:
+        return end_chunk(net, team)
+    elif net.phase == WEIGHTS and net.clip_norm > 0:
+        norm = sqrt(sum_squares(net, 1))
+        if not isfinite(norm):
+            return end_run(net, NON_FINITE)
+        begin_update(net, team, norm)
+    elif net.phase != LIMIT and net.max_norm > 0 and last > 0:
+        begin_limit(net, team)
+    else:
+        return end_step(net, team)
     return True

@@ -7,8 +7,12 @@ STANDALONE = {
     "gather": "gather", "densify": "densify", "transpose_csr": "dense_gradient_sparse",
     "forward": "dense_forward", "forward_narrow": "dense_forward_narrow", "forward_sparse": "dense_forward_sparse",
     "backward": "dense_backward", "clear_pads": "dense_forward",
-    "activate": "activation", "derive": "derivative", "lose": "loss", "output": "output",
-    "gradient_block": "dense_gradient", "gradient_block_sparse": "dense_gradient_sparse", "gradient_bias": "dense_gradient",
+    "activate": "activation", "derive": "derivative", "drop": "drop",
+    "normalize_columns": "normalize_columns", "normalize_by_running": "normalize_by_running", "normalize_columns_back": "normalize_columns",
+    "normalize_rows": "normalize_rows", "normalize_rows_back": "normalize_rows",
+    "lose": "loss", "output": "output",
+    "gradient_block": "dense_gradient", "gradient_block_sparse": "dense_gradient_sparse", "gradient_vectors": "dense_gradient",
+    "apply_block": "dense_gradient", "apply_vectors": "dense_gradient", "limit_columns": "limited",
     "transpose_block": "transposed", "update": "update", "square_sums": "squares",
     "pack": "packed", "unpack": "packed", "pack_transposed": "packed_transposed", "unpack_transposed": "packed_transposed",
     "map": "map", "multiply_add": "multiply_add",
@@ -21,14 +25,25 @@ cdef Update update_of(str kind, settings) except *:
     cdef Update u
     memset(&u, 0, sizeof(Update))
     u.kind = UPDATES[kind]
-    u.scale = settings.get("scale", 1.0)
-    u.decay = settings.get("decay", 0.0)
-    u.rate = settings.get("rate", 0.0)
-    u.momentum = settings.get("momentum", 0.0)
-    u.nesterov = settings.get("nesterov", False)
-    u.beta_1 = settings.get("beta_1", 0.0)
-    u.beta_2 = settings.get("beta_2", 0.0)
-    u.epsilon = settings.get("epsilon", 0.0)
+    u.scale = u.shrink = u.square_factor = 1
+    for name, value in settings.items():
+        if name == "scale": u.scale = value
+        elif name == "decay": u.decay = value
+        elif name == "clip": u.clip = value
+        elif name == "rate": u.rate = value
+        elif name == "momentum": u.momentum = value
+        elif name == "nesterov": u.nesterov = value
+        elif name == "beta_1": u.beta_1 = value
+        elif name == "beta_2": u.beta_2 = value
+        elif name == "epsilon": u.epsilon = value
+        elif name == "gradient_rate": u.gradient_rate = value
+        elif name == "shrink": u.shrink = value
+        elif name == "threshold": u.threshold = value
+        elif name == "measures": u.measures = value
+        elif name == "square_factor": u.square_factor = value
+        elif name == "absolute_factor": u.absolute_factor = value
+        else:
+            raise TypeError(f"an update has no {name!r}")
     return u
 
 
@@ -88,14 +103,14 @@ cdef class Table:
         self.kernels.densify(&csr, &index[0], index.shape[0], X.shape[1], pointer(out), index.shape[0] * self.panel)
         return self._columns(out, X.shape[1])
 
-    def dense_forward(self, x, w, b, str activation):
-        """activation(x @ w + b)."""
+    def dense_forward(self, x, w, b, str activation, double parameter=0):
+        """activation(x @ w + b), the activation one of those that the product's epilogue does."""
         cdef ptrdiff_t rows = x.shape[0], n_in = w.shape[0], n_out = w.shape[1], p
         packed_x, packed_w, packed_b = self._panels(x), self._panels(w), self._row(b)
         out = np.zeros((packed_w.shape[0], rows, self.panel), self.dtype)
         for p in range(out.shape[0]):
             self.kernels.forward(pointer(packed_x), rows * self.panel, rows, pointer(packed_w[p]), n_in, pointer(packed_b[p]),
-                                 pointer(out[p]), 2 if n_out - p * self.panel > self.panel // 2 else 1, ACTIVATIONS[activation])
+                                 pointer(out[p]), 2 if n_out - p * self.panel > self.panel // 2 else 1, ACTIVATIONS[activation], parameter)
         self.kernels.clear_pads(pointer(out[out.shape[0] - 1]), rows, n_out - (out.shape[0] - 1) * self.panel)
         if out.transpose(1, 0, 2).reshape(rows, -1)[:, n_out:].any():
             raise AssertionError("forward left something in the pads")
@@ -110,65 +125,80 @@ cdef class Table:
                                     pointer(packed_b), pointer(out))
         return self._columns(out, w.shape[1])
 
-    def dense_forward_sparse(self, X, const ptrdiff_t[::1] index, w, b, str activation):
-        """activation(X[index] @ w + b), X a CSR array of float32 or float64."""
+    def dense_forward_sparse(self, X, const ptrdiff_t[::1] index, w, b, double rate=0, uint64_t base=0, ptrdiff_t row=0):
+        """X[index] @ w + b, X a CSR array of float32 or float64, after dropout of inputs."""
         cdef Csr csr = csr_of(X)
+        cdef Dropout dropout = Dropout(<uint32_t> (rate * 4294967296.0), 1 / (1 - rate), 0, 0)
         packed_w, packed_b = self._panels(w), self._row(b)
         out = np.zeros((packed_w.shape[0], index.shape[0], self.panel), self.dtype)
         self.kernels.forward_sparse(&csr, &index[0], index.shape[0], pointer(packed_w), w.shape[0], w.shape[1], pointer(packed_b),
-                                    pointer(out), index.shape[0] * self.panel, ACTIVATIONS[activation])
+                                    pointer(out), index.shape[0] * self.panel, &dropout if rate > 0 else NULL, base, row)
         return self._columns(out, w.shape[1])
 
-    def dense_backward(self, dz, w, a_below, str activation):
-        """(dz @ w.T) * activation'(below), the derivative written by the activation's value a_below."""
+    def dense_backward(self, dz, w, a_below, str activation, double parameter=0):
+        """(dz @ w.T) * activation'(below), the derivative written by the activation's value a_below; or for "stored", being a_below."""
         cdef ptrdiff_t rows = dz.shape[0], n_in = w.shape[0], p
         packed_dz, packed_w, packed_a = self._panels(dz), self._transposed_panels(w), self._panels(a_below)
         out = np.zeros_like(packed_a)
         for p in range(out.shape[0]):
             self.kernels.backward(pointer(packed_dz), rows * self.panel, rows, pointer(packed_w[p]), w.shape[1], pointer(packed_a[p]),
-                                  pointer(out[p]), 2 if n_in - p * self.panel > self.panel // 2 else 1, ACTIVATIONS[activation])
+                                  pointer(out[p]), 2 if n_in - p * self.panel > self.panel // 2 else 1, _derivative(activation), parameter)
         return self._columns(out, n_in)
 
     def _transposed_panels(self, w):
         return np.ascontiguousarray(self._panels(np.ascontiguousarray(w.T)))
 
-    def dense_gradient(self, x, dz, w, b, str kind="none", *, bint narrow=False, ptrdiff_t chunk_rows=1 << 30, moments=None, **settings):
+    def dense_gradient(self, x, dz, w, b, str kind="none", *, bint narrow=False, ptrdiff_t chunk_rows=1 << 30, moments=None, norm=None, factor=None,
+                       **settings):
         """One layer's gradients and, unless kind is "none", their update.
 
-        The gradient is scale * sum + decay * w over all rows, which pass in chunks of chunk_rows. Returns a dict: w, b (or, for "none",
-        dw, db), w_transposed as the backward pass would read it, moments [(m, bm), ...], squares: the sum of the new weights' squares.
+        The gradient is scale * sum + decay * w over all rows, which pass in chunks of chunk_rows. norm: (scale, shift, dout, zhat, whether their
+        sums are known) of the layer's normalization. factor: the gradient is completed first, and multiplied by it before the update.
+
+        Returns a dict: w, b, scale, shift, or for "none" dw, db, dscale, dshift; w_transposed as the backward pass would read it; moments, each with
+        its arrays in that order; squares: what the update reports of the weights; gradient_squares: with factor, those of the whole gradient.
         """
-        return self._gradient(x, None, dz, w, b, kind, narrow, chunk_rows, moments, settings)
+        return self._gradient(x, None, dz, w, b, kind, narrow, chunk_rows, moments, norm, factor, settings)
 
-    def dense_gradient_sparse(self, X, dz, w, b, str kind="none", *, ptrdiff_t chunk_rows=1 << 30, moments=None, **settings):
-        """dense_gradient for a CSR array X."""
-        return self._gradient(None, X, dz, w, b, kind, False, chunk_rows, moments, settings)
+    def dense_gradient_sparse(self, X, dz, w, b, str kind="none", *, ptrdiff_t chunk_rows=1 << 30, moments=None, norm=None, factor=None,
+                              double rate_in=0, uint64_t base=0, **settings):
+        """dense_gradient for a CSR array X, after dropout of inputs at rate_in."""
+        return self._gradient(None, X, dz, w, b, kind, False, chunk_rows, moments, norm, factor, settings, rate_in, base)
 
-    def _gradient(self, x, X, dz, w, b, str kind, bint narrow, ptrdiff_t chunk_rows, moments, settings):
+    def _gradient(self, x, X, dz, w, b, str kind, bint narrow, ptrdiff_t chunk_rows, moments, norm, factor, settings, double rate_in=0,
+                  uint64_t base=0):
         cdef Update u = update_of(kind, settings)
         cdef Gradient g
         cdef Csc csc
         cdef Csr csr
+        cdef Dropout dropout = Dropout(<uint32_t> (rate_in * 4294967296.0), 1 / (1 - rate_in), 0, 0)
         cdef ptrdiff_t rows = dz.shape[0], start, p, k, panels
         cdef const ptrdiff_t[::1] index
         memset(&g, 0, sizeof(Gradient))
         pack = self._transposed_panels if narrow else self._panels
-        packed = {"w": pack(w), "b": self._row(b)}
-        packed["g"], packed["bg"] = np.full_like(packed["w"], 7), np.full_like(packed["b"], 7)
-        if moments:
-            for name, (m, bm) in zip("mv", moments):
-                packed[name], packed["b" + name] = pack(m), self._row(bm)
+        unpack = (lambda a: self._columns(a, w.shape[0]).T.copy()) if narrow else (lambda a: self._columns(a, w.shape[1]))
+        flat = lambda a: a.ravel()[:w.shape[1]].copy()
+        # every learned array with its gradient's sums (of numbers that must not show) and its moments
+        names, learned = ["w", "b", "scale", "shift"][:4 if norm else 2], [w, b, *(norm or ())[:2]]
+        packed = [[(self._row if i else pack)(a) for a in (array, np.full_like(array, 7), *(moment[i] for moment in moments or ()))]
+                  for i, array in enumerate(learned)]
         wt = np.zeros((-(-w.shape[0] // self.panel), w.shape[1], self.panel), self.dtype)
-        squares = np.zeros((-(-w.shape[0] // BLOCK) + 1, (max(w.shape) // self.panel + 1) * self.panel))
+        blocks = 1 if narrow else -(-w.shape[0] // BLOCK)
+        squares = np.zeros((blocks + 3, (max(w.shape) // self.panel + 1) * self.panel))
+        cdef bint sums = rows > chunk_rows or u.kind == UPDATE_NONE or factor is not None
+        if factor is not None:
+            u.kind, u.measures = UPDATE_NONE, True
         g.n_in, g.n_out, g.narrow, g.update = w.shape[0], w.shape[1], narrow, &u
-        g.w, g.b = pointer(packed["w"]), pointer(packed["b"])
+        weights = _vector(packed[0], sums)
+        g.w, g.m, g.v, g.g = weights.w, weights.m, weights.v, weights.g
+        g.bias = _vector(packed[1], sums)
+        if norm:
+            g.scale, g.shift = _vector(packed[2], sums), _vector(packed[3], sums)
+            dout, zhat, known = norm[2:]
+            known = [self._row(a) for a in ((dout * zhat).sum(axis=0), dout.sum(axis=0))] if known else None
+            if known:
+                g.sum_scale, g.sum_shift = pointer(known[0]), pointer(known[1])
         g.wt = NULL if narrow or X is not None else pointer(wt)
-        if rows > chunk_rows or u.kind == UPDATE_NONE:
-            g.g, g.bg = pointer(packed["g"]), pointer(packed["bg"])
-        if moments:
-            g.m, g.bm = pointer(packed["m"]), pointer(packed["bm"])
-            if len(moments) > 1:
-                g.v, g.bv = pointer(packed["v"]), pointer(packed["bv"])
         panels = -(-w.shape[0 if narrow else 1] // self.panel)
         for start in range(0, rows, chunk_rows):
             part = slice(start, min(start + chunk_rows, rows))
@@ -176,6 +206,9 @@ cdef class Table:
             g.rows = packed_dz.shape[1]
             g.dz, g.stride = pointer(packed_dz), g.rows * self.panel
             g.add, g.finish = start > 0, part.stop == rows
+            if norm:
+                packed_dout, packed_zhat = self._panels(dout[part]), self._panels(zhat[part])
+                g.dout, g.zhat = pointer(packed_dout), pointer(packed_zhat)
             if X is None:
                 packed_x = self._panels(x[part])
                 g.a = pointer(packed_x)
@@ -184,25 +217,33 @@ cdef class Table:
                 starts = np.zeros(w.shape[0] + 1, np.intp)
                 entries = np.zeros(X.nnz + 1, np.int32), np.zeros(X.nnz + 1, self.dtype)
                 csc.start, csc.row, csc.value = <ptrdiff_t *> pointer(starts), <int32_t *> pointer(entries[0]), pointer(entries[1])
-                self.kernels.transpose_csr(&csr, &index[0], g.rows, w.shape[0], &csc)
+                self.kernels.transpose_csr(&csr, &index[0], g.rows, w.shape[0], &dropout if rate_in > 0 else NULL, base, start, &csc)
             for p in range(panels):
-                for k in range(1 if narrow else -(-w.shape[0] // BLOCK)):
+                for k in range(blocks):
                     at = <double *> pointer(squares[k, p * self.panel:])
                     if X is None:
                         self.kernels.gradient_block(&g, p, k * BLOCK, at)
                     else:
                         self.kernels.gradient_block_sparse(&g, &csc, p, k * BLOCK, at)
-            for p in range(packed["b"].shape[0]):
-                self.kernels.gradient_bias(&g, p, <double *> pointer(squares[squares.shape[0] - 1, p * self.panel:]))
-        unpack = (lambda a: self._columns(a, w.shape[0]).T.copy()) if narrow else (lambda a: self._columns(a, w.shape[1]))
-        flat = lambda a: a.ravel()[:w.shape[1]].copy()
+            for p in range(packed[1][0].shape[0]):
+                self.kernels.gradient_vectors(&g, p, <double *> pointer(squares[blocks, p * self.panel:]), squares.shape[1])
+        answer = {}
+        if factor is not None:
+            answer["gradient_squares"] = squares.sum()
+            squares[...] = 0
+            u = update_of(kind, settings)
+            u.scale, u.decay, u.clip = factor, 0, 0
+            for p in range(panels):
+                for k in range(blocks):
+                    self.kernels.apply_block(&g, p, k * BLOCK, <double *> pointer(squares[k, p * self.panel:]))
+            for p in range(packed[1][0].shape[0]):
+                self.kernels.apply_vectors(&g, p, <double *> pointer(squares[blocks, p * self.panel:]), squares.shape[1])
         if u.kind == UPDATE_NONE:
-            return {"dw": unpack(packed["g"]), "db": flat(packed["bg"])}
-        return {
-            "w": unpack(packed["w"]), "b": flat(packed["b"]),
+            return {"d" + name: (flat if i else unpack)(packed[i][1]) for i, name in enumerate(names)}
+        return answer | {name: (flat if i else unpack)(packed[i][0]) for i, name in enumerate(names)} | {
             "w_transposed": None if g.wt == NULL else self._columns(wt, w.shape[0]),
-            "moments": [(unpack(packed[name]), flat(packed["b" + name])) for name in "mv"[:len(moments or ())]],
-            "squares": squares[:squares.shape[0] - 1].sum(),
+            "moments": [[(flat if i else unpack)(arrays[2 + m]) for i, arrays in enumerate(packed)] for m in range(len(moments or ()))],
+            "squares": squares[:blocks].sum(),
         }
 
     def transposed(self, w):
@@ -218,12 +259,13 @@ cdef class Table:
                 self.kernels.transpose_block(&g, p, k, min(<ptrdiff_t> BLOCK, w.shape[0] - k))
         return self._columns(wt, w.shape[0])
 
-    def squares(self, w):
+    def squares(self, w, **settings):
         """The column sums of the squares of at most BLOCK rows of weights."""
+        cdef Update u = update_of("none", settings)
         packed = self._panels(w)
         out = np.zeros((packed.shape[0], self.panel))
         for p in range(packed.shape[0]):
-            self.kernels.square_sums(pointer(packed[p]), w.shape[0], 2 if w.shape[1] - p * self.panel > self.panel // 2 else 1,
+            self.kernels.square_sums(&u, pointer(packed[p]), w.shape[0], 2 if w.shape[1] - p * self.panel > self.panel // 2 else 1,
                                      <double *> pointer(out[p]))
         return out.ravel()[:w.shape[1]]
 
@@ -245,28 +287,98 @@ cdef class Table:
         self.kernels.unpack_transposed(pointer(panels), w.shape[0], w.shape[1], pointer(out), w.itemsize == 8)
         return out
 
-    def activation(self, str name, z):
+    def activation(self, str name, z, double parameter=0):
         """activation(z), elementwise."""
         out = np.empty_like(z)
-        self.kernels.activate(ACTIVATIONS[name], pointer(z), pointer(out), z.size)
+        self.kernels.activate(ACTIVATIONS[name], parameter, pointer(z), pointer(out), NULL, z.size)
         return out
 
-    def derivative(self, str name, a, da):
-        """da * activation'(z), written by a = activation(z)."""
+    def activation_and_slope(self, str name, z, double parameter=0):
+        """activation(z) and activation'(z), elementwise."""
+        a, slope = np.empty_like(z), np.empty_like(z)
+        self.kernels.activate(ACTIVATIONS[name], parameter, pointer(z), pointer(a), pointer(slope), z.size)
+        return a, slope
+
+    def derivative(self, str name, a, da, double parameter=0):
+        """da * activation'(z), written by a = activation(z); or for "stored", by a itself."""
         out = np.empty_like(a)
-        self.kernels.derive(ACTIVATIONS[name], pointer(a), pointer(da), pointer(out), a.size)
+        self.kernels.derive(_derivative(name), parameter, pointer(a), pointer(da), pointer(out), a.size)
         return out
 
-    def loss(self, str name, y, z, weight=None, double gradient_scale=1):
-        """(row_loss, dz): each row's loss in float64 and its gradient by z, both times weight. y: class numbers for "log_loss"."""
+    def drop(self, a, slope, double rate, uint64_t base, ptrdiff_t row=0, double scale=1, double shift=0, double dropped=0):
+        """Dropout of a, shape (rows, units), and of the derivative there, for the batch's rows from `row` on: (a, slope)."""
+        cdef Dropout dropout = Dropout(<uint32_t> (rate * 4294967296.0), scale, shift, dropped)
+        packed, packed_slope = self._panels(a), self._panels(slope)
+        for p in range(packed.shape[0]):
+            self.kernels.drop(&dropout, base, row, p * self.panel, a.shape[0], 2 if a.shape[1] - p * self.panel > self.panel // 2 else 1,
+                              pointer(packed[p]), pointer(packed_slope[p]))
+        return self._columns(packed, a.shape[1]), self._columns(packed_slope, a.shape[1])
+
+    def normalize_columns(self, z, dout, scale, shift, mean, variance, double epsilon, double momentum, bint learn=True):
+        """Batch normalization and the way back: a dict of out, zhat, dz, dscale, dshift, and the running mean and variance after it."""
+        cdef Norm norm
+        cdef ptrdiff_t rows = z.shape[0], n = z.shape[1]
+        packed, gradient = self._panels(z), self._panels(dout)
+        zhat = np.zeros_like(packed)
+        vectors = [self._row(x) for x in (scale, shift, mean, variance)] + [np.zeros((packed.shape[0], self.panel), self.dtype) for _ in range(3)]
+        norm = Norm(epsilon, momentum, pointer(vectors[0]), pointer(vectors[1]), pointer(vectors[2]), pointer(vectors[3]), pointer(vectors[4]),
+                    pointer(vectors[5]), pointer(vectors[6]))
+        for p in range(packed.shape[0]):
+            count = 2 if n - p * self.panel > self.panel // 2 else 1
+            self.kernels.normalize_columns(pointer(packed[p]), pointer(packed[p]), pointer(zhat[p]), rows, count, &norm, p, learn)
+            self.kernels.normalize_columns_back(pointer(gradient[p]), pointer(zhat[p]), rows, count, &norm, p)
+        flat = [vector.ravel()[:n].copy() for vector in vectors]
+        return {"out": self._columns(packed, n), "zhat": self._columns(zhat, n), "dz": self._columns(gradient, n), "dscale": flat[5],
+                "dshift": flat[6], "mean": flat[2], "variance": flat[3]}
+
+    def normalize_by_running(self, z, scale, shift, mean, variance, double epsilon):
+        """Batch normalization by given statistics."""
+        cdef Norm norm
+        packed = self._panels(z)
+        vectors = [self._row(x) for x in (scale, shift, mean, variance)]
+        norm = Norm(epsilon, 0, pointer(vectors[0]), pointer(vectors[1]), pointer(vectors[2]), pointer(vectors[3]), NULL, NULL, NULL)
+        for p in range(packed.shape[0]):
+            self.kernels.normalize_by_running(pointer(packed[p]), z.shape[0], 2 if z.shape[1] - p * self.panel > self.panel // 2 else 1, &norm, p)
+        return self._columns(packed, z.shape[1])
+
+    def normalize_rows(self, z, dout, scale, shift, double epsilon):
+        """Layer normalization and the way back: a dict of out, zhat, dz."""
+        cdef Norm norm
+        cdef ptrdiff_t rows = z.shape[0], n = z.shape[1]
+        packed, gradient = self._panels(z), self._panels(dout)
+        zhat, dz, inverse = np.zeros_like(packed), np.zeros_like(packed), np.zeros(rows, self.dtype)
+        vectors = self._row(scale), self._row(shift)
+        norm = Norm(epsilon, 0, pointer(vectors[0]), pointer(vectors[1]), NULL, NULL, pointer(inverse), NULL, NULL)
+        self.kernels.normalize_rows(pointer(packed), pointer(zhat), rows * self.panel, rows, n, &norm, 0)
+        self.kernels.normalize_rows_back(pointer(gradient), pointer(zhat), pointer(dz), rows * self.panel, rows, n, &norm, 0)
+        for x in (packed, zhat, dz):
+            if x.transpose(1, 0, 2).reshape(rows, -1)[:, n:].any():
+                raise AssertionError("layer normalization left something in the pads")
+        return {"out": self._columns(packed, n), "zhat": self._columns(zhat, n), "dz": self._columns(dz, n)}
+
+    def limited(self, w, double max_norm):
+        """Weights with every column scaled to at most max_norm."""
+        cdef Gradient g
+        memset(&g, 0, sizeof(Gradient))
+        packed = self._panels(w)
+        g.n_in, g.n_out, g.w = w.shape[0], w.shape[1], pointer(packed)
+        for p in range(packed.shape[0]):
+            self.kernels.limit_columns(&g, p, max_norm)
+        return self._columns(packed, w.shape[1])
+
+    def loss(self, str name, y, z, weight=None, double gradient_scale=1, parameters=()):
+        """(row_loss, dz): each row's loss in float64 and its gradient by z, both times weight. y: class numbers for the losses of classes."""
+        own = np.array(parameters, np.float64)
+        cdef Loss loss = Loss(LOSSES[name], gradient_scale, NULL)
+        if own.size:
+            loss.parameters = <const double *> pointer(own)
         rows, n_out = z.shape
         panels = self._panels(z)
         index = np.arange(rows)
         cdef const ptrdiff_t[::1] at = index
         row_loss, scratch = np.zeros(rows + self.panel), np.zeros(n_out * self.panel, self.dtype)
-        self.kernels.lose(LOSSES[name], pointer(panels), rows * self.panel, rows, n_out, pointer(y), <const ptrdiff_t *> pointer(y), &at[0],
-                          NULL if weight is None else <double *> pointer(weight), gradient_scale, pointer(scratch),
-                          <double *> pointer(row_loss))
+        self.kernels.lose(&loss, pointer(panels), rows * self.panel, rows, n_out, pointer(y), <const ptrdiff_t *> pointer(y), &at[0],
+                          NULL if weight is None else <double *> pointer(weight), True, pointer(scratch), <double *> pointer(row_loss))
         return row_loss[:rows], self._columns(panels, n_out)
 
     def output(self, str name, z):
@@ -294,6 +406,24 @@ cdef class Table:
         with nogil:
             operations = self.kernels.multiply_add(rounds, &result)
         return operations
+
+
+cdef Vector _vector(list packed, bint sums) except *:
+    """Of packed parameters, sums and moments."""
+    cdef Vector vector
+    memset(&vector, 0, sizeof(Vector))
+    vector.w = pointer(packed[0])
+    if sums:
+        vector.g = pointer(packed[1])
+    if len(packed) > 2:
+        vector.m = pointer(packed[2])
+    if len(packed) > 3:
+        vector.v = pointer(packed[3])
+    return vector
+
+
+def _derivative(name):
+    return ACTIVATION_STORED if name == "stored" else ACTIVATIONS[name]
 
 
 cdef Csr csr_of(X) except *:

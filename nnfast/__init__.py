@@ -8,11 +8,11 @@ MLPClassifier(hidden_layer_sizes=(64,), precision='float32')
 """
 
 from nnfast.estimators import MLPClassifier, MLPRegressor
-from nnfast.exceptions import DivergenceError
+from nnfast.exceptions import DivergenceError, QuantileCrossingWarning
 
 __version__ = "0.1.0"
 
-__all__ = ["DivergenceError", "MLPClassifier", "MLPRegressor", "show_versions"]
+__all__ = ["DivergenceError", "MLPClassifier", "MLPRegressor", "QuantileCrossingWarning", "show_versions"]
 
 
 def __getattr__(name):

@@ -1,27 +1,118 @@
 """Activations: what a unit makes of its pre-activation z.
 
 Each record holds the function and its derivative as readable NumPy (the definition that the compiled kernels are
-tested against), the range, and the name under which the kernel is found.
+tested against), the range, its own parameter where it has one, and the name under which the kernel is found.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from numbers import Real
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation: a = function(z), and da/dz from z and a together, since either may be the cheaper source."""
+    """One activation: a = function(z), and da/dz from z and a together, since either may be the cheaper source.
+
+    `f(z)` and `df(z, a)` are the formulas; with a parameter it is their last argument. `function` and `derivative`
+    fill in its default. `initializer` is what initializer="auto" draws the weights below such units with.
+    """
 
     name: str
     formula: str
     range: str
-    function: Callable[[np.ndarray], np.ndarray]
-    derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    f: Callable[..., np.ndarray]
+    df: Callable[..., np.ndarray]
     kernel: str
-    reference: str = ""
+    advice: str
+    reference: str
+    initializer: str = "glorot_uniform"
+    parameter_name: str | None = None
+    default: float | None = None
+    domain: str | None = None
+    in_domain: Callable[[float], bool] | None = None
+
+    def function(self, z, parameter=None):
+        """a, of z's shape and dtype; None stands for the parameter's default."""
+        return self.f(z, *self._own(parameter))
+
+    def derivative(self, z, a, parameter=None):
+        """da/dz, of z's shape and dtype; None stands for the parameter's default."""
+        return self.df(z, a, *self._own(parameter))
+
+    def _own(self, parameter):
+        return () if self.parameter_name is None else (self.default if parameter is None else float(parameter),)
+
+    def check(self, parameter):
+        """The parameter as a float, or None for None; ValueError if it is not one that the activation accepts."""
+        if parameter is None:
+            return None
+        if self.parameter_name is None:
+            having = ", ".join(f"{each.name!r} ({each.parameter_name})" for each in _ALL if each.parameter_name)
+            raise ValueError(f"activation {self.name!r} has no parameter, got {parameter!r}; those with one: {having}.")
+        real = isinstance(parameter, Real) and not isinstance(parameter, (bool, np.bool_))
+        if not real or not np.isfinite(parameter) or not self.in_domain(parameter):
+            what = f"{self.parameter_name} of activation {self.name!r}"
+            raise ValueError(f"{what} must be {self.domain}, got {parameter!r}.")
+        return float(parameter)
+
+
+# Beyond this every gate below is 0 or 1 to the last bit; inf * 0 and overflows are kept out by stopping there.
+_FAR = 1e3
+
+_SELU_LAMBDA = 1.0507009873554804934193349852946
+_SELU_ALPHA = 1.6732632423543772848170429916717
+
+
+def _near(z):
+    return np.clip(z, -_FAR, _FAR)
+
+
+def _gated(z, gate):
+    return np.maximum(z, -_FAR) * gate
+
+
+def _elu(z, alpha):
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+
+
+def _elu_derivative(z, a, alpha):
+    return np.where(z > 0, z.dtype.type(1), alpha * np.exp(np.minimum(z, 0)))
+
+
+def _gelu_derivative(z, a):
+    z = _near(z)
+    return ndtr(z) + z * np.exp(-0.5 * z * z) / (2 * np.pi) ** 0.5
+
+
+# 0.5 (1 + tanh(u)) is the logistic of 2u, which keeps its digits where tanh(u) comes near -1.
+_GELU_TANH = 2 * (2 / np.pi) ** 0.5
+
+
+def _gelu_tanh(z):
+    near = _near(z)
+    return _gated(z, expit(_GELU_TANH * (near + 0.044715 * near**3)))
+
+
+def _gelu_tanh_derivative(z, a):
+    z = _near(z)
+    u = _GELU_TANH * (z + 0.044715 * z**3)
+    return expit(u) + z * _GELU_TANH * (1 + 3 * 0.044715 * z * z) * expit(u) * expit(-u)
+
+
+def _swish_derivative(z, a, steepness):
+    z = _near(z)
+    gate = expit(steepness * z)
+    return gate + steepness * z * gate * expit(-steepness * z)
+
+
+def _mish_derivative(z, a):
+    z = _near(z)
+    gate = np.tanh(np.logaddexp(0, z))
+    return gate + z * expit(z) * (1 - gate * gate)
 
 
 _ALL = (
@@ -29,37 +120,258 @@ _ALL = (
         name="identity",
         formula="a = z",
         range="(-inf, inf)",
-        function=lambda z: z,
-        derivative=lambda z, a: np.ones_like(z),
+        f=lambda z: z,
+        df=lambda z, a: np.ones_like(z),
         kernel="identity",
+        advice="For a linear model, or a linear bottleneck between two layers.",
+        reference="Baldi and Hornik, Neural networks and principal component analysis, 1989",
     ),
     Activation(
         name="logistic",
         formula="a = 1 / (1 + exp(-z))",
         range="(0, 1)",
-        function=expit,
-        derivative=lambda z, a: a * (1 - a),
+        f=expit,
+        df=lambda z, a: a * (1 - a),
         kernel="logistic",
+        advice="Saturates on both sides and is not centred on zero; tanh is nearly always the better of the two.",
+        reference="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, 1986",
     ),
     Activation(
         name="tanh",
         formula="a = tanh(z)",
         range="(-1, 1)",
-        function=np.tanh,
-        derivative=lambda z, a: 1 - a * a,
+        f=np.tanh,
+        df=lambda z, a: 1 - a * a,
         kernel="tanh",
+        advice="Smooth and centred on zero: good for small and shallow networks, and with solver='lbfgs'.",
         reference="LeCun et al., Efficient BackProp, 1998",
     ),
     Activation(
         name="relu",
         formula="a = max(0, z)",
         range="[0, inf)",
-        function=lambda z: np.maximum(z, 0),
+        f=lambda z: np.maximum(z, 0),
         # 0 at z = 0, scikit-learn's choice of subgradient
-        derivative=lambda z, a: (a > 0).astype(z.dtype),
+        df=lambda z, a: (a > 0).astype(z.dtype),
         kernel="relu",
+        initializer="he_normal",
+        advice="The cheapest, and the one to start with.",
         reference="Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, 2010",
+    ),
+    Activation(
+        name="leaky_relu",
+        formula="a = z if z > 0 else negative_slope z",
+        range="(-inf, inf)",
+        f=lambda z, slope: np.where(z > 0, z, slope * z),
+        df=lambda z, a, slope: np.where(z > 0, z.dtype.type(1), z.dtype.type(slope)),
+        kernel="leaky_relu",
+        initializer="he_normal",
+        parameter_name="negative_slope",
+        default=0.01,
+        domain="a number >= 0",
+        in_domain=lambda slope: slope >= 0,
+        advice="Where many relu units die: its gradient is nowhere zero.",
+        reference="Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, 2013",
+    ),
+    Activation(
+        name="elu",
+        formula="a = z if z > 0 else alpha (exp(z) - 1)",
+        range="(-alpha, inf)",
+        f=_elu,
+        df=_elu_derivative,
+        kernel="elu",
+        initializer="he_normal",
+        parameter_name="alpha",
+        default=1.0,
+        domain="a number >= 0",
+        in_domain=lambda alpha: alpha >= 0,
+        advice="As relu, with means nearer to zero and no dead units; often converges in fewer epochs.",
+        reference="Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by Exponential Linear "
+        "Units, 2016, arXiv:1511.07289",
+    ),
+    Activation(
+        name="selu",
+        formula="a = lambda (z if z > 0 else alpha (exp(z) - 1)), lambda = 1.0507..., alpha = 1.6733...",
+        range="(-lambda alpha, inf) = (-1.7581, inf)",
+        f=lambda z: _SELU_LAMBDA * _elu(z, _SELU_ALPHA),
+        df=lambda z, a: _SELU_LAMBDA * _elu_derivative(z, a, _SELU_ALPHA),
+        kernel="selu",
+        initializer="lecun_normal",
+        advice="For deep networks without normalization, on standardised inputs, with initializer='lecun_normal' and "
+        "alpha_dropout.",
+        reference="Klambauer et al., Self-Normalizing Neural Networks, 2017, arXiv:1706.02515",
+    ),
+    Activation(
+        name="gelu",
+        formula="a = z Phi(z), Phi the standard normal distribution function",
+        range="[-0.17, inf)",
+        f=lambda z: _gated(z, ndtr(z)),
+        df=_gelu_derivative,
+        kernel="gelu",
+        initializer="he_normal",
+        advice="A smooth relu; often a little more accurate than relu, and somewhat slower.",
+        reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415",
+    ),
+    Activation(
+        name="gelu_tanh",
+        formula="a = 0.5 z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3)))",
+        range="[-0.1701, inf)",
+        f=_gelu_tanh,
+        df=_gelu_tanh_derivative,
+        kernel="gelu_tanh",
+        initializer="he_normal",
+        advice="gelu within 5e-4, as other libraries approximate it: for weights that come from there or go there.",
+        reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415",
+    ),
+    Activation(
+        name="gelu_sigmoid",
+        formula="a = z / (1 + exp(-1.702 z))",
+        range="[-0.1636, inf)",
+        f=lambda z: _gated(z, expit(1.702 * z)),
+        df=lambda z, a: _swish_derivative(z, a, 1.702),
+        kernel="gelu_sigmoid",
+        initializer="he_normal",
+        advice="gelu within 0.021, and cheaper.",
+        reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415",
+    ),
+    Activation(
+        name="silu",
+        formula="a = z / (1 + exp(-z))",
+        range="[-0.2785, inf)",
+        f=lambda z: _gated(z, expit(z)),
+        df=lambda z, a: _swish_derivative(z, a, 1.0),
+        kernel="silu",
+        initializer="he_normal",
+        advice="Also called swish: a smooth relu, to try where relu is good.",
+        reference="Elfwing, Uchibe and Doya, Sigmoid-Weighted Linear Units for Neural Network Function Approximation, "
+        "2018, arXiv:1702.03118; Ramachandran, Zoph and Le, Searching for Activation Functions, 2017, arXiv:1710.05941",
+    ),
+    Activation(
+        name="mish",
+        formula="a = z tanh(log(1 + exp(z)))",
+        range="[-0.3089, inf)",
+        f=lambda z: _gated(z, np.tanh(np.logaddexp(0, z))),
+        df=_mish_derivative,
+        kernel="mish",
+        initializer="he_normal",
+        advice="Much like silu, and somewhat slower.",
+        reference="Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019, arXiv:1908.08681",
+    ),
+    Activation(
+        name="softplus",
+        formula="a = log(1 + exp(beta z)) / beta",
+        range="(0, inf)",
+        f=lambda z, beta: np.logaddexp(0, beta * z) / beta,
+        df=lambda z, a, beta: expit(beta * z),
+        kernel="softplus",
+        initializer="he_normal",
+        parameter_name="beta",
+        default=1.0,
+        domain="a number > 0",
+        in_domain=lambda beta: beta > 0,
+        advice="A relu with a rounded corner, sharper with a larger beta: where the fitted function has to be smooth.",
+        reference="Dugas et al., Incorporating Second-Order Functional Knowledge for Better Option Pricing, 2000",
     ),
 )
 
 ACTIVATIONS = {activation.name: activation for activation in _ALL}
+ALIASES = {"sigmoid": "logistic", "linear": "identity"}
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From an estimator's parameters
+
+
+def resolve_activations(activation, activation_params, n_hidden):
+    """Name and parameter of every hidden layer's activation, from what an estimator accepts.
+
+    Parameters
+    ----------
+    activation : str, tuple or list
+        A name in `ACTIVATIONS` or `ALIASES`; a tuple of a name and the activation's own parameter, as a number or as a
+        dict of its name and number; or a list of these, one a hidden layer.
+    activation_params : dict or None
+        Numbers by parameter name, for all hidden layers whose activation has such a parameter and no tuple of its own.
+    n_hidden : int
+        Hidden layers.
+
+    Returns
+    -------
+    tuple of (str, float or None)
+        One a hidden layer, aliases replaced; None stands for the activation's default.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not accepted.
+
+    Examples
+    --------
+    >>> resolve_activations(["relu", ("elu", 0.5), "leaky_relu"], {"negative_slope": 0.2}, 3)
+    (('relu', None), ('elu', 0.5), ('leaky_relu', 0.2))
+    """
+    if isinstance(activation, list):
+        if len(activation) != n_hidden:
+            raise ValueError(
+                f"activation must be a name, or a list with one entry a hidden layer: there are {n_hidden} hidden "
+                f"layers, got {len(activation)} entries, {activation!r}."
+            )
+        hint = " (A list means layers: for an activation with its parameter use a tuple.)"
+        entries = [_resolve_entry(entry, hint) for entry in activation]
+    else:
+        entries = [_resolve_entry(activation, "")] * max(n_hidden, 1)
+    common = _check_common(activation_params, entries)
+    resolved = []
+    for name, parameter in entries:
+        record = ACTIVATIONS[name]
+        if parameter is None and record.parameter_name in common:
+            parameter = record.check(common[record.parameter_name])
+        resolved.append((name, parameter))
+    return tuple(resolved[:n_hidden])
+
+
+def _resolve_entry(entry, hint):
+    """(name, parameter or None) of one name or tuple."""
+    if not isinstance(entry, tuple):
+        return _resolve_name(entry, hint), None
+    if len(entry) != 2 or isinstance(entry[1], (str, tuple)):
+        raise ValueError(
+            f"activation must be a name or a tuple of a name and its parameter's value, got {entry!r}: for one a "
+            f"hidden layer use a list, {list(entry)!r}."
+        )
+    name, parameter = _resolve_name(entry[0], hint), entry[1]
+    record = ACTIVATIONS[name]
+    if isinstance(parameter, dict):
+        for key in parameter:
+            if key != record.parameter_name:
+                accepted = record.parameter_name or "none"
+                raise ValueError(f"activation {name!r} has no parameter {key!r}, got {parameter}; it has {accepted}.")
+        parameter = parameter.get(record.parameter_name)
+    return name, record.check(parameter)
+
+
+def _resolve_name(name, hint):
+    if isinstance(name, str) and ALIASES.get(name, name) in ACTIVATIONS:
+        return ALIASES.get(name, name)
+    accepted = [*ACTIVATIONS, *ALIASES]
+    close = get_close_matches(name.lower(), accepted, 1) if isinstance(name, str) else []
+    meant = f" Did you mean {close[0]!r}?" if close else hint
+    raise ValueError(f"activation must be one of {', '.join(map(repr, accepted))}, got {name!r}.{meant}")
+
+
+def _check_common(activation_params, entries):
+    """activation_params as a dict whose every key is a parameter of one of the activations."""
+    if activation_params is None:
+        return {}
+    if not isinstance(activation_params, dict):
+        raise ValueError(
+            f"activation_params must be a dict such as {{'negative_slope': 0.2}} or None, got {activation_params!r}."
+        )
+    names = sorted({name for name, _ in entries})
+    accepted = {ACTIVATIONS[name].parameter_name for name in names} - {None}
+    for key in activation_params:
+        if key not in accepted:
+            raise ValueError(
+                f"activation_params has the key {key!r}, which no activation of this network has ({', '.join(names)}); "
+                f"accepted: {', '.join(sorted(accepted)) or 'none'}."
+            )
+    return activation_params

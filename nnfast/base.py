@@ -2,23 +2,30 @@
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from nnfast import engines
-from nnfast.losses import LOSS_BY_OUT_ACTIVATION
+from nnfast.class_weight import weigh
+from nnfast.fitted import PARAMETER_ATTRIBUTES, FittedNetwork, network_activation
 from nnfast.network import Network
-from nnfast.parameters import CONSTRAINTS, STOCHASTIC_SOLVERS
-from nnfast.training import Task, fit_lbfgs, fit_stochastic
+from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
+from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, check_together
+from nnfast.regularization import Regularization
+from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
+from nnfast.training import Task, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
     arithmetic_dtype,
+    blaming,
+    check_held_out,
     check_hidden_layer_sizes,
-    check_rows,
     check_sample_weight,
     check_table,
+    check_validation_indices,
     common_dtype,
 )
 
@@ -29,6 +36,9 @@ _HISTORY = (
     "best_loss_",
     "validation_scores_",
     "best_validation_score_",
+    "validation_loss_curve_",
+    "learning_rate_curve_",
+    "history_",
     "t_",
     "n_iter_",
     "_no_improvement_count",
@@ -36,15 +46,30 @@ _HISTORY = (
 )
 
 
+@dataclass(frozen=True)
+class Targets:
+    """What is learned of a table's y.
+
+    `y` is as the engine takes it, of `n_outputs` outputs; `stratify` and `score` are those of `nnfast.training.Task`.
+    """
+
+    y: np.ndarray
+    loss: str
+    loss_parameters: tuple
+    n_outputs: int
+    stratify: np.ndarray | None
+    score: Callable
+
+
 def partial_fit_available(estimator):
-    if estimator.solver not in STOCHASTIC_SOLVERS:
+    if isinstance(estimator.solver, str) and estimator.solver not in OPTIMIZERS:
         raise AttributeError(
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
     """What both estimators have in common. Not for use by itself."""
 
     _parameter_constraints: dict = CONSTRAINTS
@@ -76,6 +101,24 @@ class BaseMLP(BaseEstimator, ABC):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        activation_params=None,
+        initializer="glorot_uniform",
+        normalization=None,
+        norm_momentum=0.1,
+        norm_eps=1e-5,
+        dropout=0.0,
+        input_dropout=0.0,
+        alpha_dropout=False,
+        l1=0.0,
+        clip_norm=None,
+        clip_value=None,
+        max_norm=None,
+        weight_decay=0.01,
+        rho=0.9,
+        scoring=None,
+        monitor="score",
+        restore_best=True,
+        callbacks=None,
         precision="auto",
         n_threads=None,
         engine="auto",
@@ -84,12 +127,44 @@ class BaseMLP(BaseEstimator, ABC):
         for name in _SHARED_PARAMETERS:
             setattr(self, name, parameters[name])
 
+    def _validate_params(self):
+        check_parameters(self)
+
+    # What the subclasses do with parameters and y. `_learn_labels` comes first, `_encode` may come several times.
+
+    def _check_together(self, activation, regularization):
+        """Raise ValueError where parameters contradict each other."""
+        check_together(self, activation, regularization)
+
+    def _begin_partial_fit(self, y, classes):
+        """Note what only `partial_fit` is told."""
+
+    def _learn_labels(self, y, *, redefine):
+        """Note what y is made of, or check that it is of the same if not `redefine`."""
+
+    def _check_labels(self, y):
+        """Raise ValueError where y has a class that has not been learned."""
+
     @abstractmethod
-    def _encode(self, y, dtype, *, redefine):
-        """What is learned of y: (loss, y as the engine takes it, n_outputs, stratify, score)."""
+    def _encode(self, y, dtype):
+        """y as `Targets`, in the dtype of the arithmetic."""
+
+    def _class_weights(self, y):
+        """See `nnfast.class_weight.weights_by_class`."""
+        return None
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        validation_indices=None,
+    ):
         """Fit the network to a table.
 
         Parameters
@@ -103,6 +178,19 @@ class BaseMLP(BaseEstimator, ABC):
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of every row, of a positive sum.
+
+        X_val : {array-like, sparse matrix} of shape (n_held_out, n_features), default=None
+            Rows to validate on after every epoch, in place of a split of X; all of X is trained on then.
+
+        y_val : array-like of shape (n_held_out,) or (n_held_out, n_outputs), default=None
+            Their targets. A class that y does not have is an error.
+
+        sample_weight_val : array-like of shape (n_held_out,), default=None
+            Their weights.
+
+        validation_indices : array-like of shape (n_held_out,) or mask of shape (n_samples,), default=None
+            Rows of X to validate on and not to train on: their numbers, from the end if negative, or a mask of
+            booleans. Not together with `X_val`.
 
         Returns
         -------
@@ -118,13 +206,20 @@ class BaseMLP(BaseEstimator, ABC):
             interrupt came within an epoch, the optimizer's moments restart from zero. Before the first whole epoch
             a fitted estimator stays as it was, and another one has its initial parameters.
         """
-        return self._fit(X, y, sample_weight)
+        open_context(self, self.max_iter)
+        check_held_out(X_val, y_val, sample_weight_val, validation_indices)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, validation_indices))
 
-    def _fit(self, X, y, sample_weight, *, one_epoch=False, classes=None):
+    def _fit(self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None):
         engine = engines.get_engine(self.engine)
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         hidden_layer_sizes = check_hidden_layer_sizes(self.hidden_layer_sizes)
+        activation = network_activation(self, len(hidden_layer_sizes))
+        regularization = self._regularization(len(hidden_layer_sizes))
+        self._check_together(activation, regularization)
+        lbfgs = isinstance(self.solver, str) and self.solver == "lbfgs"
+        optimizer = None if lbfgs else resolve_optimizer(self)
         from_scratch = not hasattr(self, "coefs_") or not (self.warm_start or one_epoch)
 
         # Everything is set on a draft, which takes this estimator's place when the fit publishes: until then, whatever
@@ -132,7 +227,7 @@ class BaseMLP(BaseEstimator, ABC):
         draft = object.__new__(type(self))
         vars(draft).update(vars(self))
         if from_scratch:
-            for name in _HISTORY:
+            for name in (*_HISTORY, *PARAMETER_ATTRIBUTES.values()):
                 vars(draft).pop(name, None)
         if one_epoch:
             draft._begin_partial_fit(y, classes)
@@ -140,58 +235,107 @@ class BaseMLP(BaseEstimator, ABC):
         X, y = check_table(draft, X, y, y_numeric=self._y_numeric, reset=from_scratch)
         sample_weight = check_sample_weight(sample_weight, X)
         parameter_dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        if self.solver == "lbfgs":
+        if lbfgs:
             dtype = np.dtype(np.float64)
         else:
             common = parameter_dtype if from_scratch else common_dtype(X.dtype, self.coefs_[0].dtype)
             dtype = arithmetic_dtype(self.precision, common)
-        redefine = not hasattr(draft, "classes_") or not (self.warm_start or one_epoch)
-        loss, y, n_outputs, stratify, score = draft._encode(y, dtype, redefine=redefine)
+        draft._learn_labels(y, redefine=not hasattr(draft, "classes_") or not (self.warm_start or one_epoch))
+        targets = draft._encode(y, dtype)
+        class_weights = draft._class_weights(targets.y)
 
-        network = Network((X.shape[1], *hidden_layer_sizes, n_outputs), self.activation, loss)
+        network = Network(
+            (X.shape[1], *hidden_layer_sizes, targets.n_outputs),
+            activation,
+            targets.loss,
+            targets.loss_parameters,
+            normalization=self.normalization,
+            norm_eps=float(self.norm_eps),
+            norm_momentum=float(self.norm_momentum),
+        )
         random_state = check_random_state(self.random_state)
         if from_scratch:
-            coefs, intercepts = network.initialize(random_state, parameter_dtype)
+            parameters = network.initialize(random_state, parameter_dtype, self.initializer)
             draft.t_ = draft.n_iter_ = 0
         else:
-            _check_shapes(network, self.coefs_)
-            coefs = [np.require(coef, requirements="CW") for coef in self.coefs_]
-            intercepts = [np.require(intercept, requirements="CW") for intercept in self.intercepts_]
-        draft.n_outputs_ = n_outputs
+            parameters = self._parameters()
+            _check_shapes(network, parameters)
+            parameters = parameters.map(lambda array: np.require(array, requirements="CW"))
+        draft.n_outputs_ = targets.n_outputs
         draft.n_layers_ = len(network.layer_units)
         draft.out_activation_ = network.out_activation
 
-        def publish(attributes):
-            if attributes["n_iter_"] == 0 and hasattr(self, "coefs_"):
-                return
-            vars(draft).update(attributes)
-            self.__dict__ = vars(draft)  # one step: an interrupt finds either all of it or nothing
-
-        task = Task(network, X, y, sample_weight, dtype, coefs, intercepts, stratify, score)
-        if self.solver == "lbfgs":
+        task = Task(
+            network=network,
+            X=X,
+            y=targets.y,
+            sample_weight=weigh(class_weights, targets.y, sample_weight),
+            dtype=dtype,
+            parameters=parameters,
+            optimizer=optimizer,
+            regularization=regularization,
+            stratify=targets.stratify,
+            score=targets.score,
+            validation=draft._validation(held_out, X, targets, class_weights, dtype),
+            labels=y,
+            estimator=self,
+        )
+        publish = self._publisher(draft)
+        if lbfgs:
             fit_lbfgs(task, self, engine, publish)
         else:
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
             fit_stochastic(task, self, engine, random_state, history, publish, one_epoch=one_epoch)
         return self
 
-    def _begin_partial_fit(self, y, classes):
-        """Note what only `partial_fit` is told."""
-
-    def _outputs(self, X, *, logits=False):
-        """Output layer of shape (n_samples, n_outputs), in the dtype that scikit-learn would give."""
-        if "coefs_" not in vars(self):
-            check_is_fitted(self)
-        X, given = check_rows(self, X)
-        coefs = self.coefs_
-        loss = "squared_error" if logits else LOSS_BY_OUT_ACTIVATION[self.out_activation_].name
-        network = Network((coefs[0].shape[0], *[coef.shape[1] for coef in coefs]), self.activation, loss)
-        result = common_dtype(given, coefs[0].dtype)
-        dtype = arithmetic_dtype(self.precision, result)
-        outputs = engines.get_engine(self.engine).predict(
-            network, coefs, self.intercepts_, X, dtype=dtype, n_threads=self.n_threads
+    def _regularization(self, n_hidden):
+        return Regularization(
+            alpha=self.alpha,
+            l1=self.l1,
+            clip_norm=self.clip_norm,
+            clip_value=self.clip_value,
+            max_norm=self.max_norm,
+            dropout=check_dropout(self.dropout, n_hidden),
+            input_dropout=self.input_dropout,
+            alpha_dropout=bool(self.alpha_dropout),
         )
-        return outputs if dtype == result else outputs.astype(result)
+
+    def _validation(self, held_out, X, targets, class_weights, dtype):
+        """The rows that `fit` was told to hold out, or None."""
+        X_val, y_val, sample_weight_val, indices = held_out
+        if indices is not None:
+            return Validation(rows=check_validation_indices(indices, X.shape[0]))
+        if X_val is None:
+            return None
+        with blaming("X_val, y_val"):
+            X_val, y_val = check_table(self, X_val, y_val, y_numeric=self._y_numeric, reset=False)
+        with blaming("sample_weight_val"):
+            sample_weight = check_sample_weight(sample_weight_val, X_val)
+        with blaming("y_val"):
+            self._check_labels(y_val)
+            y = self._encode(y_val, dtype).y
+            if y.shape[1:] != targets.y.shape[1:]:
+                raise ValueError(f"must have as many outputs as y, got shape {y_val.shape}.")
+        return Validation(X=X_val, y=y, sample_weight=weigh(class_weights, y, sample_weight), labels=y_val)
+
+    def _publisher(self, draft):
+        """The `publish` of a fit: it makes this estimator the draft with the attributes that it is given."""
+        before = set(vars(self))
+
+        def publish(attributes):
+            if attributes["n_iter_"] == 0 and hasattr(self, "coefs_"):
+                return
+            arrived = {name: value for name, value in attributes.items() if name != "parameters"}
+            for field, arrays in vars(attributes["parameters"]).items():
+                if arrays:
+                    arrived[PARAMETER_ATTRIBUTES[field]] = arrays
+            state = vars(draft)
+            if vars(self) is not state:  # what others set while the fit ran, such as scikit-learn's callbacks
+                arrived |= {name: value for name, value in vars(self).items() if name not in before}
+            state.update(arrived)
+            self.__dict__ = state  # one step: an interrupt finds either all of it or nothing
+
+        return publish
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -202,10 +346,25 @@ class BaseMLP(BaseEstimator, ABC):
 _SHARED_PARAMETERS = tuple(inspect.signature(BaseMLP.__init__).parameters)[1:]
 
 
-def _check_shapes(network, coefs):
-    layer_units = (coefs[0].shape[0], *(coef.shape[1] for coef in coefs))
-    if network.layer_units != layer_units:
+def joined_signature(init):
+    """A constructor's signature where its own parameters are joined with those of the base class.
+
+    Said here for inspect, help and get_params: what may be given by position comes first.
+    """
+    own, shared = (list(inspect.signature(each).parameters.values()) for each in (init, BaseMLP.__init__))
+    first = [parameter for parameter in own if parameter.kind == parameter.POSITIONAL_OR_KEYWORD]
+    last = [parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY]
+    return inspect.Signature(sorted(first + shared[1:] + last, key=lambda parameter: parameter.kind))
+
+
+def _check_shapes(network, parameters):
+    before = [array.shape for array in parameters.arrays()]
+    if before != [array.shape for array in network.blank(np.float32).arrays()]:
+        coefs = parameters.coefs
+        layer_units = (coefs[0].shape[0], *(coef.shape[1] for coef in coefs))
+        normalization = "batch" if parameters.means else "layer" if parameters.scales else None
         raise ValueError(
             "warm_start and partial_fit go on with a network of the same layers. Previously it had "
-            f"{layer_units} units, inputs first; hidden_layer_sizes, X and y ask for {network.layer_units}."
+            f"{layer_units} units, inputs first, and normalization={normalization!r}; hidden_layer_sizes, X and y ask "
+            f"for {network.layer_units}, with normalization={network.normalization!r}."
         )

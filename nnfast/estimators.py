@@ -1,22 +1,26 @@
 """The scikit-learn contract: the two estimators, their labels, targets and tags."""
 
-import inspect
+import warnings
+from functools import partial
 
 import numpy as np
 from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.metrics import d2_pinball_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 from nnfast import scores
-from nnfast.base import BaseMLP, partial_fit_available
+from nnfast.base import BaseMLP, Targets, joined_signature, partial_fit_available
+from nnfast.class_weight import weights_by_class
+from nnfast.documentation import documented
+from nnfast.exceptions import QuantileCrossingWarning
 from nnfast.losses import LOSSES
-from nnfast.parameters import CONSTRAINTS, documented
+from nnfast.parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, check_quantile
 
 
-@documented(score="Accuracy")
+@documented
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron classifier, a drop-in for scikit-learn's.
 
@@ -25,11 +29,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         log(sum_k exp(z_k)) - z_y             three classes or more, probabilities softmax(z)
         sum_k log(1 + exp(z_k)) - y_k z_k     two classes (one output) or several labels, 1 / (1 + exp(-z))
 
-    plus 0.5 * alpha * (sum of squared weights) / n_samples, by minibatches or by L-BFGS.
+    or what `loss` says, plus 0.5 * alpha * (sum of squared weights) / n_samples, by minibatches or by L-BFGS.
 
     Parameters
     ----------
     {parameters}
+
+    {classifier_parameters}
 
     Attributes
     ----------
@@ -64,39 +70,86 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     array([[0.04, 0.96]])
     """
 
-    loss = "log_loss"
+    _parameter_constraints: dict = CLASSIFIER_CONSTRAINTS
 
-    def _encode(self, y, dtype, *, redefine):
+    def __init__(
+        self, *args, loss="log_loss", class_weight=None, label_smoothing=0.0, focal_gamma=2.0, **parameters
+    ):
+        super().__init__(*args, **parameters)
+        self.loss = loss
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.focal_gamma = focal_gamma
+
+    __init__.__signature__ = joined_signature(__init__)
+
+    def _check_together(self, activation, regularization):
+        super()._check_together(activation, regularization)
+        if self.loss == "focal" and self.label_smoothing:
+            raise ValueError(
+                f"label_smoothing={self.label_smoothing} is for loss='log_loss', got loss='focal', which has one class "
+                "a row. Use label_smoothing=0.0 with it."
+            )
+
+    def _begin_partial_fit(self, y, classes):
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is not supported for partial_fit, which sees a part of the table. "
+                "Pass the weights as a dict: compute_class_weight('balanced', classes=classes, y=y) of "
+                "sklearn.utils.class_weight finds them from a large enough sample y of all targets."
+            )
+        if _check_partial_fit_first_call(self, classes):
+            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
+
+    def _learn_labels(self, y, *, redefine):
         if redefine:
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
-        else:
-            self._check_classes(unique_labels(y))
-        binarizer = self._label_binarizer
-        if y.ndim == 2 or binarizer.y_type_.startswith("multilabel"):
-            y = np.ascontiguousarray(binarizer.transform(y), dtype=dtype)
-            return "binary_log_loss", y, y.shape[1], None, scores.subset_accuracy
-        codes = np.searchsorted(binarizer.classes_, y)
-        if binarizer.y_type_ == "multiclass":
-            return "log_loss", codes.astype(np.intp, copy=False), len(binarizer.classes_), None, scores.accuracy
-        score = scores.subset_accuracy if len(binarizer.classes_) == 2 else scores.single_class_accuracy
-        return "binary_log_loss", codes[:, np.newaxis].astype(dtype), 1, codes, score
+        elif not self.warm_start:
+            self._check_labels(y)
+        elif set(classes := unique_labels(y)) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {classes}"
+            )
 
-    def _check_classes(self, classes):
-        if self.warm_start:
-            if set(classes) != set(self.classes_):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {classes}"
-                )
-        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+    def _check_labels(self, y):
+        classes = unique_labels(y)
+        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
 
-    def _begin_partial_fit(self, y, classes):
-        if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
+    @property
+    def _several_labels(self):
+        return self._label_binarizer.y_type_.startswith("multilabel")
+
+    def _encode(self, y, dtype):
+        binarizer = self._label_binarizer
+        if y.ndim == 2 or self._several_labels:
+            labels = np.ascontiguousarray(binarizer.transform(y), dtype=dtype)
+            return self._binary(labels, None, scores.subset_accuracy)
+        codes = np.searchsorted(binarizer.classes_, y)
+        if binarizer.y_type_ == "multiclass":
+            y = codes.astype(np.intp, copy=False)
+            loss_parameters = self.focal_gamma if self.loss == "focal" else self.label_smoothing
+            return Targets(y, self.loss, (float(loss_parameters),), len(binarizer.classes_), None, scores.accuracy)
+        score = scores.subset_accuracy if len(binarizer.classes_) == 2 else scores.single_class_accuracy
+        return self._binary(codes[:, np.newaxis].astype(dtype), codes, score)
+
+    def _binary(self, y, stratify, score):
+        """Targets of which each is 0 or 1."""
+        if self.loss == "focal":
+            return Targets(y, "binary_focal", (float(self.focal_gamma),), y.shape[1], stratify, score)
+        if self.label_smoothing:
+            y *= 1 - self.label_smoothing
+            y += self.label_smoothing / 2
+        return Targets(y, "binary_log_loss", (), y.shape[1], stratify, score)
+
+    def _class_weights(self, y):
+        if self.class_weight is None:
+            return None
+        return weights_by_class(self.class_weight, None if self._several_labels else self.classes_, y)
 
     @available_if(partial_fit_available)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -198,29 +251,32 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return tags
 
 
-@documented(score="R2")
+@documented
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multi-layer perceptron regressor, a drop-in for scikit-learn's.
 
     With z(x) the output layer's pre-activations, it minimises the mean over the samples of ::
 
-        mean_k (z_k - y_k)^2 / 2                             squared_error, predicts z
-        sum_k y_k log(y_k) - y_k z_k - y_k + exp(z_k)        poisson, predicts exp(z)
+        mean_k (z_k - y_k)^2 / 2
 
-    plus 0.5 * alpha * (sum of squared weights) / n_samples, by minibatches or by L-BFGS. For several outputs the
-    minibatch solvers descend along the gradient of the sum over the outputs, as scikit-learn's do; L-BFGS along the
-    gradient of the loss above.
+    or what `loss` says, plus 0.5 * alpha * (sum of squared weights) / n_samples, by minibatches or by L-BFGS. Where a
+    loss is a mean over several outputs, the minibatch solvers descend along the gradient of their sum, as
+    scikit-learn's do; L-BFGS along the gradient of the loss.
 
     Parameters
     ----------
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        Half the squared error, or half the Poisson deviance, which needs y >= 0.
+    {regressor_loss}
 
     {parameters}
+
+    {regressor_parameters}
 
     Attributes
     ----------
     {attributes}
+
+    quantiles_ : ndarray of shape (n_levels,)
+        Levels of the quantiles that are predicted, with loss='quantile' alone.
 
     See Also
     --------
@@ -246,24 +302,50 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     0.98
     """
 
-    _parameter_constraints: dict = {**CONSTRAINTS, "loss": [StrOptions({"squared_error", "poisson"})]}
+    _parameter_constraints: dict = REGRESSOR_CONSTRAINTS
     _y_numeric = True
 
-    def __init__(self, loss="squared_error", *args, **parameters):
+    def __init__(self, loss="squared_error", *args, huber_delta=1.0, quantile=0.5, **parameters):
         super().__init__(*args, **parameters)
         self.loss = loss
+        self.huber_delta = huber_delta
+        self.quantile = quantile
 
-    # What this constructor accepts is the base class's list after `loss`: said here for inspect, help and get_params.
-    _own = list(inspect.signature(__init__).parameters.values())[:2]
-    _shared = list(inspect.signature(BaseMLP.__init__).parameters.values())[1:]
-    __init__.__signature__ = inspect.Signature(_own + _shared)
-    del _own, _shared
+    __init__.__signature__ = joined_signature(__init__)
 
-    def _encode(self, y, dtype, *, redefine):
-        if self.loss == "poisson" and y.min() < 0:
-            raise ValueError(f"loss='poisson' needs {LOSSES['poisson'].domain}, got a y of {y.min()}.")
+    def _check_together(self, activation, regularization):
+        super()._check_together(activation, regularization)
+        if self.loss == "quantile":
+            check_quantile(self.quantile)
+
+    def _learn_labels(self, y, *, redefine):
+        vars(self).pop("quantiles_", None)
+        if self.loss == "quantile":
+            self.quantiles_ = np.array(check_quantile(self.quantile))
+
+    def _encode(self, y, dtype):
+        record = LOSSES[self.loss]
+        outside = y[~record.in_domain(y)]
+        if len(outside):
+            raise ValueError(f"loss={self.loss!r} needs {record.domain}, got a y of {outside[0]}.")
         y = np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
-        return self.loss, y, y.shape[1], None, scores.r2
+        if self.loss == "quantile":
+            return self._encode_for_quantiles(y)
+        loss_parameters = (float(self.huber_delta),) if self.loss == "huber" else ()
+        return Targets(y, self.loss, loss_parameters, y.shape[1], None, scores.r2)
+
+    def _encode_for_quantiles(self, y):
+        levels = tuple(self.quantiles_.tolist())
+        if len(levels) == 1:
+            levels *= y.shape[1]
+        elif y.shape[1] > 1:
+            raise ValueError(
+                f"quantile={self.quantile!r} has several levels, which are for one target, got a y of {y.shape[1]}. "
+                "Use one level, or a regressor a target: see sklearn.multioutput.MultiOutputRegressor."
+            )
+        else:
+            y = np.repeat(y, len(levels), axis=1)
+        return Targets(y, "quantile", levels, len(levels), None, partial(scores.pinball_d2, levels))
 
     @available_if(partial_fit_available)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -304,8 +386,68 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predictions.
+        y : ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_levels)
+            The predictions; with several levels of `quantile`, one column each.
+
+        Warns
+        -----
+        QuantileCrossingWarning
+            If the quantiles of a row do not increase with the level.
         """
         outputs = self._outputs(X)
-        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+        if outputs.shape[1] == 1:
+            return outputs.ravel()
+        if len(vars(self).get("quantiles_", ())) > 1:
+            _warn_of_crossing(outputs, self.quantiles_)
+        return outputs
+
+    def score(self, X, y, sample_weight=None):
+        """Score predictions by the coefficient of determination, R2, averaged over the targets.
+
+        With loss='quantile' it is the share of the pinball loss explained, D2, averaged over the levels: see
+        `sklearn.metrics.d2_pinball_score`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights.
+
+        Returns
+        -------
+        score : float
+            1 is the best, 0 that of a constant: of the mean, or of the quantile.
+        """
+        if "quantiles_" not in vars(self):
+            return super().score(X, y, sample_weight)
+        outputs, levels = self._outputs(X), self.quantiles_
+        by_level = [outputs] if len(levels) == 1 else outputs.T
+        return float(
+            np.mean(
+                [
+                    d2_pinball_score(y, predicted, sample_weight=sample_weight, alpha=level)
+                    for predicted, level in zip(by_level, levels, strict=True)
+                ]
+            )
+        )
+
+
+def _warn_of_crossing(outputs, levels):
+    crosses = outputs[:, 1:] < outputs[:, :-1]
+    if crosses.any():
+        where = ", ".join(
+            f"{lower:g} and {upper:g} in {count}"
+            for lower, upper, count in zip(levels, levels[1:], crosses.sum(axis=0), strict=False)
+            if count
+        )
+        warnings.warn(
+            f"The predicted quantiles cross in {crosses.any(axis=1).sum()} of {len(outputs)} rows: {where}. Sort them, "
+            "np.sort(..., axis=1), or train longer.",
+            QuantileCrossingWarning,
+            stacklevel=3,
+        )

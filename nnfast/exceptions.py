@@ -1,4 +1,4 @@
-"""The exceptions that nnfast adds to scikit-learn's."""
+"""The exceptions and warnings that nnfast adds to scikit-learn's."""
 
 
 class DivergenceError(ValueError):
@@ -6,4 +6,12 @@ class DivergenceError(ValueError):
 
     The message begins with scikit-learn's sentence for non-finite weights, then names the epoch and the step, and
     the likely cure. It is a `ValueError`, which is what scikit-learn raises at the end of such a fit.
+    """
+
+
+class QuantileCrossingWarning(UserWarning):
+    """Of the quantiles predicted for a row, one is larger than one of a higher level.
+
+    Nothing in loss="quantile" keeps the levels in order. More training or more rows usually do; `np.sort(..., axis=1)`
+    always does, and never makes the loss larger.
     """

@@ -1,12 +1,51 @@
 """What a network is: its layers, their shapes, and its parameters as plain arrays."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from nnfast.initializers import glorot_uniform
+from nnfast.initializers import initializer_for
 from nnfast.losses import LOSSES
+
+
+@dataclass
+class Parameters:
+    """All arrays of a network: what it learns, and with batch normalization what it has seen.
+
+    `coefs` and `intercepts` have one array a layer, of shapes (fan_in, fan_out) and (fan_out,). With normalization,
+    `scales` and `shifts` have one of shape (fan_out,) a hidden layer, and with batch normalization `means` and
+    `variances`, the running statistics, too; otherwise these are empty.
+    """
+
+    coefs: list
+    intercepts: list
+    scales: list = field(default_factory=list)
+    shifts: list = field(default_factory=list)
+    means: list = field(default_factory=list)
+    variances: list = field(default_factory=list)
+
+    def learned(self):
+        """What the optimizer moves, in the order that gradients, moments and flat vectors have."""
+        return [*self.coefs, *self.intercepts, *self.scales, *self.shifts]
+
+    def arrays(self):
+        """All arrays."""
+        return [*self.learned(), *self.means, *self.variances]
+
+    def map(self, function):
+        """The parameters whose arrays are function(array)."""
+        return Parameters(*([function(array) for array in arrays] for arrays in vars(self).values()))
+
+    def copy(self):
+        """Copies of all arrays."""
+        return self.map(np.copy)
+
+    def assign(self, other):
+        """Write the other's numbers into these arrays."""
+        for array, source in zip(self.arrays(), other.arrays(), strict=True):
+            array[...] = source
 
 
 @dataclass(frozen=True)
@@ -17,15 +56,33 @@ class Network:
     ----------
     layer_units : tuple of int
         Units of every layer, inputs first, outputs last.
-    activation : str
-        Activation of the hidden layers, a name in `nnfast.activations`.
+    activation : str or tuple of (str, float or None)
+        Activation of all hidden layers, a name in `nnfast.activations`; or each one's, with its own parameter (None:
+        the default).
     loss : str
         A name in `nnfast.losses`; it decides the output activation.
+    loss_parameters : tuple of float, default=()
+        The loss's own: see its record.
+    normalization : {"batch", "layer"} or None, default=None
+        Of the hidden layers' pre-activations: see `nnfast.normalization`.
+    norm_eps, norm_momentum : float, default=1e-5 and 0.1
+        What is added to a variance, and the weight of a batch in the running statistics.
     """
 
     layer_units: tuple[int, ...]
-    activation: str
+    activation: str | tuple
     loss: str
+    loss_parameters: tuple[float, ...] = ()
+    normalization: str | None = None
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+
+    @property
+    def activations(self):
+        """Name and parameter (or None) of every hidden layer's activation."""
+        if isinstance(self.activation, str):
+            return ((self.activation, None),) * (len(self.layer_units) - 2)
+        return self.activation
 
     @property
     def out_activation(self):
@@ -43,26 +100,45 @@ class Network:
         return list(pairwise(self.layer_units))
 
     @property
+    def learned_shapes(self):
+        """Shapes of the arrays of `Parameters.learned`."""
+        vectors = [(n,) for n in self.layer_units[1:]]
+        return [*self.shapes, *vectors, *(vectors[:-1] * 2 if self.normalization else ())]
+
+    @property
     def n_parameters(self):
-        """Number of weights and biases."""
-        return sum((fan_in + 1) * fan_out for fan_in, fan_out in self.shapes)
+        """How many numbers are learned."""
+        return sum(map(math.prod, self.learned_shapes))
 
-    def initialize(self, random_state, dtype):
-        """Draw the parameters a fit starts from, layer by layer as scikit-learn does: (coefs, intercepts)."""
-        layers = [glorot_uniform(*shape, self.activation, random_state, dtype) for shape in self.shapes]
-        return [coef for coef, _ in layers], [intercept for _, intercept in layers]
+    def initialize(self, random_state, dtype, initializer="glorot_uniform"):
+        """Draw what a fit starts from, layer by layer as scikit-learn does: `Parameters`."""
+        names = [name for name, _ in self.activations]
+        # The output layer is drawn as the last hidden one by scikit-learn's rule, and as a linear one by "auto".
+        last = self.activation if isinstance(self.activation, str) else names[-1] if names else "identity"
+        parameters = self.blank(dtype)
+        for i, shape in enumerate(self.shapes):
+            hidden = i < len(names)
+            rule = initializer_for(initializer, names[i] if hidden else "identity")
+            drawn = rule.function(*shape, names[i] if hidden else last, random_state, dtype)
+            parameters.coefs[i], parameters.intercepts[i] = drawn
+        return parameters
 
-    def pack(self, coefs, intercepts):
-        """One float64 vector of shape (n_parameters,): every layer's weights in row-major order, then every layer's
-        biases."""
-        return np.concatenate([array.ravel() for array in (*coefs, *intercepts)], dtype=np.float64)
+    def blank(self, dtype):
+        """Parameters of the right shapes: zero weights and biases, and normalization as it starts."""
+        hidden = self.layer_units[1:-1]
+        ones, zeros = ((lambda make=make: [make(n, dtype) for n in hidden]) for make in (np.ones, np.zeros))
+        norms = [ones(), zeros(), zeros(), ones()][: {None: 0, "layer": 2, "batch": 4}[self.normalization]]
+        coefs = [np.zeros(shape, dtype) for shape in self.shapes]
+        return Parameters(coefs, [np.zeros(n, dtype) for n in self.layer_units[1:]], *norms)
+
+    def pack(self, parameters):
+        """What is learned as one float64 vector of shape (n_parameters,), each array in row-major order."""
+        return np.concatenate([array.ravel() for array in parameters.learned()], dtype=np.float64)
 
     def unpack(self, flat):
-        """The inverse of `pack`, as copies: (coefs, intercepts)."""
-        arrays, start = [], 0
-        for shape in (*self.shapes, *((fan_out,) for _, fan_out in self.shapes)):
-            size = int(np.prod(shape))
-            arrays.append(flat[start : start + size].reshape(shape).copy())
-            start += size
-        n_layers = len(self.shapes)
-        return arrays[:n_layers], arrays[n_layers:]
+        """The inverse of `pack`, as copies, with the running statistics of the start."""
+        parameters, start = self.blank(np.float64), 0
+        for array in parameters.learned():
+            array[...] = flat[start : start + array.size].reshape(array.shape)
+            start += array.size
+        return parameters

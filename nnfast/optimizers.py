@@ -2,22 +2,116 @@
 
 A record holds an optimizer's hyperparameters; `update` is one step as readable NumPy, the definition that the
 compiled kernels are tested against. `n_moments` arrays of a parameter's shape go on from step to step.
+
+In the formulas g is the gradient, t counts steps from 1, and the learning rate is what the schedule makes of it.
+`decays` is False for biases and for the scales and shifts of a normalization, which no weight decay shrinks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
+# What each hyperparameter has to be, in words and as a check.
+_DOMAINS = {
+    "momentum": ("a number in [0, 1]", lambda value: 0 <= value <= 1),
+    "beta_1": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "beta_2": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "rho": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "epsilon": ("a number > 0", lambda value: 0 < value < np.inf),
+    "weight_decay": ("a number >= 0", lambda value: 0 <= value < np.inf),
+    "momentum_decay": ("a number >= 0", lambda value: 0 <= value < np.inf),
+}
+
 
 @dataclass(frozen=True)
-class Adam:
+class Optimizer:
+    """What all optimizers have in common: the checks of their hyperparameters, and their formula in a line.
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is not what it has to be.
+    """
+
+    name: ClassVar[str]
+    kernel: ClassVar[str]
+    n_moments: ClassVar[int]
+    advice: ClassVar[str]
+    formula: ClassVar[str]
+
+    def __init_subclass__(cls):
+        blocks = (cls.__doc__ or "").split("\n\n")  # python -OO has no docstrings
+        cls.formula = "; ".join(" ".join(line.split()) for block in blocks[1:2] for line in block.splitlines())
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in _DOMAINS:
+                words, accepts = _DOMAINS[field.name]
+                if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)) or not accepts(value):
+                    raise ValueError(f"{field.name} of {type(self).__name__} must be {words}, got {value!r}.")
+            elif not isinstance(value, (bool, np.bool_)):
+                raise ValueError(f"{field.name} of {type(self).__name__} must be True or False, got {value!r}.")
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum, optionally Nesterov's.
+
+        v <- momentum v - learning_rate g
+        w <- w + v                               (without nesterov)
+        w <- w + momentum v - learning_rate g    (with nesterov)
+
+    Textbooks also write v <- momentum v + (1 - momentum) g, w <- w - learning_rate v: the same path, without nesterov,
+    as here at a learning rate of (1 - momentum) times theirs.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        In [0, 1]; 0 is plain gradient descent.
+    nesterov : bool, default=True
+        Whether the gradient's step is looked ahead over.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, 2013.
+    """
+
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    name: ClassVar[str] = "sgd"
+    kernel: ClassVar[str] = "sgd"
+    n_moments: ClassVar[int] = 1
+    advice: ClassVar[str] = "With a tuned rate and a schedule as good as any, but sensitive to the rate."
+
+    def update(self, w, moments, g, learning_rate, t, decays=True):
+        """One step: w and moments = (v,) are updated in place; t is not used."""
+        (v,) = moments
+        v[...] = self.momentum * v - learning_rate * g
+        w += self.momentum * v - learning_rate * g if self.nesterov else v
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
     """Adam, with scikit-learn's place for epsilon: outside the root, and not corrected for bias.
 
         m <- beta_1 m + (1 - beta_1) g
         v <- beta_2 v + (1 - beta_2) g^2
         w <- w - learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)
 
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay of the first and of the second moment, in [0, 1).
+    epsilon : float, default=1e-8
+        What is added to the root of the second moment, more than 0.
+
+    References
+    ----------
     Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, arXiv:1412.6980 (the efficient form that closes
     its section 2).
     """
@@ -29,39 +123,228 @@ class Adam:
     name: ClassVar[str] = "adam"
     kernel: ClassVar[str] = "adam"
     n_moments: ClassVar[int] = 2
+    advice: ClassVar[str] = "The one to start with: good over a wide range of rates."
 
-    def update(self, w, moments, g, learning_rate, t):
+    def update(self, w, moments, g, learning_rate, t, decays=True):
         """One step: w and moments = (m, v) are updated in place; t counts steps from 1."""
-        m, v = moments
-        m[...] = self.beta_1 * m + (1 - self.beta_1) * g
-        v[...] = self.beta_2 * v + (1 - self.beta_2) * g * g
+        m, v = self._advance(moments, g)
         rate = learning_rate * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         w -= rate * m / (np.sqrt(v) + self.epsilon)
 
+    def _advance(self, moments, g):
+        m, v = moments
+        m[...] = self.beta_1 * m + (1 - self.beta_1) * g
+        v[...] = self.beta_2 * v + (1 - self.beta_2) * g * g
+        return m, v
+
 
 @dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent with momentum, optionally Nesterov's.
+class AdamW(Adam):
+    """Adam with decoupled weight decay, as in PyTorch: epsilon is added to the corrected root.
 
-        v <- momentum v - learning_rate g
-        w <- w + v                                   without nesterov
-        w <- w + momentum v - learning_rate g        with nesterov
+        w <- (1 - learning_rate weight_decay) w    (weights only)
+        m, v as Adam's
+        w <- w - learning_rate / (1 - beta_1^t) m / (sqrt(v / (1 - beta_2^t)) + epsilon)
 
-    Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, 2013.
+    Parameters
+    ----------
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999 and 1e-8
+        Adam's.
+    weight_decay : float, default=0.01
+        Share of a weight that a step at learning rate 1 takes away, at least 0.
+
+    References
+    ----------
+    Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, arXiv:1711.05101.
     """
 
-    momentum: float = 0.9
-    nesterov: bool = True
+    weight_decay: float = 0.01
 
-    name: ClassVar[str] = "sgd"
-    kernel: ClassVar[str] = "sgd"
+    name: ClassVar[str] = "adamw"
+    kernel: ClassVar[str] = "adamw"
+    advice: ClassVar[str] = "As adam, where weights should be held small: its decay treats all weights alike."
+
+    def update(self, w, moments, g, learning_rate, t, decays=True):
+        """One step: w and moments = (m, v) are updated in place; t counts steps from 1."""
+        if decays:
+            w *= 1 - learning_rate * self.weight_decay
+        m, v = self._advance(moments, g)
+        w -= learning_rate / (1 - self.beta_1**t) * m / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon)
+
+
+@dataclass(frozen=True)
+class NAdam(Adam):
+    """Adam with Nesterov's momentum, as in PyTorch.
+
+        mu_t = beta_1 (1 - 0.5 0.96^(t momentum_decay)),    P_t = mu_1 mu_2 ... mu_t
+        m, v as Adam's
+        s = mu_(t+1) m / (1 - P_(t+1)) + (1 - mu_t) g / (1 - P_t)
+        w <- w - learning_rate s / (sqrt(v / (1 - beta_2^t)) + epsilon)
+
+    Parameters
+    ----------
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999 and 1e-8
+        Adam's.
+    momentum_decay : float, default=0.004
+        How fast the momentum grows to beta_1, at least 0.
+
+    References
+    ----------
+    Dozat, Incorporating Nesterov Momentum into Adam, 2016.
+    """
+
+    momentum_decay: float = 0.004
+
+    name: ClassVar[str] = "nadam"
+    kernel: ClassVar[str] = "nadam"
+    advice: ClassVar[str] = "As adam, sometimes in fewer epochs."
+
+    def momenta(self, t):
+        """(mu_t, mu_(t+1), P_t)."""
+        mu = self.beta_1 * (1 - 0.5 * 0.96 ** (np.arange(1, t + 2) * self.momentum_decay))
+        return mu[-2], mu[-1], np.prod(mu[:-1])
+
+    def update(self, w, moments, g, learning_rate, t, decays=True):
+        """One step: w and moments = (m, v) are updated in place; t counts steps from 1."""
+        m, v = self._advance(moments, g)
+        mu, mu_next, product = self.momenta(t)
+        along = mu_next / (1 - product * mu_next) * m + (1 - mu) / (1 - product) * g
+        w -= learning_rate * along / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """RMSprop: steps measured by the root of a running mean of squared gradients.
+
+        v <- rho v + (1 - rho) g^2
+        w <- w - learning_rate g / (sqrt(v) + epsilon)
+
+    Parameters
+    ----------
+    rho : float, default=0.9
+        Decay of the second moment, in [0, 1).
+    epsilon : float, default=1e-8
+        What is added to the root of the second moment, more than 0.
+
+    References
+    ----------
+    Tieleman and Hinton, Lecture 6.5: RMSprop, COURSERA: Neural Networks for Machine Learning, 2012.
+    """
+
+    rho: float = 0.9
+    epsilon: float = 1e-8
+
+    name: ClassVar[str] = "rmsprop"
+    kernel: ClassVar[str] = "rmsprop"
     n_moments: ClassVar[int] = 1
+    advice: ClassVar[str] = "As adam without its first moment; a classic for targets that drift."
 
-    def update(self, w, moments, g, learning_rate, t):
+    def update(self, w, moments, g, learning_rate, t, decays=True):
         """One step: w and moments = (v,) are updated in place; t is not used."""
         (v,) = moments
-        v[...] = self.momentum * v - learning_rate * g
-        w += self.momentum * v - learning_rate * g if self.nesterov else v
+        v[...] = self.rho * v + (1 - self.rho) * g * g
+        w -= learning_rate * g / (np.sqrt(v) + self.epsilon)
 
 
-OPTIMIZERS = {optimizer.name: optimizer for optimizer in (Adam, SGD)}
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """Adagrad: steps measured by the root of the sum of all squared gradients.
+
+        v <- v + g^2
+        w <- w - learning_rate g / (sqrt(v) + epsilon)
+
+    Parameters
+    ----------
+    epsilon : float, default=1e-8
+        What is added to the root, more than 0.
+
+    References
+    ----------
+    Duchi, Hazan and Singer, Adaptive Subgradient Methods for Online Learning and Stochastic Optimization, 2011.
+    """
+
+    epsilon: float = 1e-8
+
+    name: ClassVar[str] = "adagrad"
+    kernel: ClassVar[str] = "adagrad"
+    n_moments: ClassVar[int] = 1
+    advice: ClassVar[str] = "For sparse tables whose rare features matter; start at a rate of 0.01 or more."
+
+    def update(self, w, moments, g, learning_rate, t, decays=True):
+        """One step: w and moments = (v,) are updated in place; t is not used."""
+        (v,) = moments
+        v += g * g
+        w -= learning_rate * g / (np.sqrt(v) + self.epsilon)
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Lion: steps of one size, along the sign of a momentum, with decoupled weight decay.
+
+        w <- (1 - learning_rate weight_decay) w    (weights only)
+        w <- w - learning_rate sign(beta_1 m + (1 - beta_1) g)
+        m <- beta_2 m + (1 - beta_2) g
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9 and 0.99
+        Weight of the momentum in the step, and its decay, in [0, 1). The defaults are the paper's; solver="lion" takes
+        the estimator's `beta_2`, whose default is 0.999.
+    weight_decay : float, default=0.01
+        Share of a weight that a step at learning rate 1 takes away, at least 0.
+
+    References
+    ----------
+    Chen et al., Symbolic Discovery of Optimization Algorithms, 2023, arXiv:2302.06675.
+    """
+
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    weight_decay: float = 0.01
+
+    name: ClassVar[str] = "lion"
+    kernel: ClassVar[str] = "lion"
+    n_moments: ClassVar[int] = 1
+    advice: ClassVar[str] = "Wants a rate 3 to 10 times smaller than adam's, more weight decay, and large batches."
+
+    def update(self, w, moments, g, learning_rate, t, decays=True):
+        """One step: w and moments = (m,) are updated in place; t is not used."""
+        (m,) = moments
+        if decays:
+            w *= 1 - learning_rate * self.weight_decay
+        w -= learning_rate * np.sign(self.beta_1 * m + (1 - self.beta_1) * g)
+        m[...] = self.beta_2 * m + (1 - self.beta_2) * g
+
+
+OPTIMIZERS = {optimizer.name: optimizer for optimizer in (Adam, SGD, AdamW, NAdam, RMSprop, Adagrad, Lion)}
+
+# The estimators' words, where they are not the records'.
+_ESTIMATOR_NAMES = {"nesterov": "nesterovs_momentum"}
+
+
+def resolve_optimizer(p):
+    """The record that an estimator's parameters ask for.
+
+    Parameters
+    ----------
+    p : object
+        Has `solver`, a name in `OPTIMIZERS` or a record, and for a name the hyperparameters `momentum`,
+        `nesterovs_momentum`, `beta_1`, `beta_2`, `epsilon`, `rho` and `weight_decay`, as far as it has them.
+
+    Raises
+    ------
+    ValueError
+        If `solver` is neither, or if a hyperparameter is not what it has to be.
+    """
+    if isinstance(p.solver, Optimizer):
+        return p.solver
+    if not isinstance(p.solver, str) or p.solver not in OPTIMIZERS:
+        close = get_close_matches(str(p.solver).lower(), OPTIMIZERS, 1)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"solver must be one of {', '.join(map(repr, OPTIMIZERS))}, or a record of nnfast.optimizers such as "
+            f"Lion(), got {p.solver!r}.{meant}"
+        )
+    record = OPTIMIZERS[p.solver]
+    names = {field.name: _ESTIMATOR_NAMES.get(field.name, field.name) for field in fields(record)}
+    return record(**{own: getattr(p, theirs) for own, theirs in names.items() if hasattr(p, theirs)})

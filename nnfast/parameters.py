@@ -1,193 +1,209 @@
-"""The estimators' constructor parameters and fitted attributes: what is accepted, and the words that document them.
+"""The estimators' constructor parameters: what is accepted, one by one and together.
 
-Names and defaults stand in `BaseMLP.__init__`, where Python and its tools look for them. `documented` writes the
-words into a class's docstring, so that those both estimators share stand once.
+Names and defaults stand in the constructors, where Python and its tools look for them, and the words that document
+them in `nnfast.documentation`.
 """
 
+from difflib import get_close_matches
+from functools import cache
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.metrics import get_scorer_names
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    make_constraint,
+    validate_parameter_constraints,
+)
 
-from nnfast.activations import ACTIVATIONS
+from nnfast.activations import ACTIVATIONS, ALIASES
 from nnfast.engines import ENGINES
-from nnfast.optimizers import OPTIMIZERS
-from nnfast.schedules import SCHEDULES
+from nnfast.initializers import INITIALIZERS
+from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
+from nnfast.normalization import NORMALIZATIONS
+from nnfast.optimizers import OPTIMIZERS, Optimizer
+from nnfast.schedules import SCHEDULES, Schedule
 
-STOCHASTIC_SOLVERS = frozenset(OPTIMIZERS)
+_POSITIVE = Interval(Real, 0, None, closed="neither")
+_NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+_BELOW_ONE = Interval(Real, 0, 1, closed="left")
+_AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 
 CONSTRAINTS = {
-    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "activation": [StrOptions(set(ACTIVATIONS))],
-    "solver": [StrOptions({"lbfgs", *STOCHASTIC_SOLVERS})],
-    "alpha": [Interval(Real, 0, None, closed="left")],
-    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-    "learning_rate": [StrOptions(set(SCHEDULES))],
-    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-    "power_t": [Interval(Real, 0, None, closed="left")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": ["array-like", _AT_LEAST_ONE],
+    "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), tuple, list],
+    "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
+    "alpha": [_NOT_NEGATIVE],
+    "batch_size": [StrOptions({"auto"}), _AT_LEAST_ONE],
+    "learning_rate": [StrOptions(set(SCHEDULES)), Schedule, callable],
+    "learning_rate_init": [_POSITIVE],
+    "power_t": [_NOT_NEGATIVE],
+    "max_iter": [_AT_LEAST_ONE],
     "shuffle": ["boolean"],
     "random_state": ["random_state"],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
+    "tol": [_NOT_NEGATIVE],
+    "verbose": ["verbose", StrOptions({"progress"})],
+    "warm_start": ["boolean", StrOptions({"full"})],
     "momentum": [Interval(Real, 0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
     "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-    "beta_1": [Interval(Real, 0, 1, closed="left")],
-    "beta_2": [Interval(Real, 0, 1, closed="left")],
-    "epsilon": [Interval(Real, 0, None, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-    "max_fun": [Interval(Integral, 1, None, closed="left")],
+    "validation_fraction": [_BELOW_ONE],
+    "beta_1": [_BELOW_ONE],
+    "beta_2": [_BELOW_ONE],
+    "epsilon": [_POSITIVE],
+    "n_iter_no_change": [_AT_LEAST_ONE, Options(Real, {np.inf})],
+    "max_fun": [_AT_LEAST_ONE],
+    "activation_params": [dict, None],
+    "initializer": [StrOptions({"auto", *INITIALIZERS})],
+    "normalization": [StrOptions(set(NORMALIZATIONS)), None],
+    "norm_momentum": [Interval(Real, 0, 1, closed="right")],
+    "norm_eps": [_POSITIVE],
+    "dropout": [_BELOW_ONE, "array-like"],
+    "input_dropout": [_BELOW_ONE],
+    "alpha_dropout": ["boolean"],
+    "l1": [_NOT_NEGATIVE],
+    "clip_norm": [_POSITIVE, None],
+    "clip_value": [_POSITIVE, None],
+    "max_norm": [_POSITIVE, None],
+    "weight_decay": [_NOT_NEGATIVE],
+    "rho": [_BELOW_ONE],
+    "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+    "monitor": [StrOptions({"score", "loss"})],
+    "restore_best": ["boolean"],
+    "callbacks": [list, tuple, None],
     "precision": [StrOptions({"auto", "float32", "float64"})],
-    "n_threads": [None, Interval(Integral, 1, None, closed="left")],
+    "n_threads": [_AT_LEAST_ONE, None],
     "engine": [StrOptions({"auto", *ENGINES})],
 }
 
-_PARAMETERS = """\
-hidden_layer_sizes : int or array-like of shape (n_layers - 2,), default=(100,)
-    Units of the hidden layers, first to last. `()` is a linear model.
+CLASSIFIER_CONSTRAINTS = CONSTRAINTS | {
+    "loss": [StrOptions(set(CLASSIFIER_LOSSES))],
+    "class_weight": [StrOptions({"balanced"}), dict, list, None],
+    "label_smoothing": [_BELOW_ONE],
+    "focal_gamma": [_NOT_NEGATIVE],
+}
 
-activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-    Activation of the hidden layers: a = z, 1 / (1 + exp(-z)), tanh(z), or max(0, z).
-
-solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
-    'adam' and 'sgd' update the parameters after every minibatch. 'lbfgs' is SciPy's L-BFGS-B on the whole table,
-    computed in float64: often the better one for small tables.
-
-alpha : float, default=0.0001
-    Strength of the L2 term, divided by the sum of the batch's sample weights (without weights, by its rows).
-
-batch_size : int or 'auto', default='auto'
-    Rows of a minibatch; 'auto' is min(200, n_samples). The last batch of an epoch may be smaller. Not used by 'lbfgs'.
-
-learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-    Schedule of the learning rate, for solver='sgd'.
-
-    - 'constant': `learning_rate_init` throughout.
-    - 'invscaling': learning_rate_init / (t + 1)^power_t after every epoch, t the rows trained on so far.
-    - 'adaptive': divided by 5 whenever more than `n_iter_no_change` consecutive epochs bring no progress of `tol`,
-      in place of stopping; the fit stops when that finds a rate of 1e-6 or less.
-
-learning_rate_init : float, default=0.001
-    The initial learning rate. Not used by 'lbfgs'.
-
-power_t : float, default=0.5
-    Exponent of 'invscaling'.
-
-max_iter : int, default=200
-    Most epochs (passes over the table) of 'sgd' and 'adam'; most iterations of 'lbfgs'.
-
-shuffle : bool, default=True
-    Whether every epoch takes the rows in another order. Not used by 'lbfgs'.
-
-random_state : int, RandomState instance or None, default=None
-    Draws the initial parameters, the split of early stopping, and the shuffles, just as scikit-learn does: the same
-    `random_state` gives the same run.
-
-tol : float, default=1e-4
-    Least progress in loss, or with early stopping in validation score, that counts as progress; for 'lbfgs', the
-    largest component of the gradient at which to stop.
-
-verbose : bool or int, default=False
-    Whether to print the loss of every epoch.
-
-warm_start : bool, default=False
-    Whether `fit` starts from the parameters of the previous one.
-
-momentum : float, default=0.9
-    Momentum of 'sgd', from 0 to 1.
-
-nesterovs_momentum : bool, default=True
-    Whether the momentum is Nesterov's.
-
-early_stopping : bool, default=False
-    Whether to hold out `validation_fraction` of the rows, stop when their score has not improved by `tol` for
-    `n_iter_no_change` epochs, and keep the parameters of the best epoch. The split is stratified for two classes.
-    Not used by 'lbfgs'.
-
-validation_fraction : float, default=0.1
-    Share of the rows to hold out, from 0 to 1.
-
-beta_1 : float, default=0.9
-    Decay of Adam's first moment, in [0, 1).
-
-beta_2 : float, default=0.999
-    Decay of Adam's second moment, in [0, 1).
-
-epsilon : float, default=1e-8
-    What Adam adds to the root of the second moment.
-
-n_iter_no_change : int, default=10
-    Epochs without progress after which to stop. Not used by 'lbfgs'.
-
-max_fun : int, default=15000
-    Most evaluations of the loss by 'lbfgs'.
-
-precision : {'auto', 'float32', 'float64'}, default='auto'
-    Arithmetic of the fit and of predictions. 'auto' is what scikit-learn does: float32 for float32 X, else float64.
-    'float32' is about twice as fast. `coefs_` and predictions have the same dtype for all three.
-
-n_threads : int, default=None
-    Most threads to use. None decides by the work at hand and by what the process may use; the results are the same
-    bits for any number.
-
-engine : {'auto', 'cython'}, default='auto'
-    What computes."""
-
-_ATTRIBUTES = """\
-loss_ : float
-    Loss of the last epoch.
-
-best_loss_ : float or None
-    Least loss of an epoch; None with early stopping. Absent after 'lbfgs'.
-
-loss_curve_ : list of float
-    Loss of every epoch. Absent after 'lbfgs'.
-
-validation_scores_ : list of float or None
-    {score} of the held-out rows after every epoch; None without early stopping. Absent after 'lbfgs'.
-
-best_validation_score_ : float or None
-    The best of them.
-
-t_ : int
-    Rows trained on, counting every epoch.
-
-coefs_ : list of n_layers - 1 ndarrays of shape (fan_in, fan_out)
-    Weights of every layer, float32 if X was float32, else float64. 'lbfgs' gives float64.
-
-intercepts_ : list of n_layers - 1 ndarrays of shape (fan_out,)
-    Biases of every layer.
-
-n_features_in_ : int
-    Features of the X fitted on.
-
-feature_names_in_ : ndarray of shape (n_features_in_,)
-    Their names, where X had names that are all strings.
-
-n_iter_ : int
-    Epochs, or iterations of 'lbfgs', of the last fit.
-
-n_layers_ : int
-    Layers, inputs and outputs included.
-
-n_outputs_ : int
-    Units of the output layer.
-
-out_activation_ : str
-    Activation of the output layer."""
+REGRESSOR_CONSTRAINTS = CONSTRAINTS | {
+    "loss": [StrOptions(set(REGRESSOR_LOSSES))],
+    "huber_delta": [_POSITIVE],
+    "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+}
 
 
-def documented(score):
-    """A class decorator: put the shared words in place of {parameters} and {attributes} of a docstring."""
+@cache
+def _constraints(cls):
+    """scikit-learn's objects for a class's constraints, made once: it makes them anew for every fit."""
+    return {
+        name: [make_constraint(constraint) for constraint in constraints]
+        for name, constraints in cls._parameter_constraints.items()
+        if constraints != "no_validation"
+    }
 
-    def decorate(cls):
-        if cls.__doc__ is not None:  # python -OO
-            words = {"{parameters}": _PARAMETERS, "{attributes}": _ATTRIBUTES.replace("{score}", score)}
-            for mark, text in words.items():
-                cls.__doc__ = cls.__doc__.replace(mark, text.replace("\n", "\n    ").replace("\n    \n", "\n\n"))
-        return cls
 
-    return decorate
+def check_parameters(estimator):
+    """Check every constructor parameter by itself.
+
+    Raises
+    ------
+    InvalidParameterError
+        With scikit-learn's sentence, and for a string that of the accepted ones that it may have meant.
+    """
+    for name, constraints in _constraints(type(estimator)).items():
+        if not hasattr(estimator, name):
+            continue
+        value = getattr(estimator, name)
+        if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+            try:
+                validate_parameter_constraints(
+                    {name: type(estimator)._parameter_constraints[name]}, {name: value}, type(estimator).__name__
+                )
+            except InvalidParameterError as error:
+                accepted = [option for c in constraints if isinstance(c, StrOptions) for option in c.options]
+                hint = did_you_mean(value, accepted)
+                if name == "loss" and not isinstance(value, str):  # MLPRegressor((64, 64))
+                    hint = " It comes first, as in scikit-learn: did you mean hidden_layer_sizes?"
+                raise InvalidParameterError(f"{error}{hint}") from None
+
+
+def did_you_mean(value, accepted):
+    """Words that name the accepted string closest to `value`; none where nothing is close."""
+    by_lower = {option.lower(): option for option in accepted}
+    close = get_close_matches(value.lower(), by_lower, 1) if isinstance(value, str) else ()
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Parameters that depend on each other
+
+
+def check_dropout(dropout, n_hidden):
+    """One rate a hidden layer as a tuple of float, or () if nothing is dropped."""
+    if np.ndim(dropout) == 0:
+        rates = [dropout] * n_hidden
+    else:
+        rates = list(dropout)
+        if np.ndim(dropout) != 1 or len(rates) != n_hidden:
+            raise ValueError(
+                "dropout must be a rate in [0, 1), or a list of one a hidden layer: there are "
+                f"{n_hidden} hidden layers, got {dropout!r}."
+            )
+    if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
+        raise ValueError(f"dropout must be rates in [0, 1), got {dropout!r}.")
+    return tuple(map(float, rates)) if any(rates) else ()
+
+
+def check_quantile(quantile):
+    """The levels of loss="quantile" as a tuple of float."""
+    levels = np.ravel(quantile).tolist()
+    if np.ndim(quantile) > 1 or not levels or not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
+        raise ValueError(f"quantile must be a level between 0 and 1, or a list of them, got {quantile!r}.")
+    if any(after <= before for before, after in zip(levels, levels[1:], strict=False)):
+        raise ValueError(f"The levels of a list of quantile must increase, got {quantile!r}.")
+    return tuple(map(float, levels))
+
+
+# What needs steps of its own, and what it is without.
+_NOT_FOR_LBFGS = {
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "l1": 0.0,
+    "clip_norm": None,
+    "clip_value": None,
+    "max_norm": None,
+}
+
+
+def check_together(p, activation, regularization):
+    """Raise ValueError where parameters contradict each other.
+
+    Parameters
+    ----------
+    p : estimator
+    activation : str or tuple
+        What `p` asks for, as in `nnfast.network.Network`.
+    regularization : Regularization
+        What `p` asks for.
+    """
+    if p.alpha_dropout:
+        names = {activation} if isinstance(activation, str) else {name for name, _ in activation}
+        others = sorted(names - {"selu"})
+        if others:
+            raise ValueError(
+                "alpha_dropout=True keeps the mean and variance of activation='selu' alone, got hidden layers of "
+                f"{', '.join(map(repr, others))}. Use activation='selu', or alpha_dropout=False."
+            )
+    if isinstance(p.solver, str) and p.solver == "lbfgs":
+        if p.normalization == "batch":
+            raise ValueError(
+                "solver='lbfgs' has no batches to take statistics of, got normalization='batch'. Use "
+                "normalization='layer' or None, or a stochastic solver such as 'adam'."
+            )
+        for name, nothing in _NOT_FOR_LBFGS.items():
+            if getattr(regularization, name) not in (nothing, ()):
+                raise ValueError(
+                    f"solver='lbfgs' does without {name}, which needs the steps of a stochastic solver such as 'adam': "
+                    f"got {name}={getattr(p, name)!r}, accepted is {nothing!r}."
+                )

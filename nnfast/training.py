@@ -1,40 +1,46 @@
-"""The fit: epochs and their bookkeeping, stopping, divergence, interrupts.
+"""The fit by minibatches: epochs and their bookkeeping, stopping, divergence, interrupts.
 
-Both fits work on a `Task` and report through `publish`, a function that takes a dict of fitted attributes. It is
-called once, when the fit ends in whatever way: what it is given is always the state after a whole epoch (or a whole
-iteration of L-BFGS), so an interrupted estimator is a usable one. What fails in setting up, or diverges before there
-is a whole epoch, publishes nothing.
+A fit works on a `Task` and reports through `publish`, a function that takes a dict of fitted attributes, among them
+"parameters". It is called when the fit ends in whatever way, and after every epoch that somebody watches. What it is
+given is always the state after a whole epoch (or a whole iteration of L-BFGS), so an interrupted estimator is a usable
+one. What fails in setting up, or diverges before there is a whole epoch, publishes nothing.
+
+`nnfast.holdout` splits the table, `nnfast.going_on` takes up earlier fits, `nnfast.monitoring` measures and keeps
+records, `nnfast.reporting` speaks, `nnfast.callbacks` calls the user's code; `nnfast.lbfgs` is the fit by L-BFGS.
 """
 
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
-import scipy
-from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
-from sklearn.utils.optimize import _check_optimize_result
 
+from nnfast.callbacks import Callbacks
 from nnfast.exceptions import DivergenceError
-from nnfast.network import Network
-from nnfast.optimizers import OPTIMIZERS
-from nnfast.schedules import SCHEDULES
+from nnfast.going_on import go_on
+from nnfast.holdout import Validation, split
+from nnfast.lbfgs import fit_lbfgs
+from nnfast.monitoring import FitState, Patience, Records, Validator
+from nnfast.network import Network, Parameters
+from nnfast.regularization import Regularization
+from nnfast.reporting import NON_FINITE, check_finite, cure, reporter, warn
 
-# SciPy 1.15 rewrote L-BFGS-B in C; before it, the Fortran printed through this option, and now there is none.
-_LBFGS_PRINTS = tuple(int(part) for part in scipy.__version__.split(".")[:2]) < (1, 15)
+__all__ = ["Task", "Validation", "fit_lbfgs", "fit_stochastic"]
 
 
 @dataclass
 class Task:
     """What a fit works on.
 
-    `X` is an ndarray or CSR of shape (n_samples, n_features), `y` class numbers (n_samples,) for "log_loss", else
-    (n_samples, n_outputs) in `dtype`, the arithmetic; `sample_weight` None or float64 (n_samples,). `coefs` and
-    `intercepts` hold the parameters to start from and, as epochs end, those reached. `stratify` is what the
-    validation split is stratified by, and `score(y, sample_weight)` makes its score: see `nnfast.scores`.
+    `X` is an ndarray or CSR of shape (n_samples, n_features), `y` class numbers (n_samples,) for losses of classes,
+    else (n_samples, n_outputs) in `dtype`, the arithmetic; `sample_weight` None or float64 (n_samples,). `parameters`
+    are those to start from and, as epochs end, those reached. `optimizer` is None for L-BFGS. `stratify` is what a
+    validation split is stratified by, and `score(y, sample_weight)` makes its score: see `nnfast.scores`. `validation`
+    is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
+    published: what scorers and callbacks get.
     """
 
     network: Network
@@ -42,50 +48,28 @@ class Task:
     y: np.ndarray
     sample_weight: np.ndarray | None
     dtype: Any
-    coefs: list
-    intercepts: list
-    stratify: np.ndarray | None
-    score: Callable
-
-
-class _Patience:
-    """Counts the epochs that brought no progress of at least `tol`, in scikit-learn's arithmetic."""
-
-    __slots__ = ("best", "stalled", "tol")
-
-    def __init__(self, best, stalled, tol):
-        self.best, self.stalled, self.tol = best, stalled, tol
-
-    def see_loss(self, loss):
-        self.stalled = self.stalled + 1 if loss > self.best - self.tol else 0
-        if loss < self.best:
-            self.best = loss
-
-    def see_score(self, score):
-        """True where the score is the best so far. A NaN neither stalls nor is best."""
-        self.stalled = self.stalled + 1 if score < self.best + self.tol else 0
-        if score > self.best:
-            self.best = score
-            return True
-        return False
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Stochastic solvers
+    parameters: Parameters
+    optimizer: Any = None
+    regularization: Regularization = Regularization()
+    stratify: np.ndarray | None = None
+    score: Callable | None = None
+    validation: Validation | None = None
+    labels: Any = None
+    estimator: Any = None
 
 
 def fit_stochastic(task, parameters, engine, random_state, history, publish, *, one_epoch=False):
-    """Train by Adam or SGD until the loss or the validation score stalls, or for `max_iter` epochs.
+    """Train by minibatches until what is monitored stalls, a callback stops it, or for `max_iter` epochs.
 
     Parameters
     ----------
     task : Task
     parameters : estimator
-        Read for scikit-learn's hyperparameters.
+        Read for the hyperparameters that the task does not hold.
     engine : module
         See `nnfast.engines`.
     random_state : numpy.random.RandomState
-        Draws the validation split and every epoch's order.
+        Draws the validation split, the seed of dropout, and every epoch's order.
     history : dict
         The attributes that earlier calls published and this one goes on with; empty for a fit from scratch.
     publish : function of a dict of attributes
@@ -97,165 +81,269 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
     DivergenceError
         If the loss, a gradient or a parameter is not finite, and early stopping has no finite best epoch.
     """
-    p = parameters
-    rows, held_out = _split(task, p, random_state)
-    n_samples = len(rows)
-    batch_size = _batch_size(p, n_samples)
-    rule, schedule, state = _optimizer(p, history.get("_optimizer") if one_epoch else None)
-    learning_rate, max_iter = state["learning_rate"], 1 if one_epoch else p.max_iter
-    coefs, intercepts = task.coefs, task.intercepts
-
-    loss_curve = history.get("loss_curve_", [])
-    scores = history.get("validation_scores_") or []
-    n_losses, n_scores = len(loss_curve), len(scores)
-    t = history.get("t_", 0)
-    n_stalled = history.get("_no_improvement_count", 0)
-    if held_out is None:
-        patience = _Patience(_or(history.get("best_loss_"), np.inf), n_stalled, p.tol)
-    else:
-        patience = _Patience(_or(history.get("best_validation_score_"), -np.inf), n_stalled, p.tol)
-        best = [coef.copy() for coef in coefs], [intercept.copy() for intercept in intercepts]
-        score = task.score(task.y[held_out], _take(task.sample_weight, held_out))
-
-    # `whole` is what the last whole epoch leaves behind, replaced in one assignment: wherever an interrupt lands, it
-    # is one epoch's. `stored` is the same record once the engine's parameters have been written to coefs too.
-    whole = stored = {"n_iter_": 0, "t_": t}
-    diverged, stopping = None, False
-
-    with engine.Session(
-        task.network,
-        task.X,
-        task.y,
-        task.sample_weight,
-        dtype=task.dtype,
-        batch_size=batch_size,
-        optimizer=rule,
-        alpha=p.alpha,
-        n_threads=p.n_threads,
-    ) as session:
-        session.load(coefs, intercepts, state["moments"], state["t"])
+    fit = _Fit(task, parameters, engine, random_state, history, publish, one_epoch)
+    error = None
+    with ExitStack() as stack:
+        fit.open(stack)
         try:
-            for n_iter in range(1, max_iter + 1):
-                if p.shuffle:
-                    engine.shuffle(rows, random_state)
-                loss = session.epoch(rows, learning_rate)
-                t += n_samples
-                loss_curve.append(loss)
-                if p.verbose:
-                    print(f"Iteration {n_iter}, loss = {loss:.8f}")
-
-                if held_out is None:
-                    patience.see_loss(loss)
-                else:
-                    scores.append(score(session.predict(held_out)))
-                    if p.verbose:
-                        print(f"Validation score: {scores[-1]:f}")
-                    if patience.see_score(scores[-1]):
-                        session.store(*best)
-
-                learning_rate = schedule.after_epoch(learning_rate, t)
-                if patience.stalled > p.n_iter_no_change:
-                    next_rate, words = schedule.after_stall(learning_rate)
-                    if p.verbose:
-                        print(_stall_message(p, held_out is not None), words)
-                    if next_rate is None:
-                        stopping = True
-                    else:
-                        learning_rate, patience.stalled = next_rate, 0
-
-                whole = {
-                    "n_iter_": n_iter,
-                    "t_": t,
-                    "loss_": loss,
-                    "best": patience.best,
-                    "_no_improvement_count": patience.stalled,
-                    "learning_rate": learning_rate,
-                    "n_steps": session.t,
-                }
-                session.store(coefs, intercepts)
-                stored = whole
-                if stopping:
-                    break
-            if held_out is not None:
-                coefs, intercepts = best
-        except engine.NonFinite as error:
-            diverged = error
-            if held_out is not None and patience.best > -np.inf:
-                coefs, intercepts = best
+            fit.begin()
+            while not fit.over:
+                fit.epoch(fit.whole["n_iter"] + 1)
+            fit.restore_best()
+        except engine.NonFinite as non_finite:
+            error = fit.diverge(non_finite)
+        except BaseException as failure:
+            error = failure
+            raise
         finally:
-            if stored is not whole:
-                session.store(coefs, intercepts)
-            n_iter = whole["n_iter_"]
-            del loss_curve[n_losses + n_iter :], scores[n_scores + n_iter :]
-            if n_iter or diverged is None:
-                best_value = whole.pop("best", patience.best)
-                if n_iter:
-                    n_steps, state = whole.pop("n_steps"), {**state, "learning_rate": whole.pop("learning_rate")}
-                    if diverged is None and session.whole_epochs and session.t == n_steps:
-                        state.update(t=n_steps, moments=session.take_moments())
-                    else:  # the moments are not of the last whole epoch's end, and restart from zero
-                        state.update(t=0, moments=None)
-                publish(
-                    {
-                        **whole,
-                        "coefs_": coefs,
-                        "intercepts_": intercepts,
-                        "loss_curve_": loss_curve,
-                        "validation_scores_": None if held_out is None else scores,
-                        "best_loss_": best_value if held_out is None else None,
-                        "best_validation_score_": None if held_out is None else best_value,
-                        "_optimizer": state,
-                    }
-                )
+            fit.end(error)
+    if error is not None:
+        raise error
+    fit.conclude()
 
-    if diverged is not None:
-        where = f"The loss or a gradient was not finite in epoch {n_iter + 1}, step {diverged.step + 1}."
-        if held_out is None or patience.best == -np.inf:
-            raise DivergenceError(f"{_NON_FINITE} {where} {_cure(p)}")
-        _warn(
-            f"{where} Training stopped there, and the parameters of the best epoch, with validation score "
-            f"{patience.best:f}, were restored. {_cure(p)}"
+
+class _Fit:
+    """One fit: what it works with is set up here, then come what an epoch does, and how it ends.
+
+    An interrupt can come between any two lines. So what a whole epoch leaves behind is one dict, `whole`, replaced in
+    one assignment, and `stored` is the epoch whose parameters the engine has written to `task.parameters`.
+    """
+
+    def __init__(self, task, p, engine, random_state, history, publish, one_epoch):
+        self.task, self.p, self.engine, self.random_state = task, p, engine, random_state
+        self.publish, self.one_epoch, self.max_iter = publish, one_epoch, 1 if one_epoch else p.max_iter
+        self.callbacks = Callbacks(p.callbacks, task)
+
+        self.rows, validation = split(task, p, random_state)
+        self.validator = None if validation is None else Validator(task, validation, p, engine)
+        self.batch_size = _batch_size(p, len(self.rows))
+        self.seed = _dropout_seed(task.regularization, random_state)
+        steps_per_epoch = -(-len(self.rows) // self.batch_size)
+        self.optimizer, self.run, self.going_on = go_on(
+            history.get("_optimizer"), p, task.optimizer, steps_per_epoch, one_epoch=one_epoch
         )
-    elif not one_epoch and not stopping:
-        _warn(
-            f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet."
+
+        self.records = Records(history, ["loss", "learning_rate", "seconds"], self.validator is not None)
+        self.t = history.get("t_", 0)
+        self.best_score = _or(history.get("best_validation_score_"), -np.inf)
+        self.patience = Patience(self._best_so_far(history), history.get("_no_improvement_count", 0), p.tol)
+        self.keeps_best = p.early_stopping and p.restore_best
+        self.parameters, self.best = task.parameters, task.parameters.copy() if self.keeps_best else None
+        self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run)
+        self.stalled_out, self.diverged, self.warning = False, False, None
+        self.stored = 0
+        self._complete(0)
+
+    def _best_so_far(self, history):
+        """Best value of what patience watches, over the fits that this one goes on from."""
+        if not self.p.early_stopping:
+            return -_or(history.get("best_loss_"), np.inf)
+        if self.p.monitor == "loss":
+            return -float(np.fmin.reduce(history.get("validation_loss_curve_") or [], initial=np.inf))
+        return self.best_score
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # The way of a fit
+
+    def open(self, stack):
+        """Open what has to be closed: the engine's sessions, and a progress bar."""
+        task, p = self.task, self.p
+        session = self.engine.Session(
+            task.network,
+            task.X,
+            task.y,
+            task.sample_weight,
+            dtype=task.dtype,
+            batch_size=self.batch_size,
+            optimizer=self.optimizer,
+            regularization=task.regularization,
+            seed=self.seed,
+            n_threads=p.n_threads,
         )
-    _check_finite(coefs, intercepts, f"They overflowed in the last step of epoch {n_iter}. {_cure(p)}")
+        self.session = stack.enter_context(session)
+        session.load(task.parameters, self.going_on["moments"], self.going_on["t"])
+        if self.validator is not None:
+            stack.enter_context(self.validator)
+        self.say = reporter(p.verbose, self.max_iter, type(p).__name__)
+        stack.callback(self.say.close)
 
+    def begin(self):
+        """Tell the callbacks that a fit begins."""
+        self.callbacks.begin(self.state)
 
-def _split(task, p, random_state):
-    """The rows trained on, in the order of the first epoch before any shuffle; the rows held out, or None."""
-    rows = np.arange(task.X.shape[0], dtype=np.intp)
-    if not p.early_stopping:
-        _check_weights(task.sample_weight, None, "all rows")
-        return rows, None
-    rows, held_out = train_test_split(
-        rows, random_state=random_state, test_size=p.validation_fraction, stratify=task.stratify
-    )
-    if len(held_out) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset. Got "
-            f"validation_fraction={p.validation_fraction} of {task.X.shape[0]} samples."
+    @property
+    def over(self):
+        """Whether there is no further epoch."""
+        return self.stops or self.whole["n_iter"] == self.max_iter
+
+    @property
+    def stops(self):
+        """Whether the fit ends for another reason than `max_iter`."""
+        return self.stalled_out or self.state.stop_reason is not None
+
+    def epoch(self, n_iter):
+        """Train an epoch, measure it, steer by it, and let others watch."""
+        self.callbacks.begin_epoch()
+        row = self._train(n_iter)
+        if self.validator is not None:
+            if self.validator.scorer is not None:
+                self._ask_scorer(n_iter, row)
+            self.say.validation(row["validation_score"])
+        improved = self._watch(row)
+        self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
+        if self.callbacks:
+            self._call_back(n_iter, row, improved)
+
+    def restore_best(self):
+        """Go back to the best epoch, where early stopping keeps it."""
+        if self.keeps_best:
+            self.parameters = self.best
+
+    def diverge(self, non_finite):
+        """Go back to a finite best epoch, for a warning; or else return the error to raise."""
+        self.diverged, epoch, step = True, self.whole["n_iter"] + 1, non_finite.step + 1
+        where = f"The loss or a gradient was not finite in epoch {epoch}, step {step}."
+        if not self.keeps_best or self.patience.best == -np.inf:
+            return DivergenceError(f"{NON_FINITE} {where} {cure(self.p)}")
+        self.restore_best()
+        self.warning = (
+            f"{where} Training stopped there, and the parameters of the best epoch, with {self._monitored().lower()} "
+            f"{self._in_own_sign(self.patience.best):f}, were restored. {cure(self.p)}"
         )
-    _check_weights(task.sample_weight, rows, "the rows trained on")
-    _check_weights(task.sample_weight, held_out, "the rows held out for early stopping")
-    return rows, held_out
+        return None
 
+    def end(self, error):
+        """Publish what the last whole epoch left behind, and tell the callbacks; `error` is what the caller raises."""
+        whole, session, going_on = self.whole, self.session, self.going_on
+        if self.stored != whole["n_iter"]:
+            session.store(self.task.parameters)
+        if whole["n_iter"]:
+            # Moments other than those of the last whole epoch's end restart from zero.
+            has_them = not self.diverged and session.whole_epochs and session.t == whole["n_steps"]
+            t, moments = (session.t, session.take_moments()) if has_them else (0, None)
+            self.publish(self._attributes(t, moments))
+        elif not self.diverged:
+            self.publish(self._attributes(going_on["t"], going_on["moments"]))
+        self.state.parameters = self.parameters
+        self.callbacks.end(self.state, error)
 
-def _check_weights(sample_weight, rows, which):
-    if sample_weight is None:
-        return
-    total = _take(sample_weight, slice(None) if rows is None else rows).sum()
-    if not total > 0:
-        raise ValueError(f"The sum of sample_weight over {which} must be positive, got {total}.")
+    def conclude(self):
+        """Say how a fit without an error ended."""
+        if self.warning is not None:
+            warn(self.warning)
+        elif not (self.one_epoch or self.stops or self.run.schedule.plans_end):
+            warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet."
+            )
+        where = f"They overflowed in the last step of epoch {self.whole['n_iter']}. {cure(self.p)}"
+        check_finite(self.parameters, where)
 
+    # -----------------------------------------------------------------------------------------------------------------
+    # The parts of an epoch
 
-def _take(sample_weight, rows):
-    return None if sample_weight is None else sample_weight[rows]
+    def _train(self, n_iter):
+        """Train and measure; the epoch's numbers as a dict, which is also recorded."""
+        start, rates = perf_counter(), self.run.rates()
+        if self.p.shuffle:
+            self.engine.shuffle(self.rows, self.random_state)
+        loss = self.session.epoch(self.rows, rates)
+        self.t += len(self.rows)
+        self.say.epoch(n_iter, loss)
+        row = {"loss": loss, "learning_rate": float(rates[-1])}
+        if self.validator is not None:
+            row["validation_loss"], row["validation_score"] = self.validator.measure(self.session)
+        row["seconds"] = perf_counter() - start
+        self.records.append(row)
+        return row
 
+    def _ask_scorer(self, n_iter, row):
+        """Publish the epoch and have it scored. It is a whole one now: if the scorer fails, its score is NaN."""
+        self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
+        self.publish(self._attributes())
+        row["validation_score"] = self.validator.scorer()
+        self.records.set_score(row["validation_score"])
 
-def _or(value, default):
-    return default if value is None else value
+    def _watch(self, row):
+        """Judge the epoch, keep it if it is the best, and have the schedule react. Returns whether it is the best."""
+        p, value = self.p, -row["loss"]
+        if self.validator is not None:
+            score = row["validation_score"]
+            if score > self.best_score:
+                self.best_score = score
+            if p.early_stopping:
+                value = score if p.monitor == "score" else -row["validation_loss"]
+        improved = self.patience.see(value)
+        if improved and self.keeps_best:
+            self.session.store(self.best)
+
+        self.run.after_epoch(self.t, -value)
+        if self.patience.stalled > p.n_iter_no_change:
+            goes_on, words = self.run.after_stall()
+            self.say.remark(
+                f"{self._monitored()} did not improve more than tol={p.tol:f} for {p.n_iter_no_change} consecutive "
+                "epochs.",
+                words,
+            )
+            if goes_on:
+                self.patience.stalled = 0
+            else:
+                self.stalled_out = True
+        return improved
+
+    def _complete(self, n_iter, **more):
+        """Note that an epoch is whole, and have its parameters written to the task's arrays."""
+        self.whole = {
+            "n_iter": n_iter,
+            "t": self.t,
+            "best": self.patience.best,
+            "best_score": self.best_score,
+            "n_stalled": self.patience.stalled,
+            "schedule": self.run.state,
+            **more,
+        }
+        if self.stored != n_iter:
+            self.session.store(self.task.parameters)
+            self.stored = n_iter
+
+    def _call_back(self, n_iter, row, improved):
+        """Publish the epoch for the callbacks, and do as they say."""
+        state = self.state
+        state.epoch, state.loss, state.improved, state.n_stalled = n_iter, row["loss"], improved, self.patience.stalled
+        state.validation_loss, state.validation_score = row.get("validation_loss"), row.get("validation_score")
+        state.best = self._in_own_sign(self.patience.best)
+        self.publish(self._attributes())
+        self.callbacks.end_epoch(state)
+        self.whole = {**self.whole, "schedule": self.run.state}  # in which they may have set another rate
+        if state.stop_reason is not None:
+            self.say.remark("Stopped by a callback" + f": {state.stop_reason}" * bool(state.stop_reason))
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # In words and attributes
+
+    def _attributes(self, t=0, moments=None):
+        """The fitted attributes as of the last whole epoch."""
+        whole, early_stopping = self.whole, self.p.early_stopping
+        attributes = {
+            "n_iter_": whole["n_iter"],
+            "t_": whole["t"],
+            "parameters": self.parameters,
+            **self.records.attributes(whole["n_iter"]),
+            "best_loss_": None if early_stopping else -whole["best"],
+            "best_validation_score_": None if self.validator is None else whole["best_score"],
+            "_optimizer": {**self.going_on, "schedule": whole["schedule"], "t": t, "moments": moments},
+        }
+        if whole["n_iter"]:
+            attributes |= {"loss_": whole["loss"], "_no_improvement_count": whole["n_stalled"]}
+        return attributes
+
+    def _monitored(self):
+        """What patience watches, in words."""
+        return f"Validation {self.p.monitor}" if self.p.early_stopping else "Training loss"
+
+    def _in_own_sign(self, value):
+        """A value that patience watched: a loss is positive to users."""
+        return value if self.p.early_stopping and self.p.monitor == "score" else -value
 
 
 def _batch_size(p, n_samples):
@@ -266,125 +354,12 @@ def _batch_size(p, n_samples):
     return min(p.batch_size, n_samples)
 
 
-def _optimizer(p, state):
-    """The update rule, the schedule, and the plain state that `partial_fit` goes on with: (rule, schedule, state).
-
-    As in scikit-learn, the hyperparameters are those of the call that made the state.
-    """
-    if state is None:
-        adam = p.solver == "adam"
-        state = {
-            "name": p.solver,
-            "hyperparameters": {"beta_1": p.beta_1, "beta_2": p.beta_2, "epsilon": p.epsilon}
-            if adam
-            else {"momentum": p.momentum, "nesterov": p.nesterovs_momentum},
-            "schedule": "constant" if adam else p.learning_rate,
-            "learning_rate_init": float(p.learning_rate_init),
-            "power_t": p.power_t,
-            "learning_rate": float(p.learning_rate_init),
-            "t": 0,
-            "moments": None,
-        }
-    rule = OPTIMIZERS[state["name"]](**state["hyperparameters"])
-    schedule = SCHEDULES[state["schedule"]](state["learning_rate_init"], state["power_t"])
-    return rule, schedule, state
+def _dropout_seed(regularization, random_state):
+    """Drawn only where it is used: without dropout, the draws are scikit-learn's."""
+    if any(regularization.dropout) or regularization.input_dropout:
+        return int(random_state.randint(2**32, dtype=np.uint64))
+    return 0
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# L-BFGS
-
-
-def fit_lbfgs(task, parameters, engine, publish):
-    """Train by SciPy's L-BFGS-B on the loss of the whole table, in float64.
-
-    The parameters are those of `fit_stochastic`.
-
-    Raises
-    ------
-    DivergenceError
-        If the loss or a gradient is not finite at the start, or a parameter at the end.
-    """
-    p = parameters
-    _check_weights(task.sample_weight, None, "all rows")
-    n_samples = task.X.shape[0]
-    rows = np.arange(n_samples, dtype=np.intp)
-    start = task.network.pack(task.coefs, task.intercepts)
-    options = {"maxfun": p.max_fun, "maxiter": p.max_iter, "gtol": p.tol}
-    if _LBFGS_PRINTS:
-        options["iprint"] = 1 if p.verbose is True or p.verbose >= 1 else -1
-    n_calls, finished, reached = 0, None, None
-
-    def remember(intermediate_result):
-        nonlocal reached
-        reached = (0 if reached is None else reached[0]) + 1, intermediate_result
-
-    with engine.Session(
-        task.network,
-        task.X,
-        task.y,
-        task.sample_weight,
-        dtype=np.float64,
-        batch_size=n_samples,
-        alpha=p.alpha,
-        n_threads=p.n_threads,
-    ) as session:
-
-        def loss_gradient(flat):
-            nonlocal n_calls
-            gradient = np.empty_like(flat)
-            loss = session.loss_gradient(flat, gradient, rows)
-            # Later calls are trials of the line search, which backs off from a point that is not finite.
-            if n_calls == 0 and not (np.isfinite(loss) and np.isfinite(gradient).all()):
-                raise DivergenceError(
-                    f"{_NON_FINITE} The loss or its gradient is not finite at the initial parameters, in epoch 1, "
-                    f"step 1. {_SCALE}"
-                )
-            n_calls += 1
-            return loss, gradient
-
-        try:
-            finished = minimize(loss_gradient, start, method="L-BFGS-B", jac=True, options=options, callback=remember)
-            n_iter, flat, loss = min(finished.nit, p.max_iter), finished.x, float(finished.fun)
-        except KeyboardInterrupt:
-            n_calls += 1  # interrupted in the first, too, the estimator gets its initial parameters
-            raise
-        finally:
-            if finished is None:
-                n_iter, flat, loss = 0, start, None
-                if reached is not None:
-                    n_iter, flat, loss = reached[0], reached[1].x, float(reached[1].fun)
-            if n_calls:
-                coefs, intercepts = task.network.unpack(flat)
-                attributes = {"n_iter_": n_iter, "coefs_": coefs, "intercepts_": intercepts, "_optimizer": None}
-                publish(attributes if loss is None else {**attributes, "loss_": loss})
-
-    _check_optimize_result("lbfgs", finished, p.max_iter)
-    _check_finite(coefs, intercepts, f"They were reached in epoch {n_iter}. {_SCALE}")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What a fit says
-
-_NON_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
-)
-_SCALE = "Scale X, for example with sklearn.preprocessing.StandardScaler."
-
-
-def _cure(p):
-    return f"Lower learning_rate_init, now {p.learning_rate_init}, or scale X, for example with StandardScaler."
-
-
-def _warn(message):
-    # The caller that a user knows is fit or partial_fit, far up a stack of varying depth: no stacklevel is right.
-    warnings.warn(message, ConvergenceWarning)
-
-
-def _stall_message(p, early_stopping):
-    what = "Validation score" if early_stopping else "Training loss"
-    return f"{what} did not improve more than tol={p.tol:f} for {p.n_iter_no_change} consecutive epochs."
-
-
-def _check_finite(coefs, intercepts, where):
-    if not all(np.isfinite(array).all() for array in (*coefs, *intercepts)):
-        raise DivergenceError(f"{_NON_FINITE} {where}")
+def _or(value, default):
+    return default if value is None else value

@@ -1,6 +1,7 @@
 """What the estimators accept as tables and weights, made ready for the engine without copying X."""
 
 import math
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
@@ -102,3 +103,57 @@ def _is_finite(X):
 def check_sample_weight(sample_weight, X):
     """float64 weights of shape (n_samples,), or None. That they sum to something is for the fit to check."""
     return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rows held out of the training
+
+
+def check_held_out(X_val, y_val, sample_weight_val, validation_indices):
+    """Raise ValueError unless at most one kind of validation rows is given, and that completely."""
+    if X_val is not None and validation_indices is not None:
+        raise ValueError("fit takes X_val and y_val, or validation_indices, not both.")
+    if (X_val is None) != (y_val is None):
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"fit got {given} without {missing}: validation rows need both.")
+    if sample_weight_val is not None and X_val is None:
+        raise ValueError(
+            "fit got sample_weight_val without X_val and y_val, whose rows it weighs. Rows of validation_indices, or "
+            "of early_stopping's own split, have their weights in sample_weight."
+        )
+
+
+@contextmanager
+def blaming(what):
+    """Begin what an error says with the argument that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
+def check_validation_indices(validation_indices, n_samples):
+    """Row numbers from a list of them, which may be negative, or from a mask: intp of shape (n_held_out,)."""
+    indices = np.asarray(validation_indices)
+    if indices.ndim != 1 or indices.dtype.kind not in "biu":
+        raise ValueError(
+            "validation_indices must be row numbers or a mask of booleans, of one dimension, got "
+            f"{indices.dtype} of shape {indices.shape}."
+        )
+    if indices.dtype.kind == "b":
+        if len(indices) != n_samples:
+            raise ValueError(f"A mask as validation_indices must have n_samples={n_samples} rows, got {len(indices)}.")
+        indices = np.flatnonzero(indices)
+    outside = indices[(indices < -n_samples) | (indices >= n_samples)]
+    if len(outside):
+        raise ValueError(f"validation_indices must be row numbers of X, below {n_samples}, got {outside[0]}.")
+    indices = np.where(indices < 0, indices + n_samples, indices).astype(np.intp)
+    numbers, counts = np.unique(indices, return_counts=True)
+    if len(numbers) < len(indices):
+        raise ValueError(f"validation_indices must name a row once, got row {numbers[counts > 1][0]} several times.")
+    if not 0 < len(indices) < n_samples:
+        raise ValueError(
+            "validation_indices must hold out at least one row and leave at least one to train on, got "
+            f"{len(indices)} of {n_samples}."
+        )
+    return indices

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from nnfast import MLPClassifier, MLPRegressor, threads
 from nnfast.engines import cython as engine
+from nnfast.regularization import Regularization
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -182,13 +183,19 @@ def test_one_estimator_predicts_in_eight_threads():
         assert all(pool.map(predict, range(8)))
 
 
-def test_many_short_phases():
-    """Half a million meetings of more threads than there are cores, in phases of as many jobs as others have threads."""
-    problem = Problem((4, 8, 2), 4000)
+EVERY_PHASE = Regularization(alpha=0.01, clip_norm=0.5, max_norm=2.0, dropout=(0.2, 0.2, 0.2))
+
+
+@pytest.mark.parametrize("n_epochs, units, normalization, arguments", [
+    (2000, (4, 8, 2), None, {}), (150, (4, 8, 6, 5, 2), "batch", {"regularization": EVERY_PHASE}),
+], ids=["two", "eighteen"])
+def test_many_short_phases(n_epochs, units, normalization, arguments):
+    """Half a million meetings of more threads than there are cores, in phases of as many jobs as others have threads, two a step or eighteen."""
+    problem = Problem(units, 4000, normalization=normalization)
     losses = set()
     for n_threads in (1, 2, 6):
-        with problem.session(batch_size=64, n_threads=n_threads) as session:
-            losses.add(tuple(session.epoch(problem.rows, 0.001) for _ in range(2000)))
+        with problem.session(batch_size=64, n_threads=n_threads, **arguments) as session:
+            losses.add(tuple(session.epoch(problem.rows, 0.001) for _ in range(n_epochs)))
     assert len(losses) == 1
 
 

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import reference
 import sklearn.utils
-from problems import Problem
+from problems import Problem, arrays_of, same
 
 from nnfast import threads
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
 from nnfast.kernels import engine as compiled
 from nnfast.losses import LOSSES
-from nnfast.optimizers import SGD, Adam
+from nnfast.network import Network, Parameters
+from nnfast.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
+from nnfast.regularization import Regularization
 
 ISAS = engine.instruction_sets()
 CHUNK = engine.CHUNK_ROWS
@@ -25,6 +27,7 @@ CHUNK = engine.CHUNK_ROWS
 # ---------------------------------------------------------------------------------------------------------------------
 # The same bits
 
+# What each run is of: a Problem's arguments, and a session's.
 RUNS = {
     "odd batches": ({"units": (33, 40, 17, 3), "n_samples": 203}, {"batch_size": 32}),
     "one row a batch": ({"n_samples": 9}, {"batch_size": 1}),
@@ -37,6 +40,58 @@ RUNS = {
     "sparse, no hidden layer": ({"units": (60, 2), "kind": "sparse", "n_samples": 90, "loss": "binary_log_loss"}, {"batch_size": 32}),
     "densified": ({"units": (33, 20, 4), "kind": "csr"}, {"batch_size": 20}),
 }
+# Options alone and together; the last batch of some has one row, and some batches are several chunks.
+DEEP = {"units": (33, 40, 17, 3), "n_samples": 97}
+LARGE = {"units": (20, 33, 3), "n_samples": CHUNK + 61, "weighted": True}
+SPARSE = {"units": (150, 40, 18, 3), "kind": "sparse", "n_samples": 120}
+EVERYTHING = {"alpha": 0.02, "l1": 0.03, "clip_norm": 0.8, "clip_value": 0.2, "max_norm": 1.0, "dropout": (0.2, 0.4), "input_dropout": 0.3}
+OPTIONS = {
+    "batch norm": (DEEP | {"normalization": "batch"}, {}),
+    "batch norm, large batch": (LARGE | {"normalization": "batch"}, {"batch_size": CHUNK + 31}),
+    "batch norm, sparse": (SPARSE | {"normalization": "batch", "activation": "gelu"}, {}),
+    "batch norm, one row a batch": ({"n_samples": 9, "normalization": "batch"}, {"batch_size": 1}),
+    "layer norm": (DEEP | {"normalization": "layer", "activation": "tanh"}, {}),
+    "layer norm, chunks": (LARGE | {"normalization": "layer"}, {"batch_size": CHUNK + 31}),
+    "layer norm, sparse": (SPARSE | {"normalization": "layer", "activation": "silu"}, {}),
+    "dropout": (DEEP, {"dropout": (0.3, 0.5)}),
+    "dropout of one layer": (DEEP | {"activation": "mish"}, {"dropout": (0.0, 0.5)}),
+    "dropout, chunks": (LARGE, {"dropout": (0.3,), "input_dropout": 0.2, "batch_size": CHUNK + 31}),
+    "dropout, sparse": (SPARSE, {"dropout": (0.3, 0.1), "input_dropout": 0.4}),
+    "dropout, sparse, chunks": (SPARSE | {"n_samples": CHUNK + 61}, {"input_dropout": 0.4, "batch_size": CHUNK + 31}),
+    "dropout, densified": (DEEP | {"kind": "csr"}, {"input_dropout": 0.4}),
+    "dropout, no hidden layer": ({"units": (20, 3)}, {"input_dropout": 0.4}),
+    "alpha dropout": (DEEP | {"activation": "selu"}, {"dropout": (0.3, 0.2), "alpha_dropout": True, "input_dropout": 0.1}),
+    "clip_norm": (DEEP, {"clip_norm": 0.3}),
+    "clip_norm, chunks": (LARGE, {"clip_norm": 0.3, "batch_size": CHUNK + 31}),
+    "clip_norm, no hidden layer": ({"units": (70, 2)}, {"clip_norm": 0.1}),
+    "clip_norm that is never reached": (DEEP, {"clip_norm": 1e6}),
+    "clip_value": (DEEP | {"weighted": True}, {"clip_value": 0.01}),
+    "max_norm": (DEEP, {"max_norm": 0.5}),
+    "max_norm, narrow": ({"units": (20, 3, 2)}, {"max_norm": 0.5}),
+    "l1": (DEEP | {"weighted": True}, {"l1": 0.5, "alpha": 0.0}),
+    "l1 and alpha, chunks": (LARGE, {"l1": 0.5, "alpha": 0.3, "batch_size": CHUNK + 31}),
+    "everything": (DEEP | {"weighted": True}, EVERYTHING | {"optimizer": NAdam()}),
+    "everything, batch norm": (DEEP | {"normalization": "batch", "weighted": True}, EVERYTHING | {"optimizer": AdamW(weight_decay=1.0)}),
+    "everything, layer norm, chunks": (LARGE | {"units": (20, 33, 18, 3), "normalization": "layer"}, EVERYTHING | {"batch_size": CHUNK + 31}),
+    "everything, batch norm, sparse": (SPARSE | {"normalization": "batch", "activation": "elu"}, EVERYTHING | {"optimizer": RMSprop()}),
+    "norm_eps and norm_momentum": (DEEP | {"normalization": "batch", "norm_eps": 0.3, "norm_momentum": 0.7}, {}),
+    "layers of their own": (DEEP | {"activation": (("leaky_relu", 0.2), ("softplus", 3.0))}, {}),
+    "layers of their own, layer norm": (DEEP | {"activation": (("elu", 0.4), ("identity", None)), "normalization": "layer"}, {}),
+}
+OTHER_RULES = SGD(momentum=0), AdamW(), NAdam(), RMSprop(rho=0.8), Adagrad(), Lion()
+OPTIONS |= {f"optimizer {rule}": (DEEP | {"weighted": True}, {"optimizer": rule}) for rule in OTHER_RULES}
+OPTIONS |= {f"activation {name}": (DEEP | {"activation": name}, {}) for name in ACTIVATIONS if name not in ("relu", "logistic", "tanh")}
+OPTIONS |= {f"loss {name}": (DEEP | {"loss": name, "weighted": True}, {}) for name in LOSSES}
+OPTIONS |= {
+    "label smoothing": (DEEP | {"loss": "log_loss", "loss_parameters": (0.2,)}, {}),
+    "focal of gamma 0.5": (DEEP | {"loss": "focal", "loss_parameters": (0.5,)}, {}),
+    "quantiles": (DEEP | {"loss": "quantile", "loss_parameters": (0.1, 0.5, 0.9)}, {}),
+    "huber of 0.3": (DEEP | {"loss": "huber", "loss_parameters": (0.3,)}, {}),
+}
+for name, (made, arguments) in OPTIONS.items():
+    own = {key: value for key, value in arguments.items() if key in ("batch_size", "optimizer")}
+    limits = {key: value for key, value in arguments.items() if key not in own}
+    RUNS[name] = made, {"batch_size": 32, "regularization": Regularization(**{"alpha": 0.01} | limits)} | own
 
 
 def digest(problem, arguments, n_threads, epochs=3):
@@ -46,7 +101,9 @@ def digest(problem, arguments, n_threads, epochs=3):
         for _ in range(epochs):
             engine.shuffle(rows, random_state)
             results.append(np.float64(session.epoch(rows, 0.01)))
-        results += [session.predict(), *problem.stored(session), *(array for moment in session.take_moments() for array in moment)]
+        loss, outputs = session.evaluate()
+        results += [np.float64(loss), outputs, session.predict(), *problem.stored(session)]
+        results += [array for moment in session.take_moments() for array in moment]
     assert all(np.isfinite(array).all() for array in results)
     return hashlib.sha256(b"".join(array.tobytes() for array in results)).hexdigest()
 
@@ -109,55 +166,133 @@ def test_an_unknown_instruction_set_is_an_error_that_names_the_available():
 def test_training_is_the_references(run, dtype, rtol):
     made, arguments = RUNS[run]
     problem = Problem(**made, dtype=dtype)
-    arguments = {"batch_size": len(problem.rows), "optimizer": Adam(), "alpha": 0.01} | arguments
-    coefs, intercepts = ([array.astype(np.float64) for array in arrays] for arrays in problem.parameters())
-    X, y = problem.X.astype(np.float64), problem.y if problem.y.dtype.kind == "i" else problem.y.astype(np.float64)
-    rule = arguments["optimizer"]
-    slow = reference.SGD(rule.momentum, rule.nesterov) if rule.name == "sgd" else reference.Adam(rule.beta_1, rule.beta_2, rule.epsilon)
+    arguments = {"batch_size": len(problem.rows), "optimizer": Adam(), "regularization": Regularization(alpha=0.01)} | arguments
+    slow, X, y = problem.reference(arguments["regularization"])
+    rule = reference.optimizer_like(arguments["optimizer"])
     random_state, rows = np.random.RandomState(0), problem.rows.copy()
-    with problem.session(**arguments) as session:
-        for _ in range(4):
+    with problem.session(**arguments, n_threads=2) as session:
+        for _ in range(3):
             engine.shuffle(rows, random_state)
             loss = session.epoch(rows, 0.01)
-            expected = reference.epoch(
-                coefs, intercepts, X, y, rows, arguments["batch_size"], slow, 0.01, problem.network.activation, problem.network.loss,
-                arguments["alpha"], problem.weight,
-            )
+            expected = slow.epoch(X, y, rows, arguments["batch_size"], rule, 0.01, problem.weight)
             np.testing.assert_allclose(loss, expected, rtol=rtol / 10)
-        assert session.t == slow.t
-        for got, w in zip(problem.stored(session), coefs + intercepts, strict=True):
+        assert session.t == rule.t == slow.t
+        for got, w in zip(problem.stored(session), arrays_of(slow), strict=True):
             np.testing.assert_allclose(got, w, rtol=rtol, atol=rtol * np.abs(w).max())
-        outputs = reference.predict(coefs, intercepts, X, problem.network.activation, problem.network.loss)
+        outputs = slow.predict(X)
         np.testing.assert_allclose(session.predict(), outputs, rtol=rtol, atol=rtol * np.abs(outputs).max())
+        assert_evaluates(problem, session, slow, rtol)
         if dtype == np.float64:
-            for moment, slow_moment in zip(session.take_moments(), slow.moments, strict=True):
+            for moment, slow_moment in zip(session.take_moments(), rule.moments, strict=True):
                 for got, m in zip(moment, slow_moment, strict=True):
                     np.testing.assert_allclose(got, m, rtol=rtol, atol=rtol * np.abs(m).max())
 
 
-@pytest.mark.parametrize("rule", [Adam(0.8, 0.9, 1e-4), SGD(0.5, False), SGD(0.5, True), SGD(0, False)], ids=str)
-def test_a_run_goes_on_from_loaded_moments(rule):
-    problem = Problem()
-    with problem.session(batch_size=16, optimizer=rule) as session:
+def assert_evaluates(problem, session, slow, rtol):
+    """The loss of some rows in prediction mode and without penalties; predictions beside it."""
+    rows = np.concatenate([problem.rows[::-1], problem.rows[:3]])
+    loss, outputs = session.evaluate(rows)
+    X, y = problem.X.astype(np.float64), problem.y
+    expected = slow.evaluate(X[rows], y[rows], None if problem.weight is None else problem.weight[rows])
+    np.testing.assert_allclose(loss, expected, rtol=rtol)
+    np.testing.assert_array_equal(outputs, session.predict(rows))
+    into = np.empty_like(outputs)
+    assert session.evaluate(rows, into)[1] is into
+    np.testing.assert_array_equal(into, outputs)
+    t, before = session.t, problem.stored(session)
+    session.evaluate()
+    assert session.t == t and same(problem.stored(session), before)
+
+
+RULES = [record() for record in OPTIMIZERS.values()]
+RULES += [Adam(0.8, 0.9, 1e-4), SGD(0.5, False), SGD(0.5, True), SGD(0, False), NAdam(0.5, 0.9, 1e-3, 0.1)]
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_a_run_goes_on_from_loaded_moments(rule, normalization):
+    """And from t, of which bias corrections, NAdam's momenta and dropout's masks are made."""
+    problem = Problem(normalization=normalization)
+    arguments = {"batch_size": 16, "optimizer": rule, "regularization": Regularization(alpha=0.01, dropout=(0.3,), clip_norm=1.0)}
+    with problem.session(**arguments) as session:
         session.epoch(problem.rows, 0.01)
         session.epoch(problem.rows, 0.02)
-        expected = problem.stored(session)
-    with problem.session(batch_size=16, optimizer=rule) as session:
+        expected, expected_t = problem.stored(session), session.t
+    with problem.session(**arguments) as session:
         session.epoch(problem.rows, 0.01)
-        halfway, t, moments = problem.stored(session), session.t, session.take_moments()
-    with problem.session(batch_size=16, optimizer=rule, load=False) as session:
-        n = len(halfway) // 2
-        session.load(halfway[:n], halfway[n:], moments, t)
+        halfway, t = problem.network.blank(problem.dtype), session.t
+        session.store(halfway)
+        moments = session.take_moments()
+    assert len(moments) == rule.n_moments
+    assert all([array.shape for array in moment] == problem.network.learned_shapes for moment in moments)
+    with problem.session(**arguments, load=False) as session:
+        session.load(halfway, moments, t)
         session.epoch(problem.rows, 0.02)
-        assert all(np.array_equal(a, b) for a, b in zip(problem.stored(session), expected, strict=True))
+        assert same(problem.stored(session), expected) and session.t == expected_t
+    if rule.name not in ("sgd", "rmsprop", "adagrad", "lion"):  # without t, another path
+        with problem.session(**arguments, load=False) as session:
+            session.load(halfway, moments)
+            session.epoch(problem.rows, 0.02)
+            assert not same(problem.stored(session), expected)
 
 
 def test_loading_without_moments_starts_from_zeros():
     problem = Problem()
     with problem.session(batch_size=16) as session:
         first = session.epoch(problem.rows, 0.01), session.epoch(problem.rows, 0.01)
-        session.load(*problem.parameters())
+        session.load(problem.parameters())
         assert (session.epoch(problem.rows, 0.01), session.epoch(problem.rows, 0.01)) == first
+
+
+def test_what_is_loaded_in_another_dtype_or_order_is_the_same():
+    problem = Problem((12, 9, 8, 3), dtype=np.float32, normalization="batch")
+    parameters = problem.parameters()
+    wider = parameters.map(lambda array: array.astype(np.float64))
+    with problem.session(batch_size=16) as session:
+        expected = session.epoch(problem.rows, 0.01)
+        for others in (wider, wider.map(np.asfortranarray), parameters.map(lambda array: np.repeat(array, 2, axis=0)[::2])):
+            session.load(others)
+            assert session.epoch(problem.rows, 0.01) == expected
+        session.store(wider)
+        assert same(wider.arrays(), problem.stored(session))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("made, arguments", [({}, {}), *(RUNS[name] for name in ("everything, batch norm", "l1", "clip_norm", "batch norm"))],
+                         ids=["plain", "everything", "l1", "clip_norm", "batch norm"])
+def test_a_learning_rate_a_batch(made, arguments, n_threads):
+    problem = Problem(**made)
+    arguments = arguments | {"batch_size": 20, "n_threads": n_threads}
+    rates = np.linspace(0.03, 0, -(-len(problem.rows) // 20))
+    regularization = arguments.get("regularization", Regularization(alpha=0.01))
+    slow, X, y = problem.reference(regularization)
+    rule = reference.optimizer_like(arguments.get("optimizer", Adam()))
+    with problem.session(**arguments) as session, problem.session(**arguments) as constant:
+        loss = session.epoch(problem.rows, rates)
+        np.testing.assert_allclose(loss, slow.epoch(X, y, problem.rows, 20, rule, rates, problem.weight), rtol=1e-10)
+        for got, w in zip(problem.stored(session), arrays_of(slow), strict=True):
+            np.testing.assert_allclose(got, w, rtol=1e-9, atol=1e-10 * np.abs(w).max())
+        for scalar in (0.01, np.float32(0.01), np.array([0.01])):
+            session.load(problem.parameters())
+            constant.load(problem.parameters())
+            assert session.epoch(problem.rows, np.full(len(rates), np.float64(scalar).item())) == constant.epoch(problem.rows, scalar)
+            assert same(problem.stored(session), problem.stored(constant))
+        for wrong in (rates[:-1], rates[:0], np.ones((len(rates), 1))):
+            with pytest.raises(ValueError, match=f"learning_rate must be a number, or have one for each of {len(rates)} batches, got"):
+                session.epoch(problem.rows, wrong)
+
+
+def assert_stops_in_step_3(problem, **arguments):
+    """At the batch of row 33, which is too large for any network; and goes on when loaded again."""
+    problem.table = problem.X.copy()
+    problem.table[33] = np.finfo(problem.dtype).max
+    with problem.session(batch_size=10, **arguments) as session:
+        with pytest.raises(engine.NonFinite) as raised:
+            session.epoch(problem.rows, 0.01)
+        assert raised.value.step == 3
+        assert not session.whole_epochs
+        session.load(problem.parameters())
+        assert np.isfinite(session.epoch(problem.rows[:30], 0.01))
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -165,15 +300,16 @@ def test_loading_without_moments_starts_from_zeros():
 @pytest.mark.parametrize("rule", [Adam(), SGD()], ids=["adam", "sgd"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_what_is_not_finite_stops_in_its_step(loss, rule, dtype, n_threads):
-    problem = Problem((12, 9, 3), 50, loss=loss, dtype=dtype, activation="identity")
-    problem.table = problem.X.copy()
-    problem.table[33] = np.finfo(dtype).max
-    with problem.session(batch_size=10, optimizer=rule, n_threads=n_threads) as session:
-        with pytest.raises(engine.NonFinite) as raised:
-            session.epoch(problem.rows, 0.01)
-        assert raised.value.step == 3
-        session.load(*problem.parameters())
-        assert np.isfinite(session.epoch(problem.rows[:30], 0.01))
+    assert_stops_in_step_3(Problem((12, 9, 3), 50, loss=loss, dtype=dtype, activation="identity"), optimizer=rule, n_threads=n_threads)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("rule", [record() for record in OPTIMIZERS.values()], ids=lambda rule: rule.name)
+@pytest.mark.parametrize("limits", [{}, {"clip_norm": 1.0}, {"clip_value": 0.1, "l1": 0.1, "max_norm": 1.0}], ids=str)
+def test_what_is_not_finite_stops_with_every_option(limits, rule, normalization, dtype):
+    problem = Problem((12, 9, 8, 3), 50, dtype=dtype, activation="identity", normalization=normalization)
+    assert_stops_in_step_3(problem, optimizer=rule, regularization=Regularization(alpha=0.01, **limits), n_threads=2)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -187,25 +323,39 @@ def test_rows_of_no_weight_are_no_rows(n_threads):
         expected = [without.epoch(others, 0.01) * 60 for _ in range(2)]
         np.testing.assert_allclose(losses, expected, rtol=1e-14)
         assert session.t == without.t == 6
-        assert all(np.array_equal(a, b) for a, b in zip(problem.stored(session), problem.stored(without), strict=True))
+        assert same(problem.stored(session), problem.stored(without))
         before = problem.stored(session)
         assert session.epoch(problem.rows[20:40], 0.01) == 0
-        assert all(np.array_equal(a, b) for a, b in zip(problem.stored(session), before, strict=True))
+        assert same(problem.stored(session), before)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_predict_any_rows(loss, activation):
-    problem = Problem((20, 17, 33), CHUNK + 50, loss=loss, activation=activation)
-    coefs, intercepts = problem.parameters()
-    expected = reference.predict(coefs, intercepts, problem.X, activation, loss)
+@pytest.mark.parametrize("n_samples", [1, 50, CHUNK + 61])
+def test_evaluate_rows_of_no_weight(n_samples):
+    problem = Problem(n_samples=n_samples, weighted=True)
+    problem.weight[:] = 0
+    with problem.session() as session, pytest.raises(ValueError, match="sample_weight must not sum to zero"):
+        session.evaluate()
+
+
+PREDICTED = {f"{loss}, {activation}": {"loss": loss, "activation": activation} for loss in LOSSES for activation in ("relu", "tanh")}
+PREDICTED |= {
+    f"{activation}, {norm}": {"activation": activation, "normalization": norm} for activation in ACTIVATIONS for norm in (None, "batch", "layer")
+}
+PREDICTED |= {f"sparse, {norm}": {"kind": "sparse", "activation": "gelu", "normalization": norm} for norm in (None, "batch", "layer")}
+PREDICTED |= {"narrow": {"units": (20, 3, 2, 1), "loss": "binary_log_loss", "normalization": "batch"}}
+
+
+@pytest.mark.parametrize("made", PREDICTED)
+def test_predict_any_rows(made):
+    problem = Problem(**{"units": (20, 17, 33), "n_samples": CHUNK + 50} | PREDICTED[made])
+    expected = problem.reference()[0].predict(problem.X)
     with problem.predicting(n_threads=2) as session:
         np.testing.assert_allclose(session.predict(), expected, rtol=1e-12, atol=1e-13)
-        for rows in (np.array([5, 5, 0]), problem.rows[::-1].copy(), np.array([], dtype=np.intp)[:0]):
-            if len(rows):
-                np.testing.assert_array_equal(session.predict(rows), session.predict()[rows])
-    whole = engine.predict(problem.network, coefs, intercepts, problem.table, dtype=np.float64, n_threads=1)
-    np.testing.assert_array_equal(whole[7:8], engine.predict(problem.network, coefs, intercepts, problem.table[7:8], dtype=np.float64))
+        for rows in (np.array([5, 5, 0]), problem.rows[::-1].copy(), np.array([7])):
+            np.testing.assert_array_equal(session.predict(rows), session.predict()[rows])
+    whole = engine.predict(problem.network, problem.parameters(), problem.table, dtype=np.float64, n_threads=1)
+    one = engine.predict(problem.network, problem.parameters(), problem.table[7:8], dtype=np.float64)
+    np.testing.assert_array_equal(whole[7:8], one)
 
 
 @pytest.mark.parametrize("make", [np.random.RandomState, lambda seed: np.random.RandomState(np.random.PCG64(seed))], ids=["MT19937", "PCG64"])
@@ -225,6 +375,7 @@ def test_shuffle_is_scikit_learns(make):
 def test_the_compiled_names_are_those_of_the_records():
     assert set(compiled.ACTIVATIONS) == {record.kernel for record in ACTIVATIONS.values()}
     assert set(compiled.LOSSES) == {record.kernel for record in LOSSES.values()}
+    assert set(compiled.UPDATES) == {"none"} | {record.kernel for record in OPTIMIZERS.values()}
     assert engine.instruction_set() in ISAS
 
 
@@ -300,10 +451,70 @@ def test_a_session_does_what_it_was_opened_for():
     problem = Problem()
     flat = np.zeros(problem.network.n_parameters)
     with problem.predicting(problem.table) as session:
-        with pytest.raises(RuntimeError, match="must be one for train, got one for predict"):
-            session.epoch(problem.rows, 0.1)
+        for call in (lambda: session.epoch(problem.rows, 0.1), lambda: session.take_moments()):
+            with pytest.raises(RuntimeError, match="must be one for train, got one for predict"):
+                call()
+        with pytest.raises(RuntimeError, match="must be one for train or differentiate, got one for predict"):
+            session.evaluate()
     with problem.session() as session:
         with pytest.raises(RuntimeError, match="must be one for differentiate, got one for train"):
             session.loss_gradient(flat, flat.copy(), problem.rows)
+        session.take_moments()
+        with pytest.raises(RuntimeError, match="got one for closed"):
+            session.epoch(problem.rows, 0.1)
     with pytest.raises(RuntimeError, match="got one for closed"):
         session.predict()
+
+
+def test_a_session_that_differentiates_evaluates_and_predicts():
+    problem = Problem(normalization="batch", weighted=True)
+    slow, X, y = problem.reference(Regularization())
+    with problem.session(optimizer=None) as session:
+        loss, outputs = session.evaluate()
+        np.testing.assert_allclose(loss, slow.evaluate(X, y, problem.weight), rtol=1e-12)
+        np.testing.assert_allclose(outputs, slow.predict(X), rtol=1e-12)
+        flat = problem.network.pack(problem.parameters())
+        assert np.isfinite(session.loss_gradient(flat, flat.copy(), problem.rows))
+
+
+def changed(parameters, **lists):
+    return Parameters(**vars(parameters) | lists)
+
+
+@pytest.mark.parametrize("normalization", [None, "layer", "batch"])
+def test_wrong_arrays_are_errors(normalization):
+    problem = Problem((12, 9, 8, 3), normalization=normalization, dtype=np.float64)
+    p = problem.parameters()
+    wrong = [changed(p, coefs=p.coefs[:-1]), changed(p, intercepts=[*p.intercepts, p.intercepts[0]]), changed(p, coefs=[w.T.copy() for w in p.coefs]),
+             changed(p, intercepts=[p.intercepts[0][:-1], *p.intercepts[1:]]),
+             Network((12, 9, 7, 3), "relu", "log_loss", (), normalization).blank(np.float64)]
+    for other in {None: ("layer", "batch"), "layer": (None,), "batch": (None, "layer")}[normalization]:
+        wrong.append(Network((12, 9, 8, 3), "relu", "log_loss", (), other).blank(np.float64))
+    if normalization:
+        wrong += [changed(p, scales=p.shifts[:1]), changed(p, shifts=[*p.shifts[:1], np.zeros(3)])]
+    if normalization == "batch":
+        wrong += [changed(p, means=[]), changed(p, variances=p.variances[::-1]), changed(p, variances=p.variances[:1])]
+    with problem.session(batch_size=20) as session, problem.predicting() as predicting:
+        session.epoch(problem.rows, 0.01)
+        expected = session.predict()
+        for parameters in wrong:
+            for call in (session.load, session.store, predicting.load):
+                with pytest.raises(ValueError, match="such arrays, got|must be of dtype float32 or float64 and shape"):
+                    call(parameters)
+        moment = [np.zeros_like(array) for array in p.learned()]
+        for moments in ([moment], [moment] * 3, [], [moment, moment[:-1]], [moment, [*moment[:-1], np.zeros(77)]]):
+            with pytest.raises(ValueError, match="the optimizer has 2 moments, got|such arrays, got|and shape"):
+                session.load(p, moments)
+        for array in p.arrays():
+            array.flags.writeable = False
+        with pytest.raises(ValueError, match="and writable"):
+            session.store(p)
+        with pytest.raises(ValueError, match="must be C-contiguous"):
+            session.store(changed(problem.parameters(), coefs=[np.asfortranarray(w) for w in p.coefs]))
+        np.testing.assert_array_equal(session.predict(), expected)
+
+
+@pytest.mark.parametrize("loss, parameters", [("log_loss", (0.1, 0.2)), ("huber", (1.0, 2.0)), ("squared_error", (1.0,)), ("quantile", (0.1, 0.9))])
+def test_wrong_numbers_of_loss_parameters_are_errors(loss, parameters):
+    with pytest.raises(ValueError, match=f"loss '{loss}' takes . parameters, got"):
+        Problem(loss=loss, loss_parameters=parameters).session()

@@ -1,46 +1,70 @@
-"""The gradient of a whole network's loss: against central differences, the reference network, and PyTorch's autograd where it is installed."""
+"""The gradient of a whole network's loss: against central differences, the reference network, and PyTorch's autograd where it is installed.
+
+Every activation, loss, kind of table and normalization, with and without weights: not every combination of all, but every activation with
+two losses, every loss with three activations, and every table and normalization together.
+"""
 
 import numpy as np
 import pytest
+import reference
 import scipy.sparse
-from reference import loss_and_gradients
+from problems import targets
 
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
 from nnfast.losses import LOSSES
 from nnfast.network import Network
+from nnfast.regularization import Regularization
 
 TABLES = ("dense", "sparse", "densified")
+NORMALIZATIONS = (None, "batch", "layer")
 ALPHA = 0.7
 
-every_combination = [
-    pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"]),
-    pytest.mark.parametrize("kind", TABLES),
-    pytest.mark.parametrize("loss", LOSSES),
-    pytest.mark.parametrize("activation", ACTIVATIONS),
-]
+OWN = {"leaky_relu": 0.3, "elu": 0.4, "softplus": 2.0}
+LOSS_PARAMETERS = {"log_loss": (0.1,), "focal": (0.7,), "binary_focal": (1.5,), "huber": (0.3,)}
+CASES = {}
 
 
-def over_every_combination(test):
-    for mark in every_combination:
-        test = mark(test)
-    return test
+def add(activation, loss, kind="dense", weighted=False, normalization=None, **others):
+    own = " of its own parameters" if others.get("own") else ""
+    CASES[f"{activation}, {loss}, {kind}, {'weighted' if weighted else 'unweighted'}, {normalization}{own}"] = dict(
+        activation=activation, loss=loss, kind=kind, weighted=weighted, normalization=normalization, **others
+    )
 
 
-def problem(kind, activation, loss, weighted, hidden=(7, 5), n_outputs=3, n_samples=11, n_features=23, dtype=np.float64):
-    """A network, a table in the form `kind` (and dense), targets, weights, and parameters in one vector."""
+for number, name in enumerate(ACTIVATIONS):
+    add(name, "log_loss")
+    add(name, "squared_error", TABLES[number % 3], True, NORMALIZATIONS[number % 3], own=True)
+for number, name in enumerate(LOSSES):
+    add("tanh", name)
+    add("relu", name, TABLES[number % 3], True)
+    add("silu", name, TABLES[number % 2], True, NORMALIZATIONS[1 + number % 2], own=True)
+for name in NORMALIZATIONS:
+    for kind in TABLES:
+        for weighted in (False, True):
+            add("gelu", "log_loss", kind, weighted, name)
+            add("logistic", "poisson", kind, weighted, name)
+
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def problem(
+    activation, loss, kind="dense", weighted=False, normalization=None, *,
+    own=False, hidden=(7, 5), n_outputs=3, n_samples=11, n_features=23, dtype=np.float64,
+):
+    """A network, a table in the form `kind` (and dense), targets, weights, and parameters in one vector.
+
+    own: the activation and the loss have parameters of their own, not the defaults.
+    """
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_samples, n_features)).astype(dtype)
     if kind != "dense":  # under 10 % of non-zeros is handled as sparse
         X *= rng.random(X.shape) < (0.07 if kind == "sparse" else 0.3)
-    y = {
-        "log_loss": rng.integers(0, n_outputs, n_samples),
-        "binary_log_loss": rng.integers(0, 2, (n_samples, n_outputs)).astype(dtype),
-        "squared_error": rng.normal(size=(n_samples, n_outputs)).astype(dtype),
-        "poisson": rng.poisson(1.5, (n_samples, n_outputs)).astype(dtype),
-    }[loss]
+    y = targets(loss, (n_samples, n_outputs), rng, dtype)
     weight = rng.uniform(0, 2, n_samples) * (rng.random(n_samples) < 0.8) if weighted else None
-    network = Network((n_features, *hidden, n_outputs), activation, loss)
+    parameters = LOSS_PARAMETERS.get(loss, tuple(rng.uniform(size=n_outputs)) if loss == "quantile" else ()) if own else ()
+    activations = ((activation, OWN.get(activation) if own else None),) * len(hidden)
+    network = Network((n_features, *hidden, n_outputs), activations, loss, parameters, normalization, norm_eps=0.01)
     flat = rng.normal(size=network.n_parameters) / 3
     table = X if kind == "dense" else scipy.sparse.csr_array(X)
     if kind == "sparse":
@@ -48,21 +72,25 @@ def problem(kind, activation, loss, weighted, hidden=(7, 5), n_outputs=3, n_samp
     return network, table, X, y, weight, flat
 
 
-def differentiate(network, table, y, weight, flat, dtype=np.float64, alpha=ALPHA, n_threads=1):
-    """(loss, gradient) by the engine; and the session's function, for more points."""
+def session_of(network, table, y, weight, dtype=np.float64, n_threads=1):
+    regularization = Regularization(alpha=ALPHA)
+    return engine.Session(network, table, y, weight, dtype=dtype, batch_size=table.shape[0], regularization=regularization, n_threads=n_threads)
+
+
+def differentiate(network, table, y, weight, flat, dtype=np.float64, n_threads=1):
+    """(loss, gradient) by the engine."""
     gradient = np.full_like(flat, np.nan)
-    rows = np.arange(table.shape[0], dtype=np.intp)
-    with engine.Session(network, table, y, weight, dtype=dtype, batch_size=len(rows), alpha=alpha, n_threads=n_threads) as session:
-        return session.loss_gradient(flat, gradient, rows), gradient
+    with session_of(network, table, y, weight, dtype, n_threads) as session:
+        return session.loss_gradient(flat, gradient, np.arange(table.shape[0])), gradient
 
 
-@over_every_combination
-def test_central_differences(activation, loss, kind, weighted):
-    for n_outputs in (1, 3) if loss != "log_loss" else (3,):
-        network, table, _, y, weight, flat = problem(kind, activation, loss, weighted, n_outputs=n_outputs)
+@every_case
+def test_central_differences(case):
+    for n_outputs in (1, 3) if LOSSES[CASES[case]["loss"]].out_activation != "softmax" else (3,):
+        network, table, _, y, weight, flat = problem(**CASES[case], n_outputs=n_outputs)
         rows = np.arange(table.shape[0], dtype=np.intp)
         gradient, other, numeric = (np.full_like(flat, np.nan) for _ in range(3))
-        with engine.Session(network, table, y, weight, dtype=np.float64, batch_size=len(rows), alpha=ALPHA, n_threads=1) as session:
+        with session_of(network, table, y, weight) as session:
             session.loss_gradient(flat, gradient, rows)
             step = 1e-5
             for i in range(len(flat)):
@@ -76,22 +104,22 @@ def test_central_differences(activation, loss, kind, weighted):
 
 def assert_is_the_references(network, table, X, y, weight, flat, dtype, rtol, **arguments):
     loss, gradient = differentiate(network, table, y, weight, flat, dtype, **arguments)
-    coefs, intercepts = network.unpack(flat)
-    X = X.astype(np.float64)
-    y = y if network.loss == "log_loss" else y.astype(np.float64)
-    expected, gradients = loss_and_gradients(
-        coefs, intercepts, X, y, network.activation, network.loss, ALPHA, weight, as_scikit_learn=False
+    p = network.unpack(flat)
+    slow = reference.Network(
+        p.coefs, p.intercepts, network.activations, network.loss, network.loss_parameters, normalization=network.normalization, eps=network.norm_eps,
+        scales=p.scales, shifts=p.shifts, alpha=ALPHA,
     )
-    n = len(coefs)
-    expected_gradient = network.pack(gradients[:n], gradients[n:])
+    y = y if y.dtype.kind == "i" else y.astype(np.float64)
+    expected, gradients = slow.loss_and_gradients(X.astype(np.float64), y, weight, as_scikit_learn=False)
+    expected_gradient = np.concatenate([array.ravel() for array in gradients])
     np.testing.assert_allclose(loss, expected, rtol=rtol)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=rtol, atol=rtol * np.abs(expected_gradient).max())
 
 
-@over_every_combination
-@pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-12), (np.float32, 2e-5)], ids=["float64", "float32"])
-def test_reference(activation, loss, kind, weighted, dtype, rtol):
-    assert_is_the_references(*problem(kind, activation, loss, weighted, dtype=dtype), dtype, rtol)
+@every_case
+@pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-11), (np.float32, 5e-5)], ids=["float64", "float32"])
+def test_reference(case, dtype, rtol):
+    assert_is_the_references(*problem(**CASES[case], dtype=dtype), dtype, rtol)
 
 
 SHAPES = {
@@ -104,45 +132,56 @@ SHAPES = {
 }
 
 
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("kind", TABLES)
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error", "binary_focal"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_reference_at_other_shapes(shape, loss, kind):
-    arguments = problem(kind, "tanh", loss, shape != "one row", **SHAPES[shape])
+def test_reference_at_other_shapes(shape, loss, kind, normalization):
+    arguments = problem("tanh", loss, kind, shape != "one row", normalization, **SHAPES[shape])
     for n_threads in (1, 2):
         assert_is_the_references(*arguments, np.float64, 1e-11, n_threads=n_threads)
 
 
-@over_every_combination
-def test_torch(activation, loss, kind, weighted):
-    torch = pytest.importorskip("torch")
-    network, table, X, y, weight, flat = problem(kind, activation, loss, weighted)
-    parameters = torch.tensor(flat, requires_grad=True)
-    coefs, intercepts, start = [], [], 0
-    for shape in network.shapes:
-        coefs.append(parameters[start : start + shape[0] * shape[1]].reshape(shape))
-        start += shape[0] * shape[1]
-    for _, n_out in network.shapes:
-        intercepts.append(parameters[start : start + n_out])
-        start += n_out
-    function = {"identity": lambda z: z, "logistic": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}[activation]
-    z = torch.tensor(X)
-    for i, (w, b) in enumerate(zip(coefs, intercepts)):
-        z = z @ w + b
-        if i < len(coefs) - 1:
-            z = function(z)
-    target = torch.tensor(y)
-    F = torch.nn.functional
-    row_loss = {
-        "log_loss": lambda: F.cross_entropy(z, target, reduction="none"),
-        "binary_log_loss": lambda: F.binary_cross_entropy_with_logits(z, target, reduction="none").sum(1),
-        "squared_error": lambda: F.mse_loss(z, target, reduction="none").mean(1) / 2,
-        "poisson": lambda: (F.poisson_nll_loss(z, target, reduction="none") + torch.xlogy(target, target) - target).sum(1),
-    }[loss]()
-    by = torch.ones(len(X), dtype=torch.float64) if weight is None else torch.tensor(weight)
-    value = ((by * row_loss).sum() + ALPHA / 2 * sum((w**2).sum() for w in coefs)) / by.sum()
+@every_case
+def test_torch(case):
+    torch_network = pytest.importorskip("torch_network")
+    network, table, X, y, weight, flat = problem(**CASES[case])
+    twin = torch_network.Twin(network, network.unpack(flat))
+    value = twin.objective(X, y, weight, ALPHA)
     value.backward()
     got, gradient = differentiate(network, table, y, weight, flat)
     np.testing.assert_allclose(got, float(value.detach()), rtol=1e-11)
-    expected = parameters.grad.numpy()
-    np.testing.assert_allclose(gradient, expected, rtol=1e-11, atol=1e-11 * np.abs(expected).max())
+    expected = np.concatenate([tensor.grad.numpy().ravel() for tensor in twin.learned])
+    np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-11 * np.abs(expected).max())
+
+
+def test_alpha_is_all_that_a_gradient_knows_of_regularization():
+    network, table, _, y, weight, flat = problem("selu", "log_loss")
+    rows, results = np.arange(len(table)), []
+    everything = Regularization(ALPHA, 0.3, 1.0, 0.1, 0.5, (0.3, 0.4), 0.2, True)
+    for regularization in (Regularization(ALPHA), everything):
+        gradient = np.empty_like(flat)
+        with engine.Session(network, table, y, weight, dtype=np.float64, batch_size=11, regularization=regularization) as session:
+            results.append((session.loss_gradient(flat, gradient, rows), *gradient))
+    assert results[0] == results[1]
+
+
+def test_batch_statistics_need_the_whole_batch_at_once():
+    network, table, _, y, weight, flat = problem("tanh", "log_loss", normalization="batch")
+    gradient = np.empty_like(flat)
+    with engine.Session(network, table, y, weight, dtype=np.float64, batch_size=5) as session:
+        session.loss_gradient(flat, gradient, np.arange(5))
+        with pytest.raises(ValueError, match="at most batch_size=5 rows, got 6"):
+            session.loss_gradient(flat, gradient, np.arange(6))
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_wrong_vectors_are_errors(normalization):
+    network, table, _, y, weight, flat = problem("tanh", "log_loss", normalization=normalization)
+    rows = np.arange(11)
+    with session_of(network, table, y, weight) as session:
+        for wrong in (flat[:-1], np.append(flat, 0), flat.astype(np.float32), flat[:, np.newaxis], np.repeat(flat, 2)[::2]):
+            with pytest.raises(ValueError, match="flat must be"):
+                session.loss_gradient(wrong, flat.copy(), rows)
+            with pytest.raises(ValueError, match="gradient must be"):
+                session.loss_gradient(flat, wrong.copy() if wrong.strides == flat.strides else wrong, rows)

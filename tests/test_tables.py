@@ -9,7 +9,7 @@ from problems import Problem, in_child, n_tasks
 
 from nnfast.engines import cython as engine
 from nnfast.kernels import engine as compiled
-from nnfast.network import Network
+from nnfast.network import Network, Parameters
 
 NUMBERS = (*compiled.SOURCES, "bool")
 
@@ -208,7 +208,8 @@ def frozen(x):
     return x
 
 
-coefs, intercepts = P.parameters()
+PARAMETERS = P.parameters()
+coefs, intercepts = PARAMETERS.coefs, PARAMETERS.intercepts
 WRONG_CALLS = {
     r"order .* int64 .*got float64": lambda s: s.epoch(P.rows.astype(float), 0.1),
     r"order must be C-contiguous": lambda s: s.epoch(P.rows[::2], 0.1),
@@ -219,11 +220,11 @@ WRONG_CALLS = {
     r"out .* float64 .*got float32": lambda s: s.predict(out=np.empty((50, 3), np.float32)),
     r"out .*\(50, 3\).*\(50, 2\)": lambda s: s.predict(out=np.empty((50, 2))),
     r"out .*writable": lambda s: s.predict(out=frozen(np.empty((50, 3)))),
-    r"has 2 layers, got 1 coefs": lambda s: s.load(coefs[:1], intercepts),
-    r"\(12, 9\).*\(9, 12\)": lambda s: s.load([coefs[0].T, coefs[1]], intercepts),
-    r"\(3,\).*\(2,\)": lambda s: s.load(coefs, [intercepts[0], intercepts[1][:2]]),
-    r"C-contiguous and aligned, and writable": lambda s: s.store([frozen(coefs[0].copy()), coefs[1]], intercepts),
-    r"float32 or float64.*got int64": lambda s: s.store([coefs[0].astype(int), coefs[1]], intercepts),
+    r"has 4 such arrays, got 3": lambda s: s.load(Parameters(coefs[:1], intercepts)),
+    r"\(12, 9\).*\(9, 12\)": lambda s: s.load(Parameters([coefs[0].T, coefs[1]], intercepts)),
+    r"\(3,\).*\(2,\)": lambda s: s.load(Parameters(coefs, [intercepts[0], intercepts[1][:2]])),
+    r"C-contiguous and aligned, and writable": lambda s: s.store(Parameters([frozen(coefs[0].copy()), coefs[1]], intercepts)),
+    r"float32 or float64.*got int64": lambda s: s.store(Parameters([coefs[0].astype(int), coefs[1]], intercepts)),
 }
 
 

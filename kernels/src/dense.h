@@ -7,10 +7,8 @@
 #ifndef NNFAST_DENSE_H
 #define NNFAST_DENSE_H
 
+#include "activation.h"
 #include "update.h"
-#include "vmath.h"
-
-enum { DEPTH = 256 }; /* k of a pass: DEPTH x NR weights stay in the L1 cache while all row tiles go over them */
 
 #if VECTOR_BYTES == 64
 #define CALL_WITH_ROWS(n, call) \
@@ -69,90 +67,47 @@ INLINE void multiply(int rows, int vectors, vec acc[MR][2], const REAL *a, ptrdi
     }
 }
 
-INLINE vec relu(vec z) { return max_or_second((vec){0}, z); } /* NaN stays NaN */
-
-INLINE vec activated(int activation, vec z)
-{
-    switch (activation) {
-    case ACTIVATION_LOGISTIC: return vlogistic(z);
-    case ACTIVATION_TANH: return vtanh(z);
-    case ACTIVATION_RELU: return relu(z);
-    default: return z;
-    }
-}
-
-/* da * f'(z), f' written by the activation a = f(z) as scikit-learn does (ReLU: da where a is not zero). */
-INLINE vec derived(int activation, vec a, vec da)
-{
-    switch (activation) {
-    case ACTIVATION_LOGISTIC: return da * a * (1 - a);
-    case ACTIVATION_TANH: return da * fnmadd(a, a, splat(1));
-    case ACTIVATION_RELU: return choose(a == 0, (vec){0}, da);
-    default: return da;
-    }
-}
-
-static void activate(int activation, const void *z_, void *a_, ptrdiff_t n)
-{
-    const REAL *z = z_;
-    REAL *a = a_;
-#define LOOP(kind) \
-    case kind: \
-        for (; n >= VL; n -= VL, z += VL, a += VL) store(a, activated(kind, load(z))); \
-        if (n) store_first(a, n, activated(kind, load_first(z, n, 0))); \
-        break;
-    switch (activation) {
-        LOOP(ACTIVATION_LOGISTIC)
-        LOOP(ACTIVATION_TANH)
-        LOOP(ACTIVATION_RELU)
-    default: if (a != z) memcpy(a, z, sizeof(REAL) * (size_t)n);
-    }
-#undef LOOP
-}
-
-static void derive(int activation, const void *a_, const void *da_, void *dz_, ptrdiff_t n)
-{
-    const REAL *a = a_, *da = da_;
-    REAL *dz = dz_;
-    for (; n >= VL; n -= VL, a += VL, da += VL, dz += VL) store(dz, derived(activation, load(a), load(da)));
-    if (n) store_first(dz, n, derived(activation, load_first(a, n, 0), load_first(da, n, 0)));
-}
-
 INLINE void forward_tile(int rows, int vectors, const REAL *a, ptrdiff_t stride, const REAL *w, ptrdiff_t k, const REAL *b, REAL *out,
-                         int first, int rectify, ptrdiff_t ahead)
+                         int first, int activation, vec p, ptrdiff_t ahead)
 {
-    vec acc[MR][2];
+    vec acc[MR][2], d;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int c = 0; c < vectors; c++) acc[r][c] = load(first ? b + c * VL : out + r * NR + c * VL);
     multiply(rows, vectors, acc, a, stride, w, k, ahead);
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int c = 0; c < vectors; c++) store(out + r * NR + c * VL, rectify ? relu(acc[r][c]) : acc[r][c]);
+#define ACTIVATED(kind) \
+    UNROLL for (int r = 0; r < rows; r++) \
+        UNROLL for (int c = 0; c < vectors; c++) store(out + r * NR + c * VL, activated(kind, acc[r][c], p, &d));
+    switch (activation) {
+    case ACTIVATION_RELU: ACTIVATED(ACTIVATION_RELU) break;
+    case ACTIVATION_LEAKY_RELU: ACTIVATED(ACTIVATION_LEAKY_RELU) break;
+    default: ACTIVATED(ACTIVATION_IDENTITY)
+    }
+#undef ACTIVATED
 }
 
-/* out = activation(a @ w + b) for one panel of outputs. Reads a, w, b; writes `rows` rows of the panel out, which may not overlap them. */
+/* out = activation(a @ w + b) for one panel of outputs, the activation one of identity, ReLU and leaky ReLU. Reads a, w, b; writes `rows` rows of
+ * the panel out, which may not overlap them. */
 static void forward(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void *w_, ptrdiff_t n_in, const void *b, void *out_,
-                    int vectors, int activation)
+                    int vectors, int activation, double parameter)
 {
     const REAL *a = a_, *w = w_;
+    const vec p = splat((REAL)parameter);
     REAL *out = out_;
     for (ptrdiff_t k = 0; k < n_in; k += DEPTH, a += DEPTH / NR * stride, w += DEPTH * NR) {
         ptrdiff_t depth = n_in - k < DEPTH ? n_in - k : DEPTH;
-        int first = k == 0, rectify = activation == ACTIVATION_RELU && k + depth == n_in;
-        if (vectors > 1) FOR_TILES(rows, forward_tile(ROWS, 2, a + row * NR, stride, w, depth, b, out + row * NR, first, rectify, row ? 0 : depth * NR));
-        else FOR_TILES(rows, forward_tile(ROWS, 1, a + row * NR, stride, w, depth, b, out + row * NR, first, rectify, row ? 0 : depth * NR));
+        int first = k == 0, kind = k + depth == n_in ? activation : ACTIVATION_IDENTITY;
+        if (vectors > 1) FOR_TILES(rows, forward_tile(ROWS, 2, a + row * NR, stride, w, depth, b, out + row * NR, first, kind, p, row ? 0 : depth * NR));
+        else FOR_TILES(rows, forward_tile(ROWS, 1, a + row * NR, stride, w, depth, b, out + row * NR, first, kind, p, row ? 0 : depth * NR));
     }
-    if (activation == ACTIVATION_LOGISTIC || activation == ACTIVATION_TANH) activate(activation, out, out, rows * NR);
 }
 
 /* The sum of 64 bytes of lanes (of NR lanes, where NR is less), folded in halves: one order for AVX2 and AVX-512. */
 enum { FOLDED = VL * REAL_BYTES == 64 ? 1 : 2 };
 INLINE REAL horizontal_sum(const vec acc[FOLDED])
 {
-    REAL lanes[FOLDED * VL];
-    UNROLL for (int i = 0; i < FOLDED; i++) store(lanes + i * VL, acc[i]);
-    UNROLL for (int half = FOLDED * VL / 2; half > 0; half /= 2)
-        UNROLL for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-    return lanes[0];
+    vec sum = FOLDED == 2 ? acc[0] + acc[FOLDED - 1] : acc[0];
+    UNROLL for (int half = VL / 2; half > 0; half /= 2) sum += __builtin_shuffle(sum, (LANES + half) & (VL - 1)); /* only the first lanes matter */
+    return sum[0];
 }
 
 /* out[:, :n_out] = a @ w + b for a narrow layer, by dot products along the inputs. Pads of a must be zero; out is one panel. */
@@ -173,7 +128,7 @@ static void forward_narrow(const void *a_, ptrdiff_t stride, ptrdiff_t rows, con
 }
 
 INLINE void backward_tile(int rows, int vectors, const REAL *dz, ptrdiff_t stride, const REAL *wt, ptrdiff_t k, const REAL *a_below,
-                          REAL *dz_below, int first, int activation, ptrdiff_t ahead)
+                          REAL *dz_below, int first, int activation, vec p, ptrdiff_t ahead)
 {
     vec acc[MR][2];
     UNROLL for (int r = 0; r < rows; r++)
@@ -182,34 +137,38 @@ INLINE void backward_tile(int rows, int vectors, const REAL *dz, ptrdiff_t strid
 #define DERIVED(kind) \
     UNROLL for (int r = 0; r < rows; r++) \
         UNROLL for (int c = 0; c < vectors; c++) \
-            store(dz_below + r * NR + c * VL, derived(kind, load(a_below + r * NR + c * VL), acc[r][c]));
+            store(dz_below + r * NR + c * VL, derived(kind, load(a_below + r * NR + c * VL), acc[r][c], p));
     switch (activation) {
     case ACTIVATION_LOGISTIC: DERIVED(ACTIVATION_LOGISTIC) break;
     case ACTIVATION_TANH: DERIVED(ACTIVATION_TANH) break;
     case ACTIVATION_RELU: DERIVED(ACTIVATION_RELU) break;
+    case ACTIVATION_LEAKY_RELU: DERIVED(ACTIVATION_LEAKY_RELU) break;
+    case ACTIVATION_DROPPED_RELU: DERIVED(ACTIVATION_DROPPED_RELU) break;
+    case ACTIVATION_STORED: DERIVED(ACTIVATION_STORED) break;
     default: DERIVED(ACTIVATION_IDENTITY)
     }
 #undef DERIVED
 }
 
-/* dz_below = (dz @ w.T) * activation'(below) for one panel of inputs, from the transposed weights. */
+/* dz_below = (dz @ w.T) * activation'(below) for one panel of inputs, from the transposed weights; a_below as `derived` wants it. */
 static void backward(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, const void *wt_, ptrdiff_t n_out, const void *a_below_,
-                     void *dz_below_, int vectors, int activation)
+                     void *dz_below_, int vectors, int activation, double parameter)
 {
     const REAL *dz = dz_, *wt = wt_, *a_below = a_below_;
+    const vec p = splat((REAL)parameter);
     REAL *dz_below = dz_below_;
     for (ptrdiff_t k = 0; k < n_out; k += DEPTH, dz += DEPTH / NR * stride, wt += DEPTH * NR) {
         ptrdiff_t depth = n_out - k < DEPTH ? n_out - k : DEPTH;
         int first = k == 0, kind = k + depth == n_out ? activation : ACTIVATION_IDENTITY;
 #define TILE(vectors) \
-    FOR_TILES(rows, backward_tile(ROWS, vectors, dz + row * NR, stride, wt, depth, a_below + row * NR, dz_below + row * NR, first, kind, row ? 0 : depth * NR))
+    FOR_TILES(rows, backward_tile(ROWS, vectors, dz + row * NR, stride, wt, depth, a_below + row * NR, dz_below + row * NR, first, kind, p, row ? 0 : depth * NR))
         if (vectors > 1) TILE(2);
         else TILE(1);
 #undef TILE
     }
 }
 
-/* Zeros in the pads of the last panel of an activation with f(0) != 0, where the next layer reads whole vectors. */
+/* Zeros in the pads of the last panel, where the next layer reads whole vectors: after an activation with f(0) != 0. */
 static void clear_pads(void *a, ptrdiff_t rows, ptrdiff_t n)
 {
     size_t used = (size_t)(n % NR ? n % NR : NR);
@@ -230,34 +189,52 @@ INLINE Epilogue epilogue_of(const Gradient *l)
     return (Epilogue){.w = l->w, .m = l->m, .v = l->v, .g = l->g, .rates = rates_of(l->update), .add = l->add, .finish = l->finish};
 }
 
-INLINE void finish_vector(Epilogue *e, int kind, ptrdiff_t at, vec sum, int c)
+/* The epilogue of `rows` x `vectors` sums, once a tile: not inlined, since each optimizer would be there for each shape of tile. */
+static __attribute__((noinline)) void finish_tile(Epilogue *e, int rows, int vectors, vec sums[][2], ptrdiff_t at)
 {
-    if (e->add) sum += load(e->g + at);
-    if (!e->finish) {
-        store(e->g + at, sum);
-        return;
+    const Rates u = e->rates;
+    REAL *w = e->w + at, *m = e->m ? e->m + at : NULL, *v = e->v ? e->v + at : NULL, *g = e->g ? e->g + at : NULL;
+    for (int c = 0; c < vectors; c++) {
+        vec squares = e->squares[c];
+#define EACH \
+    for (ptrdiff_t i = c * VL, r = 0; r < rows; r++, i += NR)
+#define SUM (e->add ? sums[r][c] + load(g + i) : sums[r][c])
+#define UPDATED(optimizer) \
+    case optimizer: \
+        EACH { \
+            vec old = load(w + i), new = updated(optimizer, &u, u.shrink == 1 ? old : old * u.shrink, gradient_of(&u, SUM, old), m ? m + i : NULL, v ? v + i : NULL); \
+            if (u.threshold > 0) new = shrunk(&u, new); \
+            store(w + i, new); \
+            squares = add_penalty(&u, new, squares); \
+        } \
+        break;
+        if (!e->finish) {
+            EACH store(g + i, SUM);
+            continue;
+        }
+        switch (u.kind) {
+            UPDATED(UPDATE_ADAM)
+            UPDATED(UPDATE_SGD)
+            UPDATED(UPDATE_NADAM)
+            UPDATED(UPDATE_RMSPROP)
+            UPDATED(UPDATE_ADAGRAD)
+            UPDATED(UPDATE_LION)
+        default:
+            EACH {
+                vec gradient = gradient_of(&u, SUM, load(w + i));
+                store(g + i, gradient);
+                squares = fmadd(gradient, gradient, squares);
+            }
+        }
+        e->squares[c] = squares;
     }
-    vec w = load(e->w + at), g = gradient_of(&e->rates, sum, w);
-    if (kind == UPDATE_NONE) {
-        store(e->g + at, g);
-        return;
-    }
-    w = updated(kind, &e->rates, w, g, e->m ? e->m + at : NULL, e->v ? e->v + at : NULL);
-    store(e->w + at, w);
-    e->squares[c] = fmadd(w, w, e->squares[c]);
+#undef EACH
+#undef SUM
+#undef UPDATED
 }
 
-INLINE void finish_tile(Epilogue *e, int rows, int vectors, vec acc[MR][2], ptrdiff_t at)
-{
-#define FINISH(kind) \
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) finish_vector(e, kind, at + r * NR + c * VL, acc[r][c], c);
-    switch (e->rates.kind) {
-    case UPDATE_ADAM: FINISH(UPDATE_ADAM) break;
-    case UPDATE_SGD: FINISH(UPDATE_SGD) break;
-    default: FINISH(UPDATE_NONE)
-    }
-#undef FINISH
-}
+/* Whether an update leaves squares behind. */
+INLINE int reports(const Gradient *l) { return l->finish && (l->update->kind != UPDATE_NONE || l->update->measures); }
 
 INLINE void write_squares(const Epilogue *e, int vectors, double *squares)
 {
@@ -281,7 +258,7 @@ INLINE void prefetch_tile(int rows, int vectors, const Epilogue *e, ptrdiff_t at
 /* Sums over the chunk of rows: x[:, :rows].T @ y, x broadcast, y in vectors; both in panels of row stride NR. */
 INLINE void gradient_tile(int rows, int vectors, Epilogue *e, const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t at, ptrdiff_t ahead)
 {
-    vec acc[MR][2];
+    vec acc[MR][2], sums[MR][2];
     UNROLL for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = (vec){0};
     if (n >= 64) prefetch_tile(rows, vectors, e, at);
     for (ptrdiff_t i = 0; i < n; i++, x += NR, y += NR) {
@@ -293,7 +270,8 @@ INLINE void gradient_tile(int rows, int vectors, Epilogue *e, const REAL *x, con
             if (vectors > 1) acc[r][1] = fmadd(xr, y1, acc[r][1]);
         }
     }
-    finish_tile(e, rows, vectors, acc, at);
+    UNROLL for (int r = 0; r < rows; r++) sums[r][0] = acc[r][0], sums[r][1] = acc[r][1]; /* a copy: acc stays in registers */
+    finish_tile(e, rows, vectors, sums, at);
 }
 
 /* Copies updated weights k .. k + count of a panel into the transposed weights, through registers. */
@@ -332,45 +310,112 @@ static void gradient_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, doub
         if (vectors > 1) FOR_TILES(rows, gradient_tile(ROWS, 2, &e, x + row, y, l->rows, at + row * NR, row ? 0 : ahead));
         else FOR_TILES(rows, gradient_tile(ROWS, 1, &e, x + row, y, l->rows, at + row * NR, row ? 0 : ahead));
     }
-    if (!l->finish || l->update->kind == UPDATE_NONE) return;
-    if (l->wt) transpose_block(l, panel, k, count);
+    if (!reports(l)) return;
     write_squares(&e, vectors, squares);
+    if (l->wt && l->update->kind != UPDATE_NONE) transpose_block(l, panel, k, count);
 }
 
-/* db = the column sums of dz for one panel of outputs (every fourth row to one of four accumulators), then the update. */
-static void gradient_bias(const Gradient *l, ptrdiff_t panel, double *squares)
+/* The epilogue of a vector of one number a unit, for one panel: no decay, no shrinking, no threshold. */
+INLINE void finish_vector(const Gradient *l, const Vector *vector, ptrdiff_t panel, vec sum[2], double *squares)
 {
     Epilogue e = epilogue_of(l);
-    e.w = l->b, e.m = l->bm, e.v = l->bv, e.g = l->bg, e.rates.decay = 0;
     int vectors = vectors_of(l->n_out, panel);
-    const REAL *dz = (const REAL *)l->dz + panel * l->stride;
-    vec sum[4][2] = {{{0}}}, acc[MR][2];
-    for (ptrdiff_t i = 0; i < l->rows; i += 4)
+    e.w = vector->w, e.m = vector->m, e.v = vector->v, e.g = vector->g;
+    e.rates.decay = e.rates.threshold = e.rates.absolute_factor = 0, e.rates.shrink = 1;
+    finish_tile(&e, 1, vectors, (vec(*)[2])sum, panel * NR);
+    if (reports(l)) write_squares(&e, vectors, squares);
+}
+
+/* The sums over rows of x, or of x * y, in one panel: every fourth row to one of four accumulators. */
+INLINE void sum_rows(const REAL *x, const REAL *y, ptrdiff_t rows, vec total[2])
+{
+    vec sum[4][2] = {{{0}}};
+    for (ptrdiff_t i = 0; i < rows; i += 4)
         UNROLL for (int r = 0; r < 4; r++) {
-            if (i + r >= l->rows) break;
-            sum[r][0] += load(dz + (i + r) * NR);
-            sum[r][1] += load(dz + (i + r) * NR + VL);
+            if (i + r >= rows) break;
+            UNROLL for (int c = 0; c < 2; c++) {
+                ptrdiff_t at = (i + r) * NR + c * VL;
+                sum[r][c] = y ? fmadd(load(x + at), load(y + at), sum[r][c]) : sum[r][c] + load(x + at);
+            }
         }
-    UNROLL for (int c = 0; c < 2; c++) acc[0][c] = (sum[0][c] + sum[1][c]) + (sum[2][c] + sum[3][c]);
-    if (vectors > 1) finish_tile(&e, 1, 2, acc, panel * NR);
-    else finish_tile(&e, 1, 1, acc, panel * NR);
-    if (l->finish && l->update->kind != UPDATE_NONE) write_squares(&e, vectors, squares);
+    UNROLL for (int c = 0; c < 2; c++) total[c] = (sum[0][c] + sum[1][c]) + (sum[2][c] + sum[3][c]);
+}
+
+/* The gradients of bias, scale and shift for one panel of outputs, then their updates; `squares` has a row for each of the three. */
+static void gradient_vectors(const Gradient *l, ptrdiff_t panel, double *squares, ptrdiff_t square_stride)
+{
+    vec sum[2];
+    if (!l->sum_scale) { /* else batch normalization subtracts the bias: its gradient is zero */
+        sum_rows((const REAL *)l->dz + panel * l->stride, NULL, l->rows, sum);
+        finish_vector(l, &l->bias, panel, sum, squares);
+    } else if (l->finish && l->update->kind == UPDATE_NONE) {
+        for (int c = 0; c < vectors_of(l->n_out, panel); c++) store((REAL *)l->bias.g + panel * NR + c * VL, (vec){0});
+    }
+    if (!l->scale.w) return;
+    const REAL *dout = (const REAL *)l->dout + panel * l->stride, *zhat = (const REAL *)l->zhat + panel * l->stride;
+    if (l->sum_scale) sum[0] = load((const REAL *)l->sum_scale + panel * NR), sum[1] = load((const REAL *)l->sum_scale + panel * NR + VL);
+    else sum_rows(dout, zhat, l->rows, sum);
+    finish_vector(l, &l->scale, panel, sum, squares + square_stride);
+    if (l->sum_shift) sum[0] = load((const REAL *)l->sum_shift + panel * NR), sum[1] = load((const REAL *)l->sum_shift + panel * NR + VL);
+    else sum_rows(dout, NULL, l->rows, sum);
+    finish_vector(l, &l->shift, panel, sum, squares + 2 * square_stride);
+}
+
+/* What gradient_block and gradient_vectors leave to be done where the whole gradient, in g, was wanted first: the updates, from g. */
+static void apply_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
+{
+    Epilogue e = epilogue_of(l);
+    int vectors = vectors_of(l->narrow ? l->n_in : l->n_out, panel);
+    ptrdiff_t count = l->narrow ? l->n_out : l->n_in - k < BLOCK ? l->n_in - k : BLOCK;
+    ptrdiff_t at = l->narrow ? panel * l->n_out * NR : (panel * l->n_in + k) * NR;
+    e.add = 0;
+    for (ptrdiff_t r = 0; r < count; r++, at += NR) {
+        vec g[1][2] = {{load(e.g + at), load(e.g + at + VL)}};
+        finish_tile(&e, 1, vectors, g, at);
+    }
+    write_squares(&e, vectors, squares);
+    if (l->wt) transpose_block(l, panel, k, count);
+}
+
+static void apply_vectors(const Gradient *l, ptrdiff_t panel, double *squares, ptrdiff_t square_stride)
+{
+    const Vector *vectors[] = {&l->bias, &l->scale, &l->shift};
+    Gradient whole = *l;
+    whole.add = 0;
+    for (int i = l->sum_scale ? 1 : 0; i < (l->scale.w ? 3 : 1); i++) {
+        const REAL *g = (const REAL *)vectors[i]->g + panel * NR;
+        vec sum[2] = {load(g), load(g + VL)};
+        finish_vector(&whole, vectors[i], panel, sum, squares + i * square_stride);
+    }
+}
+
+/* Scales the incoming weights of each unit of one panel, a column, to a norm of at most max_norm. */
+static void limit_columns(const Gradient *l, ptrdiff_t panel, double max_norm)
+{
+    REAL *w = (REAL *)l->w + panel * l->n_in * NR;
+    const vec limit = splat((REAL)max_norm);
+    for (int c = 0; c < vectors_of(l->n_out, panel); c++) {
+        vec sum = {0};
+        for (ptrdiff_t k = 0; k < l->n_in; k++) sum = fmadd(load(w + k * NR + c * VL), load(w + k * NR + c * VL), sum);
+        vec norm = vsqrt(sum), factor = choose(norm > limit, limit / norm, splat(1));
+        for (ptrdiff_t k = 0; k < l->n_in; k++) store(w + k * NR + c * VL, load(w + k * NR + c * VL) * factor);
+    }
 }
 
 /* One optimizer step on plain arrays of n weights, from the sums of their gradients. */
 static void update(const Update *u, void *w_, const void *sum_, void *m_, void *v_, ptrdiff_t n)
 {
-    Rates rates = rates_of(u);
     REAL *w = w_, *m = m_, *v = v_;
     const REAL *sum = sum_;
     for (ptrdiff_t i = 0; i < n; i += VL) {
         ptrdiff_t lanes = n - i < VL ? n - i : VL;
         REAL buffer[3][VL];
+        vec sums[1][2] = {{load_first(sum + i, lanes, 0)}};
+        store(buffer[0], load_first(w + i, lanes, 0));
         store(buffer[1], m ? load_first(m + i, lanes, 0) : (vec){0});
         store(buffer[2], v ? load_first(v + i, lanes, 0) : (vec){0});
-        vec weights = load_first(w + i, lanes, 0);
-        vec g = gradient_of(&rates, load_first(sum + i, lanes, 0), weights);
-        store(buffer[0], updated(rates.kind == UPDATE_ADAM ? UPDATE_ADAM : UPDATE_SGD, &rates, weights, g, m ? buffer[1] : NULL, buffer[2]));
+        Epilogue e = {.w = buffer[0], .m = m ? buffer[1] : NULL, .v = buffer[2], .rates = rates_of(u), .finish = 1};
+        finish_tile(&e, 1, 1, sums, 0);
         memcpy(w + i, buffer[0], sizeof(REAL) * (size_t)lanes);
         if (m) memcpy(m + i, buffer[1], sizeof(REAL) * (size_t)lanes);
         if (v) memcpy(v + i, buffer[2], sizeof(REAL) * (size_t)lanes);
@@ -378,15 +423,12 @@ static void update(const Update *u, void *w_, const void *sum_, void *m_, void *
 }
 
 /* What write_squares would have written for `rows` weights of a panel: where weights are loaded rather than updated. */
-static void square_sums(const void *w_, ptrdiff_t rows, int vectors, double *squares)
+static void square_sums(const Update *u, const void *w_, ptrdiff_t rows, int vectors, double *squares)
 {
     const REAL *w = w_;
-    Epilogue e = {.squares = {{0}}};
+    Epilogue e = {.rates = rates_of(u)};
     for (ptrdiff_t r = 0; r < rows; r++, w += NR)
-        for (int c = 0; c < vectors; c++) {
-            vec x = load(w + c * VL);
-            e.squares[c] = fmadd(x, x, e.squares[c]);
-        }
+        for (int c = 0; c < vectors; c++) e.squares[c] = add_penalty(&e.rates, load(w + c * VL), e.squares[c]);
     write_squares(&e, vectors, squares);
 }
 

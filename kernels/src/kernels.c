@@ -3,8 +3,11 @@
 #include "kernels.h"
 #include "vector.h"
 #include "vmath.h"
+#include "activation.h"
 #include "update.h"
+#include "dropout.h"
 #include "dense.h"
+#include "norm.h"
 #include "loss.h"
 #include "tables.h"
 
@@ -50,9 +53,11 @@ const Kernels NNFAST_TABLE = {
                gather_uint32, gather_uint64},
     .densify = densify, .transpose_csr = transpose_csr,
     .forward = forward, .forward_narrow = forward_narrow, .forward_sparse = forward_sparse, .backward = backward, .clear_pads = clear_pads,
-    .activate = activate, .derive = derive, .lose = lose, .output = output,
-    .gradient_block = gradient_block, .gradient_block_sparse = gradient_block_sparse, .gradient_bias = gradient_bias,
-    .transpose_block = transpose_block, .update = update,
+    .activate = activate, .derive = derive, .drop = drop, .normalize_columns = normalize_columns, .normalize_by_running = normalize_by_running,
+    .normalize_columns_back = normalize_columns_back, .normalize_rows = normalize_rows, .normalize_rows_back = normalize_rows_back,
+    .lose = lose, .output = output,
+    .gradient_block = gradient_block, .gradient_block_sparse = gradient_block_sparse, .gradient_vectors = gradient_vectors,
+    .apply_block = apply_block, .apply_vectors = apply_vectors, .limit_columns = limit_columns, .transpose_block = transpose_block, .update = update,
     .square_sums = square_sums,
     .pack = pack, .unpack = unpack, .pack_transposed = pack_transposed, .unpack_transposed = unpack_transposed, .map = map, .multiply_add = multiply_add,
 };

@@ -16,21 +16,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, N_ACTIVATIONS };
-enum { LOSS_LOG, LOSS_BINARY_LOG, LOSS_SQUARED_ERROR, LOSS_POISSON, N_LOSSES };
-enum { UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, N_UPDATES };
+/* Up to LEAKY_RELU the derivative comes from the activation, and after dropout ReLU's does; the others' (STORED stands for all) is stored by the
+ * forward pass. */
+enum { ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, ACTIVATION_LEAKY_RELU, ACTIVATION_DROPPED_RELU, ACTIVATION_STORED,
+       ACTIVATION_ELU, ACTIVATION_SELU, ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_GELU_SIGMOID, ACTIVATION_SILU, ACTIVATION_MISH,
+       ACTIVATION_SOFTPLUS };
+enum { LOSS_LOG, LOSS_FOCAL, LOSS_BINARY_LOG, LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR, LOSS_HUBER, LOSS_LOG_COSH, LOSS_POISSON,
+       LOSS_GAMMA, LOSS_QUANTILE };
+enum { UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_NADAM, UPDATE_RMSPROP, UPDATE_ADAGRAD, UPDATE_LION };
 enum { SOURCE_FLOAT32, SOURCE_FLOAT64, SOURCE_INT8, SOURCE_INT16, SOURCE_INT32, SOURCE_INT64,
        SOURCE_UINT8, SOURCE_UINT16, SOURCE_UINT32, SOURCE_UINT64, N_SOURCES };
 enum { FUNCTION_EXP, FUNCTION_LOG, FUNCTION_LOG1P_UNIT, FUNCTION_SQRT, FUNCTION_RECIPROCAL, N_FUNCTIONS };
+enum { DEPTH = 256 };  /* k of one pass of a product: DEPTH x NR weights stay in the L1 cache while all row tiles go over them */
 enum { NARROW = 4 };  /* outputs up to which a layer is computed by dot products */
 enum { BLOCK = 32 };  /* inputs of a gradient block, the same for every instruction set: the blocks' sums of squares are too */
 
-/* One optimizer step. The gradient of a weight w is scale * sum + decay * w, its mean over the batch plus the L2 term's. */
+/* One optimizer step. The gradient of a weight w is scale * sum + decay * w, its mean over the batch plus the L2 term's, within -clip .. clip where
+ * clip is positive. The weight is multiplied by `shrink` before the update and moved towards zero by `threshold` after it. Each update reports the
+ * sum of square_factor * w^2 + absolute_factor * |w| over the new weights. */
 typedef struct {
     int kind; /* UPDATE_NONE writes the gradient and leaves the weights */
     int nesterov;
-    double scale, decay, rate, momentum, beta_1, beta_2, epsilon;
+    int measures; /* UPDATE_NONE reports the sum of the gradient's squares */
+    double scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, gradient_rate, shrink, threshold, square_factor, absolute_factor;
 } Update;
+
+/* What is learned beside the weights: one number a unit, its moments, and its gradient's sums. */
+typedef struct {
+    void *w, *m, *v, *g;
+} Vector;
 
 /* The gradient of one layer over the rows of a chunk: what each entry is for stands in dense.h. */
 typedef struct {
@@ -39,11 +53,34 @@ typedef struct {
     ptrdiff_t rows;       /* of the chunk */
     ptrdiff_t n_in, n_out;
     void *w, *wt, *m, *v, *g; /* g: the sums over earlier chunks, NULL where the batch is one chunk */
-    void *b, *bm, *bv, *bg;
+    Vector bias, scale, shift; /* of the normalization, or NULLs */
+    const void *dout, *zhat;   /* of the normalization, in panels: what scale and shift learn from ... */
+    const void *sum_scale, *sum_shift; /* ... or these, where their sums over the batch are known; then the bias, which cancels, is left alone */
     int add, finish;      /* add g to this chunk's sum; update (else store the sum in g) */
     int narrow;
     const Update *update;
 } Gradient;
+
+/* Normalization of one layer, vectors by unit, except `inverse` of layer normalization: by row of the chunk. */
+typedef struct {
+    double epsilon, momentum;
+    void *scale, *shift, *mean, *variance; /* learned, and running */
+    void *inverse;                         /* 1 / sqrt(variance + epsilon) of the last forward pass */
+    void *sum_scale, *sum_shift;           /* their gradients' sums, by the backward pass of batch normalization */
+} Norm;
+
+/* Units are kept if their 32 random bits are not below `threshold`: kept ones become a * scale + shift, the others `dropped`. */
+typedef struct {
+    uint32_t threshold;
+    double scale, shift, dropped;
+} Dropout;
+
+/* A loss, its output activation, and its own parameters: one, or one for each output. gradient_scale multiplies the gradients. */
+typedef struct {
+    int kind;
+    double gradient_scale;
+    const double *parameters;
+} Loss;
 
 /* Rows of a sparse table, as scipy's CSR has them. */
 typedef struct {
@@ -66,27 +103,38 @@ typedef struct {
     int real_bytes, panel, tile;
     gather_fn *gather[N_SOURCES];
     void (*densify)(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdiff_t n_features, void *out, ptrdiff_t stride);
-    void (*transpose_csr)(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdiff_t n_features, Csc *out);
+    void (*transpose_csr)(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdiff_t n_features, const Dropout *dropout, uint64_t base,
+                          ptrdiff_t row, Csc *out);
     void (*forward)(const void *a, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, const void *b, void *out,
-                    int vectors, int activation);
+                    int vectors, int activation, double parameter);
     void (*forward_narrow)(const void *a, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, ptrdiff_t n_out,
                            const void *b, void *out);
     void (*forward_sparse)(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, const void *w, ptrdiff_t n_in, ptrdiff_t n_out,
-                           const void *b, void *out, ptrdiff_t stride, int activation);
+                           const void *b, void *out, ptrdiff_t stride, const Dropout *dropout, uint64_t base, ptrdiff_t row);
     void (*backward)(const void *dz, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out, const void *a_below,
-                     void *dz_below, int vectors, int activation);
+                     void *dz_below, int vectors, int activation, double parameter);
     void (*clear_pads)(void *a, ptrdiff_t rows, ptrdiff_t n);
-    void (*activate)(int activation, const void *z, void *a, ptrdiff_t n);
-    void (*derive)(int activation, const void *a, const void *da, void *dz, ptrdiff_t n);
-    void (*lose)(int loss, void *z, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, const void *y, const ptrdiff_t *label,
-                 const ptrdiff_t *index, const double *weight, double gradient_scale, void *scratch, double *row_loss);
+    void (*activate)(int activation, double parameter, const void *z, void *a, void *derivative, ptrdiff_t n);
+    void (*derive)(int activation, double parameter, const void *a, const void *da, void *dz, ptrdiff_t n);
+    void (*drop)(const Dropout *dropout, uint64_t base, ptrdiff_t row, ptrdiff_t unit, ptrdiff_t rows, int vectors, void *a, void *derivative);
+    void (*normalize_columns)(const void *z, void *out, void *zhat, ptrdiff_t rows, int vectors, const Norm *norm, ptrdiff_t panel, int learn);
+    void (*normalize_by_running)(void *z, ptrdiff_t rows, int vectors, const Norm *norm, ptrdiff_t panel);
+    void (*normalize_columns_back)(void *dz, const void *zhat, ptrdiff_t rows, int vectors, const Norm *norm, ptrdiff_t panel);
+    void (*normalize_rows)(void *z, void *zhat, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, const Norm *norm, ptrdiff_t first_row);
+    void (*normalize_rows_back)(const void *dout, const void *zhat, void *dz, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, const Norm *norm,
+                                ptrdiff_t first_row);
+    void (*lose)(const Loss *loss, void *z, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, const void *y, const ptrdiff_t *label,
+                 const ptrdiff_t *index, const double *weight, int differentiates, void *scratch, double *row_loss);
     void (*output)(int loss, void *z, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, void *scratch, void *out);
     void (*gradient_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, double *squares);
     void (*gradient_block_sparse)(const Gradient *layer, const Csc *x, ptrdiff_t panel, ptrdiff_t k, double *squares);
-    void (*gradient_bias)(const Gradient *layer, ptrdiff_t panel, double *squares);
+    void (*gradient_vectors)(const Gradient *layer, ptrdiff_t panel, double *squares, ptrdiff_t square_stride);
+    void (*apply_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, double *squares);
+    void (*apply_vectors)(const Gradient *layer, ptrdiff_t panel, double *squares, ptrdiff_t square_stride);
+    void (*limit_columns)(const Gradient *layer, ptrdiff_t panel, double max_norm);
     void (*transpose_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, ptrdiff_t count);
     void (*update)(const Update *update, void *w, const void *sum, void *m, void *v, ptrdiff_t n);
-    void (*square_sums)(const void *w, ptrdiff_t rows, int vectors, double *squares);
+    void (*square_sums)(const Update *update, const void *w, ptrdiff_t rows, int vectors, double *squares);
     void (*pack)(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels);
     void (*unpack)(const void *panels, ptrdiff_t n_in, ptrdiff_t n_out, void *rows, int to_double);
     void (*pack_transposed)(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels);

@@ -1,9 +1,18 @@
 /* Losses and output activations, from the raw outputs z of the last layer, VL rows at a time with a row in each lane.
  *
- *   log_loss         loss = log(sum_j exp(z_j)) - z_label                     dz = softmax(z) - onehot(label)
- *   binary_log_loss  loss = sum_j max(z, 0) - z y + log(1 + exp(-|z|))        dz = logistic(z) - y
- *   squared_error    loss = sum_j (z - y)^2 / (2 n_out)                       dz = z - y   (scikit-learn's: n_out times the gradient)
- *   poisson          loss = sum_j y log(y) - y z - y + exp(z)                 dz = exp(z) - y
+ *   log_loss         log(sum_j exp(z_j)) - sum_j t_j z_j, t = (1 - e) onehot(label) + e / n_out        dz = softmax(z) - t
+ *   focal            -(1 - p)^gamma log(p), p = softmax(z)_label                              dz = c (softmax(z) - onehot(label))
+ *   binary_log_loss  sum_j max(z, 0) - z y + log(1 + exp(-|z|))                               dz = logistic(z) - y
+ *   binary_focal     sum_j -(1 - p)^gamma log(p), p = logistic(+-z)                           dz = -+ c (1 - p)
+ *   squared_error    mean_j (z - y)^2 / 2                                                     dz = z - y
+ *   absolute_error   mean_j |z - y|                                                           dz = sign(z - y)
+ *   huber            mean_j e^2 / 2 or, from |e| = delta on, delta |e| - delta^2 / 2          dz = e within -delta .. delta
+ *   log_cosh         mean_j log(cosh(z - y))                                                  dz = tanh(z - y)
+ *   quantile         mean_j max(q (y - z), (q - 1) (y - z))                                   dz = -q, 1 - q or, where y = z, 0
+ *   poisson          sum_j y log(y) - y z - y + exp(z)                                        dz = exp(z) - y
+ *   gamma            sum_j z + y exp(-z) - log(y) - 1                                         dz = 1 - y exp(-z)
+ *
+ * with c = (1 - p)^gamma (1 - gamma p log(p) / (1 - p)). Where the loss is a mean over outputs dz is that of the sum, as scikit-learn has it.
  *
  * Numerical stability: no probability is formed on the way to a loss, so none is clipped; sums over outputs run in a fixed order (for
  * softmax: every fourth output to one of four accumulators), one lane a row, so no bit depends on the vector's width.
@@ -73,61 +82,149 @@ INLINE void scale_columns(REAL *columns, ptrdiff_t n_out, vec factor)
     for (ptrdiff_t j = 0; j < n_out; j++) store(columns + j * VL, load(columns + j * VL) * factor);
 }
 
-/* One output of an elementwise loss: the loss, and z replaced by dz. */
-INLINE vec lose_one(int loss, vec z, vec y, REAL *dz)
+/* The focal loss from log(p), p and q = 1 - p, each computed without cancellation; *c is its derivative by log(p), negated. */
+INLINE vec focal(vec log_p, vec p, vec q, vec gamma, vec *c)
 {
-    vec p;
+    vec power = choose(gamma == 0, splat(1), choose(q == 0, (vec){0}, vexp(gamma * vlog(q))));
+    vec ratio = choose(q == 0, splat(-1), log_p / q);
+    *c = choose(power == 0, (vec){0}, power * fnmadd(gamma * p, ratio, splat(1)));
+    return choose(power == 0, (vec){0}, -power * log_p);
+}
+
+/* One output of an elementwise loss: the loss, and z replaced by dz. p: the loss's parameter. */
+INLINE vec lose_one(int loss, vec z, vec y, vec p, REAL *dz)
+{
+    vec e, size;
     switch (loss) {
-    case LOSS_BINARY_LOG: {
-        vec e = vexp(-absolute(z));
+    case LOSS_BINARY_LOG:
+        e = vexp(-absolute(z));
         store(dz, choose(z < 0, e, splat(1)) / (e + 1) - y);
         return fnmadd(z, y, max_or_second((vec){0}, z)) + vlog1p_unit(e);
+    case LOSS_BINARY_FOCAL: {
+        vec s = choose(y > (REAL)0.5, z, -z), c; /* the logit of the true label */
+        e = vexp(-absolute(s));
+        vec inverse = 1 / (e + 1), prob = choose(s < 0, e, splat(1)) * inverse, q = choose(s < 0, splat(1), e) * inverse;
+        vec loss = focal(min_or_second((vec){0}, s) - vlog1p_unit(e), prob, q, p, &c);
+        c *= q;
+        store(dz, choose(y > (REAL)0.5, -c, c));
+        return loss;
     }
+    case LOSS_ABSOLUTE_ERROR:
+        e = z - y;
+        store(dz, choose((e == 0) | (e != e), e, with_sign_of(splat(1), e)));
+        return absolute(e);
+    case LOSS_HUBER:
+        e = z - y, size = absolute(e);
+        store(dz, max_or_second(-p, min_or_second(p, e)));
+        return choose(size <= p, (REAL)0.5 * e * e, p * (size - (REAL)0.5 * p));
+    case LOSS_LOG_COSH: { /* near zero cosh(e) - 1 = m^2 / (2 m + 2), m = exp(|e|) - 1 */
+        e = z - y, size = absolute(e);
+        vec m = -expm1_moderate(max_or_second(splat(-50), -size)); /* 1 - exp(-|e|): the same quotient is m^2 / (2 - 2 m) */
+        vec near = vlog1p_unit(min_or_second(splat(1), m * m / (2 - 2 * m)));
+        store(dz, vtanh(e));
+        return choose(size < (REAL)0.5, near, size - (REAL)0.69314718055994530942 + vlog1p_unit(vexp(-2 * size)));
+    }
+    case LOSS_QUANTILE:
+        e = y - z;
+        store(dz, choose(e > 0, -p, choose(e < 0, 1 - p, e)));
+        return max_or_second(p * e, (p - 1) * e);
     case LOSS_POISSON:
-        p = vexp(z);
-        store(dz, p - y);
-        return choose(y == 0, (vec){0}, y * (vlog(y) - z)) - y + p;
+        e = vexp(z);
+        store(dz, e - y);
+        return choose(y == 0, (vec){0}, y * (vlog(y) - z)) - y + e;
+    case LOSS_GAMMA:
+        e = y * vexp(-z);
+        store(dz, 1 - e);
+        return (z - vlog(y)) + (e - 1);
     default:
-        p = z - y;
-        store(dz, p);
-        return (REAL)0.5 * p * p;
+        e = z - y;
+        store(dz, e);
+        return (REAL)0.5 * e * e;
     }
 }
 
-/* Replaces the outputs z of `rows` rows by dz * gradient_scale * weight, and writes each row's loss * weight to row_loss.
- * index: the rows' numbers in y (row-major [*, n_out]) or label (log_loss), and in weight (NULL: ones). scratch: n_out * VL reals. */
-static void lose(int loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, const void *y_, const ptrdiff_t *label,
-                 const ptrdiff_t *index, const double *weight, double gradient_scale, void *scratch, double *row_loss)
+/* Softmax, in columns: the loss of each lane's row, and columns replaced by dz. */
+INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const ptrdiff_t *label, const ptrdiff_t *index, int lanes)
+{
+    REAL at_label[VL] = {0}, others[VL] = {0};
+    const REAL parameter = loss->parameters ? (REAL)loss->parameters[0] : 0;
+    vec top, total, sum_z = {0};
+    for (int r = 0; r < lanes; r++) at_label[r] = columns[label[index[r]] * VL + r];
+    if (loss->kind == LOSS_LOG && parameter > 0)
+        for (ptrdiff_t j = 0; j < n_out; j++) sum_z += load(columns + j * VL);
+    vec sum = exponentials(columns, n_out, &top), own = load(at_label) - top;
+    if (loss->kind == LOSS_FOCAL) {
+        for (int r = 0; r < lanes; r++) { /* exp of the label's logit moves out of its column */
+            REAL *at = columns + label[index[r]] * VL + r;
+            at_label[r] = *at, *at = 0;
+        }
+        vec e = load(at_label), rest = {0}, c;
+        for (ptrdiff_t j = 0; j < n_out; j++) rest += load(columns + j * VL);
+        vec inverse = 1 / (e + rest);
+        vec log_p = choose(rest <= e, -vlog1p_unit(min_or_second(splat(1), rest / e)), own - vlog(sum));
+        total = focal(log_p, e * inverse, rest * inverse, splat(parameter), &c);
+        scale_columns(columns, n_out, c * inverse);
+        store(others, -c * rest * inverse);
+        for (int r = 0; r < lanes; r++) columns[label[index[r]] * VL + r] = others[r];
+        return total;
+    }
+    total = vlog(sum) - own;
+    scale_columns(columns, n_out, 1 / sum);
+    if (parameter > 0) {
+        const REAL share = parameter / (REAL)n_out;
+        total += parameter * own - (sum_z - (REAL)n_out * top) * share;
+        for (ptrdiff_t j = 0; j < n_out; j++) store(columns + j * VL, load(columns + j * VL) - share);
+    }
+    for (int r = 0; r < lanes; r++) columns[label[index[r]] * VL + r] -= 1 - parameter;
+    return total;
+}
+
+INLINE int is_mean(int loss) /* over outputs */
+{
+    return loss == LOSS_SQUARED_ERROR || loss == LOSS_ABSOLUTE_ERROR || loss == LOSS_HUBER || loss == LOSS_LOG_COSH || loss == LOSS_QUANTILE;
+}
+
+/* Writes each row's loss * weight to row_loss and, with `differentiates`, replaces the outputs z of `rows` rows by dz * gradient_scale * weight.
+ * index: the rows' numbers in y (row-major [*, n_out]) or label (classes), and in weight (NULL: ones). scratch: n_out * VL reals. */
+static void lose(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, const void *y_, const ptrdiff_t *label,
+                 const ptrdiff_t *index, const double *weight, int differentiates, void *scratch, double *row_loss)
 {
     REAL *z = z_, *columns = scratch;
     const REAL *y = y_;
     for (; rows > 0; rows -= VL, z += VL * NR, index += VL, row_loss += VL) {
         int lanes = rows < VL ? (int)rows : VL;
-        vec total = {0}, factor = splat((REAL)gradient_scale);
+        vec total = {0}, factor = splat((REAL)loss->gradient_scale);
         load_columns(z, stride, lanes, n_out, columns);
-        if (loss == LOSS_LOG) {
-            REAL at_label[VL] = {0};
-            vec top;
-            for (int r = 0; r < lanes; r++) at_label[r] = columns[label[index[r]] * VL + r];
-            vec sum = exponentials(columns, n_out, &top);
-            total = vlog(sum) + (top - load(at_label));
-            scale_columns(columns, n_out, 1 / sum);
-            for (int r = 0; r < lanes; r++) columns[label[index[r]] * VL + r] -= 1;
+        if (loss->kind == LOSS_LOG || loss->kind == LOSS_FOCAL) {
+            total = lose_class(loss, columns, n_out, label, index, lanes);
         } else {
             for (ptrdiff_t j = 0; j < n_out; j++) {
                 REAL target[VL] = {0}, *at = columns + j * VL;
+                vec p = splat(loss->parameters ? (REAL)loss->parameters[loss->kind == LOSS_QUANTILE ? j : 0] : 0);
                 for (int r = 0; r < lanes; r++) target[r] = y[index[r] * n_out + j];
-                if (loss == LOSS_BINARY_LOG) total += lose_one(LOSS_BINARY_LOG, load(at), load(target), at);
-                else if (loss == LOSS_POISSON) total += lose_one(LOSS_POISSON, load(at), load(target), at);
-                else total += lose_one(LOSS_SQUARED_ERROR, load(at), load(target), at);
+#define LOSE(kind) \
+    case kind: total += lose_one(kind, load(at), load(target), p, at); break;
+                switch (loss->kind) {
+                    LOSE(LOSS_BINARY_LOG)
+                    LOSE(LOSS_BINARY_FOCAL)
+                    LOSE(LOSS_SQUARED_ERROR)
+                    LOSE(LOSS_ABSOLUTE_ERROR)
+                    LOSE(LOSS_HUBER)
+                    LOSE(LOSS_LOG_COSH)
+                    LOSE(LOSS_QUANTILE)
+                    LOSE(LOSS_POISSON)
+                    LOSE(LOSS_GAMMA)
+                }
+#undef LOSE
             }
-            if (loss == LOSS_SQUARED_ERROR) total /= (REAL)n_out;
+            if (is_mean(loss->kind)) total /= (REAL)n_out;
         }
+        for (int r = 0; r < lanes; r++) row_loss[r] = (double)total[r] * (weight ? weight[index[r]] : 1);
+        if (!differentiates) continue;
         if (weight)
             for (int r = 0; r < lanes; r++) factor[r] *= (REAL)weight[index[r]];
-        if (weight || gradient_scale != 1) scale_columns(columns, n_out, factor);
+        if (weight || loss->gradient_scale != 1) scale_columns(columns, n_out, factor);
         store_columns(columns, lanes, n_out, z, stride);
-        for (int r = 0; r < lanes; r++) row_loss[r] = (double)total[r] * (weight ? weight[index[r]] : 1);
     }
 }
 
@@ -138,15 +235,15 @@ static void output(int loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff
     REAL *z = z_, *columns = scratch, *out = out_;
     for (; rows > 0; rows -= VL, z += VL * NR, out += VL * n_out) {
         int lanes = rows < VL ? (int)rows : VL;
-        if (loss != LOSS_SQUARED_ERROR) {
+        if (!is_mean(loss)) {
             load_columns(z, stride, lanes, n_out, columns);
-            if (loss == LOSS_LOG) {
+            if (loss == LOSS_LOG || loss == LOSS_FOCAL) {
                 vec top, sum = exponentials(columns, n_out, &top);
                 scale_columns(columns, n_out, 1 / sum);
             } else {
                 for (ptrdiff_t j = 0; j < n_out; j++) {
                     REAL *at = columns + j * VL;
-                    store(at, loss == LOSS_POISSON ? vexp(load(at)) : vlogistic(load(at)));
+                    store(at, loss == LOSS_POISSON || loss == LOSS_GAMMA ? vexp(load(at)) : vlogistic(load(at)));
                 }
             }
             store_columns(columns, lanes, n_out, z, stride);

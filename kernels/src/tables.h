@@ -5,6 +5,7 @@
 #define NNFAST_TABLES_H
 
 #include "dense.h"
+#include "dropout.h"
 
 enum { PREFETCHED_ROWS = 4 }; /* rows come from all over the table: ask for them before they are needed */
 
@@ -64,8 +65,17 @@ static void densify(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdif
     }
 }
 
-/* The rows of a chunk by columns (a counting sort: rows stay in order within a column). */
-static void transpose_csr(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdiff_t n_features, Csc *out)
+/* Entry i of a row after dropout (NULL: none), which makes it zero or scales it. */
+INLINE REAL csr_input(const Csr *x, ptrdiff_t i, const Dropout *dropout, uint64_t key)
+{
+    REAL value = csr_value(x, i);
+    if (!dropout) return value;
+    return is_kept(key, (uint32_t)csr_index(x->indices, x->index_bytes, i), dropout->threshold) ? value * (REAL)dropout->scale : 0;
+}
+
+/* The rows of a chunk by columns (a counting sort: rows stay in order within a column). `row` is the batch's row of the first one. */
+static void transpose_csr(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdiff_t n_features, const Dropout *dropout, uint64_t base,
+                          ptrdiff_t row, Csc *out)
 {
     ptrdiff_t *start = out->start;
     memset(start, 0, sizeof(ptrdiff_t) * (size_t)(n_features + 1));
@@ -79,22 +89,23 @@ static void transpose_csr(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, 
     }
     for (ptrdiff_t r = rows - 1; r >= 0; r--) {
         ptrdiff_t begin = csr_index(x->indptr, x->index_bytes, index[r]);
+        uint64_t key = key_of_row(base, row + r);
         for (ptrdiff_t i = csr_index(x->indptr, x->index_bytes, index[r] + 1) - 1; i >= begin; i--) {
             ptrdiff_t at = --start[csr_index(x->indices, x->index_bytes, i)];
             out->row[at] = (int32_t)r;
-            ((REAL *)out->value)[at] = csr_value(x, i);
+            ((REAL *)out->value)[at] = csr_input(x, i, dropout, key);
         }
     }
 }
 
 /* Rows of a sparse first layer for `panels` adjacent panels of outputs, in work proportional to the non-zeros. */
 INLINE void forward_sparse_row(int panels, const Csr *x, ptrdiff_t begin, ptrdiff_t end, const REAL *w, ptrdiff_t n_in, const REAL *b,
-                               REAL *out, ptrdiff_t stride)
+                               REAL *out, ptrdiff_t stride, const Dropout *dropout, uint64_t key)
 {
     vec acc[4][2];
     UNROLL for (int p = 0; p < panels; p++) acc[p][0] = load(b + p * NR), acc[p][1] = load(b + p * NR + VL);
     for (ptrdiff_t i = begin; i < end; i++) {
-        vec value = splat(csr_value(x, i));
+        vec value = splat(csr_input(x, i, dropout, key));
         const REAL *row = w + csr_index(x->indices, x->index_bytes, i) * NR;
         UNROLL for (int p = 0; p < panels; p++) {
             acc[p][0] = fmadd(value, load(row + p * n_in * NR), acc[p][0]);
@@ -104,21 +115,21 @@ INLINE void forward_sparse_row(int panels, const Csr *x, ptrdiff_t begin, ptrdif
     UNROLL for (int p = 0; p < panels; p++) store(out + p * stride, acc[p][0]), store(out + p * stride + VL, acc[p][1]);
 }
 
-/* out = activation(x @ w + b), all panels of outputs. */
+/* out = x @ w + b, all panels of outputs. `row` is the batch's row of the first one. */
 static void forward_sparse(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, const void *w_, ptrdiff_t n_in, ptrdiff_t n_out,
-                           const void *b_, void *out_, ptrdiff_t stride, int activation)
+                           const void *b_, void *out_, ptrdiff_t stride, const Dropout *dropout, uint64_t base, ptrdiff_t row)
 {
     ptrdiff_t panels = (n_out + NR - 1) / NR;
     for (ptrdiff_t r = 0; r < rows; r++) {
         ptrdiff_t begin = csr_index(x->indptr, x->index_bytes, index[r]), end = csr_index(x->indptr, x->index_bytes, index[r] + 1);
+        uint64_t key = key_of_row(base, row + r);
         const REAL *w = w_, *b = b_;
         REAL *out = (REAL *)out_ + r * NR;
         ptrdiff_t p = 0;
         for (; p + 4 <= panels; p += 4, w += 4 * n_in * NR, b += 4 * NR, out += 4 * stride)
-            forward_sparse_row(4, x, begin, end, w, n_in, b, out, stride);
-        for (; p < panels; p++, w += n_in * NR, b += NR, out += stride) forward_sparse_row(1, x, begin, end, w, n_in, b, out, stride);
+            forward_sparse_row(4, x, begin, end, w, n_in, b, out, stride, dropout, key);
+        for (; p < panels; p++, w += n_in * NR, b += NR, out += stride) forward_sparse_row(1, x, begin, end, w, n_in, b, out, stride, dropout, key);
     }
-    for (ptrdiff_t p = 0; p < panels; p++) activate(activation, (REAL *)out_ + p * stride, (REAL *)out_ + p * stride, rows * NR);
 }
 
 /* gradient_block for a sparse first layer: the sum of each input runs over its non-zeros. */
@@ -129,18 +140,16 @@ static void gradient_block_sparse(const Gradient *l, const Csc *x, ptrdiff_t pan
     ptrdiff_t count = l->n_in - k < BLOCK ? l->n_in - k : BLOCK;
     const REAL *dz = (const REAL *)l->dz + panel * l->stride;
     for (ptrdiff_t j = 0; j < count; j++) {
-        vec acc[MR][2];
-        acc[0][0] = acc[0][1] = (vec){0};
+        vec acc[1][2] = {{{0}}};
         for (ptrdiff_t i = x->start[k + j]; i < x->start[k + j + 1]; i++) {
             vec value = splat(((const REAL *)x->value)[i]);
             acc[0][0] = fmadd(value, load(dz + x->row[i] * (ptrdiff_t)NR), acc[0][0]);
             acc[0][1] = fmadd(value, load(dz + x->row[i] * (ptrdiff_t)NR + VL), acc[0][1]);
         }
         ptrdiff_t at = (panel * l->n_in + k + j) * NR;
-        if (vectors > 1) finish_tile(&e, 1, 2, acc, at);
-        else finish_tile(&e, 1, 1, acc, at);
+        finish_tile(&e, 1, vectors, acc, at);
     }
-    if (l->finish && l->update->kind != UPDATE_NONE) write_squares(&e, vectors, squares);
+    if (reports(l)) write_squares(&e, vectors, squares);
 }
 
 INLINE REAL read_real(const void *p, int is_double, ptrdiff_t i) { return is_double ? (REAL)((const double *)p)[i] : (REAL)((const float *)p)[i]; }

@@ -51,39 +51,76 @@ INLINE vec vreciprocal(vec x)
 
 /* An Update in the dtype of the kernel. */
 typedef struct {
-    REAL scale, decay, rate, momentum, beta_1, beta_2, epsilon, one_minus_beta_1, one_minus_beta_2;
-    int kind, nesterov, has_velocity;
+    REAL scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, one_minus_beta_1, one_minus_beta_2, gradient_rate, shrink, threshold;
+    REAL square_factor, absolute_factor;
+    int kind, nesterov, measures;
 } Rates;
 
 INLINE Rates rates_of(const Update *u)
 {
-    return (Rates){.scale = (REAL)u->scale, .decay = (REAL)u->decay, .rate = (REAL)u->rate, .momentum = (REAL)u->momentum,
+    return (Rates){.scale = (REAL)u->scale, .decay = (REAL)u->decay, .clip = (REAL)u->clip, .rate = (REAL)u->rate, .momentum = (REAL)u->momentum,
                    .beta_1 = (REAL)u->beta_1, .beta_2 = (REAL)u->beta_2, .epsilon = (REAL)u->epsilon,
                    .one_minus_beta_1 = (REAL)(1 - u->beta_1), .one_minus_beta_2 = (REAL)(1 - u->beta_2),
-                   .kind = u->kind, .nesterov = u->nesterov};
+                   .gradient_rate = (REAL)u->gradient_rate, .shrink = (REAL)u->shrink, .threshold = (REAL)u->threshold,
+                   .square_factor = (REAL)u->square_factor, .absolute_factor = (REAL)u->absolute_factor,
+                   .kind = u->kind, .nesterov = u->nesterov, .measures = u->measures};
 }
 
 /* The gradient of weights w from the sum over the batch's rows. */
-INLINE vec gradient_of(const Rates *u, vec sum, vec w) { return fmadd(splat(u->decay), w, u->scale * sum); }
+INLINE vec gradient_of(const Rates *u, vec sum, vec w)
+{
+    vec g = fmadd(splat(u->decay), w, u->scale * sum);
+    return u->clip > 0 ? max_or_second(splat(-u->clip), min_or_second(splat(u->clip), g)) : g; /* NaN passes */
+}
 
-/* The new weights; the moments at m and v are updated in place. `kind` is a constant where this is inlined.
- *   SGD:   m = momentum m - rate g;   w += m, or with Nesterov w += momentum m - rate g
- *   Adam:  m = beta_1 m + (1 - beta_1) g;   v = beta_2 v + (1 - beta_2) g^2;   w -= rate m / (sqrt(v) + epsilon)
- * with Adam's bias corrections in `rate`, as scikit-learn has them. */
+/* The new weights; the moments at m and v are updated in place. `kind` is a constant where this is inlined. The rates hold what depends on the step
+ * alone, the bias corrections included.
+ *   SGD:      m = momentum m - rate g;   w += m, or with Nesterov w += momentum m - rate g
+ *   Adam:     m = beta_1 m + (1 - beta_1) g;   v = beta_2 v + (1 - beta_2) g^2;   w -= rate m / (sqrt(v) + epsilon)
+ *   NAdam:    likewise, and w -= (rate m + gradient_rate g) / (sqrt(v) + epsilon)
+ *   RMSprop:  m = beta_2 m + (1 - beta_2) g^2;   w -= rate g / (sqrt(m) + epsilon)
+ *   Adagrad:  m += g^2;   w -= rate g / (sqrt(m) + epsilon)
+ *   Lion:     w -= rate sign(beta_1 m + (1 - beta_1) g);   m = beta_2 m + (1 - beta_2) g */
 INLINE vec updated(int kind, const Rates *u, vec w, vec g, REAL *m, REAL *v)
 {
-    if (kind == UPDATE_SGD) {
-        vec step = u->rate * g;
-        if (!m) return w - step; /* no momentum */
-        vec momentum = splat(u->momentum), velocity = fmadd(momentum, load(m), -step);
-        store(m, velocity);
-        return w + (u->nesterov ? fmadd(momentum, velocity, -step) : velocity);
+    vec first, second, direction;
+    switch (kind) {
+    case UPDATE_SGD:
+        direction = u->rate * g;
+        if (!m) return w - direction; /* no momentum */
+        first = fmadd(splat(u->momentum), load(m), -direction);
+        store(m, first);
+        return w + (u->nesterov ? fmadd(splat(u->momentum), first, -direction) : first);
+    case UPDATE_RMSPROP:
+    case UPDATE_ADAGRAD:
+        second = kind == UPDATE_ADAGRAD ? fmadd(g, g, load(m)) : fmadd(splat(u->beta_2), load(m), u->one_minus_beta_2 * (g * g));
+        store(m, second);
+        return fnmadd(u->rate * g, vreciprocal(vsqrt(second) + u->epsilon), w);
+    case UPDATE_LION:
+        first = load(m);
+        direction = fmadd(splat(u->beta_1), first, u->one_minus_beta_1 * g);
+        store(m, fmadd(splat(u->beta_2), first, u->one_minus_beta_2 * g));
+        direction = choose(direction == 0, direction, choose(direction == direction, with_sign_of(splat(u->rate), direction), direction));
+        return w - direction;
+    default:
+        first = fmadd(splat(u->beta_1), load(m), u->one_minus_beta_1 * g);
+        second = fmadd(splat(u->beta_2), load(v), u->one_minus_beta_2 * (g * g));
+        store(m, first);
+        store(v, second);
+        direction = u->rate * first;
+        if (kind == UPDATE_NADAM) direction = fmadd(splat(u->gradient_rate), g, direction);
+        return fnmadd(direction, vreciprocal(vsqrt(second) + u->epsilon), w);
     }
-    vec first = fmadd(splat(u->beta_1), load(m), u->one_minus_beta_1 * g);
-    vec second = fmadd(splat(u->beta_2), load(v), u->one_minus_beta_2 * (g * g));
-    store(m, first);
-    store(v, second);
-    return fnmadd(u->rate * first, vreciprocal(vsqrt(second) + u->epsilon), w);
+}
+
+/* The proximal step of an L1 term: towards zero by `threshold`, and to zero itself where that is nearer. */
+INLINE vec shrunk(const Rates *u, vec w) { return with_sign_of(max_or_second((vec){0}, absolute(w) - u->threshold), w); }
+
+/* Adds what the objective and the limits want to know of new weights. */
+INLINE vec add_penalty(const Rates *u, vec w, vec sum)
+{
+    if (u->absolute_factor == 0) return fmadd(w, w, sum); /* square_factor is 1 */
+    return fmadd(splat(u->absolute_factor), absolute(w), fmadd(u->square_factor * w, w, sum));
 }
 
 #endif

@@ -86,6 +86,24 @@ INLINE vec fnmadd(vec a, vec b, vec c) { return c - a * b; }
 INLINE vec max_or_second(vec a, vec b) { return choose(a > b, a, b); }
 INLINE vec min_or_second(vec a, vec b) { return choose(a < b, a, b); }
 #endif
+/* a * b - p exactly, for p = a * b rounded; nothing may overflow or underflow on the way. */
+#if VECTOR_BYTES > 16
+INLINE vec product_error(vec a, vec b, vec p) { return fmadd(a, b, -p); }
+#elif defined(__x86_64__) /* no FMA: Dekker's products of halves (Veltkamp's splitting) */
+INLINE vec product_error(vec a, vec b, vec p)
+{
+    const REAL splitter = REAL_BYTES == 8 ? (REAL)134217729.0 : (REAL)4097.0; /* 2^27 + 1, 2^12 + 1 */
+    vec ta = a * splitter, tb = b * splitter;
+    vec a1 = ta - (ta - a), b1 = tb - (tb - b), a2 = a - a1, b2 = b - b1;
+    return ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2;
+}
+#else
+INLINE vec product_error(vec a, vec b, vec p)
+{
+    for (int i = 0; i < VL; i++) p[i] = REAL_BYTES == 8 ? (REAL)__builtin_fma(a[i], b[i], -p[i]) : (REAL)__builtin_fmaf((float)a[i], (float)b[i], (float)-p[i]);
+    return p;
+}
+#endif
 INLINE vec absolute(vec x) { return from_bits(bits(x) & ~bits(splat((REAL)-0.0))); }
 INLINE vec with_sign_of(vec magnitude, vec x) { return from_bits(bits(magnitude) | (bits(x) & bits(splat((REAL)-0.0)))); }
 /* The first n lanes from p, `rest` in the others. */

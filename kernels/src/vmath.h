@@ -1,4 +1,4 @@
-/* exp, log, log1p(exp(-x)), tanh and the logistic function on vectors of REAL.
+/* exp, log, log1p(exp(-x)), tanh and the logistic function on vectors of REAL, and the parts that activation.h is made of.
  *
  * In: any value, NaN, infinities and subnormals included. Out: the function of the dtype's own width.
  * Error: at most 4 ULP of the dtype over the whole range (measured maxima stand in tests/test_vector_math.py); NaN gives NaN; exp overflows
@@ -40,13 +40,25 @@
 #define SQRT_HALF_BITS 0x3f3504f3U
 #endif
 
-/* 2^k for integers -2 * bias < k < 2 * bias in two factors, so that subnormal results are rounded once, by the multiplication. */
-INLINE vec scale_by_power(vec x, ivec k)
+/* 2^k, -2 * bias < k < 2 * bias, as the number k and as integers: AVX-512 has an instruction for the one, elsewhere it takes the other. */
+typedef struct {
+    vec n;
+    ivec k;
+} Power;
+
+/* x * 2^k, a subnormal result rounded once. */
+INLINE vec scaled(vec x, Power power)
 {
-    ivec half = k >> 1;
+#if VECTOR_BYTES == 64 && defined(NNFAST_DOUBLE)
+    return (vec)_mm512_scalef_pd((__m512d)x, (__m512d)power.n);
+#elif VECTOR_BYTES == 64
+    return (vec)_mm512_scalef_ps((__m512)x, (__m512)power.n);
+#else
+    ivec half = power.k >> 1;
     vec first = from_bits((uvec)((half + EXPONENT_BIAS) << MANTISSA_BITS));
-    vec second = from_bits((uvec)((k - half + EXPONENT_BIAS) << MANTISSA_BITS));
+    vec second = from_bits((uvec)((power.k - half + EXPONENT_BIAS) << MANTISSA_BITS));
     return x * first * second;
+#endif
 }
 
 /* exp(r) - 1 on |r| <= ln(2) / 2, by its Taylor polynomial (degree 13 in float64, 7 in float32); the remainder is below an ULP. */
@@ -76,20 +88,43 @@ INLINE vec expm1_reduced(vec r)
 }
 
 /* x = k ln(2) + r with integer k, |r| <= ln(2) / 2; x within the range of exp. */
-INLINE vec reduce_by_ln2(vec x, ivec *k)
+INLINE vec reduce_by_ln2(vec x, Power *power)
 {
-    vec shifted = fmadd(x, splat(LOG2E), splat(ROUNDER)), n = shifted - ROUNDER;
-    *k = (ivec)bits(shifted) - (ivec)bits(splat(ROUNDER));
-    return fnmadd(n, splat(LN2_LOW), fnmadd(n, splat(LN2_HIGH), x));
+    vec shifted = fmadd(x, splat(LOG2E), splat(ROUNDER));
+    power->n = shifted - ROUNDER;
+    power->k = (ivec)bits(shifted) - (ivec)bits(splat(ROUNDER));
+    return fnmadd(power->n, splat(LN2_LOW), fnmadd(power->n, splat(LN2_HIGH), x));
 }
 
 INLINE vec vexp(vec x)
 {
-    ivec k;
+    Power power;
     vec clamped = max_or_second(splat(EXP_LOWEST), min_or_second(splat(EXP_HIGHEST), x)); /* NaN passes both */
-    vec r = reduce_by_ln2(clamped, &k);
-    vec y = scale_by_power(expm1_reduced(r) + 1, k);
+    vec r = reduce_by_ln2(clamped, &power);
+    vec y = scaled(expm1_reduced(r) + 1, power);
     return choose(x > EXP_HIGHEST, splat((REAL)__builtin_inf()), y);
+}
+
+/* exp(high + low) = (1 + m) * 2^k, |m| < 0.42. low corrects the rounding of high, which is within twice the range of exp. */
+typedef struct {
+    vec m;
+    Power power;
+} Exponential;
+INLINE Exponential exp_in_parts(vec high, vec low)
+{
+    Exponential e;
+    e.m = expm1_reduced(reduce_by_ln2(high, &e.power) + low);
+    return e;
+}
+/* x times it: rounded once, and once more where the result is subnormal. */
+INLINE vec times_exp(vec x, Exponential e) { return scaled(fmadd(x, e.m, x), e.power); }
+
+/* exp(x) - 1 for |x| <= 50, of which the leading term is kept apart, so that small x lose nothing. */
+INLINE vec expm1_moderate(vec x)
+{
+    Power power;
+    vec r = reduce_by_ln2(x, &power), two_to_k = from_bits((uvec)((power.k + EXPONENT_BIAS) << MANTISSA_BITS));
+    return fmadd(two_to_k, expm1_reduced(r), two_to_k - 1);
 }
 
 /* log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)), plus k ln(2): s = f / (2 + f), log(1 + f) = f - (f^2/2 - s (f^2/2 + R(s^2))), R the
@@ -139,15 +174,10 @@ INLINE vec vlog1p_unit(vec e)
     return log1p_reduced(f, choose(above, splat(1), splat(0))) + lost / u;
 }
 
-/* tanh(x) = e / (e + 2) with e = exp(2|x|) - 1, whose leading term is kept apart, so that small x lose nothing. */
+/* tanh(x) = e / (e + 2) with e = exp(2|x|) - 1. */
 INLINE vec vtanh(vec x)
 {
-    ivec k;
-    vec a = absolute(x);
-    vec y = 2 * min_or_second(splat(20), a); /* tanh(20) is 1 in both dtypes; NaN passes */
-    vec r = reduce_by_ln2(y, &k);
-    vec power = from_bits((uvec)((k + EXPONENT_BIAS) << MANTISSA_BITS));
-    vec e = fmadd(power, expm1_reduced(r), power - 1);
+    vec e = expm1_moderate(2 * min_or_second(splat(20), absolute(x))); /* tanh(20) is 1 in both dtypes; NaN passes */
     return with_sign_of(e / (e + 2), x);
 }
 

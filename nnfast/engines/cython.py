@@ -5,12 +5,12 @@ import os
 
 import numpy as np
 
+from nnfast.activations import ACTIVATIONS
 from nnfast.kernels import engine as _compiled
+from nnfast.losses import LOSSES
+from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_constants
 from nnfast.threads import release_threads, reserve_threads
 
-_ACTIVATIONS = _compiled.ACTIVATIONS
-_LOSSES = _compiled.LOSSES
-_UPDATES = _compiled.UPDATES
 _SOURCES = {np.dtype(name): code for name, code in _compiled.SOURCES.items()} | {np.dtype(bool): _compiled.SOURCES["uint8"]}
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -82,7 +82,7 @@ class Session:
     X : ndarray or CSR of shape (n_samples, n_features)
         Any integer, bool, float32 or float64; any strides. Not copied.
     y : ndarray or None
-        For "log_loss" intp class numbers, shape (n_samples,); for the other losses shape (n_samples, n_outputs), `dtype`, C-contiguous.
+        For "log_loss" and "focal" intp class numbers, shape (n_samples,); for the other losses shape (n_samples, n_outputs), `dtype`, C-contiguous.
         None for a session that only predicts.
     sample_weight : float64 ndarray of shape (n_samples,), or None
     dtype : {np.float32, np.float64}
@@ -90,9 +90,11 @@ class Session:
     batch_size : int
         Rows of an update; in a session that only predicts, the rows that one call is likely to have.
     optimizer : record of nnfast.optimizers, or None
-        None: the session predicts, or differentiates for L-BFGS.
-    alpha : float
-        L2 penalty.
+        None: the session predicts, or with targets evaluates and differentiates.
+    regularization : nnfast.regularization.Regularization
+        A session that differentiates knows `alpha` only.
+    seed : int
+        Of dropout, from 0 to 2^64 - 1.
     n_threads : int or None
         None: as many as the work deserves and the process may use.
 
@@ -109,43 +111,53 @@ class Session:
 
     _n_threads, _engine, _role = 0, None, "closed"  # what close() finds where __init__ did not come so far
 
-    def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, alpha=0.0, n_threads=None):
+    def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, regularization=Regularization(), seed=0,
+                 n_threads=None):
         dtype = np.dtype(dtype)
         if dtype not in _FLOATS:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
         self._n_samples, n_features = X.shape
         if n_features != network.layer_units[0]:
             raise ValueError(f"X has {n_features} features, the network {network.layer_units[0]} inputs")
-        self._network, self._dtype, self._layers = network, dtype, list(zip(network.layer_units, network.layer_units[1:]))
-        self._raised, self.whole_epochs = None, True
-        capacity = min(int(batch_size), CHUNK_ROWS)
-        self._n_threads = reserve_threads(n_threads, capacity, network.n_parameters)
+        self._network, self._dtype, self._shapes = network, dtype, network.learned_shapes
+        self._raised, self.whole_epochs, self._batch_size = None, True, int(batch_size)
+        # Batch normalization needs the whole batch at once.
+        capacity = int(batch_size) if network.normalization == "batch" and y is not None else min(int(batch_size), CHUNK_ROWS)
+        self._n_threads = reserve_threads(n_threads, capacity, sum(map(math.prod, self._shapes)))
         try:
-            self._open(network, X, y, sample_weight, optimizer, alpha, capacity, int(batch_size))
+            self._open(X, y, sample_weight, optimizer, regularization, seed, capacity, int(batch_size))
         except BaseException:
             self.close()
             raise
 
-    def _open(self, network, X, y, sample_weight, optimizer, alpha, capacity, batch_size):
-        trains = y is not None
+    def _open(self, X, y, sample_weight, optimizer, regularization, seed, capacity, batch_size):
+        trains, network = y is not None, self._network
+        loss = LOSSES[network.loss]
+        if optimizer and network.normalization and regularization.alpha_dropout:
+            raise ValueError("alpha dropout goes with no normalization")
         self._engine = _compiled.Engine(
             _isa,
             self._dtype.itemsize == 8,
             network.layer_units,
-            _ACTIVATIONS[network.activation],
-            _LOSSES[network.loss],
+            [_activation(name, parameter) for name, parameter in network.activations],
+            _compiled.LOSSES[loss.kernel],
+            _loss_parameters(loss, network),
             capacity=capacity,
             batch_size=batch_size,
             n_threads=self._n_threads,
             trains=trains,
-            update=_UPDATES[optimizer.kernel] if optimizer else _UPDATES["none"],
+            update=_compiled.UPDATES[optimizer.kernel] if optimizer else _compiled.UPDATES["none"],
             n_moments=optimizer.n_moments if optimizer else 0,
+            normalization=_compiled.NORMALIZATIONS[network.normalization],
+            norm_eps=network.norm_eps,
+            norm_momentum=network.norm_momentum,
         )
         self._use_table(X, capacity)
         if trains:
             self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
-            hyperparameters = {name: getattr(optimizer, name) for name in _HYPERPARAMETERS if hasattr(optimizer, name)}
-            self._engine.set_update(alpha=alpha, **hyperparameters)
+            self._engine.set_update(**_update_settings(optimizer, regularization))
+            if optimizer:
+                self._engine.use_dropout(_dropout(regularization), seed)
         self._role = "predict" if not trains else "train" if optimizer else "differentiate"
         self._engine.attach([np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()])
 
@@ -170,15 +182,15 @@ class Session:
         self._engine.use_csr(data, indices, indptr, sparse, int(longest.sum()))
 
     def _use_targets(self, y, sample_weight, with_true_gradient):
-        labels = self._network.loss == "log_loss"
+        labels = self._network.loss in _CLASS_LOSSES
         shape = (self._n_samples,) if labels else (self._n_samples, self._network.n_outputs)
         y = _checked(y, "y", _ROW_NUMBERS if labels else (self._dtype,), shape)
         if labels and len(y) and not 0 <= y.min() <= y.max() < self._network.n_outputs:
             raise ValueError(f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}")
         if sample_weight is not None:
             sample_weight = _checked(sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,))
-        # scikit-learn reports the mean over the outputs and descends along the sum: right for its steps, not for a line search.
-        scale = 1 / self._network.n_outputs if with_true_gradient and self._network.loss == "squared_error" else 1.0
+        # Where a loss is a mean over the outputs, steps go along the sum, as scikit-learn's do: right for them, not for a line search.
+        scale = 1 / LOSSES[self._network.loss].descent_scale(self._network.n_outputs) if with_true_gradient else 1.0
         self._engine.use_targets(y, sample_weight, scale)
 
     def _require(self, *roles):
@@ -187,29 +199,31 @@ class Session:
             raise RuntimeError(f"the session must be one for {' or '.join(roles)}, got one for {self._role}: with targets and an optimizer it "
                                "is for train, with targets alone for differentiate, with neither for predict, until it is closed.")
 
-    def load(self, coefs, intercepts, moments=None, t=0):
-        """Start from these parameters (row-major arrays of a float dtype) and optimizer state (None: zeros)."""
+    def load(self, parameters, moments=None, t=0):
+        """Start from these parameters (arrays of a float dtype) and optimizer state (None: zeros)."""
         self._require("train", "differentiate", "predict")
-        coefs, intercepts = self._checked_parameters(coefs, intercepts)
+        learned = self._checked(parameters.learned())
+        statistics = self._checked_statistics(parameters)
         if moments is not None:
-            moments = [sum(self._checked_parameters(moment[: len(coefs)], moment[len(coefs) :]), []) for moment in moments]
-        self._engine.load(coefs, intercepts, moments, t)
+            if len(moments) != self._engine.n_moments:
+                raise ValueError(f"the optimizer has {self._engine.n_moments} moments, got {len(moments)}")
+            moments = [self._checked(moment) for moment in moments]
+        self._engine.load(learned, *statistics, moments, t)
 
-    def store(self, coefs, intercepts):
+    def store(self, parameters):
         """Write the current parameters into these arrays."""
         self._require("train", "differentiate", "predict")
-        self._engine.store(*self._checked_parameters(coefs, intercepts, writes=True))
+        self._engine.store(self._checked(parameters.learned(), writes=True), *self._checked_statistics(parameters, writes=True))
 
-    def _checked_parameters(self, coefs, intercepts, writes=False):
-        if len(coefs) != len(self._layers) or len(intercepts) != len(self._layers):
-            raise ValueError(f"the network has {len(self._layers)} layers, got {len(coefs)} coefs and {len(intercepts)} intercepts")
-        checked = [], []
-        for (n_in, n_out), coef, intercept in zip(self._layers, coefs, intercepts):
-            for array, shape, to in ((coef, (n_in, n_out), checked[0]), (intercept, (n_out,), checked[1])):
-                if not writes and (array.dtype not in _FLOATS or not array.flags.c_contiguous):
-                    array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
-                to.append(_checked(array, "an array of parameters", _FLOATS, shape, writes))
-        return checked
+    def _checked(self, arrays, writes=False):
+        """The arrays of what is learned, or of a moment of it, as the compiled code takes them."""
+        return _checked_arrays(arrays, self._shapes, writes)
+
+    def _checked_statistics(self, parameters, writes=False):
+        if self._network.normalization != "batch":
+            return (), ()
+        shapes = [(n,) for n in self._network.layer_units[1:-1]]
+        return [_checked_arrays(arrays, shapes, writes) for arrays in (parameters.means, parameters.variances)]
 
     @property
     def t(self):
@@ -217,14 +231,14 @@ class Session:
         return self._engine.t
 
     def take_moments(self):
-        """The optimizer's moments: for each, the arrays of all coefs, then of all intercepts. Ends the session, whose memory they take over
+        """The optimizer's moments: for each, arrays in the order of `Parameters.learned`. Ends the session, whose memory they take over
         piece by piece: nothing may be called after it."""
         self._require("train")
         self._role = "closed"
         moments = []
         self._engine.release_weights()
         for which in range(self._engine.n_moments):
-            arrays = [np.empty(shape, self._dtype) for shape in self._layers] + [np.empty(n_out, self._dtype) for _, n_out in self._layers]
+            arrays = [np.empty(shape, self._dtype) for shape in self._shapes]
             self._engine.release_moment(which, arrays)
             moments.append(arrays)
         return moments
@@ -232,10 +246,16 @@ class Session:
     def epoch(self, order, learning_rate):
         """One pass over the rows `order`, an update a batch.
 
+        Parameters
+        ----------
+        order : ndarray of intp
+        learning_rate : float, or float64 ndarray of shape (n_batches,)
+            One for all, or one for each batch.
+
         Returns
         -------
         loss : float
-            The mean over the rows of their batches' losses, the L2 term included.
+            The mean over the rows of their batches' losses, penalties included.
 
         Raises
         ------
@@ -247,7 +267,11 @@ class Session:
         """
         self._require("train")
         self._raise_pending()
-        loss = self._engine.train(self._row_numbers_of_table(order), learning_rate)
+        order = self._row_numbers_of_table(order)
+        rates = np.atleast_1d(np.asarray(learning_rate, np.float64))
+        if rates.shape not in ((1,), (-(-len(order) // self._batch_size),)):
+            raise ValueError(f"learning_rate must be a number, or have one for each of {-(-len(order) // self._batch_size)} batches, got {rates.shape}")
+        loss = self._engine.train(order, np.ascontiguousarray(rates))
         self.whole_epochs = loss is not None and not self._engine.stopped
         if loss is None:
             raise NonFinite(self._engine.step)
@@ -266,37 +290,60 @@ class Session:
             raise error
 
     def loss_gradient(self, flat, gradient, order):
-        """The loss of the rows `order` as one batch at the parameters `flat` (all coefs, then all intercepts, row-major), and its gradient
-        written to `gradient`."""
+        """The loss of the rows `order` as one batch at the parameters `flat`, and its gradient written to `gradient`.
+
+        Both are vectors of shape (n_parameters,): see `Network.pack`. With batch normalization the statistics are the batch's, which may have
+        at most `batch_size` rows.
+        """
         self._require("differentiate")
         self._raise_pending()
         n = self._network.n_parameters
-        self.load(*self._views(_checked(flat, "flat", (np.dtype(np.float64),), (n,))))
+        views = self._views(_checked(flat, "flat", (np.dtype(np.float64),), (n,)))
+        blank = self._network.blank(np.float64)
+        self._engine.load(views, blank.means, blank.variances, None, 0)
+        if self._network.normalization == "batch" and len(order) > self._batch_size:
+            raise ValueError(f"with batch normalization a batch has at most batch_size={self._batch_size} rows, got {len(order)}")
         loss = self._engine.differentiate(self._row_numbers_of_table(order))
         self._after_run()
         if loss is None:
             raise ValueError("sample_weight must not sum to zero over the rows of a loss")
-        self._engine.store_gradient(*self._views(_checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True)))
+        self._engine.store_gradient(self._views(_checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True)))
         return loss
 
     def _views(self, flat):
         views, start = [], 0
-        for shape in self._layers + [(n_out,) for _, n_out in self._layers]:
+        for shape in self._shapes:
             size = math.prod(shape)
             views.append(flat[start : start + size].reshape(shape))
             start += size
-        return views[: len(self._layers)], views[len(self._layers) :]
+        return views
+
+    def evaluate(self, rows=None, out=None):
+        """The weighted mean loss of the rows numbered `rows` (None: all) without any penalty, and their outputs: (loss, outputs).
+
+        As in predictions there is no dropout, and batch normalization uses the running statistics.
+        """
+        self._require("train", "differentiate")
+        rows, out = self._rows_and_out(rows, out)
+        loss = self._engine.evaluate(rows, out)
+        self._after_run()
+        if loss is None:
+            raise ValueError("sample_weight must not sum to zero over the rows of a loss")
+        return loss, out
 
     def predict(self, rows=None, out=None):
         """Outputs, with the output activation, of the rows numbered `rows` (None: all), shape (n_rows, n_outputs)."""
         self._require("train", "differentiate", "predict")
-        rows = np.arange(self._n_samples) if rows is None else self._row_numbers_of_table(rows)
-        shape = (len(rows), self._network.n_outputs)
-        out = np.empty(shape, self._dtype) if out is None else _checked(out, "out", (self._dtype,), shape, writes=True)
+        rows, out = self._rows_and_out(rows, out)
         if len(rows):
             self._engine.predict(rows, out)
             self._after_run()
         return out
+
+    def _rows_and_out(self, rows, out):
+        rows = np.arange(self._n_samples) if rows is None else self._row_numbers_of_table(rows)
+        shape = (len(rows), self._network.n_outputs)
+        return rows, np.empty(shape, self._dtype) if out is None else _checked(out, "out", (self._dtype,), shape, writes=True)
 
     def _row_numbers_of_table(self, order):
         order = _row_numbers(order)
@@ -325,7 +372,58 @@ class Session:
 
 
 _NOTHING = np.zeros(0, np.uint8)
-_HYPERPARAMETERS = ("momentum", "nesterov", "beta_1", "beta_2", "epsilon")
+_CLASS_LOSSES = ("log_loss", "focal")
+
+
+def _activation(name, parameter):
+    """(number, parameter) of a hidden layer's activation."""
+    record = ACTIVATIONS[name]
+    parameter = record.default if parameter is None else parameter
+    return _compiled.ACTIVATIONS[record.kernel], 0.0 if parameter is None else parameter
+
+
+def _loss_parameters(loss, network):
+    parameters = network.loss_parameters or loss.defaults
+    expected = network.n_outputs if network.loss == "quantile" else len(loss.defaults)
+    if network.loss == "quantile" and len(parameters) == 1:
+        parameters = parameters * expected
+    if len(parameters) not in (0, expected):
+        raise ValueError(f"loss {network.loss!r} takes {expected} parameters, got {parameters!r}")
+    return parameters
+
+
+def _update_settings(optimizer, regularization):
+    """What Engine.set_update takes."""
+    if optimizer is None:
+        return {"alpha": regularization.alpha}
+    settings = {name: getattr(regularization, name) or 0.0 for name in ("alpha", "l1", "clip_norm", "clip_value", "max_norm")}
+    for name in ("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay", "momentum_decay"):
+        if hasattr(optimizer, name):
+            settings[name] = getattr(optimizer, name)
+    if hasattr(optimizer, "rho"):
+        settings["beta_2"] = optimizer.rho
+    return settings | {"corrects_epsilon": optimizer.kernel in ("adamw", "nadam")}
+
+
+def _dropout(regularization):
+    """For inputs and every hidden layer: (rate, scale and shift of what is kept, value of what is dropped)."""
+    rates = []
+    for layer, rate in enumerate((regularization.input_dropout, *regularization.dropout)):
+        scale, shift = alpha_dropout_constants(rate) if layer and regularization.alpha_dropout else (1 / (1 - rate), 0.0)
+        rates.append((rate, scale, shift, scale * SELU_FLOOR + shift if shift else 0.0))
+    return rates
+
+
+def _checked_arrays(arrays, shapes, writes=False):
+    """The arrays, float32 or float64, if they have these shapes; converted where they are only read."""
+    if len(arrays) != len(shapes):
+        raise ValueError(f"the network has {len(shapes)} such arrays, got {len(arrays)}")
+    checked = []
+    for array, shape in zip(arrays, shapes):
+        if not writes and (array.dtype not in _FLOATS or not array.flags.c_contiguous):
+            array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
+        checked.append(_checked(array, "an array of parameters", _FLOATS, shape, writes))
+    return checked
 
 
 def _row_numbers(order):
@@ -345,8 +443,8 @@ def _checked(array, name, dtypes, shape, writes=False):
     return array
 
 
-def predict(network, coefs, intercepts, X, *, dtype, n_threads=None):
+def predict(network, parameters, X, *, dtype, n_threads=None):
     """Outputs of a whole table, shape (n_samples, n_outputs), with the output activation; see `Session` for the parameters."""
     with Session(network, X, dtype=dtype, batch_size=max(1, X.shape[0]), n_threads=n_threads) as session:
-        session.load(coefs, intercepts)
+        session.load(parameters)
         return session.predict()

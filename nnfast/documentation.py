@@ -1,0 +1,315 @@
+"""The words that document the estimators' parameters and fitted attributes, those of both estimators once.
+
+Formulas and advice come from the records: see `nnfast.activations`, `losses`, `optimizers`, `initializers` and
+`normalization`.
+"""
+
+import textwrap
+
+from nnfast.activations import ACTIVATIONS
+from nnfast.initializers import INITIALIZERS
+from nnfast.losses import CLASSIFIER_LOSSES, LOSSES, REGRESSOR_LOSSES
+from nnfast.normalization import NORMALIZATIONS
+from nnfast.optimizers import OPTIMIZERS
+from nnfast.schedules import SCHEDULES
+
+
+def _list(lines):
+    """A list of names and words, as it stands in a parameter's description."""
+    filled = (
+        textwrap.fill(f"- {name!r}: {words}", 112, initial_indent="    ", subsequent_indent="      ")
+        for name, words in lines
+    )
+    return "\n".join(filled)
+
+
+def _formulas(records):
+    return _list((record.name, record.formula) for record in records)
+
+
+def _advice(records):
+    return _list((record.name, record.advice) for record in records)
+
+
+_PARAMETERS = f"""\
+hidden_layer_sizes : int or array-like of shape (n_layers - 2,), default=(100,)
+    Units of the hidden layers, first to last. `()` is a linear model.
+
+activation : str, tuple or list, default='relu'
+    Activation of the hidden layers, from the pre-activation z: a name; a tuple of a name and its parameter's value,
+    as in ('leaky_relu', 0.2); or a list of names and tuples, one a hidden layer.
+
+{_formulas(ACTIVATIONS.values())}
+
+    'sigmoid' and 'linear' are other names of 'logistic' and 'identity'.
+
+solver : str or optimizer, default='adam'
+    'lbfgs' is SciPy's L-BFGS-B on the whole table, computed in float64: often the best for small tables. The others
+    update the parameters after every minibatch:
+
+{_advice(OPTIMIZERS.values())}
+
+    Instead of a name also a record of `nnfast.optimizers`, where the formulas are, as in Lion(beta_2=0.98), with
+    hyperparameters of its own.
+
+alpha : float, default=0.0001
+    Strength of the L2 term, divided by the sum of the batch's sample weights (without weights, by its rows).
+
+batch_size : int or 'auto', default='auto'
+    Rows of a minibatch; 'auto' is min(200, n_samples). The last batch of an epoch may be smaller. Not used by 'lbfgs'.
+
+learning_rate : str, schedule or callable, default='constant'
+    Schedule of the learning rate: a name, an object of `nnfast.schedules`, or a function of the fit's progress from 0
+    to 1 that gives a factor of `learning_rate_init`. Not used by 'lbfgs'; the first three, which are scikit-learn's,
+    not by 'adam' either. With r the initial rate, e the epochs so far and p the share of `max_iter` that is over:
+
+{_list((name, (schedule.__doc__ or "").partition(chr(10))[0]) for name, schedule in SCHEDULES.items())}
+
+learning_rate_init : float, default=0.001
+    The initial learning rate. Not used by 'lbfgs'.
+
+power_t : float, default=0.5
+    Exponent of learning_rate='invscaling'.
+
+max_iter : int, default=200
+    Most epochs (passes over the table) of the stochastic solvers; most iterations of 'lbfgs'.
+
+shuffle : bool, default=True
+    Whether every epoch takes the rows in another order. Not used by 'lbfgs'.
+
+random_state : int, RandomState instance or None, default=None
+    Draws the initial parameters, the split of early stopping, the shuffles and the seed of dropout, and where those
+    are scikit-learn's, as scikit-learn does: the same `random_state` gives the same run.
+
+tol : float, default=1e-4
+    Least progress in loss, or with early stopping in validation score, that counts as progress; for 'lbfgs', the
+    largest component of the gradient at which to stop.
+
+verbose : bool, int or 'progress', default=False
+    Whether to print the loss of every epoch; 'progress' keeps one line up to date instead.
+
+warm_start : bool or 'full', default=False
+    Whether `fit` starts from the parameters of the previous one; with 'full' also from the optimizer's state.
+
+momentum : float, default=0.9
+    Momentum of 'sgd', from 0 to 1.
+
+nesterovs_momentum : bool, default=True
+    Whether the momentum is Nesterov's.
+
+early_stopping : bool, default=False
+    Whether to stop when the score of held-out rows has not improved by `tol` for `n_iter_no_change` epochs, and keep
+    the parameters of the best epoch. The rows are those given to `fit`, or else `validation_fraction` of the table,
+    a split that is stratified for two classes. Not used by 'lbfgs'.
+
+validation_fraction : float, default=0.1
+    Share of the rows to hold out, from 0 to 1.
+
+beta_1 : float, default=0.9
+    Decay of the first moment of 'adam', 'adamw', 'nadam' and 'lion', in [0, 1).
+
+beta_2 : float, default=0.999
+    Decay of the second moment of 'adam', 'adamw' and 'nadam', and of what 'lion' keeps, in [0, 1).
+
+epsilon : float, default=1e-8
+    What every solver that divides by the root of a second moment adds to that root.
+
+n_iter_no_change : int, default=10
+    Epochs without progress after which to stop. Not used by 'lbfgs'.
+
+max_fun : int, default=15000
+    Most evaluations of the loss by 'lbfgs'.
+
+activation_params : dict, default=None
+    Activations' own parameters by name, as in {{'negative_slope': 0.2}}, for every hidden layer whose activation has
+    them and that has no tuple.
+
+initializer : str, default='glorot_uniform'
+    What the weights and biases of a layer of `fan_in` inputs and `fan_out` units are drawn from:
+
+{_formulas(INITIALIZERS.values())}
+
+    'auto' goes by the layer's activation: 'he_normal' for 'relu' and its kin, 'lecun_normal' for 'selu', else
+    'glorot_uniform'.
+
+normalization : {{'batch', 'layer'}} or None, default=None
+    Normalization of the hidden layers' pre-activations z, before the activation; scale and shift are learned.
+
+{_formulas(NORMALIZATIONS.values())}
+
+norm_momentum : float, default=0.1
+    Weight of the new batch in the running means and variances of 'batch', in (0, 1].
+
+norm_eps : float, default=1e-5
+    What is added to the variance in a normalization.
+
+dropout : float or list of float, default=0.0
+    Share of the hidden layers' activations to set to 0 in training, each with that probability, in [0, 1); the rest
+    is divided by 1 - dropout. A list has one rate a hidden layer. Not for 'lbfgs'.
+
+input_dropout : float, default=0.0
+    The same for the inputs. Not for 'lbfgs'.
+
+alpha_dropout : bool, default=False
+    Whether `dropout` sets to the least value of 'selu' in place of 0, and scales and shifts so that mean and variance
+    stay. For 'selu' alone.
+
+l1 : float, default=0.0
+    Strength of the L1 term, l1 * sum |w|, divided like that of `alpha`, and taken as a proximal step after each
+    update, which makes weights exactly 0. Not for 'lbfgs'.
+
+clip_norm : float, default=None
+    Largest Euclidean norm of all gradients together; a longer one is scaled down. Not for 'lbfgs'.
+
+clip_value : float, default=None
+    Largest absolute value of a gradient's component, clipped before `clip_norm`. Not for 'lbfgs'.
+
+max_norm : float, default=None
+    Largest Euclidean norm of a hidden unit's incoming weights, scaled down after each update. Not for 'lbfgs'.
+
+weight_decay : float, default=0.01
+    Decoupled weight decay of 'adamw' and 'lion': weights are multiplied by 1 - learning_rate * weight_decay.
+
+rho : float, default=0.9
+    Decay of the second moment of 'rmsprop', in [0, 1).
+
+scoring : str, callable or None, default=None
+    What scores the held-out rows after every epoch: None, the estimator's own score; a name of
+    `sklearn.metrics.get_scorer_names()`; a function of (estimator, X, y); or 'loss', minus the loss.
+
+monitor : {{'score', 'loss'}}, default='score'
+    Whether early stopping goes by that score or by the loss of the held-out rows.
+
+restore_best : bool, default=True
+    Whether early stopping ends with the parameters of the best epoch; else with those of the last.
+
+callbacks : list, default=None
+    Objects whose methods are called as the fit goes on: see `nnfast.callbacks`.
+
+precision : {{'auto', 'float32', 'float64'}}, default='auto'
+    Arithmetic of the fit and of predictions. 'auto' is what scikit-learn does: float32 for float32 X, else float64.
+    'float32' is about twice as fast. `coefs_` and predictions have the same dtype for all three.
+
+n_threads : int, default=None
+    Most threads to use. None decides by the work at hand and by what the process may use; the results are the same
+    bits for any number.
+
+engine : {{'auto', 'cython'}}, default='auto'
+    What computes."""
+
+_CLASSIFIER_PARAMETERS = f"""\
+loss : {{'log_loss', 'focal'}}, default='log_loss'
+    What is minimised over the rows, z the output layer's pre-activations. Two classes, which have one output, and
+    several labels have the form for 0 and 1:
+
+{_formulas(LOSSES[name] for loss in CLASSIFIER_LOSSES for name in (loss, f"binary_{loss}"))}
+
+class_weight : dict, list of dict or 'balanced', default=None
+    Weight of each class, which multiplies `sample_weight` in training and validation; a class that a dict does not
+    name has 1. 'balanced' is n_samples / (n_classes * rows of the class), by the rows given to `fit`. For several
+    labels a list has a dict for 0 and 1 a label, and the weights multiply.
+
+label_smoothing : float, default=0.0
+    Share of a target that goes evenly to all classes, in [0, 1); of 0 and 1 it makes label_smoothing / 2 and
+    1 - label_smoothing / 2. For 'log_loss'.
+
+focal_gamma : float, default=2.0
+    How much less the rows count that are right already; 0 is 'log_loss'. For 'focal'."""
+
+_REGRESSOR_LOSS = f"""\
+loss : str, default='squared_error'
+    What is minimised over the rows, z the output layer's pre-activations:
+
+{_formulas(LOSSES[name] for name in REGRESSOR_LOSSES)}
+
+    'poisson' needs y >= 0 and 'gamma' y > 0; both predict exp(z), the others z."""
+
+_REGRESSOR_PARAMETERS = """\
+huber_delta : float, default=1.0
+    Error, in units of y, from which 'huber' is linear.
+
+quantile : float or list of float, default=0.5
+    Level of loss='quantile', in (0, 1): 0.5 predicts the median. For one target also a list of levels that increase,
+    one output each."""
+
+_ATTRIBUTES = """\
+loss_ : float
+    Loss of the last epoch.
+
+best_loss_ : float or None
+    Least loss of an epoch; None with early stopping. Absent after 'lbfgs'.
+
+loss_curve_ : list of float
+    Loss of every epoch. Absent after 'lbfgs'.
+
+validation_scores_ : list of float or None
+    Score of the held-out rows after every epoch, as `score` gives it or as `scoring` says; None where no rows are
+    held out. Absent after 'lbfgs'.
+
+best_validation_score_ : float or None
+    The best of them.
+
+validation_loss_curve_ : list of float or None
+    Loss of the held-out rows after every epoch, without penalties; None where no rows are held out.
+
+learning_rate_curve_ : list of float
+    Learning rate of every epoch's last update. Absent after 'lbfgs'.
+
+history_ : dict of str to ndarray
+    The curves by name, one number an epoch. Absent after 'lbfgs'.
+
+t_ : int
+    Rows trained on, counting every epoch.
+
+coefs_ : list of n_layers - 1 ndarrays of shape (fan_in, fan_out)
+    Weights of every layer, float32 if X was float32, else float64. 'lbfgs' gives float64.
+
+intercepts_ : list of n_layers - 1 ndarrays of shape (fan_out,)
+    Biases of every layer.
+
+norm_scales_ : list of n_layers - 2 ndarrays of shape (n_units,)
+    Scales of every hidden layer's normalization. Absent without one.
+
+norm_shifts_ : list of n_layers - 2 ndarrays of shape (n_units,)
+    Its shifts.
+
+running_means_ : list of n_layers - 2 ndarrays of shape (n_units,)
+    Running means of the pre-activations, with normalization='batch' alone.
+
+running_variances_ : list of n_layers - 2 ndarrays of shape (n_units,)
+    Their running variances.
+
+n_features_in_ : int
+    Features of the X fitted on.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Their names, where X had names that are all strings.
+
+n_iter_ : int
+    Epochs, or iterations of 'lbfgs', of the last fit.
+
+n_layers_ : int
+    Layers, inputs and outputs included.
+
+n_outputs_ : int
+    Units of the output layer.
+
+out_activation_ : str
+    Activation of the output layer."""
+
+
+_WORDS = {
+    "{parameters}": _PARAMETERS,
+    "{classifier_parameters}": _CLASSIFIER_PARAMETERS,
+    "{regressor_loss}": _REGRESSOR_LOSS,
+    "{regressor_parameters}": _REGRESSOR_PARAMETERS,
+    "{attributes}": _ATTRIBUTES,
+}
+
+
+def documented(cls):
+    """A class decorator: put the words in place of the docstring's marks."""
+    if cls.__doc__ is not None:  # python -OO
+        for mark, text in _WORDS.items():
+            cls.__doc__ = cls.__doc__.replace(mark, textwrap.indent(text, "    ").lstrip())
+    return cls

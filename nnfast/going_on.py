@@ -1,0 +1,71 @@
+"""What a fit goes on with from an earlier one: the optimizer's moments and the schedule's state, and when.
+
+===========================  ===============  =========================================  =====================
+call                         moments          schedule                                   hyperparameters
+===========================  ===============  =========================================  =====================
+fit                          start            starts                                     the estimator's
+fit, warm_start=True         start            scikit-learn's three start; others go on   the estimator's
+fit, warm_start="full"       go on            goes on                                    the estimator's
+partial_fit                  go on            goes on                                    of the call that began
+===========================  ===============  =========================================  =====================
+
+The state is the fitted attribute `_optimizer`, a plain dict. Moments of another optimizer than the present one, and
+states of another schedule, are not gone on with.
+"""
+
+from dataclasses import asdict
+
+from nnfast.optimizers import OPTIMIZERS
+from nnfast.schedules import resolve_schedule
+
+# scikit-learn's own, which its 'adam' does not use, and which its warm starts begin anew.
+_SCIKIT_LEARNS = ("constant", "invscaling", "adaptive")
+
+
+def go_on(earlier, p, optimizer, steps_per_epoch, *, one_epoch):
+    """The optimizer, the run of the schedule, and the state for later calls, as of now: (optimizer, run, state).
+
+    Parameters
+    ----------
+    earlier : dict or None
+        The state that an earlier call left.
+    p : estimator
+        Read for `learning_rate`, `learning_rate_init`, `power_t`, `max_iter` and `warm_start`.
+    optimizer : record of nnfast.optimizers
+        The one that `p` asks for.
+    steps_per_epoch : int
+    one_epoch : bool
+        Whether this is `partial_fit`.
+    """
+    learning_rate, rate_init, power_t = p.learning_rate, float(p.learning_rate_init), p.power_t
+    if one_epoch and earlier is not None:
+        optimizer = OPTIMIZERS[earlier["name"]](**earlier["hyperparameters"])
+        rate_init, power_t = earlier["learning_rate_init"], earlier["power_t"]
+        if earlier["learning_rate"] is not None:
+            learning_rate = earlier["learning_rate"]
+    name = learning_rate if isinstance(learning_rate, str) else None
+    full = one_epoch or p.warm_start == "full"
+    same_optimizer = earlier is not None and earlier["name"] == optimizer.name
+
+    unused = optimizer.name == "adam" and name in _SCIKIT_LEARNS
+    schedule = resolve_schedule("constant" if unused else learning_rate, power_t)
+    run_state = None
+    if earlier is not None and earlier["schedule"]["schedule"] == schedule.name:
+        if full or (p.warm_start and name not in _SCIKIT_LEARNS):
+            run_state = earlier["schedule"]
+    # partial_fit is one of max_iter epochs; a warm start adds max_iter to those done, or it might begin at rate 0.
+    n_done = 0 if one_epoch or run_state is None else run_state["n_epochs"]
+    run = schedule.start(rate_init, steps_per_epoch, n_done + p.max_iter, state=run_state)
+
+    keeps_moments = full and same_optimizer
+    state = {
+        "name": optimizer.name,
+        "hyperparameters": asdict(optimizer),
+        "learning_rate": name,
+        "learning_rate_init": rate_init,
+        "power_t": power_t,
+        "schedule": run.state,
+        "t": earlier["t"] if keeps_moments else 0,
+        "moments": earlier["moments"] if keeps_moments else None,
+    }
+    return optimizer, run, state

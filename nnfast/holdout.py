@@ -1,0 +1,78 @@
+"""Which rows a fit trains on and which validate it, and the checks of their weights."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+
+@dataclass
+class Validation:
+    """A validation set: either `rows`, numbers (intp) of rows held out of the fitted table, or a table of its own.
+
+    `X`, `y` and `sample_weight` are as the engine takes them, as in `Task`; `labels` is y as scikit-learn's scorers
+    take it.
+    """
+
+    rows: np.ndarray | None = None
+    X: Any = None
+    y: np.ndarray | None = None
+    sample_weight: np.ndarray | None = None
+    labels: Any = None
+
+    def table(self, task):
+        """(X, y, sample_weight, labels) of the validation rows; X None if they are rows of the task's table."""
+        if self.rows is None:
+            return self.X, self.y, self.sample_weight, self.labels
+        labels = None if task.labels is None else task.labels[self.rows]
+        return None, task.y[self.rows], take(task.sample_weight, self.rows), labels
+
+
+def split(task, p, random_state):
+    """The rows trained on, in the order of the first epoch before any shuffle, and the Validation or None.
+
+    Only early stopping without a validation set of its own draws one, as scikit-learn does.
+    """
+    rows = np.arange(task.X.shape[0], dtype=np.intp)
+    validation = task.validation
+    if validation is None and p.early_stopping:
+        rows, held_out = train_test_split(
+            rows, random_state=random_state, test_size=p.validation_fraction, stratify=task.stratify
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset. Got "
+                f"validation_fraction={p.validation_fraction} of {task.X.shape[0]} samples."
+            )
+        check_weights(take(task.sample_weight, rows), "sample_weight over the rows trained on")
+        check_weights(take(task.sample_weight, held_out), "sample_weight over the rows held out for early stopping")
+        return rows, Validation(held_out)
+    return given_split(task)
+
+
+def given_split(task):
+    """The same where nothing is drawn: all rows, but for those that the task's own validation set holds out."""
+    rows, validation = np.arange(task.X.shape[0], dtype=np.intp), task.validation
+    if validation is None:
+        check_weights(task.sample_weight, "sample_weight over all rows")
+    elif validation.rows is None:
+        check_weights(task.sample_weight, "sample_weight over all rows")
+        check_weights(validation.sample_weight, "sample_weight_val over all rows")
+    else:
+        rows = np.delete(rows, validation.rows)
+        check_weights(take(task.sample_weight, rows), "sample_weight over the rows trained on")
+        held_out = take(task.sample_weight, validation.rows)
+        check_weights(held_out, "sample_weight over the rows of validation_indices")
+    return rows, validation
+
+
+def check_weights(sample_weight, which):
+    """Raise unless the weights, if there are any, have a positive sum."""
+    if sample_weight is not None and not (total := sample_weight.sum()) > 0:
+        raise ValueError(f"The sum of {which} must be positive, got {total}.")
+
+
+def take(sample_weight, rows):
+    """The weights of some rows; None of none."""
+    return None if sample_weight is None else sample_weight[rows]

@@ -1,0 +1,247 @@
+"""What a fit measures and keeps of every epoch: records, validation, patience, and the state that callbacks see."""
+
+import numpy as np
+
+from nnfast import scores
+from nnfast.regularization import Regularization
+
+
+class Patience:
+    """Counts the epochs that brought no progress of at least `tol`, in scikit-learn's arithmetic.
+
+    What it sees is the better the higher: a score, or minus a loss. A NaN neither stalls nor is best.
+    """
+
+    def __init__(self, best, stalled, tol):
+        self.best, self.stalled, self.tol = best, stalled, tol
+
+    def see(self, value):
+        """True where the value is the best so far."""
+        self.stalled = self.stalled + 1 if value < self.best + self.tol else 0
+        if value > self.best:
+            self.best = value
+            return True
+        return False
+
+
+class Records:
+    """The numbers of every epoch, over all fits that went on from each other.
+
+    As attributes: curves, lists that go on from call to call, and `history_`, a dict of float64 arrays of one entry an
+    epoch, NaN where an earlier fit has none.
+
+    Parameters
+    ----------
+    history : dict
+        The attributes that earlier calls published.
+    names : list of str
+        What is recorded, validation apart.
+    validates : bool
+        Whether there is a validation set in this fit.
+    """
+
+    _CURVES = {
+        "loss": "loss_curve_",
+        "learning_rate": "learning_rate_curve_",
+        "validation_loss": "validation_loss_curve_",
+        "validation_score": "validation_scores_",
+    }
+
+    def __init__(self, history, names, validates):
+        names = [*names, *(("validation_loss", "validation_score") if validates else ())]
+        self._epochs = {name: [] for name in names}
+        self._curves = {name: history.get(self._CURVES[name]) or [] for name in names if name in self._CURVES}
+        self._n_before = {name: len(curve) for name, curve in self._curves.items()}
+        # Arrays are joined to those before rather than made from curves, which may have 10^5 calls of partial_fit.
+        n_epochs = self._n_before["loss"]
+        earlier = {name: history.get("history_", {}).get(name, ()) for name in names}
+        self._before = {
+            name: values if len(values) == n_epochs else np.full(n_epochs, np.nan) for name, values in earlier.items()
+        }
+
+    def append(self, row):
+        """Note an epoch's numbers, a dict."""
+        for name, value in row.items():
+            self._epochs[name].append(value)
+            if name in self._curves:
+                self._curves[name].append(value)
+
+    def set_score(self, score):
+        """Note the score of the last epoch, where it comes later than the rest."""
+        self._epochs["validation_score"][-1] = self._curves["validation_score"][-1] = score
+
+    def history(self, n_epochs):
+        """history_ with the first epochs of this fit."""
+        return {
+            name: np.concatenate([self._before[name], np.array(values[:n_epochs], dtype=np.float64)])
+            for name, values in self._epochs.items()
+        }
+
+    def attributes(self, n_epochs):
+        """Curves, None where there is nothing to record, and history_ with the first epochs of this fit."""
+        for name, curve in self._curves.items():
+            del curve[self._n_before[name] + n_epochs :]  # what a broken epoch left
+        curves = {attribute: self._curves.get(name) for name, attribute in self._CURVES.items()}
+        return {**curves, "history_": self.history(n_epochs)}
+
+
+class Validator:
+    """Measures loss and score of the validation set after every epoch. A context manager.
+
+    Parameters
+    ----------
+    task : Task
+    validation : Validation
+    p : estimator
+    engine : module
+
+    Attributes
+    ----------
+    scorer : function without arguments, or None
+        The score, where it is scikit-learn's to compute, from the published estimator; `measure` gives NaN for it then.
+    """
+
+    def __init__(self, task, validation, p, engine):
+        X, y, sample_weight, labels = validation.table(task)
+        self._task, self._validation, self._engine, self._n_threads = task, validation, engine, p.n_threads
+        self._session = self._score = self._scratch = self.scorer = None
+        n_rows = len(y)
+        self._rows = np.arange(n_rows, dtype=np.intp) if validation.rows is None else validation.rows
+        self._negates_loss = isinstance(p.scoring, str) and p.scoring == "loss"
+        if p.scoring is None:
+            self._score = task.score(y, sample_weight)
+        elif not self._negates_loss:
+            X = task.X[validation.rows] if X is None else X
+            self.scorer = scores.scikit_learns(p.scoring, task.estimator, X, labels, sample_weight)
+
+    def __enter__(self):
+        task, given = self._task, self._validation
+        if given.rows is None:
+            self._session = self._engine.Session(
+                task.network,
+                given.X,
+                given.y,
+                given.sample_weight,
+                dtype=task.dtype,
+                batch_size=min(len(self._rows), 512),  # what it reads at once, not what it computes
+                n_threads=self._n_threads,
+            )
+            # In the arithmetic's dtype, so that nothing is rounded on the way to the other session.
+            self._scratch = task.network.blank(task.dtype)
+        return self
+
+    def __exit__(self, *error):
+        if self._session is not None:
+            self._session.close()
+
+    def measure(self, session):
+        """(loss, score) of the validation set, by the parameters of the session of the table that is fitted."""
+        if self._session is not None:
+            session.store(self._scratch)
+            session = self._session
+            session.load(self._scratch)
+        loss, outputs = session.evaluate(self._rows)
+        if self._negates_loss:
+            return loss, -loss
+        return loss, np.nan if self._score is None else self._score(outputs)
+
+
+class FitState:
+    """Where a fit is: what callbacks are given to read, and to steer by.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done (iterations of 'lbfgs'); 0 in `on_fit_begin`.
+    max_epochs : int
+        Most that there will be.
+    loss : float or None
+        Training loss of the epoch, penalties included.
+    validation_loss, validation_score : float or None
+        Of the validation set after the epoch; None without one.
+    best : float or None
+        Best value so far of what is monitored: without early stopping the training loss, with it the validation score,
+        or the validation loss with monitor="loss".
+    improved : bool
+        Whether this epoch's is the best.
+    n_stalled : int
+        Epochs in a row without progress of `tol`.
+    parameters : nnfast.network.Parameters
+        The network's arrays as of this epoch. They are the fit's own: later epochs overwrite them, and writing to them
+        changes nothing.
+    history : dict of ndarray
+        `history_` as of this epoch.
+    learning_rate : float or None
+        Rate of the next update; None for 'lbfgs'. Setting it takes effect with the next epoch: all later rates of the
+        schedule are scaled alike.
+    stop_reason : str or None
+        Not None once the fit has been asked to stop.
+    """
+
+    def __init__(self, task, p, engine, rows, max_epochs, records, run=None):
+        self.epoch, self.max_epochs = 0, max_epochs
+        self.loss = self.validation_loss = self.validation_score = self.best = self.stop_reason = None
+        self.improved, self.n_stalled = False, 0
+        self.parameters = task.parameters
+        self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run
+
+    def __getstate__(self):
+        # A callback that keeps its state still pickles and copies with its estimator: the numbers, not the fit.
+        links = ("_task", "_p", "_engine", "_rows", "_records", "_run")
+        return {name: None if name in links else value for name, value in vars(self).items()}
+
+    @property
+    def history(self):
+        return self._records.history(self.epoch)
+
+    @property
+    def learning_rate(self):
+        return None if self._run is None else self._run.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        if self._run is None:
+            raise AttributeError("solver='lbfgs' has no learning rate to set")
+        self._run.learning_rate = value
+
+    def stop(self, reason=""):
+        """End the fit after this epoch, as if it had converged: with no warning. `reason` is printed if `verbose`."""
+        self.stop_reason = str(reason)
+
+    def weight_norms(self):
+        """Euclidean norms of the parameters: dict of float64 arrays, one number a layer.
+
+        The keys are "coefs" and "intercepts", with normalization also "scales" and "shifts".
+        """
+        return _norms(self.parameters)
+
+    def gradient_norms(self):
+        """Norms of the gradient of the loss over all rows trained on, as `weight_norms` gives those of the parameters.
+
+        The loss is the mean over the rows plus the L2 term; dropout and `l1` are left out, and batch normalization goes
+        by the statistics of all rows, which takes memory for the whole table's activations. Computing it takes a pass
+        forth and back over the table, about the time of an epoch.
+        """
+        task = self._task
+        gradient = np.empty(task.network.n_parameters)
+        with self._engine.Session(
+            task.network,
+            task.X,
+            task.y,
+            task.sample_weight,
+            dtype=task.dtype,
+            batch_size=len(self._rows),
+            regularization=Regularization(alpha=task.regularization.alpha),
+            n_threads=self._p.n_threads,
+        ) as session:
+            session.loss_gradient(task.network.pack(self.parameters), gradient, self._rows)
+        return _norms(task.network.unpack(gradient))
+
+
+def _norms(parameters):
+    groups = {name: getattr(parameters, name) for name in ("coefs", "intercepts", "scales", "shifts")}
+    return {
+        name: np.array([np.linalg.norm(array.astype(np.float64)) for array in arrays])
+        for name, arrays in groups.items()
+        if arrays
+    }

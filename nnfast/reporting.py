@@ -1,0 +1,94 @@
+"""What a fit says: a line an epoch or a progress bar, its warnings, and its words for what went wrong."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from nnfast.exceptions import DivergenceError
+
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+SCALE = "Scale X, for example with sklearn.preprocessing.StandardScaler."
+
+
+def cure(p):
+    """What to do about a stochastic fit that diverged."""
+    return f"Lower learning_rate_init, now {p.learning_rate_init}, or scale X, for example with StandardScaler."
+
+
+def warn(message):
+    """Give a ConvergenceWarning."""
+    # The caller that a user knows is fit or partial_fit, far up a stack of varying depth: no stacklevel is right.
+    warnings.warn(message, ConvergenceWarning)
+
+
+def check_finite(parameters, where):
+    """Raise a DivergenceError unless all parameters are finite."""
+    if not all(np.isfinite(array).all() for array in parameters.arrays()):
+        raise DivergenceError(f"{NON_FINITE} {where}")
+
+
+def reporter(verbose, max_epochs, title):
+    """What says the epochs as the parameter `verbose` wants: nothing, scikit-learn's lines, or a progress bar."""
+    if isinstance(verbose, str):
+        return ProgressBar(max_epochs, title)
+    return Lines() if verbose else Silence()
+
+
+class Silence:
+    """Says nothing; what the other reporters say more."""
+
+    def epoch(self, n_iter, loss):
+        """After the training of an epoch."""
+
+    def validation(self, score):
+        """After its validation."""
+
+    def remark(self, *words):
+        """On a stall, or on a stop that a callback asked for."""
+
+    def close(self):
+        """At the end, however it comes."""
+
+
+class Lines(Silence):
+    """scikit-learn's lines, on stdout."""
+
+    def epoch(self, n_iter, loss):
+        print(f"Iteration {n_iter}, loss = {loss:.8f}")
+
+    def validation(self, score):
+        print(f"Validation score: {score:f}")
+
+    def remark(self, *words):
+        print(*words)
+
+
+class ProgressBar(Silence):
+    """tqdm's bar, on stderr: epochs, loss, validation score, and the time left if no epoch is saved."""
+
+    def __init__(self, max_epochs, title):
+        try:
+            from tqdm.std import tqdm
+        except ImportError as error:
+            raise ImportError("verbose='progress' needs tqdm: pip install 'nnfast[progress]'") from error
+        self._bar = tqdm(total=max_epochs, desc=title, unit="epoch")
+        self._shown = {}
+
+    def epoch(self, n_iter, loss):
+        self._shown["loss"] = f"{loss:.4g}"
+        self._bar.set_postfix(self._shown, refresh=False)
+        self._bar.update()
+
+    def validation(self, score):
+        self._shown["score"] = f"{score:.4g}"
+        self._bar.set_postfix(self._shown, refresh=False)
+
+    def remark(self, *words):
+        self._bar.write(" ".join(words), file=self._bar.fp)
+
+    def close(self):
+        self._bar.refresh()  # the last epochs may have come too fast to be shown
+        self._bar.close()
