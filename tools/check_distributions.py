@@ -13,7 +13,7 @@ SOURCES = (".c", ".h", ".pyx", ".pxd", ".pxi")
 IN_SDIST = (
     *("pyproject.toml", "setup.py", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
     *("nnfast/py.typed", "nnfast/estimators.py", "kernels/engine.pyx", "kernels/README.md", "kernels/src/dense.h"),
-    *("tests/reference.py", "tests/test_package.py", "bench/conftest.py", "tools/check_distributions.py"),
+    *("tests/reference.py", "tests/test_package.py", "bench/conftest.py", "docs/index.md", "tools/check_distributions.py"),
 )
 
 

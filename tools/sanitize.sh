@@ -3,20 +3,22 @@
 # engine's tests in each.
 #
 #   tools/sanitize.sh            both builds, all of these tests
-#   tools/sanitize.sh --quick    the sanitizers only, without the searches for shapes and the long grids
+#   tools/sanitize.sh --quick    the sanitizers only, of one instruction set (AVX2, or what NNFAST_ISAS says), without the searches for shapes and
+#                                the long grids
 #
 # $PYTHON (default: python3) needs what pyproject.toml lists to build and to test. Other arguments go to pytest.
 set -eu
 
 PYTHON=${PYTHON:-python3}
 PYTHON=$(command -v "$PYTHON")
-TESTS="tests/test_kernels.py tests/test_engine.py tests/test_tables.py tests/test_gradients.py"
+TESTS="tests/test_kernels.py tests/test_engine.py tests/test_options.py tests/test_tables.py tests/test_gradients.py"
 MODES="sanitize boundscheck"
 QUICK=false
 if [ "${1:-}" = --quick ]; then
     shift
     QUICK=true
     MODES=sanitize
+    export NNFAST_ISAS="${NNFAST_ISAS:-avx2}"
 fi
 
 root=$(cd "$(dirname "$0")/.." && pwd)
