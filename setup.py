@@ -49,7 +49,12 @@ def library(isa):
 
 
 class BuildLibraries(build_clib):
-    """Compiles the libraries at the same time: they take most of a build."""
+    """Compiles the libraries at the same time, since they take most of a build, into a folder that stays: an editable installation would put
+    them into a temporary one, and compile anew what has not changed."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.build_clib = self.build_temp = os.path.join("build", MODE or "release")
 
     def build_libraries(self, libraries):
         with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -136,6 +136,9 @@ cdef extern from "<pthread.h>" nogil:
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
 
+cdef extern from "src/mix.h" nogil:
+    uint64_t mix_bits(uint64_t)
+
 cdef extern from "src/clock.h" nogil:
     int64_t milliseconds()
 

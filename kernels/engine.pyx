@@ -2,7 +2,8 @@
 """The compiled engine: training, differentiating and running one network, without the GIL.
 
 This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), shuffle.pxi,
-names.pxi (words for what is compiled in), standalone.pxi (every kernel on ordinary arrays). Only nnfast.engines.cython calls it, and has checked everything that comes in.
+names.pxi (words for what is compiled in), standalone.pxi (every kernel on ordinary arrays). Only nnfast.engines.cython calls it, and has
+checked everything that comes in.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -155,8 +156,8 @@ cdef class Engine:
     cdef void choose_forms(self) noexcept:
         """What depends on the table and on dropout, too.
 
-        The last layer goes by dot products where it is narrow, unless it is also a sparse first one. Activations that cost a few instructions are done by
-        the product's epilogue, unless something comes between. The derivative is stored where the activation does not tell it.
+        The last layer goes by dot products where it is narrow, unless it is also a sparse first one. Activations that cost a few instructions
+        are done by the product's epilogue, unless something comes between. The derivative is stored where the activation does not tell it.
         """
         cdef Net *net = &self.session.net
         cdef Layer *layer = net.layers + net.n_layers - 1
@@ -367,7 +368,7 @@ cdef class Engine:
                     net.jobs[n] = Job(number, panel, block, min(block + net.blocks_a_job, layer.square_rows))
                     n += 1
             for panel in range(layer.out_panels):
-                net.jobs[n] = Job(number, panel, BIASES, BIASES)
+                net.jobs[n] = Job(number, panel, VECTORS, VECTORS)
                 n += 1
         for i in range(n):
             total += self.cost(net.jobs + i)
@@ -381,7 +382,7 @@ cdef class Engine:
     cdef double cost(self, Job *job) noexcept:
         cdef Net *net = &self.session.net
         cdef Gradient *g = &net.layers[job.layer].gradient
-        if job.block == BIASES:
+        if job.block == VECTORS:
             return 2
         if g.narrow:
             return g.n_out * vectors_in(net, g.n_in, job.panel)
@@ -442,6 +443,7 @@ cdef class Engine:
         cdef Net *net = &self.session.net
         cdef Layer *layer
         cdef ptrdiff_t panel
+        cdef int64_t n = 0
         cdef int i
         self.visit(0, True, learned)
         self.visit_statistics(True, means, variances)
@@ -451,11 +453,13 @@ cdef class Engine:
             self.visit(i + 1, True, moments[i])
         net.t = t
         net.mu_product = 1
-        for i in range(1, t + 1 if net.kind == UPDATE_NADAM else 0):
-            net.mu_product *= nadam_momentum(net, i)
+        while net.kind == UPDATE_NADAM and n < t and net.mu_product > 1e-300:  # as good as 0, after some thousand steps
+            n += 1
+            net.mu_product *= nadam_momentum(net, n)
         if self.trains:
             for i in range(net.n_layers):
                 layer = net.layers + i
+                memset(layer.squares, 0, (layer.square_rows + 3) * layer.square_stride * sizeof(double))  # a divergence may have left NaN
                 for panel in range(layer.in_panels if layer.gradient.narrow else layer.out_panels):
                     follow_panel(net, layer, panel)
             net.squares = sum_squares(net, 0)
@@ -525,8 +529,8 @@ cdef class Engine:
         return net.status
 
     def train(self, const ptrdiff_t[::1] order, const double[::1] rates):
-        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean loss, or None if a loss or gradient was not
-        finite, in step `step`. If a signal handler raised, `raised` has the exception, and `stopped` says whether the run was left before its end."""
+        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean loss, or None if a loss or gradient
+        was not finite, in step `step`. If a signal handler raised, `raised` has the exception, and `stopped` says whether the run was left before its end."""
         self.session.net.rates = &rates[0]
         self.session.net.rate_step = 1 if rates.shape[0] > 1 else 0
         if self.run(TRAIN, order, self.session.net.batch_size) == NON_FINITE:
@@ -539,7 +543,6 @@ cdef class Engine:
 
     def differentiate(self, const ptrdiff_t[::1] order):
         """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows' weights sum to zero."""
-        self.session.net.squares = sum_squares(&self.session.net, 0)
         self.run(DIFFERENTIATE, order, order.shape[0])
         return self.session.net.batch_loss if self.session.net.batch_weight != 0 else None
 

@@ -2,8 +2,8 @@
 #
 # A batch goes through in chunks of at most `capacity` rows, a chunk in two phases:
 #   ROWS     gather, forward, loss, backward; a job is some rows, and needs nothing of other rows
-#   WEIGHTS  gradients; a job is one block of a layer's weights, or the biases of one panel, over all rows of the chunk. In the batch's last
-#            chunk the sums are complete and become the update at once; before it they are added up in g.
+#   WEIGHTS  gradients; a job is one block of a layer's weights, or the biases, scales and shifts of one panel, over all rows of the chunk.
+#            In the batch's last chunk the sums are complete and become the update at once; before it they are added up in g.
 # Some options need more phases:
 #   NORMALIZE, NORMALIZE_BACK  batch normalization of one layer; a job is one panel of units, over all rows: the batch is one chunk then, and
 #            ROWS ends before each such layer, and goes on after it, forward and (ROWS_BACK) backward
@@ -16,7 +16,7 @@ cdef enum:
     PREDICT, EVALUATE, TRAIN, DIFFERENTIATE    # what a run does: outputs; and losses; one update a batch; the gradient of one batch
     BEFORE, ROWS, NORMALIZE, NORMALIZE_BACK, ROWS_BACK, WEIGHTS, UPDATE, LIMIT    # phases
     NORM_NONE, NORM_BATCH, NORM_LAYER
-    BIASES = -1
+    VECTORS = -1
     FINISHED, NON_FINITE, STOPPED    # how a run ended
     LANES = 8                        # accumulators of a fixed-order sum
 
@@ -24,7 +24,7 @@ cdef struct Layer:
     Gradient gradient          # the weights, moments and sums, as the kernels take them
     ptrdiff_t in_panels, out_panels
     int activation
-    int derivative             # how the backward pass gets it: the activation, or STORED
+    int derivative             # how the backward pass gets it: the activation, DROPPED_RELU or STORED
     double parameter           # of the activation
     bint is_fused              # the product's epilogue does the activation
     Norm norm
@@ -41,7 +41,7 @@ cdef struct Layer:
 
 cdef struct Job:
     ptrdiff_t layer, panel
-    ptrdiff_t block, end       # blocks of inputs; BIASES: the panel's biases
+    ptrdiff_t block, end       # blocks of inputs; VECTORS: the panel's biases, scales and shifts
 
 cdef struct Net:
     const Kernels *kernels
@@ -77,7 +77,7 @@ cdef struct Net:
     Update update
     int kind                   # of the optimizer
     bint corrects_epsilon      # epsilon is added to the root of the corrected second moment
-    double alpha, l1, weight_decay, beta_2, epsilon, clip_value, clip_norm, max_norm
+    double alpha, l1, weight_decay, epsilon, clip_value, clip_norm, max_norm
     double momentum_decay, mu_product    # NAdam's, and the product of its first t momentums
     double squares             # of the weights, or what Update says
     bint drops_inputs
@@ -143,10 +143,11 @@ cdef inline bint is_normalized(Net *net, int i) noexcept nogil:
 cdef void gather_rows(Net *net, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
     """Inputs of some rows of the chunk into panels, unless the first layer takes them sparse."""
     cdef const ptrdiff_t *index = net.order + net.chunk + first
-    cdef char *x = at_row(net, net.x_panels, first)
+    cdef char *x
     cdef ptrdiff_t p
     if net.is_sparse:
         return
+    x = at_row(net, net.x_panels, first)
     if net.is_csr:
         net.kernels.densify(&net.csr, index, rows, net.n_features, x, net.stride)
     else:
@@ -276,7 +277,7 @@ cdef void run_weights(Net *net, ptrdiff_t number) noexcept nogil:
     cdef Gradient *g = &layer.gradient
     cdef double *squares = layer.squares + job.panel * net.kernels.panel
     cdef ptrdiff_t block
-    if job.block == BIASES:
+    if job.block == VECTORS:
         (net.kernels.gradient_vectors if net.phase == WEIGHTS else net.kernels.apply_vectors)(
             g, job.panel, squares + layer.square_rows * layer.square_stride, layer.square_stride)
     for block in range(max(job.block, 0), job.end):
@@ -299,7 +300,8 @@ cdef void follow_panel(Net *net, Layer *layer, ptrdiff_t panel) noexcept nogil:
             net.kernels.square_sums(&net.update, at_panel(net, g.w, panel, g.n_out), g.n_out, vectors_in(net, g.n_in, panel), squares)
             continue
         rows = min(<ptrdiff_t> BLOCK, g.n_in - k * BLOCK)
-        net.kernels.square_sums(&net.update, at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), rows, vectors_in(net, g.n_out, panel), squares)
+        net.kernels.square_sums(&net.update, at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), rows, vectors_in(net, g.n_out, panel),
+                                squares)
         if g.wt != NULL:
             net.kernels.transpose_block(g, panel, k * BLOCK, rows)
 
@@ -328,7 +330,8 @@ cdef void run_job(void *context, ptrdiff_t job, int worker) noexcept nogil:
         run_rows(net, job, worker)
     else:  # a sparse chunk's non-zeros by columns, which its weights need
         net.kernels.transpose_csr(&net.csr, net.order + net.chunk, net.chunk_rows, net.n_features,
-                                  &net.input_dropout if net.drops_inputs and net.mode == TRAIN else NULL, net.input_base, net.chunk - net.batch, &net.csc)
+                                  &net.input_dropout if net.drops_inputs and net.mode == TRAIN else NULL, net.input_base,
+                                  net.chunk - net.batch, &net.csc)
 
 
 cdef double sum_squares(Net *net, double of_vectors) noexcept nogil:

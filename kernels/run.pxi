@@ -21,16 +21,9 @@ cdef void begin_rows(Net *net, Team *team, int phase, int at) noexcept nogil:
         net.chunk_rows = min(net.capacity, net.batch_end - net.chunk)
         units = (net.chunk_rows + net.kernels.tile - 1) // net.kernels.tile
         jobs = (net.chunk_rows + team.n_workers * net.rows_a_job - 1) // (team.n_workers * net.rows_a_job) * team.n_workers
-        net.n_row_jobs = min(units, jobs)
+        net.n_row_jobs = min(units, jobs, <ptrdiff_t> MAX_JOBS - 1)
     # One more transposes a sparse chunk.
     deal_evenly(net, team, phase, net.n_row_jobs + (phase == ROWS and at == 0 and net.is_sparse and is_training(net)))
-
-
-cdef uint64_t mix_bits(uint64_t x) noexcept nogil:
-    """The finalizer of splitmix64, as in dropout.h."""
-    x = (x ^ (x >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
-    x = (x ^ (x >> 27)) * <uint64_t> 0x94D049BB133111EB
-    return x ^ (x >> 31)
 
 
 cdef void seed_dropout(Net *net) noexcept nogil:
@@ -146,7 +139,7 @@ cdef bint end_rows(Net *net, Team *team) noexcept nogil:
         net.batch_loss += add_up(net.row_loss, net.chunk_rows)
     if is_training(net):
         if last:
-            if net.batch_weight == 0:  # nothing to learn from: no loss, no update
+            if net.batch_weight == 0:  # nothing to learn from: no loss, no update (running statistics have taken it in)
                 return end_batch(net, team)
             net.batch_loss = (net.batch_loss + penalty(net)) / net.batch_weight
             if net.mode == TRAIN and not isfinite(net.batch_loss):

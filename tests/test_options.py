@@ -6,6 +6,8 @@ import reference
 from problems import Problem, same
 
 from nnfast.engines import cython as engine
+from nnfast.kernels import engine as compiled
+from nnfast.losses import LOSSES
 from nnfast.network import Network
 from nnfast.normalization import fold
 from nnfast.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
@@ -432,3 +434,67 @@ def test_alpha_dropout_goes_with_no_normalization():
     problem = Problem(normalization="layer", activation="selu")
     with pytest.raises(ValueError, match="alpha dropout goes with no normalization"):
         problem.session(regularization=Regularization(dropout=(0.5,), alpha_dropout=True))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Far numbers
+
+
+def test_a_load_after_a_divergence_starts_clean():
+    problem = Problem((12, 9, 3), 40)
+    with problem.session(batch_size=10) as session:
+        with pytest.raises(engine.NonFinite):
+            for _ in range(3):
+                session.epoch(problem.rows, 1e200)
+        session.load(problem.parameters())
+        with problem.session(batch_size=10) as fresh:
+            assert session.epoch(problem.rows, 0.01) == fresh.epoch(problem.rows, 0.01)
+
+
+def test_nadam_goes_on_from_any_step():
+    """Its product of momentums is a power of the step's number, and has come to 0 long before."""
+    problem = Problem((12, 9, 3), 40)
+    with problem.session(batch_size=10, optimizer=NAdam()) as session:
+        session.load(problem.parameters(), None, 10**13)
+        assert np.isfinite(session.epoch(problem.rows, 0.01))
+        assert session.t == 10**13 + 4
+
+
+@pytest.mark.parametrize("rates", [(0.1, 0.1), (0.1, 0.1, 0.1)])
+def test_dropout_has_a_rate_for_each_hidden_layer(rates):
+    with pytest.raises(ValueError, match=r"dropout must have one rate for each of 1 hidden layers, or none, got \(0.1"):
+        Problem((12, 9, 3), 40).session(regularization=Regularization(dropout=rates))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_too_small_for_the_dtype_stay_positive(dtype):
+    problem = Problem((12, 9, 3), 40, dtype=dtype)
+    first = []
+    for penalties in ({}, {"l1": 1e-46}, {"l1": 1e-39}):
+        with problem.session(batch_size=10, regularization=Regularization(**penalties)) as session:
+            first.append(session.epoch(problem.rows, 1e-6))
+    np.testing.assert_allclose(first, first[0], rtol=1e-6)
+    with problem.session(batch_size=10, optimizer=SGD(), regularization=Regularization(clip_value=1e-300)) as session:
+        session.epoch(problem.rows, 1.0)
+        for got, start in zip(problem.stored(session), problem.parameters().learned(), strict=True):
+            np.testing.assert_allclose(got, start, atol=1e-30)
+    with problem.session(batch_size=10, optimizer=RMSprop(epsilon=1e-300)) as session:
+        assert np.isfinite(session.epoch(problem.rows, 0.001))
+
+
+def test_lion_sees_gradients_that_are_infinite():
+    problem = Problem((3, 1), 20, dtype=np.float32, loss="absolute_error")
+    problem.table = np.full_like(problem.X, 3e38)
+    problem.y[:] = 1
+    with problem.session(batch_size=20, optimizer=Lion()) as session:
+        session.load(problem.parameters().map(np.zeros_like))
+        with pytest.raises(engine.NonFinite):
+            session.epoch(problem.rows, 0.01)
+
+
+@pytest.mark.parametrize("isa", engine.instruction_sets())
+def test_label_smoothing_of_far_logits(isa):
+    z = np.array([[1.5e38, 1.4e38, 1.3e38], [1000, 1001, 999.0], [-2e37, 3e37, 2e37]])  # three times the largest overflows
+    y = np.array([0, 1, 2])
+    loss, _ = compiled.Table(isa, np.float32).loss("log_loss", y, z.astype(np.float32), parameters=(0.3,))
+    np.testing.assert_allclose(loss, LOSSES["log_loss"].value(y, z, (0.3,)), rtol=1e-6)

@@ -96,8 +96,11 @@ static void forward(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void
     for (ptrdiff_t k = 0; k < n_in; k += DEPTH, a += DEPTH / NR * stride, w += DEPTH * NR) {
         ptrdiff_t depth = n_in - k < DEPTH ? n_in - k : DEPTH;
         int first = k == 0, kind = k + depth == n_in ? activation : ACTIVATION_IDENTITY;
-        if (vectors > 1) FOR_TILES(rows, forward_tile(ROWS, 2, a + row * NR, stride, w, depth, b, out + row * NR, first, kind, p, row ? 0 : depth * NR));
-        else FOR_TILES(rows, forward_tile(ROWS, 1, a + row * NR, stride, w, depth, b, out + row * NR, first, kind, p, row ? 0 : depth * NR));
+#define TILE(vectors) \
+    FOR_TILES(rows, forward_tile(ROWS, vectors, a + row * NR, stride, w, depth, b, out + row * NR, first, kind, p, row ? 0 : depth * NR))
+        if (vectors > 1) TILE(2);
+        else TILE(1);
+#undef TILE
     }
 }
 
@@ -161,7 +164,8 @@ static void backward(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, const vo
         ptrdiff_t depth = n_out - k < DEPTH ? n_out - k : DEPTH;
         int first = k == 0, kind = k + depth == n_out ? activation : ACTIVATION_IDENTITY;
 #define TILE(vectors) \
-    FOR_TILES(rows, backward_tile(ROWS, vectors, dz + row * NR, stride, wt, depth, a_below + row * NR, dz_below + row * NR, first, kind, p, row ? 0 : depth * NR))
+    FOR_TILES(rows, backward_tile(ROWS, vectors, dz + row * NR, stride, wt, depth, a_below + row * NR, dz_below + row * NR, first, kind, p, \
+                                  row ? 0 : depth * NR))
         if (vectors > 1) TILE(2);
         else TILE(1);
 #undef TILE
@@ -202,7 +206,8 @@ static __attribute__((noinline)) void finish_tile(Epilogue *e, int rows, int vec
 #define UPDATED(optimizer) \
     case optimizer: \
         EACH { \
-            vec old = load(w + i), new = updated(optimizer, &u, u.shrink == 1 ? old : old * u.shrink, gradient_of(&u, SUM, old), m ? m + i : NULL, v ? v + i : NULL); \
+            vec old = load(w + i), gradient = gradient_of(&u, SUM, old); \
+            vec new = updated(optimizer, &u, u.shrink == 1 ? old : old * u.shrink, gradient, m ? m + i : NULL, v ? v + i : NULL); \
             if (u.threshold > 0) new = shrunk(&u, new); \
             store(w + i, new); \
             squares = add_penalty(&u, new, squares); \
@@ -321,7 +326,7 @@ INLINE void finish_vector(const Gradient *l, const Vector *vector, ptrdiff_t pan
     Epilogue e = epilogue_of(l);
     int vectors = vectors_of(l->n_out, panel);
     e.w = vector->w, e.m = vector->m, e.v = vector->v, e.g = vector->g;
-    e.rates.decay = e.rates.threshold = e.rates.absolute_factor = 0, e.rates.shrink = 1;
+    e.rates.decay = e.rates.threshold = e.rates.absolute_factor = 0, e.rates.shrink = e.rates.square_factor = 1;
     finish_tile(&e, 1, vectors, (vec(*)[2])sum, panel * NR);
     if (reports(l)) write_squares(&e, vectors, squares);
 }

@@ -7,17 +7,11 @@
 #define NNFAST_DROPOUT_H
 
 #include "kernels.h"
+#include "mix.h"
 #include "vector.h"
 
 typedef uint32_t words __attribute__((vector_size(VL * 4)));
 
-/* The finalizer of splitmix64 (Steele, Lea and Flood 2014). */
-INLINE uint64_t mix_bits(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
 INLINE uint64_t key_of_row(uint64_t base, ptrdiff_t row) { return mix_bits(base + 0x9E3779B97F4A7C15u * (uint64_t)row); }
 
 /* 32 bits for a unit, from the multiple of GOLDEN that it is the number of (a scalar, or a vector of them): the rounds are Wellons's lowbias32, with

@@ -59,5 +59,6 @@ const Kernels NNFAST_TABLE = {
     .gradient_block = gradient_block, .gradient_block_sparse = gradient_block_sparse, .gradient_vectors = gradient_vectors,
     .apply_block = apply_block, .apply_vectors = apply_vectors, .limit_columns = limit_columns, .transpose_block = transpose_block, .update = update,
     .square_sums = square_sums,
-    .pack = pack, .unpack = unpack, .pack_transposed = pack_transposed, .unpack_transposed = unpack_transposed, .map = map, .multiply_add = multiply_add,
+    .pack = pack, .unpack = unpack, .pack_transposed = pack_transposed, .unpack_transposed = unpack_transposed,
+    .map = map, .multiply_add = multiply_add,
 };

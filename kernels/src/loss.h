@@ -58,13 +58,17 @@ INLINE void store_columns(const REAL *columns, ptrdiff_t rows, ptrdiff_t n_out, 
     }
 }
 
-/* columns[j] = exp(z_j - max); returns their sum and, in *top, the max. */
-INLINE vec exponentials(REAL *columns, ptrdiff_t n_out, vec *top)
+/* columns[j] = exp(z_j - max); returns their sum and, in *top, the max, and in *shifted unless it is NULL, the sum of z_j - max. */
+INLINE vec exponentials(REAL *columns, ptrdiff_t n_out, vec *top, vec *shifted)
 {
     vec highest = load(columns), sum[4] = {{0}};
     for (ptrdiff_t j = 1; j < n_out; j++) {
         vec z = load(columns + j * VL);
         highest = choose((z > highest) | (z != z), z, highest); /* NaN wins */
+    }
+    if (shifted) {
+        *shifted = (vec){0};
+        for (ptrdiff_t j = 0; j < n_out; j++) *shifted += load(columns + j * VL) - highest;
     }
     for (ptrdiff_t j = 0; j < n_out; j += 4)
         UNROLL for (int i = 0; i < 4; i++) {
@@ -104,10 +108,10 @@ INLINE vec lose_one(int loss, vec z, vec y, vec p, REAL *dz)
         vec s = choose(y > (REAL)0.5, z, -z), c; /* the logit of the true label */
         e = vexp(-absolute(s));
         vec inverse = 1 / (e + 1), prob = choose(s < 0, e, splat(1)) * inverse, q = choose(s < 0, splat(1), e) * inverse;
-        vec loss = focal(min_or_second((vec){0}, s) - vlog1p_unit(e), prob, q, p, &c);
+        vec value = focal(min_or_second((vec){0}, s) - vlog1p_unit(e), prob, q, p, &c);
         c *= q;
         store(dz, choose(y > (REAL)0.5, -c, c));
-        return loss;
+        return value;
     }
     case LOSS_ABSOLUTE_ERROR:
         e = z - y;
@@ -148,11 +152,10 @@ INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const pt
 {
     REAL at_label[VL] = {0}, others[VL] = {0};
     const REAL parameter = loss->parameters ? (REAL)loss->parameters[0] : 0;
-    vec top, total, sum_z = {0};
+    const int smooths = loss->kind == LOSS_LOG && parameter > 0;
+    vec top, total, shifted = {0};
     for (int r = 0; r < lanes; r++) at_label[r] = columns[label[index[r]] * VL + r];
-    if (loss->kind == LOSS_LOG && parameter > 0)
-        for (ptrdiff_t j = 0; j < n_out; j++) sum_z += load(columns + j * VL);
-    vec sum = exponentials(columns, n_out, &top), own = load(at_label) - top;
+    vec sum = exponentials(columns, n_out, &top, smooths ? &shifted : NULL), own = load(at_label) - top;
     if (loss->kind == LOSS_FOCAL) {
         for (int r = 0; r < lanes; r++) { /* exp of the label's logit moves out of its column */
             REAL *at = columns + label[index[r]] * VL + r;
@@ -170,16 +173,17 @@ INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const pt
     }
     total = vlog(sum) - own;
     scale_columns(columns, n_out, 1 / sum);
-    if (parameter > 0) {
+    if (smooths) {
         const REAL share = parameter / (REAL)n_out;
-        total += parameter * own - (sum_z - (REAL)n_out * top) * share;
+        total += parameter * own - shifted * share;
         for (ptrdiff_t j = 0; j < n_out; j++) store(columns + j * VL, load(columns + j * VL) - share);
     }
     for (int r = 0; r < lanes; r++) columns[label[index[r]] * VL + r] -= 1 - parameter;
     return total;
 }
 
-INLINE int is_mean(int loss) /* over outputs */
+INLINE int is_of_classes(int loss) { return loss == LOSS_LOG || loss == LOSS_FOCAL; } /* one softmax, and labels for targets */
+INLINE int is_mean(int loss)                                                          /* over outputs */
 {
     return loss == LOSS_SQUARED_ERROR || loss == LOSS_ABSOLUTE_ERROR || loss == LOSS_HUBER || loss == LOSS_LOG_COSH || loss == LOSS_QUANTILE;
 }
@@ -195,7 +199,7 @@ static void lose(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, p
         int lanes = rows < VL ? (int)rows : VL;
         vec total = {0}, factor = splat((REAL)loss->gradient_scale);
         load_columns(z, stride, lanes, n_out, columns);
-        if (loss->kind == LOSS_LOG || loss->kind == LOSS_FOCAL) {
+        if (is_of_classes(loss->kind)) {
             total = lose_class(loss, columns, n_out, label, index, lanes);
         } else {
             for (ptrdiff_t j = 0; j < n_out; j++) {
@@ -228,22 +232,37 @@ static void lose(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, p
     }
 }
 
+enum { OUTPUT_IDENTITY, OUTPUT_SOFTMAX, OUTPUT_LOGISTIC, OUTPUT_EXP };
+INLINE int output_of(int loss)
+{
+    switch (loss) {
+    case LOSS_LOG:
+    case LOSS_FOCAL: return OUTPUT_SOFTMAX;
+    case LOSS_BINARY_LOG:
+    case LOSS_BINARY_FOCAL: return OUTPUT_LOGISTIC;
+    case LOSS_POISSON:
+    case LOSS_GAMMA: return OUTPUT_EXP;
+    default: return OUTPUT_IDENTITY;
+    }
+}
+
 /* The output activation that belongs to the loss (softmax, logistic, exp, identity): row-major rows of n_out from the panels z, which
  * are overwritten. */
 static void output(int loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, void *scratch, void *out_)
 {
     REAL *z = z_, *columns = scratch, *out = out_;
+    const int kind = output_of(loss);
     for (; rows > 0; rows -= VL, z += VL * NR, out += VL * n_out) {
         int lanes = rows < VL ? (int)rows : VL;
-        if (!is_mean(loss)) {
+        if (kind != OUTPUT_IDENTITY) {
             load_columns(z, stride, lanes, n_out, columns);
-            if (loss == LOSS_LOG || loss == LOSS_FOCAL) {
-                vec top, sum = exponentials(columns, n_out, &top);
+            if (kind == OUTPUT_SOFTMAX) {
+                vec top, sum = exponentials(columns, n_out, &top, NULL);
                 scale_columns(columns, n_out, 1 / sum);
             } else {
                 for (ptrdiff_t j = 0; j < n_out; j++) {
                     REAL *at = columns + j * VL;
-                    store(at, loss == LOSS_POISSON || loss == LOSS_GAMMA ? vexp(load(at)) : vlogistic(load(at)));
+                    store(at, kind == OUTPUT_EXP ? vexp(load(at)) : vlogistic(load(at)));
                 }
             }
             store_columns(columns, lanes, n_out, z, stride);

@@ -79,7 +79,7 @@ static void normalize_by_running(void *z_, ptrdiff_t rows, int vectors, const No
 }
 
 /* The way back through normalize_columns, in place, for one panel; the sums over rows of dout and dout * zhat, the gradients of shift and scale, are
- * left in norm->sums. */
+ * left in norm->sum_shift and sum_scale. */
 static void normalize_columns_back(void *dz_, const void *zhat_, ptrdiff_t rows, int vectors, const Norm *norm, ptrdiff_t panel)
 {
     REAL *dz = dz_, *sum_scale = (REAL *)norm->sum_scale + panel * NR, *sum_shift = (REAL *)norm->sum_shift + panel * NR;
@@ -99,7 +99,7 @@ static void normalize_columns_back(void *dz_, const void *zhat_, ptrdiff_t rows,
             store(dz + c * VL, factor[c] * (load(dz + c * VL) - sums[c] - load(zhat + c * VL) * products[c]));
 }
 
-/* Runs `call` for each vector of a row, with its offsets `at` in panels and `column`, and `pads`, a constant: whether it may have pads, in the last panel. */
+/* Runs `call` for each panel of a row, with its offset `at`, its first `column`, and `pads`, a constant: whether it may have pads. */
 #define FOR_ROW(n, call) \
     do { \
         ptrdiff_t column = 0, at = 0; \

@@ -1,6 +1,6 @@
 /* The optimizers' updates, on one vector of weights whose gradient is in a register.
  *
- * Numerical stability: Adam's sqrt and division are done by Newton's iterations from a bit trick rather than by the divider, which is not
+ * Numerical stability: square roots and quotients are done by Newton's iterations from a bit trick rather than by the divider, which is not
  * pipelined and would take a fourth of a step; the error of m / (sqrt(v) + epsilon) is at most 6 ULP for v = 0 and for v from the smallest normal up
  * (a subnormal sqrt(v), under 1.1e-19 in float32, is underestimated, which epsilon hides). Only additions, multiplications and FMA are
  * used, so AVX2 and AVX-512 return the same bits.
@@ -100,8 +100,8 @@ INLINE vec updated(int kind, const Rates *u, vec w, vec g, REAL *m, REAL *v)
         first = load(m);
         direction = fmadd(splat(u->beta_1), first, u->one_minus_beta_1 * g);
         store(m, fmadd(splat(u->beta_2), first, u->one_minus_beta_2 * g));
-        direction = choose(direction == 0, direction, choose(direction == direction, with_sign_of(splat(u->rate), direction), direction));
-        return w - direction;
+        second = direction - direction; /* 0, or NaN where the gradient is not finite, which must show */
+        return w - choose(direction == 0, direction, with_sign_of(splat(u->rate), direction) + second);
     default:
         first = fmadd(splat(u->beta_1), load(m), u->one_minus_beta_1 * g);
         second = fmadd(splat(u->beta_2), load(v), u->one_minus_beta_2 * (g * g));
@@ -119,7 +119,7 @@ INLINE vec shrunk(const Rates *u, vec w) { return with_sign_of(max_or_second((ve
 /* Adds what the objective and the limits want to know of new weights. */
 INLINE vec add_penalty(const Rates *u, vec w, vec sum)
 {
-    if (u->absolute_factor == 0) return fmadd(w, w, sum); /* square_factor is 1 */
+    if (u->absolute_factor == 0 && u->square_factor == 1) return fmadd(w, w, sum);
     return fmadd(splat(u->absolute_factor), absolute(w), fmadd(u->square_factor * w, w, sum));
 }
 

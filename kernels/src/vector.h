@@ -2,7 +2,7 @@
  *
  * kernels.c is compiled once for each instruction set and dtype; REAL (float or double) and VECTOR_BYTES (16, 32 or 64) come from the
  * compiler's command line or follow from what it may use. Everything here is element by element, so the bits of a result do not depend on
- * the vector's width, except hsum(), which folds a fixed 64 bytes of lanes in a fixed order.
+ * the vector's width, except in horizontal_sum() of dense.h, which folds a fixed 64 bytes of lanes in a fixed order.
  */
 #ifndef NNFAST_VECTOR_H
 #define NNFAST_VECTOR_H
@@ -100,7 +100,8 @@ INLINE vec product_error(vec a, vec b, vec p)
 #else
 INLINE vec product_error(vec a, vec b, vec p)
 {
-    for (int i = 0; i < VL; i++) p[i] = REAL_BYTES == 8 ? (REAL)__builtin_fma(a[i], b[i], -p[i]) : (REAL)__builtin_fmaf((float)a[i], (float)b[i], (float)-p[i]);
+    for (int i = 0; i < VL; i++)
+        p[i] = REAL_BYTES == 8 ? (REAL)__builtin_fma(a[i], b[i], -p[i]) : (REAL)__builtin_fmaf((float)a[i], (float)b[i], (float)-p[i]);
     return p;
 }
 #endif

@@ -132,8 +132,11 @@ class Session:
 
     def _open(self, X, y, sample_weight, optimizer, regularization, seed, capacity, batch_size):
         trains, network = y is not None, self._network
+        n_hidden = len(network.layer_units) - 2
+        if len(regularization.dropout) not in (0, n_hidden):
+            raise ValueError(f"dropout must have one rate for each of {n_hidden} hidden layers, or none, got {regularization.dropout!r}")
         loss = LOSSES[network.loss]
-        if optimizer and network.normalization and regularization.alpha_dropout:
+        if optimizer and network.normalization and regularization.alpha_dropout and any(regularization.dropout):
             raise ValueError("alpha dropout goes with no normalization")
         self._engine = _compiled.Engine(
             _isa,
@@ -149,13 +152,13 @@ class Session:
             update=_compiled.UPDATES[optimizer.kernel] if optimizer else _compiled.UPDATES["none"],
             n_moments=optimizer.n_moments if optimizer else 0,
             normalization=_compiled.NORMALIZATIONS[network.normalization],
-            norm_eps=network.norm_eps,
+            norm_eps=_at_least_tiny(network.norm_eps, self._dtype),
             norm_momentum=network.norm_momentum,
         )
         self._use_table(X, capacity)
         if trains:
             self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
-            self._engine.set_update(**_update_settings(optimizer, regularization))
+            self._engine.set_update(**_update_settings(optimizer, regularization, self._dtype))
             if optimizer:
                 self._engine.use_dropout(_dropout(regularization), seed)
         self._role = "predict" if not trains else "train" if optimizer else "differentiate"
@@ -269,8 +272,9 @@ class Session:
         self._raise_pending()
         order = self._row_numbers_of_table(order)
         rates = np.atleast_1d(np.asarray(learning_rate, np.float64))
-        if rates.shape not in ((1,), (-(-len(order) // self._batch_size),)):
-            raise ValueError(f"learning_rate must be a number, or have one for each of {-(-len(order) // self._batch_size)} batches, got {rates.shape}")
+        n_batches = -(-len(order) // self._batch_size)
+        if rates.shape not in ((1,), (n_batches,)):
+            raise ValueError(f"learning_rate must be a number, or have one for each of {n_batches} batches, got {rates.shape}")
         loss = self._engine.train(order, np.ascontiguousarray(rates))
         self.whole_epochs = loss is not None and not self._engine.stopped
         if loss is None:
@@ -392,8 +396,8 @@ def _loss_parameters(loss, network):
     return parameters
 
 
-def _update_settings(optimizer, regularization):
-    """What Engine.set_update takes."""
+def _update_settings(optimizer, regularization, dtype):
+    """What Engine.set_update takes. What is positive stays so in the dtype."""
     if optimizer is None:
         return {"alpha": regularization.alpha}
     settings = {name: getattr(regularization, name) or 0.0 for name in ("alpha", "l1", "clip_norm", "clip_value", "max_norm")}
@@ -402,7 +406,12 @@ def _update_settings(optimizer, regularization):
             settings[name] = getattr(optimizer, name)
     if hasattr(optimizer, "rho"):
         settings["beta_2"] = optimizer.rho
+    settings = {name: _at_least_tiny(value, dtype) for name, value in settings.items()}
     return settings | {"corrects_epsilon": optimizer.kernel in ("adamw", "nadam")}
+
+
+def _at_least_tiny(value, dtype):
+    return max(value, float(np.finfo(dtype).tiny)) if value > 0 else value
 
 
 def _dropout(regularization):
