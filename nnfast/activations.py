@@ -6,11 +6,12 @@ tested against), the range, its own parameter where it has one, and the name und
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from numbers import Real
 
 import numpy as np
 from scipy.special import expit, ndtr
+
+from nnfast.words import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Activation:
 # Beyond this every gate below is 0 or 1 to the last bit; inf * 0 and overflows are kept out by stopping there.
 _FAR = 1e3
 
-_SELU_LAMBDA = 1.0507009873554804934193349852946
-_SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_LAMBDA = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 def _near(z):
@@ -193,8 +194,8 @@ _ALL = (
         name="selu",
         formula="a = lambda (z if z > 0 else alpha (exp(z) - 1)), lambda = 1.0507..., alpha = 1.6733...",
         range="(-lambda alpha, inf) = (-1.7581, inf)",
-        f=lambda z: _SELU_LAMBDA * _elu(z, _SELU_ALPHA),
-        df=lambda z, a: _SELU_LAMBDA * _elu_derivative(z, a, _SELU_ALPHA),
+        f=lambda z: SELU_LAMBDA * _elu(z, SELU_ALPHA),
+        df=lambda z, a: SELU_LAMBDA * _elu_derivative(z, a, SELU_ALPHA),
         kernel="selu",
         initializer="lecun_normal",
         advice="For deep networks without normalization, on standardised inputs, with initializer='lecun_normal' and "
@@ -353,8 +354,7 @@ def _resolve_name(name, hint):
     if isinstance(name, str) and ALIASES.get(name, name) in ACTIVATIONS:
         return ALIASES.get(name, name)
     accepted = [*ACTIVATIONS, *ALIASES]
-    close = get_close_matches(name.lower(), accepted, 1) if isinstance(name, str) else []
-    meant = f" Did you mean {close[0]!r}?" if close else hint
+    meant = did_you_mean(name, accepted) or hint
     raise ValueError(f"activation must be one of {', '.join(map(repr, accepted))}, got {name!r}.{meant}")
 
 
@@ -372,6 +372,6 @@ def _check_common(activation_params, entries):
         if key not in accepted:
             raise ValueError(
                 f"activation_params has the key {key!r}, which no activation of this network has ({', '.join(names)}); "
-                f"accepted: {', '.join(sorted(accepted)) or 'none'}."
+                f"accepted: {', '.join(sorted(accepted)) or 'none'}.{did_you_mean(key, accepted)}"
             )
     return activation_params

@@ -319,10 +319,10 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         return Validation(X=X_val, y=y, sample_weight=weigh(class_weights, y, sample_weight), labels=y_val)
 
     def _publisher(self, draft):
-        """The `publish` of a fit: it makes this estimator the draft with the attributes that it is given."""
-        before = set(vars(self))
+        """The `publish` of a fit: it makes this estimator the draft with these attributes and without those dropped."""
+        before = dict(vars(self))
 
-        def publish(attributes):
+        def publish(attributes, *, dropped=()):
             if attributes["n_iter_"] == 0 and hasattr(self, "coefs_"):
                 return
             arrived = {name: value for name, value in attributes.items() if name != "parameters"}
@@ -330,8 +330,13 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
                 if arrays:
                     arrived[PARAMETER_ATTRIBUTES[field]] = arrays
             state = vars(draft)
-            if vars(self) is not state:  # what others set while the fit ran, such as scikit-learn's callbacks
-                arrived |= {name: value for name, value in vars(self).items() if name not in before}
+            if vars(self) is not state:
+                # What others set while the fit ran, such as scikit-learn's callbacks, where the fit itself did not.
+                for name, value in vars(self).items():
+                    if before.get(name, before) is state.get(name, before) is not value:
+                        state[name] = value
+            for name in dropped:
+                state.pop(name, None)
             state.update(arrived)
             self.__dict__ = state  # one step: an interrupt finds either all of it or nothing
 

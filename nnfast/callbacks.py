@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 import joblib
@@ -188,12 +189,22 @@ class Checkpoint(Callback):
     best_only : bool, default=False
         Save only epochs that are the best so far (see `monitor`; without early stopping, by training loss).
     every : int, default=1
-        Save every so many epochs, and the estimator as the fit leaves it if its last epoch was not saved.
+        Save every so many epochs and, at the end, the estimator as the fit leaves it: with early stopping, as of the
+        best epoch, and with the moments.
     """
 
     path: str | os.PathLike
     best_only: bool = False
     every: int = 1
+
+    def __post_init__(self):
+        if not (isinstance(self.every, Integral) and self.every > 0):
+            raise ValueError(f"every of Checkpoint must be an integer, 1 or more, got {self.every!r}.")
+
+    def on_fit_begin(self, estimator, state):
+        folder = self._place(1).parent
+        if folder == Path(self.path).parent and not folder.is_dir():
+            raise FileNotFoundError(f"path of Checkpoint must be in a folder that is there, got {str(self.path)!r}.")
 
     def on_epoch_end(self, estimator, state):
         if self.best_only:
@@ -203,11 +214,14 @@ class Checkpoint(Callback):
             self._save(estimator, state)
 
     def on_fit_end(self, estimator, state):
-        if not self.best_only and state.epoch % self.every:
+        if not self.best_only and state.epoch:
             self._save(estimator, state)
 
+    def _place(self, epoch):
+        return Path(str(self.path).format(epoch=epoch))
+
     def _save(self, estimator, state):
-        path = Path(str(self.path).format(epoch=state.epoch))
+        path = self._place(state.epoch)
         saved = copy.copy(estimator)
         for name in TRANSIENT:
             vars(saved).pop(name, None)
@@ -229,7 +243,8 @@ class CSVLog(Callback):
     ----------
     path : str or Path
     append : bool, default=False
-        Whether to go on with a file that is there, rather than replace it.
+        Whether to go on with a file that is there, rather than replace it; one with other columns is an error. Every
+        call of `partial_fit` is a fit of its own: without `append`, the file has the last call's line alone.
     """
 
     path: str | os.PathLike
@@ -239,6 +254,14 @@ class CSVLog(Callback):
         names = ["epoch", *state.history]
         if not (self.append and os.path.exists(self.path) and os.path.getsize(self.path)):
             self._write(names, "w")
+            return
+        with open(self.path, newline="", encoding="utf-8") as file:
+            there = next(csv.reader(file))
+        if there != names:
+            raise ValueError(
+                f"CSVLog(append=True) goes on with a file of the same columns. {str(self.path)!r} has "
+                f"{', '.join(there)}; this fit writes {', '.join(names)}."
+            )
 
     def on_epoch_end(self, estimator, state):
         self._write([state.epoch, *(repr(float(values[-1])) for values in state.history.values())], "a")

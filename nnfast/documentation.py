@@ -82,11 +82,12 @@ random_state : int, RandomState instance or None, default=None
     are scikit-learn's, as scikit-learn does: the same `random_state` gives the same run.
 
 tol : float, default=1e-4
-    Least progress in loss, or with early stopping in validation score, that counts as progress; for 'lbfgs', the
-    largest component of the gradient at which to stop.
+    Least progress that counts, in the loss, or with early stopping in the validation score or loss, by `monitor`; for
+    'lbfgs', the largest component of the gradient at which to stop.
 
 verbose : bool, int or 'progress', default=False
-    Whether to print the loss of every epoch; 'progress' keeps one line up to date instead.
+    Whether to print the loss of every epoch; 'progress' keeps one line up to date instead, which needs tqdm:
+    pip install 'nnfast[progress]'.
 
 warm_start : bool or 'full', default=False
     Whether `fit` starts from the parameters of the previous one; with 'full' also from the optimizer's state.
@@ -98,9 +99,9 @@ nesterovs_momentum : bool, default=True
     Whether the momentum is Nesterov's.
 
 early_stopping : bool, default=False
-    Whether to stop when the score of held-out rows has not improved by `tol` for `n_iter_no_change` epochs, and keep
-    the parameters of the best epoch. The rows are those given to `fit`, or else `validation_fraction` of the table,
-    a split that is stratified for two classes. Not used by 'lbfgs'.
+    Whether to stop when the score of held-out rows, or their loss, by `monitor`, has not improved by `tol` for
+    `n_iter_no_change` epochs, and keep the parameters of the best epoch. The rows are those given to `fit`, or else
+    `validation_fraction` of the table, a split that is stratified for two classes. Not used by 'lbfgs'.
 
 validation_fraction : float, default=0.1
     Share of the rows to hold out, from 0 to 1.
@@ -152,7 +153,7 @@ input_dropout : float, default=0.0
 
 alpha_dropout : bool, default=False
     Whether `dropout` sets to the least value of 'selu' in place of 0, and scales and shifts so that mean and variance
-    stay. For 'selu' alone.
+    stay. For 'selu' alone, without `normalization`; without `dropout` it has no effect.
 
 l1 : float, default=0.0
     Strength of the L1 term, l1 * sum |w|, divided like that of `alpha`, and taken as a proximal step after each
@@ -168,17 +169,19 @@ max_norm : float, default=None
     Largest Euclidean norm of a hidden unit's incoming weights, scaled down after each update. Not for 'lbfgs'.
 
 weight_decay : float, default=0.01
-    Decoupled weight decay of 'adamw' and 'lion': weights are multiplied by 1 - learning_rate * weight_decay.
+    Decoupled weight decay of 'adamw' and 'lion' alone: weights are multiplied by 1 - learning_rate * weight_decay.
+    `alpha` still counts beside it: set alpha=0 where only this decay is meant.
 
 rho : float, default=0.9
     Decay of the second moment of 'rmsprop', in [0, 1).
 
 scoring : str, callable or None, default=None
     What scores the held-out rows after every epoch: None, the estimator's own score; a name of
-    `sklearn.metrics.get_scorer_names()`; a function of (estimator, X, y); or 'loss', minus the loss.
+    `sklearn.metrics.get_scorer_names()`; a function of (estimator, X, y); or 'loss', minus the loss. No effect where
+    no rows are held out, neither by `early_stopping` nor by what `fit` is given.
 
 monitor : {{'score', 'loss'}}, default='score'
-    Whether early stopping goes by that score or by the loss of the held-out rows.
+    Whether early stopping goes by that score or by the loss of the held-out rows. No effect without `early_stopping`.
 
 restore_best : bool, default=True
     Whether early stopping ends with the parameters of the best epoch; else with those of the last.
@@ -218,7 +221,8 @@ focal_gamma : float, default=2.0
 
 _REGRESSOR_LOSS = f"""\
 loss : str, default='squared_error'
-    What is minimised over the rows, z the output layer's pre-activations:
+    What is minimised over the rows, z the output layer's pre-activations. But for 'poisson' and 'gamma', scale y
+    unless its spread is near 1 anyway: as with TransformedTargetRegressor of `sklearn.compose`.
 
 {_formulas(LOSSES[name] for name in REGRESSOR_LOSSES)}
 
@@ -244,19 +248,21 @@ loss_curve_ : list of float
 
 validation_scores_ : list of float or None
     Score of the held-out rows after every epoch, as `score` gives it or as `scoring` says; None where no rows are
-    held out. Absent after 'lbfgs'.
+    held out. Absent after 'lbfgs' without held-out rows.
 
 best_validation_score_ : float or None
-    The best of them.
+    The best of them; None where no rows are held out. Absent after 'lbfgs'.
 
 validation_loss_curve_ : list of float or None
-    Loss of the held-out rows after every epoch, without penalties; None where no rows are held out.
+    Loss of the held-out rows after every epoch, without penalties; None where no rows are held out. Absent after
+    'lbfgs' without them.
 
 learning_rate_curve_ : list of float
     Learning rate of every epoch's last update. Absent after 'lbfgs'.
 
 history_ : dict of str to ndarray
-    The curves by name, one number an epoch. Absent after 'lbfgs'.
+    Numbers of every epoch, or iteration of 'lbfgs', by name: 'loss' and 'seconds', but for 'lbfgs' 'learning_rate',
+    and with held-out rows 'validation_loss' and 'validation_score'.
 
 t_ : int
     Rows trained on, counting every epoch.

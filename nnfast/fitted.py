@@ -84,7 +84,7 @@ class FittedNetwork:
         z, result = self._compute(X, given, activations[: layer - 1], "squared_error", layer)
         if self._normalization() == "layer":
             scale, shift = (arrays[layer - 1].astype(z.dtype) for arrays in (self.norm_scales_, self.norm_shifts_))
-            z = NORMALIZATIONS["layer"].predict(z, scale, shift, self.norm_eps)
+            z = NORMALIZATIONS["layer"].predict(z, scale, shift, float(self.norm_eps))
         name, parameter = activations[layer - 1]
         return ACTIVATIONS[name].function(z, parameter).astype(result, copy=False)
 
@@ -102,7 +102,7 @@ class FittedNetwork:
             activation,
             loss,
             normalization="layer" if norms else None,
-            norm_eps=self.norm_eps,
+            norm_eps=float(self.norm_eps),
         )
         result = common_dtype(given, coefs[0].dtype)
         dtype = arithmetic_dtype(self.precision, result)
@@ -120,7 +120,7 @@ class FittedNetwork:
         """Weights and biases that predict without batch normalization what the network predicts with it."""
         norms = (self.norm_scales_, self.norm_shifts_, self.running_means_, self.running_variances_)
         hidden = zip(coefs, intercepts, *norms, strict=False)  # an output layer has none
-        folded = [fold(*arrays, self.norm_eps) for arrays in hidden]
+        folded = [fold(*arrays, float(self.norm_eps)) for arrays in hidden]
         rest = zip(coefs[len(folded) :], intercepts[len(folded) :], strict=True)
         coefs, intercepts = zip(*folded, *rest, strict=True)
         return coefs, intercepts

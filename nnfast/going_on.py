@@ -10,7 +10,7 @@ partial_fit                  go on            goes on                           
 ===========================  ===============  =========================================  =====================
 
 The state is the fitted attribute `_optimizer`, a plain dict. Moments of another optimizer than the present one, and
-states of another schedule, are not gone on with.
+states of another schedule, are not gone on with, nor is the best so far where something else is monitored now.
 """
 
 from dataclasses import asdict
@@ -41,8 +41,7 @@ def go_on(earlier, p, optimizer, steps_per_epoch, *, one_epoch):
     if one_epoch and earlier is not None:
         optimizer = OPTIMIZERS[earlier["name"]](**earlier["hyperparameters"])
         rate_init, power_t = earlier["learning_rate_init"], earlier["power_t"]
-        if earlier["learning_rate"] is not None:
-            learning_rate = earlier["learning_rate"]
+        learning_rate = earlier["learning_rate"]
     name = learning_rate if isinstance(learning_rate, str) else None
     full = one_epoch or p.warm_start == "full"
     same_optimizer = earlier is not None and earlier["name"] == optimizer.name
@@ -61,7 +60,7 @@ def go_on(earlier, p, optimizer, steps_per_epoch, *, one_epoch):
     state = {
         "name": optimizer.name,
         "hyperparameters": asdict(optimizer),
-        "learning_rate": name,
+        "learning_rate": learning_rate,
         "learning_rate_init": rate_init,
         "power_t": power_t,
         "schedule": run.state,
@@ -69,3 +68,22 @@ def go_on(earlier, p, optimizer, steps_per_epoch, *, one_epoch):
         "moments": earlier["moments"] if keeps_moments else None,
     }
     return optimizer, run, state
+
+
+def monitored(task, p):
+    """What patience watches in a fit, as a plain dict: values of one dict can be compared, those of two cannot."""
+    network = task.network
+    what = {"loss": [network.loss, *map(float, network.loss_parameters)], "early_stopping": bool(p.early_stopping)}
+    if p.early_stopping:
+        what["monitor"] = p.monitor
+        what["scoring"] = p.scoring if p.scoring is None or isinstance(p.scoring, str) else repr(p.scoring)
+        what["validation"] = "drawn" if task.validation is None else "given"
+    return what
+
+
+def comparable(earlier, now):
+    """Whether what was monitored in an earlier fit, by its state or None, is what is `now`, a dict of `monitored`.
+
+    Validation sets that are given never are: their rows may be others.
+    """
+    return earlier is not None and earlier.get("monitored") == now and now.get("validation") != "given"

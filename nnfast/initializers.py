@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
 from nnfast.activations import ACTIVATIONS
+from nnfast.words import did_you_mean
 
 # Glorot and Bengio derive 6 for units of slope 1 at zero; scikit-learn uses 2 for the logistic, whatever the layer.
 _GLOROT_FACTORS = {"logistic": 2.0}
@@ -168,7 +168,6 @@ def initializer_for(name, activation):
         return INITIALIZERS[ACTIVATIONS[activation].initializer]
     if name not in INITIALIZERS:
         accepted = [*INITIALIZERS, "auto"]
-        close = get_close_matches(str(name).lower(), accepted, 1)
-        meant = f" Did you mean {close[0]!r}?" if close else ""
+        meant = did_you_mean(name, accepted)
         raise ValueError(f"initializer must be one of {', '.join(map(repr, accepted))}, got {name!r}.{meant}")
     return INITIALIZERS[name]

@@ -1,6 +1,7 @@
 """The fit by L-BFGS: SciPy's, on the loss of the whole table, in float64."""
 
 from contextlib import ExitStack
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -13,6 +14,10 @@ from nnfast.exceptions import DivergenceError
 from nnfast.holdout import given_split
 from nnfast.monitoring import FitState, Records, Validator
 from nnfast.reporting import NON_FINITE, SCALE, Silence, check_finite, reporter
+
+# What an earlier fit by minibatches leaves behind that an estimator fitted by L-BFGS does not have.
+_NOT_LBFGS = ("loss_curve_", "learning_rate_curve_", "best_loss_", "best_validation_score_", "_no_improvement_count")
+_VALIDATION_CURVES = ("validation_loss_curve_", "validation_scores_")
 
 # SciPy 1.15 rewrote L-BFGS-B in C; before it, the Fortran printed through this option, and now there is none.
 _PRINTS = tuple(int(part) for part in scipy.__version__.split(".")[:2]) < (1, 15)
@@ -48,10 +53,12 @@ class _Fit:
     """One fit. `reached` is the last whole iteration, (its number, flat parameters, loss), replaced at once."""
 
     def __init__(self, task, p, engine, publish):
-        self.task, self.p, self.engine, self.publish = task, p, engine, publish
+        self.task, self.p, self.engine = task, p, engine
         self.callbacks = Callbacks(p.callbacks, task)
         self.rows, validation = given_split(task)
         self.validator = None if validation is None else Validator(task, validation, p, engine)
+        stale = (*_NOT_LBFGS, *(() if self.validator is not None else _VALIDATION_CURVES))
+        self.publish = partial(publish, dropped=stale)
         self.records = Records({}, ["loss", "seconds"], self.validator is not None)
         self.state = FitState(task, p, engine, self.rows, p.max_iter, self.records)
         self.start = task.network.pack(task.parameters)
@@ -167,7 +174,7 @@ class _Fit:
         if loss is not None:
             attributes["loss_"] = loss
         if self.validator is not None:
-            attributes |= {name: recorded[name] for name in ("validation_loss_curve_", "validation_scores_")}
+            attributes |= {name: recorded[name] for name in _VALIDATION_CURVES}
         return attributes
 
     def end(self, error):

@@ -28,7 +28,7 @@ class Records:
     """The numbers of every epoch, over all fits that went on from each other.
 
     As attributes: curves, lists that go on from call to call, and `history_`, a dict of float64 arrays of one entry an
-    epoch, NaN where an earlier fit has none.
+    epoch, NaN where a fit has none. Both start anew after 'lbfgs', whose iterations are no epochs.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ class Records:
 
     def __init__(self, history, names, validates):
         names = [*names, *(("validation_loss", "validation_score") if validates else ())]
+        if not history.get("loss_curve_"):  # nor has the estimator one after 'lbfgs'
+            history = {}
         self._epochs = {name: [] for name in names}
         self._curves = {name: history.get(self._CURVES[name]) or [] for name in names if name in self._CURVES}
         self._n_before = {name: len(curve) for name, curve in self._curves.items()}
         # Arrays are joined to those before rather than made from curves, which may have 10^5 calls of partial_fit.
         n_epochs = self._n_before["loss"]
-        earlier = {name: history.get("history_", {}).get(name, ()) for name in names}
-        self._before = {
-            name: values if len(values) == n_epochs else np.full(n_epochs, np.nan) for name, values in earlier.items()
-        }
+        earlier = history.get("history_", {})
+        self._before = {name: earlier.get(name, np.full(n_epochs, np.nan)) for name in (*names, *earlier)}
 
     def append(self, row):
         """Note an epoch's numbers, a dict."""
@@ -72,9 +72,10 @@ class Records:
 
     def history(self, n_epochs):
         """history_ with the first epochs of this fit."""
+        missing = [np.nan] * n_epochs
         return {
-            name: np.concatenate([self._before[name], np.array(values[:n_epochs], dtype=np.float64)])
-            for name, values in self._epochs.items()
+            name: np.concatenate([before, np.array(self._epochs.get(name, missing)[:n_epochs], dtype=np.float64)])
+            for name, before in self._before.items()
         }
 
     def attributes(self, n_epochs):
@@ -182,27 +183,36 @@ class FitState:
         self.epoch, self.max_epochs = 0, max_epochs
         self.loss = self.validation_loss = self.validation_score = self.best = self.stop_reason = None
         self.improved, self.n_stalled = False, 0
+        self._kept = None  # of a copy: history and learning rate
         self.parameters = task.parameters
         self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run
 
     def __getstate__(self):
         # A callback that keeps its state still pickles and copies with its estimator: the numbers, not the fit.
         links = ("_task", "_p", "_engine", "_rows", "_records", "_run")
-        return {name: None if name in links else value for name, value in vars(self).items()}
+        numbers = {name: None if name in links else value for name, value in vars(self).items()}
+        return numbers | {"_kept": (self.history, self.learning_rate)}
 
     @property
     def history(self):
-        return self._records.history(self.epoch)
+        return self._kept[0] if self._kept else self._records.history(self.epoch)
 
     @property
     def learning_rate(self):
+        if self._kept:
+            return self._kept[1]
         return None if self._run is None else self._run.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value):
+        self._need_fit("set learning_rate")
         if self._run is None:
             raise AttributeError("solver='lbfgs' has no learning rate to set")
         self._run.learning_rate = value
+
+    def _need_fit(self, what):
+        if self._kept:
+            raise AttributeError(f"cannot {what}: a FitState that was pickled or copied has the numbers, not the fit")
 
     def stop(self, reason=""):
         """End the fit after this epoch, as if it had converged: with no warning. `reason` is printed if `verbose`."""
@@ -222,6 +232,7 @@ class FitState:
         by the statistics of all rows, which takes memory for the whole table's activations. Computing it takes a pass
         forth and back over the table, about the time of an epoch.
         """
+        self._need_fit("compute gradient_norms")
         task = self._task
         gradient = np.empty(task.network.n_parameters)
         with self._engine.Session(

@@ -8,11 +8,12 @@ In the formulas g is the gradient, t counts steps from 1, and the learning rate 
 """
 
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from numbers import Real
 from typing import ClassVar
 
 import numpy as np
+
+from nnfast.words import did_you_mean
 
 # What each hyperparameter has to be, in words and as a check.
 _DOMAINS = {
@@ -339,11 +340,9 @@ def resolve_optimizer(p):
     if isinstance(p.solver, Optimizer):
         return p.solver
     if not isinstance(p.solver, str) or p.solver not in OPTIMIZERS:
-        close = get_close_matches(str(p.solver).lower(), OPTIMIZERS, 1)
-        meant = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"solver must be one of {', '.join(map(repr, OPTIMIZERS))}, or a record of nnfast.optimizers such as "
-            f"Lion(), got {p.solver!r}.{meant}"
+            f"Lion(), got {p.solver!r}.{did_you_mean(p.solver, OPTIMIZERS)}"
         )
     record = OPTIMIZERS[p.solver]
     names = {field.name: _ESTIMATOR_NAMES.get(field.name, field.name) for field in fields(record)}

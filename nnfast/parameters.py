@@ -4,7 +4,6 @@ Names and defaults stand in the constructors, where Python and its tools look fo
 them in `nnfast.documentation`.
 """
 
-from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
 
@@ -20,12 +19,14 @@ from sklearn.utils._param_validation import (
 )
 
 from nnfast.activations import ACTIVATIONS, ALIASES
+from nnfast.callbacks import HOOKS
 from nnfast.engines import ENGINES
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
 from nnfast.optimizers import OPTIMIZERS, Optimizer
 from nnfast.schedules import SCHEDULES, Schedule
+from nnfast.words import did_you_mean
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -109,7 +110,7 @@ def check_parameters(estimator):
     Raises
     ------
     InvalidParameterError
-        With scikit-learn's sentence, and for a string that of the accepted ones that it may have meant.
+        With scikit-learn's sentence, and one of what the value may have meant.
     """
     for name, constraints in _constraints(type(estimator)).items():
         if not hasattr(estimator, name):
@@ -122,17 +123,21 @@ def check_parameters(estimator):
                 )
             except InvalidParameterError as error:
                 accepted = [option for c in constraints if isinstance(c, StrOptions) for option in c.options]
-                hint = did_you_mean(value, accepted)
-                if name == "loss" and not isinstance(value, str):  # MLPRegressor((64, 64))
-                    hint = " It comes first, as in scikit-learn: did you mean hidden_layer_sizes?"
-                raise InvalidParameterError(f"{error}{hint}") from None
+                raise InvalidParameterError(f"{error}{_hint(name, value, accepted)}") from None
 
 
-def did_you_mean(value, accepted):
-    """Words that name the accepted string closest to `value`; none where nothing is close."""
-    by_lower = {option.lower(): option for option in accepted}
-    close = get_close_matches(value.lower(), by_lower, 1) if isinstance(value, str) else ()
-    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+def _hint(name, value, accepted):
+    """A sentence of what a value that is not accepted may have meant; none where nothing is close."""
+    if name == "loss" and isinstance(value, int | tuple | list):  # MLPRegressor((64, 64))
+        return " It comes first, as in scikit-learn: did you mean hidden_layer_sizes?"
+    if name == "solver" and isinstance(value, type) and issubclass(value, Optimizer):
+        return f" Did you mean {value.__name__}()?"
+    if name == "learning_rate" and isinstance(value, Real):
+        return " The rate itself is learning_rate_init."
+    if name == "callbacks" and any(hasattr(value, hook) for hook in HOOKS):
+        cls = value if isinstance(value, type) else type(value)
+        return f" Did you mean a list, [{cls.__name__}(...)]?"
+    return did_you_mean(value, accepted)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -141,11 +146,11 @@ def did_you_mean(value, accepted):
 
 def check_dropout(dropout, n_hidden):
     """One rate a hidden layer as a tuple of float, or () if nothing is dropped."""
-    if np.ndim(dropout) == 0:
+    rates = np.asarray(dropout, dtype=object)  # so that rows of different lengths come as far as the checks
+    if rates.ndim == 0:
         rates = [dropout] * n_hidden
     else:
-        rates = list(dropout)
-        if np.ndim(dropout) != 1 or len(rates) != n_hidden:
+        if rates.ndim != 1 or len(rates) != n_hidden:
             raise ValueError(
                 "dropout must be a rate in [0, 1), or a list of one a hidden layer: there are "
                 f"{n_hidden} hidden layers, got {dropout!r}."
@@ -157,8 +162,9 @@ def check_dropout(dropout, n_hidden):
 
 def check_quantile(quantile):
     """The levels of loss="quantile" as a tuple of float."""
-    levels = np.ravel(quantile).tolist()
-    if np.ndim(quantile) > 1 or not levels or not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
+    levels = np.asarray(quantile, dtype=object)  # see check_dropout
+    n_dimensions, levels = levels.ndim, levels.ravel().tolist()
+    if n_dimensions > 1 or not levels or not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
         raise ValueError(f"quantile must be a level between 0 and 1, or a list of them, got {quantile!r}.")
     if any(after <= before for before, after in zip(levels, levels[1:], strict=False)):
         raise ValueError(f"The levels of a list of quantile must increase, got {quantile!r}.")
@@ -194,6 +200,11 @@ def check_together(p, activation, regularization):
             raise ValueError(
                 "alpha_dropout=True keeps the mean and variance of activation='selu' alone, got hidden layers of "
                 f"{', '.join(map(repr, others))}. Use activation='selu', or alpha_dropout=False."
+            )
+        if p.normalization is not None and regularization.dropout:
+            raise ValueError(
+                f"alpha_dropout=True keeps the mean and variance that normalization={p.normalization!r} sets anew. Use "
+                "normalization=None, or alpha_dropout=False."
             )
     if isinstance(p.solver, str) and p.solver == "lbfgs":
         if p.normalization == "batch":

@@ -49,7 +49,7 @@ class Passes:
         self.n_hidden = len(self.coefs) - 1
         named = resolve_activations(estimator.activation, estimator.activation_params, self.n_hidden)
         self.activations = tuple((ACTIVATIONS[name], parameter) for name, parameter in named)
-        self._normalization, self._eps = NORMALIZATIONS.get(estimator._normalization()), estimator.norm_eps
+        self._normalization, self._eps = NORMALIZATIONS.get(estimator._normalization()), float(estimator.norm_eps)
         self.by_batch = self._normalization is not None and self._normalization.keeps_statistics
 
     def chunks(self, n_rows):

@@ -8,5 +8,5 @@ def axes(ax=None):
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("plot needs matplotlib: pip install 'nnfast[plot]'") from error
+        raise ImportError("drawing needs matplotlib: pip install 'nnfast[plot]'") from error
     return plt.subplots(layout="constrained")[1]

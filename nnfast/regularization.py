@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnfast.activations import SELU_ALPHA, SELU_LAMBDA
+
 
 @dataclass(frozen=True)
 class Regularization:
@@ -102,7 +104,7 @@ def drop_out(a, kept, rate):
 
 
 # selu's limit on the left: what alpha dropout drops units to
-SELU_FLOOR = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
+SELU_FLOOR = -SELU_LAMBDA * SELU_ALPHA
 
 
 def alpha_dropout_constants(rate):

@@ -132,6 +132,10 @@ class Schedule:
     def _memory(self, learning_rate_init):
         return {}
 
+    def _comparison(self):
+        """The part of the memory that metrics are compared with, as it begins."""
+        return {}
+
     def _rates(self, run, e, length):
         """The rates at the times e, an array in epochs; the run ends at e = length. Not yet floored."""
         return np.full(e.shape, run.memory.get("rate", run.learning_rate_init))
@@ -217,6 +221,10 @@ class Run:
         """Whether to go on after n_iter_no_change epochs without progress, and what to say: (bool, str)."""
         return self.schedule._after_stall(self)
 
+    def measure_anew(self):
+        """To be called where the metric is not what it was: what later ones were to be compared with is forgotten."""
+        self.memory.update(self.schedule._comparison())
+
     @property
     def warming_up(self):
         """Whether the steps so far were all of the warmup."""
@@ -236,7 +244,8 @@ class Run:
             rates = self._floored(start + self._fractions[:n], length)
         else:
             rates = np.arange(self.n_steps + 1, self.n_steps + n + 1) / self.n_warmup
-            rates[:n_low] *= self._floored(np.zeros(1), length)
+            # A warmup may be longer than the run, of which nothing is left then for the schedule proper.
+            rates[:n_low] *= self._floored(np.zeros(1), length if length > 0 else self.max_epochs)
             if n_low < n:
                 rates[n_low:] = self._floored(start + self._fractions[n_low:n], length)
         return rates if self.scale == 1 else rates * self.scale
@@ -654,7 +663,10 @@ class Plateau(Schedule):
         self._check("cooldown", "an integer, 0 or more", _whole(self.cooldown))
 
     def _memory(self, learning_rate_init):
-        return {"rate": learning_rate_init, "best": math.inf, "n_bad": 0, "n_cooldown": 0}
+        return {"rate": learning_rate_init, **self._comparison()}
+
+    def _comparison(self):
+        return {"best": math.inf, "n_bad": 0, "n_cooldown": 0}
 
     def _after_epoch(self, run, n_samples_seen, metric):
         if metric is None:

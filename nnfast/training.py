@@ -20,7 +20,7 @@ import numpy as np
 
 from nnfast.callbacks import Callbacks
 from nnfast.exceptions import DivergenceError
-from nnfast.going_on import go_on
+from nnfast.going_on import comparable, go_on, monitored
 from nnfast.holdout import Validation, split
 from nnfast.lbfgs import fit_lbfgs
 from nnfast.monitoring import FitState, Patience, Records, Validator
@@ -119,28 +119,26 @@ class _Fit:
         self.batch_size = _batch_size(p, len(self.rows))
         self.seed = _dropout_seed(task.regularization, random_state)
         steps_per_epoch = -(-len(self.rows) // self.batch_size)
+        earlier = history.get("_optimizer")
         self.optimizer, self.run, self.going_on = go_on(
-            history.get("_optimizer"), p, task.optimizer, steps_per_epoch, one_epoch=one_epoch
+            earlier, p, task.optimizer, steps_per_epoch, one_epoch=one_epoch
         )
+        self.going_on["monitored"] = monitored(task, p)
 
         self.records = Records(history, ["loss", "learning_rate", "seconds"], self.validator is not None)
         self.t = history.get("t_", 0)
-        self.best_score = _or(history.get("best_validation_score_"), -np.inf)
-        self.patience = Patience(self._best_so_far(history), history.get("_no_improvement_count", 0), p.tol)
+        if comparable(earlier, self.going_on["monitored"]):
+            self.best_score = _or(history.get("best_validation_score_"), -np.inf)
+            self.patience = Patience(earlier["best"], history.get("_no_improvement_count", 0), p.tol)
+        else:
+            self.best_score, self.patience = -np.inf, Patience(-np.inf, 0, p.tol)
+            self.run.measure_anew()
         self.keeps_best = p.early_stopping and p.restore_best
         self.parameters, self.best = task.parameters, task.parameters.copy() if self.keeps_best else None
         self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run)
         self.stalled_out, self.diverged, self.warning = False, False, None
         self.stored = 0
         self._complete(0)
-
-    def _best_so_far(self, history):
-        """Best value of what patience watches, over the fits that this one goes on from."""
-        if not self.p.early_stopping:
-            return -_or(history.get("best_loss_"), np.inf)
-        if self.p.monitor == "loss":
-            return -float(np.fmin.reduce(history.get("validation_loss_curve_") or [], initial=np.inf))
-        return self.best_score
 
     # -----------------------------------------------------------------------------------------------------------------
     # The way of a fit
@@ -331,7 +329,13 @@ class _Fit:
             **self.records.attributes(whole["n_iter"]),
             "best_loss_": None if early_stopping else -whole["best"],
             "best_validation_score_": None if self.validator is None else whole["best_score"],
-            "_optimizer": {**self.going_on, "schedule": whole["schedule"], "t": t, "moments": moments},
+            "_optimizer": {
+                **self.going_on,
+                "best": whole["best"],
+                "schedule": whole["schedule"],
+                "t": t,
+                "moments": moments,
+            },
         }
         if whole["n_iter"]:
             attributes |= {"loss_": whole["loss"], "_no_improvement_count": whole["n_stalled"]}

@@ -134,7 +134,15 @@ def blaming(what):
 
 def check_validation_indices(validation_indices, n_samples):
     """Row numbers from a list of them, which may be negative, or from a mask: intp of shape (n_held_out,)."""
-    indices = np.asarray(validation_indices)
+    if isinstance(validation_indices, tuple | list) and [*map(type, validation_indices)] == [np.ndarray] * 2:
+        raise ValueError(
+            "validation_indices must be row numbers or a mask of booleans, got a pair of arrays: of the rows to train "
+            "on and the rows to hold out, as scikit-learn's splitters give them, pass the second."
+        )
+    with blaming("validation_indices"):
+        indices = np.asarray(validation_indices)
+    if indices.shape == (0,):
+        indices = indices.astype(np.intp)  # an empty list is of floats
     if indices.ndim != 1 or indices.dtype.kind not in "biu":
         raise ValueError(
             "validation_indices must be row numbers or a mask of booleans, of one dimension, got "
@@ -147,7 +155,8 @@ def check_validation_indices(validation_indices, n_samples):
     outside = indices[(indices < -n_samples) | (indices >= n_samples)]
     if len(outside):
         raise ValueError(f"validation_indices must be row numbers of X, below {n_samples}, got {outside[0]}.")
-    indices = np.where(indices < 0, indices + n_samples, indices).astype(np.intp)
+    indices = indices.astype(np.intp)  # before n_samples is added, which int8 may not hold
+    indices = np.where(indices < 0, indices + n_samples, indices)
     numbers, counts = np.unique(indices, return_counts=True)
     if len(numbers) < len(indices):
         raise ValueError(f"validation_indices must name a row once, got row {numbers[counts > 1][0]} several times.")

@@ -197,6 +197,15 @@ def test_a_state_that_is_kept_pickles_and_copies():
     kept = pickle.loads(pickle.dumps(estimator)).callbacks[0].state
     assert kept.loss == copy.deepcopy(estimator.callbacks)[0].state.loss == estimator.loss_
     assert kept.epoch == 5
+    assert kept.learning_rate == 0.001
+    for copied in (kept, pickle.loads(pickle.dumps(kept))):
+        assert {name: list(values) for name, values in copied.history.items()} == {
+            name: list(values) for name, values in estimator.history_.items()
+        }
+    with pytest.raises(AttributeError, match="not the fit"):
+        kept.gradient_norms()
+    with pytest.raises(AttributeError, match="not the fit"):
+        kept.learning_rate = 0.1
     assert clone(estimator).fit(X, y).loss_ == estimator.loss_
 
 
@@ -296,6 +305,25 @@ def test_a_learning_rate_takes_effect_in_the_next_epoch(solver, learning_rate):
     step.callbacks[0].function = lambda estimator, state: setattr(state, "learning_rate", 0.25)
     step.partial_fit(X, y).set_params(callbacks=None).partial_fit(X, y)
     assert 0.05 < step.learning_rate_curve_[2] <= 0.25
+
+
+@SOLVERS
+@pytest.mark.parametrize("fitted", [False, True])
+def test_what_is_set_at_the_beginning_stays(solver, fitted):
+    class Sets(Callback):
+        def on_fit_begin(self, estimator, state):
+            estimator.set_params(n_iter_no_change=77)
+            estimator.note, estimator.coefs_, estimator.classes_ = "kept", None, None
+
+    X, y = table()
+    estimator = small(solver=solver)
+    if fitted:
+        estimator.fit(X, y)
+    estimator.set_params(callbacks=[Sets()]).fit(X, y)
+    assert estimator.n_iter_no_change == 77
+    assert estimator.note == "kept"
+    assert same(estimator, small(solver=solver).fit(X, y))
+    assert list(estimator.classes_) == [0, 1]
 
 
 def test_weights_of_a_state_are_not_the_engines():
@@ -447,7 +475,7 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
 
     def fails_later(value, path):
         calls.append(path)
-        if len(calls) == 3:
+        if len(calls) >= 3:
             with open(path, "w") as file:
                 file.write("half")
             raise OSError("disk full")
@@ -458,6 +486,30 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
         small(callbacks=[Checkpoint(tmp_path / "net.joblib")]).fit(X, y)
     assert os.listdir(tmp_path) == ["net.joblib"]
     assert joblib.load(tmp_path / "net.joblib").n_iter_ == 2
+
+
+def test_a_checkpoint_ends_with_what_the_fit_returns(tmp_path):
+    X, y = table()
+    parameters = {"max_iter": 30, "learning_rate_init": 0.5, "early_stopping": True, "monitor": "loss", "n_iter_no_change": 99}
+    estimator = small(callbacks=[Checkpoint(tmp_path / "net.joblib")], **parameters)
+    estimator.fit(X, y, validation_indices=np.arange(20))
+    assert np.argmin(estimator.validation_loss_curve_) < 29
+    saved = joblib.load(tmp_path / "net.joblib")
+    assert same(saved, estimator)
+    assert saved._optimizer["moments"] is not None
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5])
+def test_checkpoints_are_some_epochs_apart(every):
+    with pytest.raises(ValueError, match=f"every of Checkpoint must be an integer, 1 or more, got {every}"):
+        Checkpoint("net.joblib", every=every)
+
+
+def test_a_checkpoint_needs_its_folder_before_the_first_epoch(tmp_path):
+    path, calls = tmp_path / "there" / "net-{epoch}.joblib", []
+    with pytest.raises(FileNotFoundError, match="path of Checkpoint.*there"):
+        small(callbacks=[Checkpoint(path), Log(calls)]).fit(*table())
+    assert not calls
 
 
 @pytest.mark.parametrize("validates", [False, True])
@@ -475,6 +527,16 @@ def test_csv_log(solver, validates, tmp_path):
         values = np.array(rows[-estimator.n_iter_ :], dtype=float)
         assert np.array_equal(values[:, 0], np.arange(1, estimator.n_iter_ + 1))
         assert np.array_equal(values[:, 1:], np.column_stack(list(estimator.history_.values())))
+
+
+def test_csv_log_of_other_columns_is_not_gone_on_with(tmp_path):
+    X, y = table()
+    path = tmp_path / "log.csv"
+    estimator = small(callbacks=[CSVLog(path, append=True)]).fit(X, y)
+    before = path.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="log.csv' has epoch, loss.*this fit writes .*validation_loss"):
+        estimator.fit(X, y, X_val=X, y_val=y)
+    assert path.read_text(encoding="utf-8") == before
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -86,6 +86,16 @@ def test_dtypes_are_those_of_predictions(activation, normalization, fitted, give
         assert estimator.hidden_activations(rows).dtype == estimator.predict(rows).dtype
 
 
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+def test_numpy_numbers_leave_the_dtype(normalization):
+    estimator, X = randomized(MLPRegressor, "relu", normalization, "f4", norm_eps=np.float64(1e-5))
+    plain = randomized(MLPRegressor, "relu", normalization, "f4", norm_eps=1e-5)[0]
+    for method in (MLPRegressor.predict, MLPRegressor.hidden_activations):
+        found = method(estimator, X)
+        assert found.dtype == np.float32
+        assert np.array_equal(found, method(plain, X))
+
+
 def parts(estimator, name):
     value = getattr(estimator, name)
     return value if name in ("coefs_", "intercepts_") or name.startswith(("norm_s", "running_")) else []

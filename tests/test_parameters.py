@@ -67,7 +67,7 @@ BOTHS = {
     "normalization": ([None, *NORMALIZATIONS], ["bach", True]),
     "norm_momentum": ([0.5, 1], [0, 1.1, None]),
     "norm_eps": ([1e-3], [0, None]),
-    "dropout": ([0, 0.3, [0.3], (0.5,), np.array([0.2])], [1.0, -0.1, [1.0], [0.1, 0.2], [[0.1]], ["a"], "half", None]),
+    "dropout": ([0, 0.3, [0.3], (0.5,), np.array([0.2])], [1.0, -0.1, [1.0], [0.1, 0.2], [[0.1]], [0.1, [0.1]], ["a"], "half", None]),
     "input_dropout": ([0, 0.3], [1.0, -0.1, [0.1], None]),
     "alpha_dropout": ([False, (True, {"activation": "selu", "dropout": 0.1})], ["yes", None]),
     "l1": ([0, 0.1], [-0.1, None]),
@@ -94,7 +94,10 @@ ONES = {
     MLPRegressor: {
         "loss": ([each for each in REGRESSOR_LOSSES if each != "gamma"], ["huberr", "log_loss", "mse", None]),
         "huber_delta": ([0.1], [0, None]),
-        "quantile": ([0.9, [0.1, 0.9], (0.5,), np.array([0.2, 0.7])], [0, 1.0, "a", [0.9, 0.1], [0.5, 0.5], [0.0, 0.5], [], [[0.5]], None]),
+        "quantile": (
+            [0.9, [0.1, 0.9], (0.5,), np.array([0.2, 0.7])],
+            [0, 1.0, "a", [0.9, 0.1], [0.5, 0.5], [0.0, 0.5], [], [[0.5]], [0.1, [0.2]], None],
+        ),
     },
 }
 # What a refused value is only seen with.
@@ -197,6 +200,11 @@ def test_misspelt_words_are_guessed(cls, name, value, meant):
     [
         ({"alpha_dropout": True}, "alpha_dropout=True .*'selu'.*'relu'"),
         ({"alpha_dropout": True, "activation": ["selu", "tanh"], "hidden_layer_sizes": (3, 3)}, "alpha_dropout.*'tanh'"),
+        (
+            {"alpha_dropout": True, "activation": "selu", "dropout": 0.1, "normalization": "batch"},
+            "alpha_dropout=True .*normalization='batch'.*normalization=None, or alpha_dropout=False",
+        ),
+        ({"alpha_dropout": True, "activation": "selu", "dropout": [0.1], "normalization": "layer"}, "normalization='layer'"),
         ({"loss": "focal", "label_smoothing": 0.1}, "label_smoothing=0.1.*'focal'"),
         ({"solver": "lbfgs", "normalization": "batch"}, "'lbfgs'.*normalization='batch'"),
         ({"solver": "lbfgs", "dropout": 0.1}, "'lbfgs'.*dropout=0.1"),
@@ -209,8 +217,14 @@ def test_misspelt_words_are_guessed(cls, name, value, meant):
         ({"activation": ["relu"], "hidden_layer_sizes": (3, 3)}, "activation.*2 hidden layers"),
         ({"dropout": [0.1], "hidden_layer_sizes": (3, 3)}, "dropout.*2 hidden layers"),
         ({"activation_params": {"slope": 0.1}, "activation": "leaky_relu"}, "activation_params.*'slope'.*negative_slope"),
+        ({"activation_params": {"negative_slop": 0.1}, "activation": "leaky_relu"}, r"Did you mean 'negative_slope'\?$"),
         ({"callbacks": [3]}, "callbacks.*on_epoch_end.*3"),
         ({"callbacks": [Callback]}, r"callbacks.*Did you mean Callback\(\)\?"),
+        ({"callbacks": TimeLimit(3)}, r"callbacks.*Did you mean a list, \[TimeLimit\(\.\.\.\)\]\?$"),
+        ({"callbacks": TimeLimit}, r"callbacks.*Did you mean a list, \[TimeLimit\(\.\.\.\)\]\?$"),
+        ({"solver": Lion}, r"solver.*Did you mean Lion\(\)\?$"),
+        ({"learning_rate": SCHEDULES["cosine"]}, r"learning_rate.*Did you mean Cosine\(\)\?$"),
+        ({"learning_rate": 0.1}, r"learning_rate.*The rate itself is learning_rate_init\.$"),
     ],
 )
 def test_contradictions(parameters, words):
@@ -220,6 +234,16 @@ def test_contradictions(parameters, words):
     with pytest.raises((ValueError, TypeError), match=f"(?s){words}"):
         estimator.fit(X, y)
     assert pickle.dumps(estimator) == before
+
+
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+def test_alpha_dropout_of_nothing_has_no_effect(normalization):
+    X, y = table()
+    ours, plain = (
+        small(activation="selu", normalization=normalization, input_dropout=0.1, alpha_dropout=alpha_dropout).fit(X, y)
+        for alpha_dropout in (True, False)
+    )
+    assert ours.loss_curve_ == plain.loss_curve_
 
 
 def test_lbfgs_takes_the_rest():

@@ -295,6 +295,20 @@ def test_warmup(schedule, n_warmup, warmup, unit):
         np.testing.assert_allclose(rates[n_warmup:], rest, rtol=1e-10, atol=1e-15)
 
 
+@every_kind
+@pytest.mark.parametrize("n_warmup", [N_TOTAL, N_TOTAL + 1, 10 * N_TOTAL])
+def test_a_warmup_as_long_as_the_run_climbs_to_the_first_rate(schedule, n_warmup):
+    rates = fitted_rates(schedule, warmup=n_warmup)
+    first = schedule.start(RATE, N_STEPS, N_EPOCHS).learning_rate
+    climbs = walk(replace(schedule, warmup=n_warmup).start(RATE, N_STEPS, N_EPOCHS), n_warmup // N_STEPS)
+    assert len(rates) == N_TOTAL
+    assert first > 0
+    if not isinstance(schedule, Adaptive):  # which falls where the fit stalls, in the warmup, too
+        for each in (rates, climbs):
+            np.testing.assert_allclose(each, first * np.arange(1, len(each) + 1) / n_warmup, rtol=1e-12)
+    assert rates.min() > 0
+
+
 def test_warmup_delays_what_a_run_decides():
     run = InvScaling(warmup=10).start(RATE, N_STEPS, N_EPOCHS)
     rates = walk(run, 4)

@@ -16,6 +16,7 @@ import nnfast.lbfgs
 import nnfast.training
 from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
 from nnfast.callbacks import Callback
+from nnfast.schedules import Cosine, Plateau, Step
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 STOCHASTIC = ("adam", "sgd", "rmsprop", "adamw", "nadam", "adagrad", "lion")
@@ -307,11 +308,12 @@ def test_divergence_restores_the_best_epoch_if_it_is_kept(monitor, restore_best,
 # Records
 
 
-def assert_records(estimator, n_epochs, validates):
+def assert_records(estimator, n_epochs, validates, *, validated=False):
     names = {"loss": "loss_curve_", "learning_rate": "learning_rate_curve_"}
     if validates:
         names |= {"validation_loss": "validation_loss_curve_", "validation_score": "validation_scores_"}
-    assert list(estimator.history_) == [*list(names)[:2], "seconds", *list(names)[2:]]
+    validation = ["validation_loss", "validation_score"] if validates or validated else []
+    assert list(estimator.history_) == ["loss", "learning_rate", "seconds", *validation]
     for name, values in estimator.history_.items():
         assert values.dtype == np.float64
         assert values.shape == (n_epochs,)
@@ -320,7 +322,7 @@ def assert_records(estimator, n_epochs, validates):
             assert isinstance(curve, list)
             assert all(type(value) is float for value in curve)
             assert np.array_equal(values[n_epochs - len(curve) :], curve)
-            assert np.isnan(values[: n_epochs - len(curve)]).all()
+            assert validated or np.isnan(values[: n_epochs - len(curve)]).all()
     assert (estimator.history_["seconds"] > 0).all()
 
 
@@ -333,10 +335,10 @@ def test_records_go_on_as_the_loss_curve_does(cls, warm_start, validates):
     estimator = cls(hidden_layer_sizes=(5,), max_iter=3, warm_start=warm_start, batch_size=16, random_state=0)
     for n_epochs in (3, 6):
         assert_records(estimator.fit(X, y, **held_out), n_epochs, validates)
-    assert_records(estimator.partial_fit(X, y), 7, False)
-    assert_records(estimator.fit(X, y, validation_indices=HELD_OUT), 10, True)
-    assert np.isnan(estimator.history_["validation_loss"][:7]).all()
-    assert_records(pickle.loads(pickle.dumps(estimator)).fit(X, y, **held_out), 13, validates)
+    assert_records(estimator.partial_fit(X, y), 7, False, validated=validates)
+    assert_records(estimator.fit(X, y, validation_indices=HELD_OUT), 10, True, validated=validates)
+    assert list(np.isnan(estimator.history_["validation_loss"])) == [not validates] * 6 + [True] + [False] * 3
+    assert_records(pickle.loads(pickle.dumps(estimator)).fit(X, y, **held_out), 13, validates, validated=True)
     assert_records(estimator.set_params(warm_start=False).fit(X, y), 3, False)
 
 
@@ -367,6 +369,18 @@ def test_lbfgs_keeps_a_history_and_measures_a_validation_set():
     by_rows = small(solver="lbfgs", max_iter=8).fit(X, y, validation_indices=HELD_OUT)
     np.testing.assert_allclose(by_rows.loss_, small(solver="lbfgs", max_iter=8).fit(X[train], y[train]).loss_, rtol=1e-9)
     assert len(plain.set_params(solver="adam").partial_fit(X, y).loss_curve_) == len(plain.history_["loss"]) == 1
+
+
+@pytest.mark.parametrize("validates", [False, True])
+def test_lbfgs_and_other_solvers_do_not_mix_their_records(validates):
+    X, y, _ = table()
+    more = {"validation_indices": HELD_OUT} if validates else {}
+    estimator = small(max_iter=3, warm_start=True).fit(X, y, validation_indices=HELD_OUT)
+    estimator.set_params(solver="lbfgs").fit(X, y, **more)
+    plain = small(max_iter=3, solver="lbfgs").fit(X, y, **more)
+    assert vars(estimator).keys() == vars(plain).keys()
+    assert list(estimator.history_) == list(plain.history_)
+    assert_records(estimator.set_params(solver="sgd").fit(X, y, **more), 3, validates)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -413,7 +427,62 @@ def test_full_warm_starts_go_on_with_early_stopping(monitor):
     for _ in range(2):
         pieces.fit(X, y, validation_indices=HELD_OUT)
     assert_went_on(pieces, whole)
-    assert pieces.best_validation_score_ == whole.best_validation_score_
+    assert pieces.best_validation_score_ == max(whole.validation_scores_[2:])  # the given rows may be others
+
+
+MEASURES = {
+    "training loss": ({}, {}),
+    "accuracy": ({"early_stopping": True}, {}),
+    "validation loss": ({"early_stopping": True, "monitor": "loss"}, {}),
+    "scorer": ({"early_stopping": True, "scoring": "neg_log_loss"}, {}),
+    "function": ({"early_stopping": True, "scoring": lambda estimator, X, y: -10.0}, {}),
+    "other loss": ({"loss": "focal"}, {}),
+    "other gamma": ({"loss": "focal", "focal_gamma": 0.1}, {}),
+    "given rows": ({"early_stopping": True}, {"validation_indices": HELD_OUT}),
+    "other given rows": ({"early_stopping": True}, {"validation_indices": HELD_OUT - 1}),
+}
+
+
+@pytest.mark.parametrize("before", MEASURES)
+@pytest.mark.parametrize("now", MEASURES)
+def test_a_warm_start_compares_only_what_is_the_same(before, now):
+    X, y, _ = table()
+    estimator = small(max_iter=3, warm_start=True, validation_fraction=0.3, learning_rate="plateau", solver="sgd")
+    parameters, rows = MEASURES[before]
+    estimator.set_params(**parameters).fit(X, y, **rows)
+    goes_on = before == now and "given" not in now
+    # As if the earlier fit had come to what no later one does, and had stalled.
+    estimator._optimizer |= {"best": 1e9, "schedule": estimator._optimizer["schedule"] | {"best": -1e9, "n_bad": 5}}
+    estimator._no_improvement_count = 10
+    estimator = pickle.loads(pickle.dumps(estimator)) if before != "function" else estimator
+    defaults = {"early_stopping": False, "monitor": "score", "scoring": None, "loss": "log_loss", "focal_gamma": 2.0}
+    parameters, rows = MEASURES[now]
+    estimator.set_params(**defaults | parameters).fit(X, y, **rows)
+    assert estimator.n_iter_ == (1 if goes_on else 3)
+    assert (estimator._optimizer["best"] == 1e9) == goes_on
+    assert estimator._optimizer["schedule"]["rate"] == pytest.approx(0.001 if goes_on else 0.01)
+    if estimator.early_stopping and not goes_on:
+        assert estimator.best_validation_score_ == max(estimator.validation_scores_[-3:])
+
+
+def test_a_warm_start_with_another_score_restores_its_own_best():
+    X, y, _ = table()
+    estimator = small(early_stopping=True, scoring=lambda estimator, X, y: 1e9, warm_start=True, n_iter_no_change=2).fit(X, y)
+    assert estimator.n_iter_ == 4
+    before = pickle.loads(pickle.dumps(estimator.coefs_))
+    estimator.set_params(scoring="loss", learning_rate_init=0.001).fit(X, y)
+    assert estimator.n_iter_ == 5
+    assert estimator.best_validation_score_ == max(estimator.validation_scores_[-5:]) < 0
+    assert not np.array_equal(estimator.coefs_[0], before[0])
+
+
+def test_plateau_keeps_its_rate_where_the_measure_changes():
+    X, y, _ = table()
+    estimator = small(max_iter=8, warm_start=True, learning_rate=Plateau(patience=0, threshold=1), solver="sgd").fit(X, y)
+    rate = estimator._optimizer["schedule"]["rate"]
+    assert rate < 0.01
+    estimator.set_params(early_stopping=True, max_iter=1).fit(X, y)
+    assert estimator.learning_rate_curve_[-1] == estimator._optimizer["schedule"]["rate"] == rate
 
 
 def test_warm_starts_forget_moments_and_scikit_learns_schedules():
@@ -445,6 +514,17 @@ def test_partial_fit_goes_on_with_what_began():
     ours, expected = (small(beta_1=0.5).partial_fit(X, y, classes=[-1, 3]) for _ in range(2))
     ours.set_params(beta_1=0.1, learning_rate_init=9.0).partial_fit(X, y)
     assert same(ours, expected.partial_fit(X, y))
+
+
+@pytest.mark.parametrize("began", ["step", Step(every=1, factor=0.5), lambda progress: 1 - progress])
+@pytest.mark.parametrize("later", ["constant", Cosine(), lambda progress: 9.0])
+def test_partial_fit_goes_on_with_the_schedule_that_began(began, later):
+    X, y, _ = table()
+    ours, expected = (small(learning_rate=began).partial_fit(X, y, classes=[-1, 3]) for _ in range(2))
+    ours.set_params(learning_rate=later)
+    for _ in range(2):
+        assert same(ours.partial_fit(X, y), expected.partial_fit(X, y))
+    assert ours.learning_rate_curve_ == expected.learning_rate_curve_
 
 
 def test_moments_are_kept_in_the_fitted_dtype_and_pickle():

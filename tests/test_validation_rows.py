@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 import sklearn
 from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small import BOTH, QUIET, small, table
@@ -59,6 +60,14 @@ def test_kinds_of_held_out_rows(cls, kind):
     assert estimator.validation_scores_[-1] == pytest.approx(estimator.score(X[30:], y[30:]), rel=rtol)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_numbers_that_are_smaller_than_the_table(dtype):
+    X, y = table(600)
+    numbers = np.arange(-50, 50) if dtype is np.int8 else np.arange(150, 250)
+    narrow, wide = (small().fit(X, y, validation_indices=numbers.astype(each)) for each in (dtype, np.int64))
+    assert narrow.validation_loss_curve_ == wide.validation_loss_curve_
+
+
 def test_weights_of_held_out_rows():
     X, y = table()
     weighted = small().fit(X[:30], y[:30], **as_table(X, y), sample_weight_val=WEIGHT)
@@ -87,6 +96,11 @@ def test_weights_of_held_out_rows():
         (lambda X, y: {"validation_indices": range(40)}, "validation_indices.*got 40 of 40"),
         (lambda X, y: {"validation_indices": np.zeros(40, bool)}, "validation_indices.*got 0 of 40"),
         (lambda X, y: {"validation_indices": np.ones(39, bool)}, "mask.*n_samples=40.*39"),
+        (lambda X, y: {"validation_indices": []}, "validation_indices.*at least one row.*got 0 of 40"),
+        (lambda X, y: {"validation_indices": next(KFold(4).split(X))}, "validation_indices.*pair.*pass the second"),
+        (lambda X, y: {"validation_indices": next(KFold(2).split(X))}, "validation_indices.*pair.*pass the second"),
+        (lambda X, y: {"validation_indices": [[1, 2], [3]]}, "validation_indices: .*inhomogeneous"),
+        (lambda X, y: {"validation_indices": np.array([2**64 - 1], np.uint64)}, "validation_indices.*got 18446744073709551615"),
         (lambda X, y: {"validation_indices": [0.5]}, "validation_indices.*float64"),
         (lambda X, y: {"validation_indices": [[1, 2]]}, r"validation_indices.*shape \(1, 2\)"),
         (lambda X, y: {"validation_indices": 3}, r"validation_indices.*shape \(\)"),
