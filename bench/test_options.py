@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from shapes import SHAPES
 
+from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
 from nnfast.losses import CLASSIFIER_LOSSES, LOSSES
-from nnfast.activations import ACTIVATIONS
 from nnfast.network import Network
 from nnfast.normalization import NORMALIZATIONS
 from nnfast.optimizers import OPTIMIZERS, Adam
@@ -23,7 +23,8 @@ SHAPE = SHAPES["m"]
 N_THREADS = min(2, n_threads_available())
 ROUNDS = 25
 BATCHES = 12
-PLAIN = {"activation": "relu", "loss": "binary_log_loss", "normalization": None, "optimizer": Adam(), "penalties": {}}
+PLAIN = {"activation": "relu", "loss": "binary_log_loss", "normalization": None, "optimizer": Adam(), "penalties": {}, "weighted": False, "rates": 1}
+TEN_CLASSES = {"loss": "log_loss", "n_outputs": 10}  # of which the plain step is another
 
 OPTIONS = {
     **{name: {"activation": name} for name in ACTIVATIONS if name != "relu"},
@@ -38,26 +39,34 @@ OPTIONS = {
     "max_norm": {"penalties": {"max_norm": 3.0}},
     **{f"solver {name}": {"optimizer": optimizer()} for name, optimizer in OPTIMIZERS.items() if name != "adam"},
     **{f"loss {name}": {"loss": name} for name in LOSSES if name not in (*CLASSIFIER_LOSSES, "binary_log_loss")},
+    "label_smoothing, ten classes": TEN_CLASSES | {"loss_parameters": (0.1,)},
+    "loss focal, ten classes": TEN_CLASSES | {"loss": "focal"},
+    "sample or class weights": {"weighted": True},
+    "a learning rate for each step": {"rates": BATCHES},
 }
 LIMITS = {"gelu": 1.25, "dropout of 0.3": 1.10}
 
 
 def open_session(dtype, option):
     option = PLAIN | option
+    n_outputs = option.get("n_outputs", 1)
     X, y = SHAPE.table(dtype, SHAPE.batch_size * BATCHES)
-    y = (y[:, np.newaxis] + (option["loss"] == "gamma")).astype(dtype)
-    network = Network(SHAPE.layer_units, option["activation"], option["loss"], normalization=option["normalization"])
+    if n_outputs == 1:
+        y = (y[:, np.newaxis] + (option["loss"] == "gamma")).astype(dtype)
+    units = (*SHAPE.layer_units[:-1], n_outputs)
+    network = Network(units, option["activation"], option["loss"], option.get("loss_parameters", ()), normalization=option["normalization"])
     session = engine.Session(
-        network, X, y, dtype=dtype, batch_size=SHAPE.batch_size, optimizer=option["optimizer"],
-        regularization=Regularization(alpha=1e-4, **option["penalties"]), n_threads=N_THREADS,
+        network, X, y, np.linspace(0.5, 1.5, len(X)) if option["weighted"] else None, dtype=dtype, batch_size=SHAPE.batch_size,
+        optimizer=option["optimizer"], regularization=Regularization(alpha=1e-4, **option["penalties"]), n_threads=N_THREADS,
     )
     session.load(network.initialize(np.random.RandomState(0), dtype))
     return session
 
 
-def seconds(session, rows):
+def seconds(session, rows, rates=1):
+    rates = np.full(rates, 1e-5)
     start = time.perf_counter()
-    session.epoch(rows, 1e-5)
+    session.epoch(rows, rates)
     return time.perf_counter() - start
 
 
@@ -65,10 +74,12 @@ def seconds(session, rows):
 @pytest.mark.parametrize("name", OPTIONS)
 def test_cost_over_the_plain_step(name, dtype, report):
     rows = np.arange(SHAPE.batch_size * BATCHES)
-    with open_session(np.dtype(dtype).type, {}) as plain, open_session(np.dtype(dtype).type, OPTIONS[name]) as session:
+    option = OPTIONS[name]
+    alike = TEN_CLASSES if "n_outputs" in option else {}
+    with open_session(np.dtype(dtype).type, alike) as plain, open_session(np.dtype(dtype).type, option) as session:
         ratios, plain_seconds = [], []
         for _ in range(ROUNDS):
-            before, between, after = seconds(plain, rows), seconds(session, rows), seconds(plain, rows)
+            before, between, after = seconds(plain, rows), seconds(session, rows, option.get("rates", 1)), seconds(plain, rows)
             ratios.append(2 * between / (before + after))
             plain_seconds += [before, after]
     cost = float(np.median(ratios))

@@ -252,6 +252,7 @@ class Session:
         Parameters
         ----------
         order : ndarray of intp
+            Each row at most once: buffers for sparse tables are sized for that.
         learning_rate : float, or float64 ndarray of shape (n_batches,)
             One for all, or one for each batch.
 
