@@ -27,7 +27,7 @@ enum { UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_NADAM, UPDATE_RMSPROP, UPDAT
 enum { SOURCE_FLOAT32, SOURCE_FLOAT64, SOURCE_INT8, SOURCE_INT16, SOURCE_INT32, SOURCE_INT64,
        SOURCE_UINT8, SOURCE_UINT16, SOURCE_UINT32, SOURCE_UINT64, N_SOURCES };
 enum { FUNCTION_EXP, FUNCTION_LOG, FUNCTION_LOG1P_UNIT, FUNCTION_SQRT, FUNCTION_RECIPROCAL, N_FUNCTIONS };
-enum { DEPTH = 256 };  /* k of one pass of a product: DEPTH x NR weights stay in the L1 cache while all row tiles go over them */
+enum { DEPTH = 128 };  /* k of one pass of a product: DEPTH x NR weights, 16 KB, stay in the L1 cache while all row tiles go over them */
 enum { NARROW = 4 };  /* outputs up to which a layer is computed by dot products */
 enum { BLOCK = 32 };  /* inputs of a gradient block, the same for every instruction set: the blocks' sums of squares are too */
 

@@ -22,12 +22,18 @@ enum { PREFETCHED_ROWS = 4 }; /* rows come from all over the table: ask for them
                     __builtin_prefetch(x + index[r + PREFETCHED_ROWS] * row_bytes + at); \
             for (ptrdiff_t k = 0; k < n_features; k += NR, out += stride) { \
                 ptrdiff_t count = n_features - k < NR ? n_features - k : NR; \
-                if (column_bytes == sizeof(T) && count == NR) \
-                    for (int j = 0; j < NR; j++) out[j] = (REAL)((const T *)row)[k + j]; \
-                else { \
+                if (column_bytes != sizeof(T)) { \
                     for (ptrdiff_t j = 0; j < count; j++) out[j] = (REAL) * (const T *)(row + (k + j) * column_bytes); \
                     for (ptrdiff_t j = count; j < NR; j++) out[j] = 0; \
+                    continue; \
                 } \
+                const T *from = (const T *)row + k; \
+                T last[64]; /* NR at most, and whole vectors */ \
+                if (count < NR) { \
+                    copy_first(last, from, count * (ptrdiff_t)sizeof(T), NR * sizeof(T) < 64 ? 64 : NR * sizeof(T)); \
+                    from = last; \
+                } \
+                for (int j = 0; j < NR; j++) out[j] = (REAL)from[j]; \
             } \
         } \
     }

@@ -107,6 +107,29 @@ INLINE vec product_error(vec a, vec b, vec p)
 #endif
 INLINE vec absolute(vec x) { return from_bits(bits(x) & ~bits(splat((REAL)-0.0))); }
 INLINE vec with_sign_of(vec magnitude, vec x) { return from_bits(bits(magnitude) | (bits(x) & bits(splat((REAL)-0.0)))); }
+/* The first `bytes` bytes from p, then zeros up to `room`, a multiple of 64. (A memcpy of a few bytes costs a call and a branch for each size.) */
+INLINE void copy_first(void *to, const void *p, ptrdiff_t bytes, ptrdiff_t room)
+{
+#if VECTOR_BYTES == 64
+    for (ptrdiff_t at = 0; at < room; at += 64) {
+        ptrdiff_t left = bytes - at;
+        __mmask64 wanted = left <= 0 ? 0 : left < 64 ? ((__mmask64)1 << left) - 1 : ~(__mmask64)0;
+        _mm512_storeu_si512((char *)to + at, _mm512_maskz_loadu_epi8(wanted, (const char *)p + at));
+    }
+#elif VECTOR_BYTES == 32
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (ptrdiff_t at = 0; at < room; at += 32) {
+        ptrdiff_t left = bytes - at < 0 ? 0 : bytes - at < 32 ? (bytes - at) / 4 : 8;
+        __m256i wanted = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)left), lanes);
+        _mm256_storeu_si256((__m256i *)((char *)to + at), _mm256_maskload_epi32((const int *)((const char *)p + at), wanted));
+    }
+    for (ptrdiff_t at = bytes & ~(ptrdiff_t)3; at < bytes; at++) ((char *)to)[at] = ((const char *)p)[at];
+#else
+    memset(to, 0, (size_t)room);
+    memcpy(to, p, (size_t)bytes);
+#endif
+}
+
 /* The first n lanes from p, `rest` in the others. */
 INLINE vec load_first(const REAL *p, ptrdiff_t n, REAL rest)
 {
