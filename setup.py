@@ -27,7 +27,7 @@ LINK = ["-fsanitize=address,undefined"] if MODE == "sanitize" else []
 # Instruction set -> compiler flags (x86-64-v2, v3, v4 by their parts, which older compilers know too).
 ISAS = {"baseline": ["-msse4.2", "-mpopcnt"] if X86 else []}
 if X86:
-    AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mlzcnt", "-mmovbe", "-mf16c"]
+    AVX2 = ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mlzcnt", "-mmovbe", "-mf16c", "-mprfchw"]
     ISAS["avx2"] = AVX2
     ISAS["avx512"] = AVX2 + ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 

@@ -32,43 +32,59 @@
     }
 #endif
 
-/* Runs `call` with the constant ROWS and the variable `row` over tiles that cover 0 .. count. */
+/* Runs `call` with the constant ROWS and the variables `row` and `tile` over tiles that cover 0 .. count. */
 #define FOR_TILES(count, call) \
     do { \
-        ptrdiff_t tiles_ = ((count) + MR - 1) / MR, row = 0; \
-        for (ptrdiff_t left_ = (count); left_ > 0; tiles_--) { \
+        ptrdiff_t tiles_ = tiles_of(count), row = 0, tile = 0; \
+        for (ptrdiff_t left_ = (count); left_ > 0; tiles_--, tile++) { \
             ptrdiff_t height_ = (left_ + tiles_ - 1) / tiles_; \
             CALL_WITH_ROWS(height_, call) \
             row += height_, left_ -= height_; \
         } \
     } while (0)
+INLINE ptrdiff_t tiles_of(ptrdiff_t rows) { return (rows + MR - 1) / MR; }
 
-/* Asks for a row of a panel to be brought into the L2 cache. */
-INLINE void prefetch_row(const REAL *p)
+/* What the next product wants of a panel, which another core may have written, is asked for while this product is under way: its tiles ask for equal
+ * shares, a few lines every BURST rows of the panel. (A core waits for some 16 lines at a time. One tile that asked for all would be held up by it.) */
+enum { LINE = 64 / REAL_BYTES, BURST = 16 };
+typedef struct {
+    const REAL *next;
+    ptrdiff_t lines; /* a burst */
+} Ahead;
+
+/* The lines that each of so many tiles asks for in a burst; and the share of one of them in `rows` rows of the panel at p. */
+INLINE ptrdiff_t lines_of(ptrdiff_t tiles) { return (BURST * NR / LINE + tiles - 1) / tiles; }
+INLINE Ahead ahead_of(const REAL *p, ptrdiff_t rows, ptrdiff_t tile, ptrdiff_t lines)
 {
-    for (int c = 0; c < NR; c += 64 / REAL_BYTES) __builtin_prefetch(p + c, 0, 2);
+    return (Ahead){p + tile * (rows / BURST * lines * LINE), p ? lines : 0};
+}
+INLINE void fetch_some(Ahead *ahead)
+{
+    for (ptrdiff_t i = 0; i < ahead->lines; i++, ahead->next += LINE) __builtin_prefetch(ahead->next, 0, 2);
 }
 
-/* acc[r] += a[r, :k] @ w[:k]: a in panels of row stride NR, w one panel. The weights `ahead` of these, which the next call wants and another
- * core may have written, are fetched meanwhile. */
-INLINE void multiply(int rows, int vectors, vec acc[MR][2], const REAL *a, ptrdiff_t stride, const REAL *w, ptrdiff_t k, ptrdiff_t ahead)
+/* acc[r] += a[r, :k] @ w[:k]: a in panels of row stride NR, w one panel. */
+INLINE void multiply(int rows, int vectors, vec acc[MR][2], const REAL *a, ptrdiff_t stride, const REAL *w, ptrdiff_t k, Ahead ahead)
 {
-    for (; k > 0; k -= NR, a += stride) {
-        ptrdiff_t len = k < NR ? k : NR;
-        for (ptrdiff_t j = 0; j < len; j++, w += NR) {
+    const ptrdiff_t step = (int)NR < (int)BURST ? NR : BURST;
+    for (ptrdiff_t i = 0, at = 0; i < k; i += step) {
+        ptrdiff_t len = k - i < step ? k - i : step;
+        if (i % BURST == 0) fetch_some(&ahead);
+        for (ptrdiff_t j = at; j < at + len; j++, w += NR) {
             vec w0 = load(w), w1 = vectors > 1 ? load(w + VL) : w0;
-            if (ahead) prefetch_row(w + ahead);
             UNROLL for (int r = 0; r < rows; r++) {
                 vec x = splat(a[r * NR + j]);
                 acc[r][0] = fmadd(x, w0, acc[r][0]);
                 if (vectors > 1) acc[r][1] = fmadd(x, w1, acc[r][1]);
             }
         }
+        at += step;
+        if (at == NR) at = 0, a += stride;
     }
 }
 
 INLINE void forward_tile(int rows, int vectors, const REAL *a, ptrdiff_t stride, const REAL *w, ptrdiff_t k, const REAL *b, REAL *out,
-                         int first, int activation, vec p, ptrdiff_t ahead)
+                         int first, int activation, vec p, Ahead ahead)
 {
     vec acc[MR][2], d;
     UNROLL for (int r = 0; r < rows; r++)
@@ -92,12 +108,14 @@ static void forward(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void
 {
     const REAL *a = a_, *w = w_;
     const vec p = splat((REAL)parameter);
+    const ptrdiff_t lines = lines_of(tiles_of(rows));
     REAL *out = out_;
     for (ptrdiff_t k = 0; k < n_in; k += DEPTH, a += DEPTH / NR * stride, w += DEPTH * NR) {
         ptrdiff_t depth = n_in - k < DEPTH ? n_in - k : DEPTH;
         int first = k == 0, kind = k + depth == n_in ? activation : ACTIVATION_IDENTITY;
 #define TILE(vectors) \
-    FOR_TILES(rows, forward_tile(ROWS, vectors, a + row * NR, stride, w, depth, b, out + row * NR, first, kind, p, row ? 0 : depth * NR))
+    FOR_TILES(rows, forward_tile(ROWS, vectors, a + row * NR, stride, w, depth, b, out + row * NR, first, kind, p, \
+                                 ahead_of(w + depth * NR, depth, tile, lines)))
         if (vectors > 1) TILE(2);
         else TILE(1);
 #undef TILE
@@ -131,7 +149,7 @@ static void forward_narrow(const void *a_, ptrdiff_t stride, ptrdiff_t rows, con
 }
 
 INLINE void backward_tile(int rows, int vectors, const REAL *dz, ptrdiff_t stride, const REAL *wt, ptrdiff_t k, const REAL *a_below,
-                          REAL *dz_below, int first, int activation, vec p, ptrdiff_t ahead)
+                          REAL *dz_below, int first, int activation, vec p, Ahead ahead)
 {
     vec acc[MR][2];
     UNROLL for (int r = 0; r < rows; r++)
@@ -159,13 +177,14 @@ static void backward(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, const vo
 {
     const REAL *dz = dz_, *wt = wt_, *a_below = a_below_;
     const vec p = splat((REAL)parameter);
+    const ptrdiff_t lines = lines_of(tiles_of(rows));
     REAL *dz_below = dz_below_;
     for (ptrdiff_t k = 0; k < n_out; k += DEPTH, dz += DEPTH / NR * stride, wt += DEPTH * NR) {
         ptrdiff_t depth = n_out - k < DEPTH ? n_out - k : DEPTH;
         int first = k == 0, kind = k + depth == n_out ? activation : ACTIVATION_IDENTITY;
 #define TILE(vectors) \
     FOR_TILES(rows, backward_tile(ROWS, vectors, dz + row * NR, stride, wt, depth, a_below + row * NR, dz_below + row * NR, first, kind, p, \
-                                  row ? 0 : depth * NR))
+                                  ahead_of(wt + depth * NR, depth, tile, lines)))
         if (vectors > 1) TILE(2);
         else TILE(1);
 #undef TILE
@@ -261,18 +280,21 @@ INLINE void prefetch_tile(int rows, int vectors, const Epilogue *e, ptrdiff_t at
 }
 
 /* Sums over the chunk of rows: x[:, :rows].T @ y, x broadcast, y in vectors; both in panels of row stride NR. */
-INLINE void gradient_tile(int rows, int vectors, Epilogue *e, const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t at, ptrdiff_t ahead)
+INLINE void gradient_tile(int rows, int vectors, Epilogue *e, const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t at, Ahead ahead)
 {
     vec acc[MR][2], sums[MR][2];
     UNROLL for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = (vec){0};
     if (n >= 64) prefetch_tile(rows, vectors, e, at);
-    for (ptrdiff_t i = 0; i < n; i++, x += NR, y += NR) {
-        vec y0 = load(y), y1 = vectors > 1 ? load(y + VL) : y0;
-        if (ahead) prefetch_row(x + ahead);
-        UNROLL for (int r = 0; r < rows; r++) {
-            vec xr = splat(x[r]);
-            acc[r][0] = fmadd(xr, y0, acc[r][0]);
-            if (vectors > 1) acc[r][1] = fmadd(xr, y1, acc[r][1]);
+    for (ptrdiff_t left = n; left > 0; left -= BURST) {
+        ptrdiff_t len = left < BURST ? left : BURST;
+        fetch_some(&ahead);
+        for (ptrdiff_t i = 0; i < len; i++, x += NR, y += NR) {
+            vec y0 = load(y), y1 = vectors > 1 ? load(y + VL) : y0;
+            UNROLL for (int r = 0; r < rows; r++) {
+                vec xr = splat(x[r]);
+                acc[r][0] = fmadd(xr, y0, acc[r][0]);
+                if (vectors > 1) acc[r][1] = fmadd(xr, y1, acc[r][1]);
+            }
         }
     }
     UNROLL for (int r = 0; r < rows; r++) sums[r][0] = acc[r][0], sums[r][1] = acc[r][1]; /* a copy: acc stays in registers */
@@ -310,10 +332,14 @@ static void gradient_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, doub
     for (ptrdiff_t part = 0; part < count; part += NR) { /* a block may span panels of a */
         ptrdiff_t rows = count - part < NR ? count - part : NR;
         const REAL *x = l->narrow ? (const REAL *)l->dz : (const REAL *)l->a + (k + part) / NR * l->stride + (k + part) % NR;
-        ptrdiff_t ahead = l->narrow || k + part + NR >= l->n_in ? 0 : l->stride; /* the next block's panel of a */
+        const REAL *next = l->narrow ? NULL : k + part + NR < l->n_in ? x - (k + part) % NR + l->stride : y + l->stride; /* for the next block: of a, or of dz */
+        ptrdiff_t lines = lines_of(tiles_of(rows));
         ptrdiff_t at = l->narrow ? panel * l->n_out * NR : (panel * l->n_in + k + part) * NR;
-        if (vectors > 1) FOR_TILES(rows, gradient_tile(ROWS, 2, &e, x + row, y, l->rows, at + row * NR, row ? 0 : ahead));
-        else FOR_TILES(rows, gradient_tile(ROWS, 1, &e, x + row, y, l->rows, at + row * NR, row ? 0 : ahead));
+#define TILE(vectors) \
+    FOR_TILES(rows, gradient_tile(ROWS, vectors, &e, x + row, y, l->rows, at + row * NR, ahead_of(next, l->rows, tile, lines)))
+        if (vectors > 1) TILE(2);
+        else TILE(1);
+#undef TILE
     }
     if (!reports(l)) return;
     write_squares(&e, vectors, squares);
