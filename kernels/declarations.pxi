@@ -69,6 +69,7 @@ cdef extern from "src/kernels.h" nogil:
         void (*transpose_csr)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, const Dropout *, uint64_t, ptrdiff_t, Csc *) noexcept nogil
         void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
         void (*forward_narrow)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, const void *, void *) noexcept nogil
+        void (*forward_row)(const void *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*forward_sparse)(const Csr *, const ptrdiff_t *, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, const void *, void *,
                                ptrdiff_t, const Dropout *, uint64_t, ptrdiff_t) noexcept nogil
         void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
@@ -93,6 +94,7 @@ cdef extern from "src/kernels.h" nogil:
         void (*transpose_block)(const Gradient *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*update)(const Update *, void *, const void *, void *, void *, ptrdiff_t) noexcept nogil
         void (*square_sums)(const Update *, const void *, ptrdiff_t, int, double *) noexcept nogil
+        bint (*are_finite)(const void *, ptrdiff_t) noexcept nogil
         void (*pack)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*unpack)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
         void (*pack_transposed)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil

@@ -572,3 +572,6 @@ cdef class Engine:
         if self.opened:
             close_team(&self.session.team)
         free(self.session.net.layers)
+
+
+include "predictor.pxi"

@@ -5,7 +5,7 @@
 
 STANDALONE = {
     "gather": "gather", "densify": "densify", "transpose_csr": "dense_gradient_sparse",
-    "forward": "dense_forward", "forward_narrow": "dense_forward_narrow", "forward_sparse": "dense_forward_sparse",
+    "forward": "dense_forward", "forward_narrow": "dense_forward_narrow", "forward_row": "dense_forward_row", "forward_sparse": "dense_forward_sparse",
     "backward": "dense_backward", "clear_pads": "dense_forward",
     "activate": "activation", "derive": "derivative", "drop": "drop",
     "normalize_columns": "normalize_columns", "normalize_by_running": "normalize_by_running", "normalize_columns_back": "normalize_columns",
@@ -14,7 +14,7 @@ STANDALONE = {
     "gradient_block": "dense_gradient", "gradient_block_sparse": "dense_gradient_sparse", "gradient_vectors": "dense_gradient",
     "apply_block": "dense_gradient", "apply_vectors": "dense_gradient", "limit_columns": "limited",
     "transpose_block": "transposed", "update": "update", "square_sums": "squares",
-    "pack": "packed", "unpack": "packed", "pack_transposed": "packed_transposed", "unpack_transposed": "packed_transposed",
+    "are_finite": "are_finite", "pack": "packed", "unpack": "packed", "pack_transposed": "packed_transposed", "unpack_transposed": "packed_transposed",
     "map": "map", "multiply_add": "multiply_add",
 }
 FUNCTIONS = {"exp": FUNCTION_EXP, "log": FUNCTION_LOG, "log1p_unit": FUNCTION_LOG1P_UNIT, "sqrt": FUNCTION_SQRT,
@@ -124,6 +124,16 @@ cdef class Table:
         self.kernels.forward_narrow(pointer(packed_x), rows * self.panel, rows, pointer(packed_w), w.shape[0], w.shape[1],
                                     pointer(packed_b), pointer(out))
         return self._columns(out, w.shape[1])
+
+    def dense_forward_row(self, x, w, b):
+        """x @ w + b, each row by itself; w may be a part of the columns of a row-major array."""
+        cdef ptrdiff_t n_in = w.shape[0], n_out = w.shape[1], i
+        packed_x, out = self._panels(x), np.empty((x.shape[0], n_out), self.dtype)
+        for i in range(x.shape[0]):
+            row, sums = np.ascontiguousarray(packed_x[:, i]), self._row(b)
+            self.kernels.forward_row(pointer(row), pointer(w), w.strides[0] // w.itemsize, n_in, n_out, pointer(sums))
+            out[i] = sums.ravel()[:n_out]
+        return out
 
     def dense_forward_sparse(self, X, const ptrdiff_t[::1] index, w, b, double rate=0, uint64_t base=0, ptrdiff_t row=0):
         """X[index] @ w + b, X a CSR array of float32 or float64, after dropout of inputs."""
@@ -268,6 +278,10 @@ cdef class Table:
             self.kernels.square_sums(&u, pointer(packed[p]), w.shape[0], 2 if w.shape[1] - p * self.panel > self.panel // 2 else 1,
                                      <double *> pointer(out[p]))
         return out.ravel()[:w.shape[1]]
+
+    def are_finite(self, x):
+        """Whether all numbers are finite."""
+        return bool(self.kernels.are_finite(pointer(x), x.size))
 
     def packed(self, w):
         """w after packing and unpacking; float32 or float64 in and out."""

@@ -2,6 +2,7 @@
 
 from numbers import Integral
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from nnfast import engines
@@ -41,10 +42,15 @@ class FittedNetwork:
         if "coefs_" not in vars(self):
             check_is_fitted(self)
         X, given = check_rows(self, X)
-        loss = "squared_error" if logits else LOSS_BY_OUT_ACTIVATION[self.out_activation_].name
-        activation = network_activation(self, len(self.coefs_) - 1)
+        activation, loss = self._predicting_functions()
+        if logits:
+            loss = "squared_error"
         outputs, result = self._compute(X, given, activation, loss, len(self.coefs_))
         return outputs if outputs.dtype == result else outputs.astype(result)
+
+    def _predicting_functions(self):
+        """The hidden layers' activation, and a loss with the output layer's: see `Network`."""
+        return network_activation(self, len(self.coefs_) - 1), LOSS_BY_OUT_ACTIVATION[self.out_activation_].name
 
     def hidden_activations(self, X, layer=-1):
         """Compute what the units of a hidden layer make of rows: the features that the network has learned.
@@ -90,26 +96,25 @@ class FittedNetwork:
 
     def _compute(self, X, given, activation, loss, n_layers):
         """Outputs of a network of the first `n_layers` layers, and the dtype they should have."""
+        arrays = self._predicting_arrays(n_layers)
+        result = common_dtype(given, arrays[0][0].dtype)
+        dtype = arithmetic_dtype(self.precision, result)
+        engine = engines.get_engine(self.engine)
+        outputs = engine.predict_few(activation, loss, self.norm_eps, arrays, X, dtype)
+        if outputs is None:
+            network, parameters = predicting_network(activation, loss, self.norm_eps, arrays)
+            outputs = engine.predict(network, parameters, X, dtype=dtype, n_threads=self.n_threads)
+        return outputs, result
+
+    def _predicting_arrays(self, n_layers):
+        """Coefs, intercepts, scales and shifts of the first `n_layers` layers, batch normalization folded into the first two."""
         coefs, intercepts = self.coefs_[:n_layers], self.intercepts_[:n_layers]
         normalization = self._normalization()
-        norms = ()
         if normalization == "batch":
-            coefs, intercepts = self._folded(coefs, intercepts)
-        elif normalization is not None:
-            norms = self.norm_scales_[: n_layers - 1], self.norm_shifts_[: n_layers - 1]
-        network = Network(
-            (coefs[0].shape[0], *[coef.shape[1] for coef in coefs]),
-            activation,
-            loss,
-            normalization="layer" if norms else None,
-            norm_eps=float(self.norm_eps),
-        )
-        result = common_dtype(given, coefs[0].dtype)
-        dtype = arithmetic_dtype(self.precision, result)
-        outputs = engines.get_engine(self.engine).predict(
-            network, Parameters(coefs, intercepts, *norms), X, dtype=dtype, n_threads=self.n_threads
-        )
-        return outputs, result
+            return *self._folded(coefs, intercepts), [], []
+        if normalization == "layer":
+            return coefs, intercepts, self.norm_scales_[: n_layers - 1], self.norm_shifts_[: n_layers - 1]
+        return coefs, intercepts, [], []
 
     def _normalization(self):
         """The fitted network's."""
@@ -123,4 +128,22 @@ class FittedNetwork:
         folded = [fold(*arrays, float(self.norm_eps)) for arrays in hidden]
         rest = zip(coefs[len(folded) :], intercepts[len(folded) :], strict=True)
         coefs, intercepts = zip(*folded, *rest, strict=True)
-        return coefs, intercepts
+        return list(coefs), list(intercepts)
+
+
+def predicting_network(activation, loss, norm_eps, arrays):
+    """The `Network` and `Parameters` of coefs, intercepts, scales and shifts."""
+    coefs, _, scales, _ = arrays
+    layer_units = (coefs[0].shape[0], *[coef.shape[1] for coef in coefs])
+    network = Network(layer_units, activation, loss, normalization="layer" if scales else None, norm_eps=float(norm_eps))
+    return network, Parameters(*arrays)
+
+
+def labels_of(outputs, binarizer):
+    """What binarizer.inverse_transform gives for a network's outputs, without its 100 microseconds of validation."""
+    if binarizer.y_type_ == "multiclass":
+        return binarizer.classes_.take(outputs.argmax(axis=1))
+    if binarizer.y_type_ == "binary":
+        last = len(binarizer.classes_) - 1
+        return binarizer.classes_.take((outputs.ravel() > 0.5) * last)
+    return binarizer.inverse_transform(outputs) if binarizer.sparse_input_ else (outputs > 0.5).astype(np.int64)

@@ -140,6 +140,16 @@ def dense_forward_narrow(table, rows, n_in, n_out, rng):
         yield f"{n_out} outputs", table.dense_forward_narrow(x, w, b), *product(x, w, b, np.finfo(table.dtype).eps)
 
 
+def dense_forward_row(table, rows, n_in, n_out, rng):
+    x, w, b, _ = layer(table, rows, n_in, n_out, rng)
+    padded = np.full((n_in, n_out + 3 * table.panel), np.nan, table.dtype)
+    padded[:, :n_out] = w
+    for what, weights in (("w", w), ("w with space between its rows", padded[:, :n_out])):
+        got = table.dense_forward_row(x, weights, b)
+        yield what, got, *product(x, w, b, np.finfo(table.dtype).eps)
+        yield f"{what}: the bits of the product by panels", got, table.dense_forward(x, w, b, "identity"), 0
+
+
 def dropped_inputs(shape, rate, seed, step, row=0):
     """What dropout multiplies the inputs of a batch's rows from `row` on by."""
     return kept_units(rate, row + shape[0], shape[1], seed=seed, step=step, layer=0)[row:] / (1 - rate)
@@ -432,7 +442,9 @@ def output(table, rows, n_in, n_out, rng):
     for name, record in LOSSES.items():
         z = (5 * rng.normal(size=(rows, n_out))).astype(table.dtype)
         p = record.output(z.astype(float))
-        yield name, table.output(record.kernel, z), p, output_bound(record, z.astype(float), p, np.finfo(table.dtype).eps)
+        got = table.output(record.kernel, z)
+        yield name, got, p, output_bound(record, z.astype(float), p, np.finfo(table.dtype).eps)
+        yield f"{name}: the bits of a row alone", np.concatenate([table.output(record.kernel, row) for row in z[:, np.newaxis]]), got, 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -484,6 +496,16 @@ def squares(table, rows, n_in, n_out, rng):
         yield f"columns {square} {absolute}", got, expected, 35 * np.finfo(table.dtype).eps * expected
 
 
+def are_finite(table, rows, n_in, n_out, rng):
+    x = rng.choice(np.array([0.0, -0.0, 1.0, np.finfo(table.dtype).max, np.finfo(table.dtype).min, 1e-40]).astype(table.dtype), rows * n_in)
+    yield "finite", float(table.are_finite(x)), 1.0, 0
+    for value in (np.nan, np.inf, -np.inf):
+        for at in (0, x.size - 1, rng.integers(x.size)):
+            other = x.copy()
+            other[at] = value
+            yield f"{value} at {at}", float(table.are_finite(other)), 0.0, 0
+
+
 def packed(table, rows, n_in, n_out, rng):
     for dtype in DTYPES:
         w = rng.normal(size=(n_in, n_out)).astype(dtype)
@@ -514,9 +536,9 @@ def multiply_add(table, rows, n_in, n_out, rng):
 
 
 CHECKS = {check.__name__.rstrip("_"): check for check in (
-    gather, densify, dense_forward, dense_forward_narrow, dense_forward_sparse, dense_backward, dense_gradient, dense_gradient_sparse,
-    activation, derivative, drop, normalize_columns, normalize_by_running, normalize_rows, loss, output, update, limited, squares, packed,
-    packed_transposed, transposed, map_, multiply_add,
+    gather, densify, dense_forward, dense_forward_narrow, dense_forward_row, dense_forward_sparse, dense_backward, dense_gradient,
+    dense_gradient_sparse, activation, derivative, drop, normalize_columns, normalize_by_running, normalize_rows, loss, output, update, limited, squares, are_finite,
+    packed, packed_transposed, transposed, map_, multiply_add,
 )}
 
 

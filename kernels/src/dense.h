@@ -122,6 +122,44 @@ static void forward(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void
     }
 }
 
+/* acc[p] += a[:k] @ w[:k] for some adjacent panels of columns; w row-major, `step` numbers from a row to the next. */
+INLINE void multiply_row(int panels, vec acc[MR][2], const REAL *a, const REAL *w, ptrdiff_t step, ptrdiff_t k)
+{
+    for (ptrdiff_t i = 0; i < k; i++, w += step) {
+        vec x = splat(a[i]);
+        UNROLL for (int p = 0; p < panels; p++)
+            UNROLL for (int c = 0; c < 2; c++) acc[p][c] = fmadd(x, load(w + p * NR + c * VL), acc[p][c]);
+    }
+}
+
+/* The panels of columns from `column` on. Where they reach beyond a row of w, the next one stands in the pads; of the last rows, behind which w may
+ * end, copies are read. */
+INLINE void forward_row_tile(int panels, const REAL *a, const REAL *w, ptrdiff_t step, ptrdiff_t n_in, ptrdiff_t n_out, ptrdiff_t column, REAL *out)
+{
+    ptrdiff_t beyond = column + panels * NR - step, copied = beyond > 0 ? (beyond + step - 1) / step : 0;
+    if (copied > n_in) copied = n_in;
+    vec acc[MR][2];
+    UNROLL for (int p = 0; p < panels; p++)
+        UNROLL for (int c = 0; c < 2; c++) acc[p][c] = load(out + column + p * NR + c * VL);
+    multiply_row(panels, acc, a, w + column, step, n_in - copied);
+    if (copied) {
+        REAL copy[MR * NR] = {0};
+        for (ptrdiff_t k = n_in - copied; k < n_in; k++) {
+            memcpy(copy, w + k * step + column, sizeof(REAL) * (size_t)(n_out - column));
+            multiply_row(panels, acc, a + k, copy, 0, 1);
+        }
+    }
+    UNROLL for (int p = 0; p < panels; p++)
+        UNROLL for (int c = 0; c < 2; c++) store(out + column + p * NR + c * VL, acc[p][c]);
+}
+
+/* out += a @ w for one row and row-major weights, n_out or more from a row to the next: where out starts as the biases, what `forward` makes of them, to
+ * the bit. A tile is several panels of columns, since the products of one would wait for each other. Writes anything to the pads of out. */
+static void forward_row(const void *a, const void *w, ptrdiff_t step, ptrdiff_t n_in, ptrdiff_t n_out, void *out)
+{
+    FOR_TILES((n_out + NR - 1) / NR, forward_row_tile(ROWS, a, w, step, n_in, n_out, row * NR, out));
+}
+
 /* The sum of 64 bytes of lanes (of NR lanes, where NR is less), folded in halves: one order for AVX2 and AVX-512. */
 enum { FOLDED = VL * REAL_BYTES == 64 ? 1 : 2 };
 INLINE REAL horizontal_sum(const vec acc[FOLDED])

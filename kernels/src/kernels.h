@@ -109,6 +109,7 @@ typedef struct {
                     int vectors, int activation, double parameter);
     void (*forward_narrow)(const void *a, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, ptrdiff_t n_out,
                            const void *b, void *out);
+    void (*forward_row)(const void *a, const void *w, ptrdiff_t step, ptrdiff_t n_in, ptrdiff_t n_out, void *out);
     void (*forward_sparse)(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, const void *w, ptrdiff_t n_in, ptrdiff_t n_out,
                            const void *b, void *out, ptrdiff_t stride, const Dropout *dropout, uint64_t base, ptrdiff_t row);
     void (*backward)(const void *dz, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out, const void *a_below,
@@ -135,6 +136,7 @@ typedef struct {
     void (*transpose_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, ptrdiff_t count);
     void (*update)(const Update *update, void *w, const void *sum, void *m, void *v, ptrdiff_t n);
     void (*square_sums)(const Update *update, const void *w, ptrdiff_t rows, int vectors, double *squares);
+    int (*are_finite)(const void *x, ptrdiff_t n);
     void (*pack)(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels);
     void (*unpack)(const void *panels, ptrdiff_t n_in, ptrdiff_t n_out, void *rows, int to_double);
     void (*pack_transposed)(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels);

@@ -246,12 +246,33 @@ INLINE int output_of(int loss)
     }
 }
 
+/* The same of one row whose panels lie side by side, an output in each lane: the same operations on each, in the same order. */
+INLINE void output_row(int kind, REAL *z, ptrdiff_t n_out, REAL *out)
+{
+    REAL highest = z[0], sum[4] = {0}, factor = 1;
+    if (kind == OUTPUT_SOFTMAX) {
+        for (ptrdiff_t j = 1; j < n_out; j++)
+            if (z[j] > highest || z[j] != z[j]) highest = z[j];
+        for (ptrdiff_t j = 0; j < n_out; j += VL) store(z + j, vexp(load(z + j) - highest));
+        for (ptrdiff_t j = 0; j < n_out; j++) sum[j & 3] += z[j];
+        factor = 1 / ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+        for (ptrdiff_t j = 0; j < n_out; j += VL) store(z + j, load(z + j) * factor);
+    } else if (kind != OUTPUT_IDENTITY) {
+        for (ptrdiff_t j = 0; j < n_out; j += VL) store(z + j, kind == OUTPUT_EXP ? vexp(load(z + j)) : vlogistic(load(z + j)));
+    }
+    memcpy(out, z, sizeof(REAL) * (size_t)n_out);
+}
+
 /* The output activation that belongs to the loss (softmax, logistic, exp, identity): row-major rows of n_out from the panels z, which
  * are overwritten. */
 static void output(int loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, void *scratch, void *out_)
 {
     REAL *z = z_, *columns = scratch, *out = out_;
     const int kind = output_of(loss);
+    if (stride == NR) {
+        output_row(kind, z, n_out, out);
+        return;
+    }
     for (; rows > 0; rows -= VL, z += VL * NR, out += VL * n_out) {
         int lanes = rows < VL ? (int)rows : VL;
         if (kind != OUTPUT_IDENTITY) {

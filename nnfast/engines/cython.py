@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import lru_cache
 
 import numpy as np
 
@@ -458,3 +459,53 @@ def predict(network, parameters, X, *, dtype, n_threads=None):
     with Session(network, X, dtype=dtype, batch_size=max(1, X.shape[0]), n_threads=n_threads) as session:
         session.load(parameters)
         return session.predict()
+
+
+def predict_few(activation, loss, norm_eps, arrays, X, dtype):
+    """What `predict` gives, to the bit, for an array of so few rows that taking them one at a time through the plain arrays is quicker; else None.
+
+    Parameters
+    ----------
+    activation, loss, norm_eps
+        As for a `Network`.
+    arrays : tuple of list of ndarray
+        Coefs, intercepts, and scales and shifts of layer normalization, or two empty lists.
+    X : ndarray of shape (n_samples, n_features)
+        Aligned. None is the answer if it is something else, or neither float32 nor float64.
+    dtype : dtype
+        The arithmetic, float32 or float64.
+    """
+    is_double = dtype.itemsize == 8
+    return _compiled.predict_few(_isa, is_double, _row_settings(activation, len(arrays[0]) - 1, loss, norm_eps, is_double), arrays, X)
+
+
+def predictor(activation, loss, norm_eps, arrays, dtypes, float32_gives):
+    """A compiled object with copies of the arrays, whose `predict(X, out, columns)` checks X and out and answers few rows: see Predictor in
+    kernels/predictor.pxi. The first parameters are those of `predict_few`.
+
+    Parameters
+    ----------
+    dtypes : pair of dtype
+        The arithmetic for X of float32 and of float64.
+    float32_gives : dtype
+        Of the answers for X of float32; those for X of float64 are float64.
+    """
+    networks = {}
+    for is_double in {dtype.itemsize == 8 for dtype in dtypes}:
+        settings = _row_settings(activation, len(arrays[0]) - 1, loss, norm_eps, is_double)
+        networks[is_double] = _compiled.RowNetwork(_isa, is_double, *settings, *arrays, True)
+    return _compiled.Predictor(*(networks[dtype.itemsize == 8] for dtype in dtypes), float32_gives.itemsize == 8)
+
+
+@lru_cache
+def _row_settings(activation, n_hidden, loss, norm_eps, is_double):
+    """Codes and numbers for the compiled code: (those of every hidden layer's activation, the loss's, epsilon)."""
+    named = ((activation, None),) * n_hidden if isinstance(activation, str) else activation
+    eps = _at_least_tiny(float(norm_eps), np.dtype(np.float64 if is_double else np.float32))
+    return tuple(_activation(name, parameter) for name, parameter in named), _compiled.LOSSES[LOSSES[loss].kernel], eps
+
+
+def are_finite_rows(X):
+    """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples, n_features), that the compiled code can read,
+    with a row or more, and all finite."""
+    return _compiled.are_finite_rows(_isa, X)

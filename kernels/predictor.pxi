@@ -1,0 +1,368 @@
+# Predictions of a few rows, one after the other in the calling thread: no threads, no phases, and nothing packed that need not be. A row of a small
+# network takes less than two microseconds.
+#
+# Two exceptions to what this folder keeps to, since each would take longer from outside than a row does: Predictor checks its arguments, and each call
+# has scratch memory of its own, so that threads may share one object.
+
+from libc.stdlib cimport malloc
+from libc.string cimport memcpy
+
+cdef extern from "numpy/arrayobject.h":
+    enum: NPY_ARRAY_CARRAY_RO, NPY_ARRAY_FORCECAST
+    object PyArray_FROM_OTF(object, int, int)
+
+cdef enum:
+    # Rows go one at a time where that is quicker than packing the weights and opening a Session: up to so many products of a weight and an input, or
+    # rows.
+    FEW_PRODUCTS = 300000
+    FEW_ROWS = 4
+    NUMBERS_WITH_GIL = 1 << 16  # multiplied or looked at, several microseconds: beside more of them, letting go of the GIL costs little
+
+cdef struct RowLayer:
+    const void *w              # row-major, `step` numbers a row; of a narrow layer, transposed panels
+    const void *b
+    ptrdiff_t n_in, n_out, step
+    bint narrow
+    int activation
+    double parameter
+    Norm norm
+
+
+cdef class RowNetwork:
+    """A network for one row at a time, over the arrays of its parameters where they are, or over copies, which are aligned and so read sooner.
+
+    activations: (number, parameter) of every hidden layer; scales and shifts: of layer normalization, or empty. Arrays of another dtype or layout are
+    converted. Nothing changes after construction.
+    """
+    cdef const Kernels *kernels
+    cdef RowLayer *layers
+    cdef char *packed          # copies, and what kernels read in whole vectors: a narrow layer's weights, scales and shifts
+    cdef list arrays           # which the layers point to
+    cdef int n_layers, loss
+    cdef ptrdiff_t n_inputs, n_outputs, widest, n_weights
+
+    def __cinit__(self, isa, bint double_precision, activations, int loss, double norm_eps, list coefs, list intercepts, list scales, list shifts,
+                  bint copies=False):
+        cdef RowLayer *layer
+        cdef Arena arena = Arena()
+        cdef cnp.ndarray coef
+        cdef int i
+        self.kernels = nnfast_kernels(_ISAS[isa], double_precision)
+        if self.kernels == NULL:
+            raise ValueError(f"instruction set {isa!r} is not available")
+        self.n_layers, self.loss = len(coefs), loss
+        self.layers = <RowLayer *> calloc(self.n_layers, sizeof(RowLayer))
+        if self.layers == NULL:
+            raise MemoryError
+        self.arrays = []
+        for i in range(self.n_layers):
+            layer = self.layers + i
+            coef = self.readable(coefs[i])
+            if coef.ndim != 2 or (i > 0 and coef.shape[0] != (layer - 1).n_out):
+                raise ValueError(f"the weights of layer {i} must have two dimensions, and a row for each unit of the layer below, got shape "
+                                 f"{np.shape(coef)}")
+            layer.w, layer.n_in, layer.n_out, layer.step = pointer(coef), coef.shape[0], coef.shape[1], coef.shape[1]
+            layer.narrow = i == self.n_layers - 1 and layer.n_out <= NARROW  # as in Engine.choose_forms
+            layer.b = self.vector(intercepts, i)
+            if i < self.n_layers - 1:
+                layer.activation, layer.parameter = activations[i]
+                if scales:
+                    layer.norm.epsilon = norm_eps
+                    layer.norm.scale = self.vector(scales, i)
+                    layer.norm.shift = self.vector(shifts, i)
+            self.widest = max(self.widest, layer.n_in, layer.n_out)
+            self.n_weights += layer.n_in * layer.n_out
+        self.n_inputs, self.n_outputs = self.layers[0].n_in, (self.layers + self.n_layers - 1).n_out
+        self.pack(arena, copies)
+        if arena.used:
+            self.packed = <char *> calloc(arena.used + 64, 1)
+            if self.packed == NULL:
+                raise MemoryError
+            arena = Arena()
+            arena.base = aligned(self.packed)
+            self.pack(arena, copies)
+        if copies:
+            self.arrays = None
+
+    def __dealloc__(self):
+        free(self.layers)
+        free(self.packed)
+
+    cdef cnp.ndarray readable(self, array):
+        """The array as the kernels can read it, kept alive."""
+        x = PyArray_FROM_OTF(array, float_type(self.kernels.real_bytes == 8), NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST)
+        self.arrays.append(x)
+        return x
+
+    cdef void *vector(self, list arrays, int i) except NULL:
+        """One number a unit of layer i."""
+        cdef cnp.ndarray x = self.readable(arrays[i])
+        if x.ndim != 1 or x.shape[0] != self.layers[i].n_out:
+            raise ValueError(f"a vector of layer {i} must be of shape ({self.layers[i].n_out},), got {np.shape(x)}")
+        return pointer(x)
+
+    cdef pack(self, Arena arena, bint copies):
+        """Add up what is to be packed, or with memory, pack it."""
+        cdef RowLayer *layer
+        cdef void *piece
+        cdef int i
+        for i in range(self.n_layers):
+            layer = self.layers + i
+            if layer.narrow:
+                piece = arena.take(times(self.padded(layer.n_in), layer.n_out), self.kernels.real_bytes)
+                if piece != NULL:
+                    self.kernels.pack_transposed(layer.w, self.kernels.real_bytes == 8, layer.n_in, layer.n_out, piece)
+                    layer.w = piece
+            elif copies:
+                layer.w = self.copied(arena, layer.w, layer.n_in, layer.n_out)
+                layer.step = self.padded(layer.n_out) if arena.base != NULL else layer.n_out
+            if copies:
+                layer.b = self.copied(arena, layer.b, 1, layer.n_out)
+            if layer.norm.scale != NULL:
+                layer.norm.scale = <void *> self.copied(arena, layer.norm.scale, 1, layer.n_out)
+                layer.norm.shift = <void *> self.copied(arena, layer.norm.shift, 1, layer.n_out)
+
+    cdef const void *copied(self, Arena arena, const void *rows, ptrdiff_t n_rows, ptrdiff_t n) except NULL:
+        """The rows with zeros up to whole panels; without memory, these rows."""
+        cdef size_t real = self.kernels.real_bytes
+        cdef char *piece = <char *> arena.take(times(n_rows, self.padded(n)), real)
+        cdef ptrdiff_t i
+        if piece == NULL:
+            return rows
+        for i in range(n_rows):
+            memcpy(piece + i * self.padded(n) * real, <const char *> rows + i * n * real, n * real)
+        return piece
+
+    cdef inline ptrdiff_t padded(self, ptrdiff_t n) noexcept nogil:
+        return (n + self.kernels.panel - 1) // self.kernels.panel * self.kernels.panel
+
+    cdef void forward(self, int i, void *a, void *out) noexcept nogil:
+        """One row, with zeros in its pads, through a layer."""
+        cdef RowLayer *layer = self.layers + i
+        cdef const Kernels *kernels = self.kernels
+        cdef size_t real = kernels.real_bytes
+        cdef ptrdiff_t n = layer.n_out, end = self.padded(n)
+        cdef Norm norm
+        cdef double inverse
+        memcpy(out, layer.b, n * real)
+        memset(<char *> out + n * real, 0, (end - n) * real)
+        if layer.narrow:
+            kernels.forward_narrow(a, kernels.panel, 1, layer.w, layer.n_in, n, layer.b, out)
+            return
+        kernels.forward_row(a, layer.w, layer.step, layer.n_in, n, out)
+        memset(<char *> out + n * real, 0, (end - n) * real)
+        if layer.norm.scale != NULL:
+            norm = layer.norm
+            norm.inverse = &inverse
+            kernels.normalize_rows(out, out, kernels.panel, 1, n, &norm, 0)
+        if layer.activation != ACTIVATION_IDENTITY:
+            kernels.activate(layer.activation, layer.parameter, out, out, NULL, end)
+            memset(<char *> out + n * real, 0, (end - n) * real)
+
+    cdef int run(self, cnp.ndarray x, ptrdiff_t rows, char *out, bint gives_double, bint pairs) noexcept nogil:
+        """Outputs of the first rows of x, float32 or float64, row-major in `out`; pairs: each as 1 - p and p. -1 where there is no memory."""
+        cdef size_t real = self.kernels.real_bytes, row = self.padded(self.widest) * real
+        cdef bint direct = gives_double == (real == 8) and not pairs
+        cdef gather_fn *gather = self.kernels.gather[<int> (SOURCE_FLOAT64 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64 else SOURCE_FLOAT32)]
+        cdef const char *source = <const char *> cnp.PyArray_DATA(x)
+        cdef ptrdiff_t row_bytes = cnp.PyArray_STRIDE(x, 0), column_bytes = cnp.PyArray_STRIDE(x, 1), out_bytes, first = 0, r
+        cdef char *memory = <char *> malloc(3 * row + 64)
+        cdef char *a
+        cdef char *b
+        cdef int i
+        if memory == NULL:
+            return -1
+        out_bytes = self.n_outputs * (2 if pairs else 1) * (8 if gives_double else 4)
+        a, b = aligned(memory), aligned(memory) + row
+        for r in range(rows):
+            gather(source + r * row_bytes, 0, column_bytes, &first, 1, self.n_inputs, a, self.kernels.panel)
+            for i in range(self.n_layers):
+                self.forward(i, a, b)
+                a, b = b, a
+            self.kernels.output(self.loss, a, self.kernels.panel, 1, self.n_outputs, NULL,
+                                out if direct else aligned(memory) + 2 * row)
+            if not direct:
+                convert(aligned(memory) + 2 * row, real == 8, self.n_outputs, out, gives_double, pairs)
+            out += out_bytes
+        free(memory)
+        return 0
+
+    cdef predict_into(self, cnp.ndarray x, ptrdiff_t rows, cnp.ndarray out, bint gives_double, bint pairs):
+        cdef char *answer = <char *> pointer(out)
+        cdef int status
+        if rows * self.n_weights < NUMBERS_WITH_GIL:
+            status = self.run(x, rows, answer, gives_double, pairs)
+        else:
+            with nogil:
+                status = self.run(x, rows, answer, gives_double, pairs)
+        if status < 0:
+            raise MemoryError
+
+
+cdef inline bint are_few(ptrdiff_t rows, ptrdiff_t n_weights) noexcept:
+    return rows <= FEW_ROWS or rows <= FEW_PRODUCTS // n_weights
+
+
+def predict_few(isa, bint double_precision, tuple settings, tuple arrays, x):
+    """Outputs, shape (n_rows, n_outputs), by a RowNetwork of these settings and arrays; None where x is no table of few rows of readable floats."""
+    cdef list coefs = arrays[0]
+    cdef cnp.npy_intp shape[2]
+    cdef ptrdiff_t n_weights = 0
+    cdef cnp.ndarray table
+    if not isinstance(x, cnp.ndarray):
+        return None
+    table = x
+    if table.ndim != 2 or not is_of_floats(table):
+        return None
+    for coef in coefs:
+        n_weights += (<cnp.ndarray?> coef).size
+    if not are_few(table.shape[0], max(n_weights, 1)):
+        return None
+    network = RowNetwork(isa, double_precision, *settings, *arrays)
+    shape[0], shape[1] = table.shape[0], (<RowNetwork> network).n_outputs
+    if table.shape[1] != (<RowNetwork> network).n_inputs:
+        raise ValueError(f"X has {table.shape[1]} features, the network {(<RowNetwork> network).n_inputs} inputs")
+    out = cnp.PyArray_EMPTY(2, shape, float_type(double_precision), 0)
+    (<RowNetwork> network).predict_into(table, shape[0], out, double_precision, False)
+    return out
+
+
+cdef inline int float_type(bint is_double) noexcept nogil:
+    return cnp.NPY_FLOAT64 if is_double else cnp.NPY_FLOAT32
+
+
+cdef inline char *aligned(char *memory) noexcept nogil:
+    return <char *> ((<uintptr_t> memory + 63) & ~<uintptr_t> 63)
+
+
+cdef void convert(const char *row, bint from_double, ptrdiff_t n, char *out, bint to_double, bint pairs) noexcept nogil:
+    """Numbers of one float type as another; pairs: each p as 1 - p and p, in the latter."""
+    cdef ptrdiff_t j
+    cdef double p
+    for j in range(n):
+        p = (<const double *> row)[j] if from_double else (<const float *> row)[j]
+        if to_double:
+            if pairs:
+                (<double *> out)[2 * j] = 1 - p
+            (<double *> out)[(1 + pairs) * j + pairs] = p
+        else:
+            if pairs:
+                (<float *> out)[2 * j] = <float> 1 - <float> p
+            (<float *> out)[(1 + pairs) * j + pairs] = <float> p
+
+
+cdef inline bint is_of_floats(cnp.ndarray x) noexcept:
+    """Whether the kernels can read x: float32 or float64, aligned, in native byte order."""
+    return (cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64 or cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32) and cnp.PyArray_ISBEHAVED_RO(x)
+
+
+cdef inline bint are_lines_finite(const Kernels *kernels, const char *x, ptrdiff_t lines, ptrdiff_t step, ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t i
+    for i in range(lines):
+        if not kernels.are_finite(x + i * step, n):
+            return False
+    return True
+
+
+def are_finite_rows(isa, x):
+    """Whether x is an array, and of no subclass, of two dimensions and a row or more, readable, and all finite."""
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray table = x
+    if table.ndim != 2 or table.shape[0] == 0 or not is_of_floats(table):
+        return False
+    cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(table), lines = table.shape[0], n = table.shape[1]
+    cdef ptrdiff_t step = cnp.PyArray_STRIDE(table, 0), number = cnp.PyArray_STRIDE(table, 1)
+    cdef const Kernels *kernels = nnfast_kernels(_ISAS[isa], size == 8)
+    cdef const char *at = <const char *> pointer(table)
+    cdef bint finite
+    if step == size and number != size:
+        lines, n, step, number = n, lines, number, step  # columns are what lies together
+    if number != size:
+        return bool(np.isfinite(table).all())
+    if step == n * size:
+        lines, n = 1, lines * n
+    if lines * n < NUMBERS_WITH_GIL:
+        return are_lines_finite(kernels, at, lines, step, n)
+    with nogil:
+        finite = are_lines_finite(kernels, at, lines, step, n)
+    return finite
+
+
+cdef class Predictor:
+    """The answers to tables of float32 and of float64, each by the network of its arithmetic; float32_gives_double: the former's answers are float64,
+    as the latter's always are. Nothing changes after construction.
+    """
+    cdef RowNetwork by_float32, by_float64
+    cdef bint float32_gives_double
+
+    def __cinit__(self, RowNetwork by_float32 not None, RowNetwork by_float64 not None, bint float32_gives_double):
+        self.by_float32, self.by_float64, self.float32_gives_double = by_float32, by_float64, float32_gives_double
+
+    def predict(self, x, out, int columns):
+        """The answers, written to `out` if it is not None; None in place of them where the rows are not few.
+
+        columns: of the answer, as many as the network has outputs; or where it has one, p, 2 for 1 - p and p, or 0 for an answer of one dimension.
+        """
+        cdef cnp.npy_intp shape[2]
+        check_table(x, self.by_float64.n_inputs)
+        cdef bint is_double = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64, gives_double = is_double or self.float32_gives_double
+        cdef RowNetwork network = self.by_float64 if is_double else self.by_float32
+        shape[0], shape[1] = (<cnp.ndarray> x).shape[0], columns
+        if out is not None:
+            check_out(out, x, gives_double, shape)
+        if not are_few(shape[0], network.n_weights):
+            return None
+        if out is None:
+            out = cnp.PyArray_EMPTY(2 if columns else 1, shape, float_type(gives_double), 0)
+        network.predict_into(x, shape[0], out, gives_double, columns > network.n_outputs)
+        return out
+
+
+cdef int check_table(x, ptrdiff_t n_features) except -1:
+    if not isinstance(x, cnp.ndarray):
+        raise TypeError(f"X must be a NumPy array of float32 or float64, got {type(x).__name__}: tables of other kinds are for the estimator, or for "
+                        "np.asarray or their own to_numpy() or toarray().")
+    cdef cnp.ndarray table = x
+    if not is_of_floats(table):
+        raise TypeError(f"X must be of dtype float32 or float64, aligned, in native byte order, got {x.dtype}"
+                        f"{'' if x.flags.aligned else ', not aligned'}: X.astype(np.float64) is.")
+    if table.ndim != 2:
+        raise ValueError(f"X must have two dimensions, (n_samples, n_features), got shape {x.shape}: a single row is X.reshape(1, -1).")
+    if table.shape[1] != n_features:
+        raise ValueError(f"X must have {n_features} features, as the table fitted on had, got {table.shape[1]}.")
+    return 0
+
+
+cdef int check_out(out, cnp.ndarray x, bint is_double, const cnp.npy_intp *shape) except -1:
+    if not isinstance(out, cnp.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}.")
+    cdef cnp.ndarray answer = out
+    cdef int dimensions = 2 if shape[1] else 1
+    if (cnp.PyArray_TYPE(answer) != float_type(is_double) or answer.ndim != dimensions
+            or answer.shape[0] != shape[0] or (dimensions == 2 and answer.shape[1] != shape[1])):
+        raise ValueError(f"out must be of dtype {'float64' if is_double else 'float32'} and shape ({shape[0]},{' %d' % shape[1] if shape[1] else ''}), "
+                         f"got {out.dtype} and {out.shape}.")
+    if not cnp.PyArray_ISCARRAY(answer):
+        raise ValueError("out must be C-contiguous, aligned, in native byte order and writable.")
+    if share_memory(x, answer):
+        raise ValueError("out must not share memory with X.")
+    return 0
+
+
+cdef bint share_memory(cnp.ndarray x, cnp.ndarray out) noexcept:
+    """Whether a table and a contiguous array, neither empty, may overlap."""
+    cdef const char *low = <const char *> pointer(x)
+    cdef const char *high = low + cnp.PyArray_ITEMSIZE(x)
+    cdef const char *start = <const char *> pointer(out)
+    cdef ptrdiff_t reach
+    cdef int i
+    if cnp.PyArray_SIZE(x) == 0 or cnp.PyArray_SIZE(out) == 0:
+        return False
+    for i in range(2):
+        reach = (x.shape[i] - 1) * cnp.PyArray_STRIDE(x, i)
+        if reach < 0:
+            low += reach
+        else:
+            high += reach
+    return start < high and low < start + cnp.PyArray_NBYTES(out)

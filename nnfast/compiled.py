@@ -1,0 +1,238 @@
+"""Fitted networks set apart for serving: immutable objects that answer a row in about a microsecond, and validate little."""
+
+import copy
+
+import numpy as np
+
+from nnfast import engines
+from nnfast.fitted import labels_of, predicting_network
+from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
+
+
+class CompiledNetwork:
+    """What both compiled predictors have in common. Not for use by itself."""
+
+    __slots__ = ("n_features_in_", "n_outputs_", "_state", "_few")
+
+    def __init__(self, state):
+        arrays = state["arrays"] = tuple([_own(array) for array in kind] for kind in state["arrays"])
+        given = arrays[0][0].dtype
+        dtypes = [arithmetic_dtype(state["precision"], common_dtype(dtype, given)) for dtype in FLOATS]
+        network = state["activation"], state["loss"], state["norm_eps"]
+        few = engines.get_engine(state["engine"]).predictor(*network, arrays, dtypes, common_dtype(FLOATS[0], given))
+        values = {"n_features_in_": arrays[0][0].shape[0], "n_outputs_": len(arrays[1][-1]), "_state": state, "_few": few.predict}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"a {type(self).__name__} cannot be changed: {name} is what it was when `compiled` made it.")
+
+    def __delattr__(self, name):
+        self.__setattr__(name, None)
+
+    def __reduce__(self):
+        return type(self), (self._state,)
+
+    def __repr__(self):
+        units = "-".join(map(str, (self.n_features_in_, *map(len, self._state["arrays"][1]))))
+        return f"<nnfast {type(self).__name__} {units}, {self._state['arrays'][0][0].dtype}>"
+
+    def _many(self, X, out, columns):
+        """What `_few` leaves undone: the outputs of many rows, by threads, in an array of so many columns."""
+        state = self._state
+        network, parameters = predicting_network(state["activation"], state["loss"], state["norm_eps"], state["arrays"])
+        result = common_dtype(X.dtype, parameters.coefs[0].dtype)
+        outputs = engines.get_engine(state["engine"]).predict(
+            network, parameters, X, dtype=arithmetic_dtype(state["precision"], result), n_threads=state["n_threads"]
+        )
+        if out is None:
+            out = np.empty((len(X), columns) if columns else len(X), result)
+        answer = out.reshape(len(X), -1)
+        answer[:, -self.n_outputs_ :] = outputs
+        if columns > self.n_outputs_:
+            np.subtract(1, answer[:, 1], out=answer[:, 0])
+        return out
+
+
+class CompiledClassifier(CompiledNetwork):
+    """A fitted `MLPClassifier` for serving: immutable, for any number of threads at once, and quick with few rows.
+
+    What `MLPClassifier.compiled` returns. Its answers are the estimator's, to the bit, but of scikit-learn's validation
+    it does only what keeps it from answering nonsense about shapes and dtypes: it takes NumPy arrays of float32 or
+    float64, of any strides, does not know feature names, and lets infinite numbers and NaN pass, for which the answers
+    are what arithmetic makes of them. No rows give no answers. It has copies of the parameters, so nothing that happens
+    to the estimator reaches it. It can be copied and pickled.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, sorted.
+
+    n_features_in_ : int
+        Features of a row.
+
+    n_outputs_ : int
+        Units of the output layer.
+
+    See Also
+    --------
+    MLPClassifier.compiled : Makes one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast import MLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier(max_iter=50, tol=1, random_state=0).fit(X, y)
+    >>> compiled = clf.compiled()
+    >>> compiled
+    <nnfast CompiledClassifier 4-100-3, float64>
+    >>> out = np.empty((1, 3))
+    >>> np.array_equal(compiled.predict_proba(X[:1], out=out), clf.predict_proba(X[:1]))
+    True
+    """
+
+    __slots__ = ("classes_", "_columns")
+
+    def __init__(self, state):
+        super().__init__(state)
+        object.__setattr__(self, "classes_", _own(state["binarizer"].classes_))
+        object.__setattr__(self, "_columns", max(self.n_outputs_, 2))
+
+    def predict_proba(self, X, out=None):
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), float32 or float64
+            The rows.
+
+        out : ndarray of shape (n_samples, n_classes), default=None
+            Where to write the probabilities: C-contiguous, of the dtype that they have without it, and apart from X in
+            memory. None: a new array.
+
+        Returns
+        -------
+        y_prob : ndarray of shape (n_samples, n_classes)
+            `out`, or a new array: the probability of every class, in the order of `classes_`; for several labels, of
+            each. float32 if X and the network are, else float64.
+
+        Raises
+        ------
+        TypeError
+            If X or `out` is not an array, or X is neither float32 nor float64.
+        ValueError
+            If the shape of X is not right, or anything of `out`.
+        """
+        answer = self._few(X, out, self._columns)
+        return self._many(X, out, self._columns) if answer is None else answer
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), float32 or float64
+            The rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The labels; for several labels, 0 or 1 each.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `predict_proba`.
+        """
+        outputs = self._few(X, None, self.n_outputs_)
+        if outputs is None:
+            outputs = self._many(X, None, self.n_outputs_)
+        return labels_of(outputs, self._state["binarizer"])
+
+
+class CompiledRegressor(CompiledNetwork):
+    """A fitted `MLPRegressor` for serving: immutable, for any number of threads at once, and quick with few rows.
+
+    What `MLPRegressor.compiled` returns. Its answers are the estimator's, to the bit; what it does without is said at
+    `CompiledClassifier`. It does not look whether quantiles cross, either.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Features of a row.
+
+    n_outputs_ : int
+        Units of the output layer.
+
+    See Also
+    --------
+    MLPRegressor.compiled : Makes one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast import MLPRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> regr = MLPRegressor(max_iter=50, tol=1e9, random_state=0).fit(X, y)
+    >>> compiled = regr.compiled()
+    >>> np.array_equal(compiled.predict(X), regr.predict(X))
+    True
+    """
+
+    __slots__ = ("_columns",)
+
+    def __init__(self, state):
+        super().__init__(state)
+        object.__setattr__(self, "_columns", self.n_outputs_ if self.n_outputs_ > 1 else 0)
+
+    def predict(self, X, out=None):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), float32 or float64
+            The rows.
+
+        out : ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_levels), default=None
+            Where to write the predictions: C-contiguous, of the dtype that they have without it, and apart from X in
+            memory. None: a new array.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_levels)
+            `out`, or a new array: the predictions; with several levels of `quantile`, one column each. float32 if X
+            and the network are, else float64.
+
+        Raises
+        ------
+        TypeError
+            If X or `out` is not an array, or X is neither float32 nor float64.
+        ValueError
+            If the shape of X is not right, or anything of `out`.
+        """
+        answer = self._few(X, out, self._columns)
+        return self._many(X, out, self._columns) if answer is None else answer
+
+
+def state_of(estimator, **more):
+    """What a fitted estimator's compiled predictor is made of, which `more` adds to."""
+    activation, loss = estimator._predicting_functions()
+    return {
+        "activation": activation,
+        "loss": loss,
+        "norm_eps": float(estimator.norm_eps),
+        "arrays": estimator._predicting_arrays(len(estimator.coefs_)),
+        "precision": estimator.precision,
+        "n_threads": estimator.n_threads,
+        "engine": estimator.engine,
+    } | copy.deepcopy(more)
+
+
+def _own(array):
+    """A copy that nobody can write to."""
+    array = np.array(array, order="C")
+    array.flags.writeable = False
+    return array
