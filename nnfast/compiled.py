@@ -1,4 +1,4 @@
-"""Fitted networks set apart for serving: immutable objects that answer a row in about a microsecond, and validate little."""
+"""Fitted networks set apart for serving: immutable objects that answer a row in a microsecond or two, and validate little."""
 
 import copy
 
