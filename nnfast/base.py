@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 
 from nnfast import engines
+from nnfast.blocks import table_dtype
 from nnfast.class_weight import weigh
 from nnfast.fitted import PARAMETER_ATTRIBUTES, FittedNetwork, network_activation
+from nnfast.mapped import exceeds_memory
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
 from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, check_together
@@ -171,7 +174,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The table. Any float, integer or boolean dtype; never copied whole, except from CSC, from Fortran order
-            in memory, and from dtypes other than these.
+            in memory, and from dtypes other than these. An np.memmap may be larger than memory: see `shuffle`.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The targets.
@@ -232,13 +235,18 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         if one_epoch:
             draft._begin_partial_fit(y, classes)
 
-        X, y = check_table(draft, X, y, y_numeric=self._y_numeric, reset=from_scratch)
+        asked = isinstance(self.shuffle, str) and not lbfgs
+        in_blocks = asked or exceeds_memory(X)
+        X, y = check_table(draft, X, y, y_numeric=self._y_numeric, reset=from_scratch, in_blocks=in_blocks)
+        if in_blocks and issparse(X):
+            raise ValueError(f"shuffle={self.shuffle!r} is for dense tables, got a sparse X. Use shuffle=True.")
         sample_weight = check_sample_weight(sample_weight, X)
-        parameter_dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        given = table_dtype(X)
+        parameter_dtype = given if given in (np.float32, np.float64) else np.dtype(np.float64)
         if lbfgs:
             dtype = np.dtype(np.float64)
         else:
-            common = parameter_dtype if from_scratch else common_dtype(X.dtype, self.coefs_[0].dtype)
+            common = parameter_dtype if from_scratch else common_dtype(given, self.coefs_[0].dtype)
             dtype = arithmetic_dtype(self.precision, common)
         draft._learn_labels(y, redefine=not hasattr(draft, "classes_") or not (self.warm_start or one_epoch))
         targets = draft._encode(y, dtype)
@@ -279,6 +287,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             validation=draft._validation(held_out, X, targets, class_weights, dtype),
             labels=y,
             estimator=self,
+            in_blocks=in_blocks,
         )
         publish = self._publisher(draft)
         if lbfgs:
@@ -308,7 +317,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         if X_val is None:
             return None
         with blaming("X_val, y_val"):
-            X_val, y_val = check_table(self, X_val, y_val, y_numeric=self._y_numeric, reset=False)
+            X_val, y_val = check_table(self, X_val, y_val, y_numeric=self._y_numeric, reset=False, in_blocks=True)
         with blaming("sample_weight_val"):
             sample_weight = check_sample_weight(sample_weight_val, X_val)
         with blaming("y_val"):

@@ -74,8 +74,11 @@ power_t : float, default=0.5
 max_iter : int, default=200
     Most epochs (passes over the table) of the stochastic solvers; most iterations of 'lbfgs'.
 
-shuffle : bool, default=True
-    Whether every epoch takes the rows in another order. Not used by 'lbfgs'.
+shuffle : bool or 'blocks', default=True
+    Whether every epoch takes the rows in another order. With 'blocks', for dense tables, blocks of consecutive rows are
+    shuffled, and then the rows of some blocks at a time: the memory of a fit is that of a buffer, for which a table may
+    be larger than memory. True is the same for an X that is mapped from a file and would take more than half of the
+    memory. Not used by 'lbfgs'.
 
 random_state : int, RandomState instance or None, default=None
     Draws the initial parameters, the split of early stopping, the shuffles and the seed of dropout, and where those

@@ -1,13 +1,15 @@
 """The fitted network: from an estimator's attributes to its parameters and predictions."""
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from nnfast import engines
+from nnfast import blocks, engines
 from nnfast.activations import ACTIVATIONS, ALIASES, resolve_activations
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
+from nnfast.mapped import is_large
 from nnfast.network import Network, Parameters
 from nnfast.normalization import NORMALIZATIONS, fold
 from nnfast.validation import arithmetic_dtype, check_rows, common_dtype
@@ -103,7 +105,8 @@ class FittedNetwork:
         outputs = engine.predict_few(activation, loss, self.norm_eps, arrays, X, dtype)
         if outputs is None:
             network, parameters = predicting_network(activation, loss, self.norm_eps, arrays)
-            outputs = engine.predict(network, parameters, X, dtype=dtype, n_threads=self.n_threads)
+            predict = partial(blocks.predict, engine) if is_large(X) else engine.predict
+            outputs = predict(network, parameters, X, dtype=dtype, n_threads=self.n_threads)
         return outputs, result
 
     def _predicting_arrays(self, n_layers):

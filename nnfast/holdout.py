@@ -1,10 +1,12 @@
 """Which rows a fit trains on and which validate it, and the checks of their weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
+
+from nnfast.blocks import Rows, hold_out
 
 
 @dataclass
@@ -32,14 +34,18 @@ class Validation:
 def split(task, p, random_state):
     """The rows trained on, in the order of the first epoch before any shuffle, and the Validation or None.
 
-    Only early stopping without a validation set of its own draws one, as scikit-learn does.
+    Only early stopping without a validation set of its own draws one, as scikit-learn does, or of a table that is read
+    in blocks as `hold_out` does. There rows held out ascend.
     """
-    rows = np.arange(task.X.shape[0], dtype=np.intp)
-    validation = task.validation
-    if validation is None and p.early_stopping:
-        rows, held_out = train_test_split(
-            rows, random_state=random_state, test_size=p.validation_fraction, stratify=task.stratify
-        )
+    if task.validation is None and p.early_stopping:
+        if task.in_blocks:
+            held_out = hold_out(task.X, p.validation_fraction, random_state)
+            rows = Rows(task.X, held_out)
+        else:
+            rows = np.arange(task.X.shape[0], dtype=np.intp)
+            rows, held_out = train_test_split(
+                rows, random_state=random_state, test_size=p.validation_fraction, stratify=task.stratify
+            )
         if len(held_out) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset. Got "
@@ -53,14 +59,19 @@ def split(task, p, random_state):
 
 def given_split(task):
     """The same where nothing is drawn: all rows, but for those that the task's own validation set holds out."""
-    rows, validation = np.arange(task.X.shape[0], dtype=np.intp), task.validation
+    validation = task.validation
+    rows = Rows(task.X) if task.in_blocks else np.arange(task.X.shape[0], dtype=np.intp)
     if validation is None:
         check_weights(task.sample_weight, "sample_weight over all rows")
     elif validation.rows is None:
         check_weights(task.sample_weight, "sample_weight over all rows")
         check_weights(validation.sample_weight, "sample_weight_val over all rows")
     else:
-        rows = np.delete(rows, validation.rows)
+        if task.in_blocks:
+            validation = replace(validation, rows=np.sort(validation.rows))
+            rows = Rows(task.X, validation.rows)
+        else:
+            rows = np.delete(rows, validation.rows)
         check_weights(take(task.sample_weight, rows), "sample_weight over the rows trained on")
         held_out = take(task.sample_weight, validation.rows)
         check_weights(held_out, "sample_weight over the rows of validation_indices")
@@ -75,4 +86,4 @@ def check_weights(sample_weight, which):
 
 def take(sample_weight, rows):
     """The weights of some rows; None of none."""
-    return None if sample_weight is None else sample_weight[rows]
+    return None if sample_weight is None else sample_weight[rows[:]]  # `Rows` are numbers only in slices

@@ -68,11 +68,8 @@ class _Fit:
     def open(self, stack):
         """Open what has to be closed."""
         task, p = self.task, self.p
-        session = self.engine.Session(
-            task.network,
-            task.X,
-            task.y,
-            task.sample_weight,
+        session = task.session(
+            self.engine,
             dtype=np.float64,
             batch_size=len(self.rows),
             regularization=task.regularization,

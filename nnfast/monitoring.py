@@ -1,8 +1,11 @@
 """What a fit measures and keeps of every epoch: records, validation, patience, and the state that callbacks see."""
 
+from functools import partial
+
 import numpy as np
 
-from nnfast import scores
+from nnfast import blocks, scores
+from nnfast.mapped import is_large
 from nnfast.regularization import Regularization
 
 
@@ -112,13 +115,15 @@ class Validator:
         if p.scoring is None:
             self._score = task.score(y, sample_weight)
         elif not self._negates_loss:
-            X = task.X[validation.rows] if X is None else X
+            if X is None:
+                X = blocks.take(task.X, validation.rows) if task.in_blocks else task.X[validation.rows]
             self.scorer = scores.scikit_learns(p.scoring, task.estimator, X, labels, sample_weight)
 
     def __enter__(self):
         task, given = self._task, self._validation
         if given.rows is None:
-            self._session = self._engine.Session(
+            opened = partial(blocks.BlockSession, self._engine) if is_large(given.X) else self._engine.Session
+            self._session = opened(
                 task.network,
                 given.X,
                 given.y,
@@ -229,17 +234,15 @@ class FitState:
         """Norms of the gradient of the loss over all rows trained on, as `weight_norms` gives those of the parameters.
 
         The loss is the mean over the rows plus the L2 term; dropout and `l1` are left out, and batch normalization goes
-        by the statistics of all rows, which takes memory for the whole table's activations. Computing it takes a pass
-        forth and back over the table, about the time of an epoch.
+        by the statistics of all rows, which takes memory for the whole table's activations, and of a table that is read
+        in blocks can be had of one buffer at most. Computing it takes a pass forth and back over the table, about the
+        time of an epoch.
         """
         self._need_fit("compute gradient_norms")
         task = self._task
         gradient = np.empty(task.network.n_parameters)
-        with self._engine.Session(
-            task.network,
-            task.X,
-            task.y,
-            task.sample_weight,
+        with task.session(
+            self._engine,
             dtype=task.dtype,
             batch_size=len(self._rows),
             regularization=Regularization(alpha=task.regularization.alpha),

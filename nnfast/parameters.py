@@ -43,7 +43,7 @@ CONSTRAINTS = {
     "learning_rate_init": [_POSITIVE],
     "power_t": [_NOT_NEGATIVE],
     "max_iter": [_AT_LEAST_ONE],
-    "shuffle": ["boolean"],
+    "shuffle": ["boolean", StrOptions({"blocks"})],
     "random_state": ["random_state"],
     "tol": [_NOT_NEGATIVE],
     "verbose": ["verbose", StrOptions({"progress"})],

@@ -13,11 +13,13 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from nnfast.blocks import BlockSession
 from nnfast.callbacks import Callbacks
 from nnfast.exceptions import DivergenceError
 from nnfast.going_on import comparable, go_on, monitored
@@ -40,7 +42,8 @@ class Task:
     are those to start from and, as epochs end, those reached. `optimizer` is None for L-BFGS. `stratify` is what a
     validation split is stratified by, and `score(y, sample_weight)` makes its score: see `nnfast.scores`. `validation`
     is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
-    published: what scorers and callbacks get.
+    published: what scorers and callbacks get. `in_blocks` is whether X, of any dtype of numbers then, is read as
+    `nnfast.blocks` says.
     """
 
     network: Network
@@ -56,6 +59,12 @@ class Task:
     validation: Validation | None = None
     labels: Any = None
     estimator: Any = None
+    in_blocks: bool = False
+
+    def session(self, engine, **settings):
+        """The engine's `Session` over the table, or one that reads it in blocks."""
+        opened = partial(BlockSession, engine) if self.in_blocks else engine.Session
+        return opened(self.network, self.X, self.y, self.sample_weight, **settings)
 
 
 def fit_stochastic(task, parameters, engine, random_state, history, publish, *, one_epoch=False):
@@ -146,11 +155,8 @@ class _Fit:
     def open(self, stack):
         """Open what has to be closed: the engine's sessions, and a progress bar."""
         task, p = self.task, self.p
-        session = self.engine.Session(
-            task.network,
-            task.X,
-            task.y,
-            task.sample_weight,
+        session = task.session(
+            self.engine,
             dtype=task.dtype,
             batch_size=self.batch_size,
             optimizer=self.optimizer,
@@ -243,7 +249,9 @@ class _Fit:
     def _train(self, n_iter):
         """Train and measure; the epoch's numbers as a dict, which is also recorded."""
         start, rates = perf_counter(), self.run.rates()
-        if self.p.shuffle:
+        if self.p.shuffle and self.task.in_blocks:
+            self.rows.shuffle(self.random_state)
+        elif self.p.shuffle:
             self.engine.shuffle(self.rows, self.random_state)
         loss = self.session.epoch(self.rows, rates)
         self.t += len(self.rows)

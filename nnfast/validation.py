@@ -8,10 +8,10 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
 from nnfast import engines
+from nnfast.blocks import KEPT, check_finite
+from nnfast.mapped import is_large, root_of
 
 FLOATS = _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-# What the engine reads as it is. Everything else (float16, long double, object, foreign byte order) is converted.
-_KEPT = frozenset(FLOATS).union(np.dtype(code) for code in "?bhilqBHILQ")
 
 
 def common_dtype(table, parameters):
@@ -37,14 +37,17 @@ def check_hidden_layer_sizes(hidden_layer_sizes):
     return tuple(sizes)
 
 
-def check_table(estimator, X, y, *, y_numeric, reset):
+def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False):
     """Validate X and y of a fit as scikit-learn does, but leave X's integers, strides and memory map as they are.
 
     CSC becomes CSR, and a Fortran-ordered array in memory becomes C-ordered: every epoch gathers rows in random
-    order, which costs a cache line a number there.
+    order, which costs a cache line a number there. A large mapped table is looked through block by block, and with
+    `in_blocks`, where `nnfast.blocks` is what reads it, keeps any dtype of numbers.
     """
-    kept = isinstance(X, np.ndarray) and X.dtype in _KEPT
-    is_memmap = isinstance(X, np.memmap)
+    large = is_large(X)
+    as_it_is = large and in_blocks
+    kept = as_it_is or (isinstance(X, np.ndarray) and X.dtype in KEPT)
+    by_block = large and kept
     X, y = validate_data(
         estimator,
         X,
@@ -53,10 +56,13 @@ def check_table(estimator, X, y, *, y_numeric, reset):
         multi_output=True,
         y_numeric=y_numeric,
         dtype=None if kept else (np.float64, np.float32),
+        ensure_all_finite=not by_block,
         reset=reset,
     )
-    if not issparse(X):
-        if X.flags.f_contiguous and not is_memmap:
+    if by_block:
+        check_finite(X, type(estimator).__name__)
+    if not issparse(X) and not as_it_is:
+        if X.flags.f_contiguous and root_of(X) is None:
             X = np.ascontiguousarray(X)
         X = np.require(X, requirements="A")
     if y.ndim == 2 and y.shape[1] == 1:
@@ -68,17 +74,23 @@ def check_rows(estimator, X):
     """Validate X of a prediction: (X as the engine takes it, X's dtype as scikit-learn would compute with it).
 
     The ordinary case, a finite float array for an estimator without feature names, in which scikit-learn's validation
-    would change nothing and say nothing, takes a microsecond; any other goes through it, and it words the errors.
+    would change nothing and say nothing, takes a microsecond; any other goes through it, and it words the errors. A
+    large mapped table is looked through block by block, and stays as it is.
     """
+    large = is_large(X)
     if (
-        engines.get_engine(estimator.engine).are_finite_rows(X)
+        not large
+        and engines.get_engine(estimator.engine).are_finite_rows(X)
         and X.shape[1] == estimator.n_features_in_
         and "feature_names_in_" not in vars(estimator)
     ):
         return X, X.dtype
-    X = validate_data(estimator, X, accept_sparse="csr", reset=False)
+    X = validate_data(estimator, X, accept_sparse="csr", ensure_all_finite=not large, reset=False)
     given = X.dtype
-    if given not in (FLOATS if issparse(X) else _KEPT):
+    if large:
+        check_finite(X, type(estimator).__name__)
+        return X, given
+    if given not in (FLOATS if issparse(X) else KEPT):
         X = X.astype(np.float32 if given == np.float16 else np.float64)
     return X if issparse(X) else np.require(X, requirements="A"), given
 

@@ -48,7 +48,7 @@ BOTHS = {
     "learning_rate_init": ([0.01], [0, -0.1, None]),
     "power_t": ([0, 0.3], [-1.0, None]),
     "max_iter": ([1, 3], [0, 2.5, None]),
-    "shuffle": ([True, False], ["yes", None]),
+    "shuffle": ([True, False, "blocks"], ["yes", "block", None]),
     "random_state": ([None, 7, np.random.RandomState(0)], ["seed", -1]),
     "tol": ([0, 0.1], [-0.1, None]),
     "verbose": ([True, 2, "progress"], ["progres", None]),
