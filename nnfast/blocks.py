@@ -243,6 +243,7 @@ class BlockSession:
         for part, whole in self._pairs:
             if part is not None:
                 part[at:end] = whole[rows]
+        self._session.check_targets()
         return end
 
     def _parts(self, rows):

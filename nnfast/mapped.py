@@ -14,6 +14,9 @@ import numpy as np
 # Mapped tables up to this many bytes are read like any other: a buffer of `nnfast.blocks` is about as large.
 SMALL_BYTES = 1 << 26
 
+# A page that is read brings its neighbours along where they are in the cache: Linux's fault_around_bytes.
+_AROUND = 1 << 16
+
 # A table is larger than memory if it would take more than this share of it: others use memory as well.
 _SHARE = 0.5
 
@@ -99,19 +102,18 @@ class Pages:
     def will_need(self, first, last):
         """Have the pages of rows first .. last - 1 read while this process goes on."""
         if self._advises and abs(self._X.strides[0]) >= abs(self._X.strides[1]):  # or rows are all over the file
-            self._advise(mmap.MADV_WILLNEED, first, last)
+            self._advise(mmap.MADV_WILLNEED, first, last, 0)
 
     def release(self, first, last):
         """Let go of the pages of rows first .. last - 1. They are read again, from the file or its cache, when used."""
         if self._releases:
-            self._advise(mmap.MADV_DONTNEED, first, last)
+            self._advise(mmap.MADV_DONTNEED, first, last, _AROUND)
 
-    def _advise(self, advice, first, last):
+    def _advise(self, advice, first, last, around):
         low, high = _span(self._X[first:last])
-        low -= self._start
-        # Whole pages: those that are only partly of these rows would else stay, some for every block.
+        low = max(0, low - self._start - around)
         low -= low % mmap.PAGESIZE
-        self._mapping.madvise(advice, low, high - self._start - low)
+        self._mapping.madvise(advice, low, min(len(self._mapping), high - self._start + around) - low)
 
 
 def _span(X):

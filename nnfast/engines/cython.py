@@ -81,7 +81,8 @@ class Session:
     ----------
     network : nnfast.network.Network
     X : ndarray or CSR of shape (n_samples, n_features)
-        Any integer, bool, float32 or float64; any strides. Not copied.
+        Any integer, bool, float32 or float64; any strides. Not copied, like y and sample_weight: who overwrites what they hold, between calls,
+        calls `check_targets` after.
     y : ndarray or None
         For "log_loss" and "focal" intp class numbers, shape (n_samples,); for the other losses shape (n_samples, n_outputs), `dtype`, C-contiguous.
         None for a session that only predicts.
@@ -110,7 +111,7 @@ class Session:
         If the buffers cannot be had; nothing has changed then.
     """
 
-    _n_threads, _engine, _role = 0, None, "closed"  # what close() finds where __init__ did not come so far
+    _n_threads, _engine, _role, _labels = 0, None, "closed", None  # what close() finds where __init__ did not come so far
 
     def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, regularization=Regularization(), seed=0,
                  n_threads=None):
@@ -189,13 +190,19 @@ class Session:
         labels = self._network.loss in _CLASS_LOSSES
         shape = (self._n_samples,) if labels else (self._n_samples, self._network.n_outputs)
         y = _checked(y, "y", _ROW_NUMBERS if labels else (self._dtype,), shape)
-        if labels and len(y) and not 0 <= y.min() <= y.max() < self._network.n_outputs:
-            raise ValueError(f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}")
+        self._labels = y if labels else None
+        self.check_targets()
         if sample_weight is not None:
             sample_weight = _checked(sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,))
         # Where a loss is a mean over the outputs, steps go along the sum, as scikit-learn's do: right for them, not for a line search.
         scale = 1 / LOSSES[self._network.loss].descent_scale(self._network.n_outputs) if with_true_gradient else 1.0
         self._engine.use_targets(y, sample_weight, scale)
+
+    def check_targets(self):
+        """Raise ValueError unless all class numbers are those of outputs."""
+        y = self._labels
+        if y is not None and len(y) and not 0 <= y.min() <= y.max() < self._network.n_outputs:
+            raise ValueError(f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}")
 
     def _require(self, *roles):
         """Raise unless the session was opened for one of these, and is open."""
