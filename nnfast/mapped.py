@@ -14,8 +14,9 @@ import numpy as np
 # Mapped tables up to this many bytes are read like any other: a buffer of `nnfast.blocks` is about as large.
 SMALL_BYTES = 1 << 26
 
-# A page that is read brings its neighbours along where they are in the cache: Linux's fault_around_bytes.
-_AROUND = 1 << 16
+# Of addresses, what one page table covers on most machines. A page that is used brings along neighbours in its table that
+# are in the cache (Linux's fault_around_bytes), and a table with no pages left is let go of, too (from Linux 6.14 on).
+_TABLE = 1 << 21
 
 # A table is larger than memory if it would take more than this share of it: others use memory as well.
 _SHARE = 0.5
@@ -102,18 +103,18 @@ class Pages:
     def will_need(self, first, last):
         """Have the pages of rows first .. last - 1 read while this process goes on."""
         if self._advises and abs(self._X.strides[0]) >= abs(self._X.strides[1]):  # or rows are all over the file
-            self._advise(mmap.MADV_WILLNEED, first, last, 0)
+            self._advise(mmap.MADV_WILLNEED, first, last, mmap.PAGESIZE)
 
     def release(self, first, last):
         """Let go of the pages of rows first .. last - 1. They are read again, from the file or its cache, when used."""
         if self._releases:
-            self._advise(mmap.MADV_DONTNEED, first, last, _AROUND)
+            self._advise(mmap.MADV_DONTNEED, first, last, _TABLE)
 
-    def _advise(self, advice, first, last, around):
+    def _advise(self, advice, first, last, unit):
+        """Advise on these rows and what else is in the same units of addresses."""
         low, high = _span(self._X[first:last])
-        low = max(0, low - self._start - around)
-        low -= low % mmap.PAGESIZE
-        self._mapping.madvise(advice, low, min(len(self._mapping), high - self._start + around) - low)
+        low, high = max(0, low - low % unit - self._start), min(len(self._mapping), high + -high % unit - self._start)
+        self._mapping.madvise(advice, low, high - low)
 
 
 def _span(X):
