@@ -104,7 +104,8 @@ nesterovs_momentum : bool, default=True
 early_stopping : bool, default=False
     Whether to stop when the score of held-out rows, or their loss, by `monitor`, has not improved by `tol` for
     `n_iter_no_change` epochs, and keep the parameters of the best epoch. The rows are those given to `fit`, or else
-    `validation_fraction` of the table, a split that is stratified for two classes. Not used by 'lbfgs'.
+    `validation_fraction` of the table, a split that is stratified for two classes, or with
+    shuffle='blocks' of pieces of consecutive rows. Not used by 'lbfgs'.
 
 validation_fraction : float, default=0.1
     Share of the rows to hold out, from 0 to 1.

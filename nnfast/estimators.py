@@ -138,7 +138,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             loss_parameters = self.focal_gamma if self.loss == "focal" else self.label_smoothing
             return Targets(y, self.loss, (float(loss_parameters),), len(binarizer.classes_), None, scores.accuracy)
         score = scores.subset_accuracy if len(binarizer.classes_) == 2 else scores.single_class_accuracy
-        return self._binary(codes[:, np.newaxis].astype(dtype), codes, score)
+        # What is kept for a split is a byte a row: of a table larger than memory, y is most of what is in memory.
+        return self._binary(codes[:, np.newaxis].astype(dtype), codes.astype(np.int8), score)
 
     def _binary(self, y, stratify, score):
         """Targets of which each is 0 or 1."""
