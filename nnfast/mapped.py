@@ -14,8 +14,8 @@ import numpy as np
 # Mapped tables up to this many bytes are read like any other: a buffer of `nnfast.blocks` is about as large.
 SMALL_BYTES = 1 << 26
 
-# Bytes that one page table covers on most machines. A page that is used brings along neighbours in its table that are in
-# the cache (Linux's fault_around_bytes), and a table with no pages left is let go of, too (from Linux 6.14 on).
+# Bytes that one page table covers on most machines. A page that is used brings neighbours in its table, if in
+# the cache, along (Linux's fault_around_bytes), and a table with no pages left is let go of, too (from Linux 6.14 on).
 _TABLE = 1 << 21
 
 # A table is larger than memory if it would take more than this share of it: others use memory as well.
