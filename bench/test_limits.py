@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
-from shapes import SHAPES
+from bench.shapes import SHAPES
 from sklearn.exceptions import ConvergenceWarning
-from timing import seconds
+from bench.timing import seconds
 
 import nnfast
 from nnfast.threads import n_threads_available

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from shapes import SHAPES
+from bench.shapes import SHAPES
 
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine

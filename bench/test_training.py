@@ -11,9 +11,9 @@ import warnings
 import numpy as np
 import pytest
 import sklearn.neural_network
-from shapes import SHAPES
+from bench.shapes import SHAPES
 from sklearn.exceptions import ConvergenceWarning
-from timing import beside_peak, percent_of_peak
+from bench.timing import beside_peak, percent_of_peak
 
 import nnfast
 from nnfast.threads import n_threads_available
