@@ -36,7 +36,7 @@ def compare(session, shape, names=None):
         dtype = "float32" if "float32" in (side.dtype, session.processes[reference].side.dtype) else "float64"
         steps = opened[name]["epochs"] * shape.batches
         rows.append({
-            "shape": asdict(shape), "flops": shape.flops_a_step, "side": name, "group": side.group, "dtype": side.dtype, "epochs": opened[name]["epochs"],
+            "point": str(shape), "shape": asdict(shape), "flops": shape.flops_a_step, "side": name, "group": side.group, "dtype": side.dtype, "epochs": opened[name]["epochs"],
             "us": [1e6 * sample["seconds"] / steps for sample in taken],
             "peak": [sample["peak"] for sample in taken],
             "company": [sample["company"] for sample in taken],
