@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench import machine
 from bench.parts import PARTS
-from bench.peers import TRAINERS
 from bench.report import write_report
 from bench.session import Session
+from bench.sides import PACKAGES
 
 
 def main(arguments=None):
@@ -28,7 +28,6 @@ def main(arguments=None):
             results["parts"][part] = import_module(f"bench.parts.{part}").run(session)
             results["runs"][part] = {
                 "facts": machine.facts(options.threads),
-                "sides": session.about,
                 "notes": session.notes,
                 "rounds": session.rounds,
                 "quick": options.quick,
@@ -43,7 +42,7 @@ def parse(arguments):
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of: {', '.join(PARTS)} (default: all); or: report DIR")
     parser.add_argument("--quick", action="store_true", help="fewer points and rounds: some minutes")
     parser.add_argument("--out", type=Path, default=Path("bench-results"), metavar="DIR", help="where results.json, results.md and figures go")
-    parser.add_argument("--libraries", nargs="+", choices=list(TRAINERS), metavar="NAME", help=f"only these of: {', '.join(TRAINERS)}")
+    parser.add_argument("--libraries", nargs="+", choices=list(PACKAGES), metavar="NAME", help=f"only these of: {', '.join(PACKAGES)}")
     parser.add_argument("--threads", type=int, default=machine.n_cpus(), metavar="N", help="at most so many threads and CPUs a library (default: all)")
     parser.add_argument("--rounds", type=int, metavar="R", help="how often each sample is taken (default: 5, quick 3)")
     options = parser.parse_args(arguments)

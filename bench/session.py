@@ -1,43 +1,43 @@
-"""A run of the comparison: the sides' processes, the rounds in which they take turns, and what is noted on the way."""
+"""A run of one part: the sides' processes, the rounds in which they take turns, and what is noted on the way."""
 
 import time
 
-from bench import machine
-from bench.sides import Failed, Process, sides
+from bench.sides import Failed, Process
 from bench.timing import QUIET, peak_gflops
 
 PEAK_ROUNDS = 2_000_000
 # A sample during which others took more of the CPUs than this is taken again, so often; the least disturbed one counts.
 DISTURBED, TRIES = 0.05, 4
+# Seconds after which no further round begins; there are always two.
+LONG = 40
 
 
 class Session:
-    """`processes` maps names of sides to their processes; `notes` says what is absent or failed. A context manager."""
+    """`processes` maps the names of sides to their processes; `notes` says what is absent or failed. A context manager."""
 
     def __init__(self, n_threads, rounds, libraries=None, quick=False):
-        self.n_threads, self.rounds, self.quick, self.notes = n_threads, rounds, quick, []
-        self.libraries = libraries
-        self.processes, self.about = {}, {}
+        self.n_threads, self.rounds, self.libraries, self.quick = n_threads, rounds, libraries, quick
+        self.processes, self.notes = {}, []
+
+    def open(self, sides):
+        """Start the processes of these sides, but for libraries that are absent or were not asked for."""
+        for side in sides:
+            if self.libraries is None or side.library in self.libraries:
+                try:
+                    self.processes[side.name] = Process(side)
+                except ModuleNotFoundError as error:
+                    self.note(f"{side.library}: {error}")
+
+    def close(self):
+        """End the processes."""
+        while self.processes:
+            self.processes.popitem()[1].close()
 
     def __enter__(self):
-        kernel = best_kernel()
-        for side in sides(self.n_threads, kernel):
-            if self.libraries is None or side.library in self.libraries:
-                self._start(side)
         return self
 
     def __exit__(self, *_):
-        for process in self.processes.values():
-            process.close()
-
-    def _start(self, side):
-        try:
-            process = Process(side)
-        except ModuleNotFoundError as error:
-            self.note(f"{side.name}: {error}")
-            return
-        self.processes[side.name] = process
-        self.about[side.name] = {"library": side.library, "dtype": side.dtype, "threads": side.threads, "group": side.group}
+        self.close()
 
     def note(self, line):
         """Keep a line for the report, once."""
@@ -53,16 +53,23 @@ class Session:
             self.note(f"{name}: {function} failed: {str(failure).strip().splitlines()[-1]}")
             return None
 
-    def in_turns(self, calls):
-        """Samples of each call, `rounds` of them, one after the other: {name: [answers]}.
+    def in_turns(self, calls, rounds=None):
+        """Samples of each call, one after the other, round by round: {name: [samples]}.
 
-        `calls` maps names to functions that return a dict with "company"; to each comes "peak", the GFLOP/s of the dtype (calls' second item)
-        around it.
+        Parameters
+        ----------
+        calls : dict of functions by the names of sides
+            Each returns a dict with "company", a share of the CPUs; to it comes "peak", the GFLOP/s in the side's dtype just before and
+            after, in the mean.
+        rounds : int, default: the session's
         """
-        samples = {name: [] for name in calls}
-        for _ in range(self.rounds):
-            for name, (call, dtype) in calls.items():
-                samples[name].append(min((sample for sample in self._tries(call, dtype)), key=lambda sample: sample["company"]))
+        samples, start = {name: [] for name in calls}, time.perf_counter()
+        for number in range(rounds or self.rounds):
+            if number >= 2 and time.perf_counter() - start > LONG:
+                break
+            for name, call in calls.items():
+                tries = self._tries(call, self.processes[name].side.dtype)
+                samples[name].append(min(tries, key=lambda sample: sample["company"]))
         return samples
 
     def _tries(self, call, dtype):
@@ -70,16 +77,6 @@ class Session:
             time.sleep(QUIET)
             before = peak_gflops(dtype, self.n_threads, PEAK_ROUNDS)
             sample = call()
-            sample["peak"] = (before + peak_gflops(dtype, self.n_threads, PEAK_ROUNDS)) / 2
-            yield sample
+            yield sample | {"peak": (before + peak_gflops(dtype, self.n_threads, PEAK_ROUNDS)) / 2}
             if sample["company"] <= DISTURBED:
                 return
-
-
-def best_kernel():
-    """OpenBLAS's fastest kernel for this CPU, or None if that is what NumPy's OpenBLAS has chosen, or if there is no OpenBLAS."""
-    from nnfast.engines import cython as engine
-
-    chosen = {pool["architecture"] for pool in machine.blas() if "architecture" in pool}
-    best = {"avx512": "SkylakeX", "avx2": "Haswell"}.get(engine.instruction_set())
-    return best if chosen and best and chosen.isdisjoint({best, "Sapphirerapids", "Cooperlake", "Zen"} if best != "Haswell" else {best, "Zen"}) else None

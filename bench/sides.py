@@ -7,10 +7,14 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.machine import version_of
+from bench import machine
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"nnfast": "nnfast", "scikit-learn": "scikit-learn", "PyTorch": "torch", "torch.compile": "torch", "JAX": "jax"}
+PACKAGES = {
+    "nnfast": "nnfast", "scikit-learn": "scikit-learn", "PyTorch": "torch", "torch.compile": "torch", "JAX": "jax", "skorch": "skorch",
+    "LightGBM": "lightgbm", "XGBoost": "xgboost",
+}
+MULTILAYER = ("nnfast", "scikit-learn")  # which have estimators of either precision
 
 
 class Failed(RuntimeError):
@@ -19,46 +23,66 @@ class Failed(RuntimeError):
 
 @dataclass(frozen=True)
 class Side:
-    """A library as it is set up; `group` is what its times are compared as, the best of a group's settings."""
+    """A library as it is set up. `threads` None leaves them to the library, as users do."""
 
     name: str
     library: str
     dtype: str
-    threads: int
+    threads: int | None = None
     environment: dict = field(default_factory=dict, hash=False)
 
     @property
     def group(self):
-        return f"{self.library} {self.dtype}" if self.library in ("nnfast", "scikit-learn") else self.library
+        """What its times are compared as: those of the fastest setting in a group."""
+        return f"{self.library} {self.dtype}" if self.library in MULTILAYER else self.library
 
 
-def sides(n_threads, best_kernel):
+def training_sides(n_threads):
     """All sides that train, nnfast's first.
 
-    Each of the peers is tried with one thread, too: for small networks that is faster. `best_kernel` is OpenBLAS's for this CPU, or None
-    where it is what OpenBLAS chooses.
+    The other frameworks are tried with one thread, too, which is faster for small networks, and scikit-learn with OpenBLAS's best kernel,
+    where that is not what OpenBLAS chooses.
     """
-    found = [Side(f"nnfast {dtype}", "nnfast", dtype, n_threads) for dtype in ("float32", "float64")]
-    kernels = {"": {}} | ({f", {best_kernel}": {"OPENBLAS_CORETYPE": best_kernel}} if best_kernel else {})
-    for dtype in ("float64", "float32"):
-        found += [Side(f"scikit-learn {dtype}{words}", "scikit-learn", dtype, n_threads, kernel) for words, kernel in kernels.items()]
-    for library in ("PyTorch", "torch.compile", "JAX"):
-        found += [Side(f"{library}, {threads} threads"[: None if threads > 1 else -1], library, "float32", threads) for threads in sorted({1, n_threads})]
-    return found
+    found = usual_sides(n_threads)
+    if (kernel := better_kernel()) is not None:
+        found += [Side(f"{side.name}, {kernel}", side.library, side.dtype, n_threads, {"OPENBLAS_CORETYPE": kernel})
+                  for side in found if side.library == "scikit-learn"]
+    return found + [Side(f"torch.compile, {_threads(count)}", "torch.compile", "float32", count) for count in sorted({1, n_threads})]
+
+
+def usual_sides(n_threads):
+    """Those that train fastest, or as most users do."""
+    found = [Side(f"{library} {dtype}", library, dtype, n_threads) for library in MULTILAYER for dtype in ("float32", "float64")]
+    return found + [Side(f"{library}, {_threads(count)}", library, "float32", count) for library in ("PyTorch", "JAX") for count in sorted({1, n_threads})]
+
+
+def _threads(count):
+    return f"{count} thread{'s' * (count > 1)}"
+
+
+def better_kernel():
+    """OpenBLAS's kernel for this CPU's vectors, if NumPy's OpenBLAS has chosen one for shorter ones; else None."""
+    from nnfast.engines import cython as engine
+
+    chosen = {pool.get("architecture") for pool in machine.blas()} - {None}
+    narrow = {"Haswell", "Zen", "Sandybridge", "Nehalem", "Prescott"}
+    return "SkylakeX" if engine.instruction_sets()[-1] == "avx512" and chosen & narrow else None
 
 
 class Process:
     """The process of one side, started when it is made: `call(module, function, **arguments)`."""
 
     def __init__(self, side):
-        if version_of(PACKAGES[side.library]) is None:
+        if machine.version_of(PACKAGES[side.library]) is None:
             raise ModuleNotFoundError(f"{PACKAGES[side.library]} is not installed")
         self.side = side
-        threads = str(side.threads)
-        environment = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **side.environment}
+        environment = dict(side.environment)
+        if side.threads is not None:
+            environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(side.threads))
         command = [sys.executable, "-m", "bench.worker"]
         self._process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.call("bench.worker", "use_cpus", n_threads=side.threads)
+        if side.threads is not None:
+            self.call("bench.worker", "use_cpus", n_threads=side.threads)
 
     def call(self, module, function, **arguments):
         """What the function returns in the side's process. Raises Failed."""

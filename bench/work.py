@@ -50,7 +50,7 @@ class Problem:
             bound = np.sqrt(6.0 / (fan_in + fan_out))
             coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(self.dtype))
             intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(self.dtype))
-        order, orders = np.arange(len(self.X)), []
+        order, orders = np.arange(len(self.y)), []
         for _ in range(epochs):
             # sklearn.utils.shuffle, of the order so far
             positions = np.arange(len(order))
@@ -60,11 +60,11 @@ class Problem:
         return coefs, intercepts, np.array(orders)
 
 
-def fit_quietly(estimator, X, y):
-    """The estimator, fitted, without the warning that `max_iter` was reached: that is what is being measured."""
+def fit_quietly(estimator, *data):
+    """The estimator, fitted to X and y, without the warning that `max_iter` was reached: that is what is being measured."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return estimator.fit(X, y)
+        return estimator.fit(*data)
 
 
 def largest_difference(losses, reference):

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from bench import machine
 from bench.shapes import SHAPES
+from bench.sides import training_sides
 from bench.work import Problem, check_equal
 
 SECONDS, MOST_EPOCHS = 0.25, 100  # of a sample, roughly
@@ -13,38 +14,49 @@ SECONDS, MOST_EPOCHS = 0.25, 100  # of a sample, roughly
 
 def run(session):
     """A row for each shape and side."""
+    session.open(training_sides(session.n_threads))
     return [row for shape in SHAPES.values() for row in compare(session, shape)]
 
 
-def compare(session, shape, names=None):
-    """Rows of one shape: samples of all sides (or those named) in turns."""
+def compare(session, shape, epochs=None, libraries=None, rounds=None):
+    """Rows of one shape: samples of all sides, or those of some libraries, in turns.
+
+    `epochs` of a sample are by default each side's own, as many as fill a quarter of a second; losses are compared after the last epoch
+    that both sides have. Raises UnequalWork.
+    """
     opened = {}
     for name, process in session.processes.items():
-        if names is not None and name not in names:
-            continue
         side = process.side
-        answer = session.attempt(name, __name__, "open_trainer", library=side.library, shape=shape, dtype=side.dtype, n_threads=side.threads)
-        if answer is not None:
-            opened[name] = answer
-    calls = {name: (lambda name=name: session.processes[name].call(__name__, "sample", epochs=opened[name]["epochs"]), session.processes[name].side.dtype)
-             for name in opened}
-    samples = session.in_turns(calls)
-    reference = next((name for name in opened if name == "scikit-learn float64"), next(iter(opened)))
+        if libraries is None or side.library in libraries:
+            answer = session.attempt(name, __name__, "open_trainer", library=side.library, shape=shape, dtype=side.dtype, n_threads=side.threads)
+            if answer is not None:
+                opened[name] = answer | ({"epochs": epochs} if epochs else {})
+
+    def sampler(name):
+        return lambda: session.processes[name].call(__name__, "sample", epochs=opened[name]["epochs"])
+
+    samples = session.in_turns({name: sampler(name) for name in opened}, rounds)
+    reference = "scikit-learn float64" if "scikit-learn float64" in opened else next(iter(opened))
     rows = []
     for name, taken in samples.items():
         side, losses = session.processes[name].side, taken[-1]["losses"]
-        dtype = "float32" if "float32" in (side.dtype, session.processes[reference].side.dtype) else "float64"
-        steps = opened[name]["epochs"] * shape.batches
-        rows.append({
-            "point": str(shape), "shape": asdict(shape), "flops": shape.flops_a_step, "side": name, "group": side.group, "dtype": side.dtype, "epochs": opened[name]["epochs"],
-            "us": [1e6 * sample["seconds"] / steps for sample in taken],
+        both = {side.dtype, session.processes[reference].side.dtype}
+        row = {
+            "point": str(shape),
+            "shape": asdict(shape),
+            "flops": shape.flops_a_step,
+            "side": name,
+            "group": side.group,
+            "epochs": opened[name]["epochs"],
+            "us": [1e6 * sample["seconds"] / (opened[name]["epochs"] * shape.batches) for sample in taken],
             "peak": [sample["peak"] for sample in taken],
             "company": [sample["company"] for sample in taken],
             "losses": losses,
-            "difference": check_equal(f"{name}, {shape}", losses, samples[reference][-1]["losses"], dtype),
+            "difference": check_equal(f"{name}, {shape}", losses, samples[reference][-1]["losses"], min(both)),
             "pools": opened[name]["pools"],
-        })
-        print(f"{str(shape):32} {name:32} {sorted(rows[-1]['us'])[len(taken) // 2]:10.1f} us  difference {rows[-1]['difference']:.1e}", flush=True)
+        }
+        rows.append(row)
+        print(f"{row['point']:40} {name:32} {min(row['us']):10.1f} us", flush=True)
     return rows
 
 
@@ -55,15 +67,20 @@ _trainer = None
 
 
 def open_trainer(library, shape, dtype, n_threads):
-    """Set up and warm up: how many epochs make a sample, and the thread pools that are at work."""
+    """Set up and warm up; how many epochs make a sample, and the thread pools that are at work."""
     global _trainer
     from bench.peers import trainer
 
-    _trainer = None  # free the one before
+    _trainer = None  # whose memory the next may need
     _trainer = trainer(library)(Problem(shape, dtype), n_threads)
-    sample(epochs=2)
-    epochs = math.ceil(SECONDS / (sample(epochs=2)["seconds"] / 2))
+    sample(epochs=1)
+    epochs = math.ceil(SECONDS / sample(epochs=1)["seconds"])
     return {"epochs": max(2, min(epochs, MOST_EPOCHS)), "pools": machine.blas()}
+
+
+def opened_trainer():
+    """The trainer that was opened last."""
+    return _trainer
 
 
 def sample(epochs):

@@ -10,21 +10,27 @@ from bench.work import fit_quietly
 class ScikitLearn:
     """`sklearn.neural_network.MLPClassifier` computes in X's dtype."""
 
+    kind = sklearn.neural_network.MLPClassifier
+
     def __init__(self, problem, n_threads):
-        self.problem = problem
+        self.problem, self.X, self.parameters = problem, problem.X, {}
 
     def ready(self, epochs):
-        estimator = self.problem.estimator(sklearn.neural_network.MLPClassifier, epochs)
-        return lambda: fit_quietly(estimator, self.problem.X, self.problem.y).loss_curve_
+        self.estimator = self.problem.estimator(self.kind, epochs, **self.parameters)
+        return lambda: fit_quietly(self.estimator, self.X, self.problem.y).loss_curve_
+
+    def rows(self, X):
+        return X.astype(self.X.dtype)
+
+    def predict(self, X):
+        return self.estimator.predict_proba(X)
 
 
-class Nnfast:
+class Nnfast(ScikitLearn):
     """`nnfast.MLPClassifier` on a float64 X, as users have it, with `precision` as the one word more."""
 
-    def __init__(self, problem, n_threads):
-        self.problem = problem
-        self.X = problem.X.astype(np.float64)
+    kind = nnfast.MLPClassifier
 
-    def ready(self, epochs):
-        estimator = self.problem.estimator(nnfast.MLPClassifier, epochs, precision=self.problem.dtype)
-        return lambda: fit_quietly(estimator, self.X, self.problem.y).loss_curve_
+    def __init__(self, problem, n_threads):
+        super().__init__(problem, n_threads)
+        self.X, self.parameters = problem.X.astype(np.float64), {"precision": problem.dtype}

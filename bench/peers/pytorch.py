@@ -48,6 +48,14 @@ class Eager:
             losses.append(total.item() / len(order))
         return losses
 
+    def rows(self, X):
+        return torch.from_numpy(X).to(self.dtype)
+
+    @torch.inference_mode()
+    def predict(self, X):
+        z = self.model(X)
+        return (torch.sigmoid(z) if self.binary else torch.softmax(z, dim=1)).numpy()
+
 
 class Compiled(Eager):
     """With `torch.compile`, which needs a C++ compiler."""

@@ -18,7 +18,9 @@ class Scan:
         self.problem = problem
         self.X = jnp.asarray(problem.X)
         self.y = jnp.asarray(problem.y.astype(np.int32))
-        self.epoch = jax.jit(partial(_epoch, binary=problem.shape.layer_units[-1] == 1), donate_argnums=0)
+        binary = problem.shape.layer_units[-1] == 1
+        self.epoch = jax.jit(partial(_epoch, binary=binary), donate_argnums=0)
+        self.probabilities = jax.jit(lambda parameters, X: (jax.nn.sigmoid if binary else jax.nn.softmax)(_outputs(parameters, X)))
 
     def ready(self, epochs):
         coefs, intercepts, orders = self.problem.start(epochs)
@@ -32,14 +34,25 @@ class Scan:
         for order in orders:
             state, loss = self.epoch(state, self.X, self.y, order)
             losses.append(loss)
+        self.parameters = state[0]
         return [float(loss) for loss in losses]
 
+    def rows(self, X):
+        return jnp.asarray(X.astype(self.problem.dtype))
 
-def _loss(parameters, X, y, binary):
+    def predict(self, X):
+        return np.asarray(self.probabilities(self.parameters, X))
+
+
+def _outputs(parameters, X):
     for coef, intercept in parameters[:-1]:
         X = jax.nn.relu(X @ coef + intercept)
     coef, intercept = parameters[-1]
-    z = X @ coef + intercept
+    return X @ coef + intercept
+
+
+def _loss(parameters, X, y, binary):
+    z = _outputs(parameters, X)
     if binary:
         z = z[:, 0]
         return jnp.mean(jax.nn.softplus(z) - y * z)
