@@ -2,6 +2,7 @@
 
 from statistics import median
 
+from bench.cliff_rules import judge, lines
 from bench.ratios import percent_of_peak, points, ratio
 
 COLOURS = {
@@ -49,7 +50,7 @@ def _along(axis, value, quantity, **settings):
     """A plot of one quantity over one axis of the grid: a line a group, through the points that differ in that axis alone."""
 
     def plot(axes, rows):
-        rows = [row for row in rows if row.get("axis") == axis]
+        rows = [row for row in rows if row["axis"] == axis and row["centre"] == 1]
         for group, colour in COLOURS.items():
             line = {value(each[group]["shape"]): quantity(each[group]) for each in points(rows).values() if group in each}
             if line:
@@ -65,6 +66,46 @@ def _us(row):
     return median(row["us"])
 
 
+def scaling_by_threads(axes, rows):
+    """Times faster than with one thread, of nnfast and the others, on the largest net."""
+    last = rows[-1]["point"]
+    for group, colour in COLOURS.items():
+        line = {row["threads"]: _us(row) for row in rows if row["group"] == group and row["point"] == last}
+        if 1 in line:
+            axes.plot(sorted(line), [line[1] / line[threads] for threads in sorted(line)], "o-", label=group, color=colour)
+    counts = sorted({row["threads"] for row in rows})
+    axes.plot(counts, counts, ":", color="grey", label="in proportion")
+    axes.set(xlabel="threads", xticks=counts, ylabel="times faster than with one thread", title=f"Training: scaling by threads, {last}")
+    axes.legend(fontsize=7)
+    return True
+
+
+def fit_time_by_rows(axes, rows):
+    """Seconds of a fit of five epochs."""
+    for group, colour in COLOURS.items():
+        line = {found[group]["rows"]: median(found[group]["seconds"]) for found in points(rows).values() if group in found}
+        if line:
+            axes.plot(*zip(*sorted(line.items())), "o-", label=group, color=colour, markersize=3)
+    axes.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds", title="A fit of five epochs by rows, shape m")
+    axes.legend(fontsize=7)
+    return True
+
+
+def _cliffs(axis):
+    def plot(axes, rows):
+        judged = judge([row for row in rows if row["axis"] == axis])
+        for (_, dtype, threads), line in lines(judged).items():
+            values = [row["value"] for row in line]
+            axes.plot(values, [row["percent"] for row in line], ".-", label=f"{dtype}, {threads} threads", linewidth=0.8, markersize=3)
+            flagged = [row for row in line if "multiple" in row["flags"]]
+            axes.plot([row["value"] for row in flagged], [row["percent"] for row in flagged], "x", color="red")
+        axes.set(xlabel=axis, ylabel="percent of the measured FMA peak", title=f"Useful arithmetic by {axis} (red: padding would be faster)")
+        axes.legend(fontsize=7)
+        return bool(judged)
+
+    return plot
+
+
 FIGURES = {
     "training": {"speed_up_by_shape": speed_up_by_shape},
     "grid": {
@@ -75,11 +116,7 @@ FIGURES = {
             "batch", lambda shape: shape["batch_size"], _us, yscale="log", xlabel="rows of a batch", ylabel="microseconds a step",
             title="Training: a step by batch size"),
     },
-    "threads": {
-        "scaling_by_threads": None,
-    },
-    "rows": {
-        "fit_time_by_rows": None,
-    },
+    "cliffs": {f"cliffs_{axis}": _cliffs(axis) for axis in ("width", "batch", "features", "classes")},
+    "threads": {"scaling_by_threads": scaling_by_threads},
+    "rows": {"fit_time_by_rows": fit_time_by_rows},
 }
-FIGURES = {part: {name: plot for name, plot in plots.items() if plot} for part, plots in FIGURES.items()}

@@ -20,9 +20,7 @@ def facts(n_threads):
         "threads": n_threads,
         "instruction set": engine.instruction_set(),
         "platform": platform.platform(),
-        "python": platform.python_version(),
-        "nnfast": __version__,
-        **{name: version_of(name) for name in PACKAGES},
+        "versions": {"nnfast": __version__, "python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
         "date": time.strftime("%Y-%m-%d"),
     }
 

@@ -4,43 +4,39 @@ import json
 from statistics import median
 
 from bench import figures
-from bench.ratios import percent_of_peak, points, ratio, verdicts
-
-TITLES = {
-    "training": "Training, five shapes",
-    "grid": "Training over a grid",
-    "cliffs": "Cliffs",
-    "threads": "Threads",
-    "rows": "Rows",
-    "estimators": "Estimators, end to end",
-    "prediction": "Prediction",
-    "footprint": "Footprint",
-}
+from bench.cliff_rules import judge
+from bench.ratios import SEARCH, percent_of_peak, points, ratio, verdicts
+from bench.session import DISTURBED
 
 
 def write_report(folder):
     """Write results.md, and the figures if there is matplotlib, beside the results.json of the folder."""
     results = json.loads((folder / "results.json").read_text())
     lines = ["# nnfast and other libraries", ""]
-    for part, rows in results["parts"].items():
-        lines += [f"## {TITLES[part]}", "", *_conditions(results["runs"][part]), "", *SECTIONS[part](rows), ""]
-        lines += [f"![{name}]({name}.png)\n" for name in figures.draw(part, rows, folder)]
+    for part, (title, section) in SECTIONS.items():
+        if part in results["parts"]:
+            rows = results["parts"][part]
+            lines += [f"## {title}", "", *_conditions(results["runs"][part], rows), "", *section(rows), ""]
+            lines += [f"![{name}]({name}.png)\n" for name in figures.draw(part, rows, folder)]
     (folder / "results.md").write_text("\n".join(lines))
 
 
 def table(rows):
     """Lines of a Markdown table of dicts with the same keys."""
     if not rows:
-        return ["Nothing was measured."]
+        return ["Nothing to tell."]
     cells = [list(rows[0]), ["---"] * len(rows[0]), *([str(cell) for cell in row.values()] for row in rows)]
     return ["| " + " | ".join(row) + " |" for row in cells]
 
 
-def _conditions(run):
+def _conditions(run, rows):
     facts = run["facts"]
-    versions = ", ".join(f"{name} {facts[name]}" for name in ("nnfast", "python", "numpy", "scikit-learn", "torch", "jax") if facts.get(name))
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
     yield (f"{facts['cpu']}, {facts['threads']} threads of {facts['cpus']} CPUs, {facts['instruction set']}; {versions}; {facts['date']}; "
            f"{run['rounds']} rounds{', quick' * run['quick']}, {run['minutes']:.1f} minutes.")
+    shares = [share for row in rows for share in row.get("company", ())]
+    if disturbed := sum(share > DISTURBED for share in shares):
+        yield f"\n**{disturbed} of {len(shares)} samples were disturbed:** other processes took more than {DISTURBED:.0%} of the CPUs."
     for note in run["notes"]:
         yield f"\nNote: {note}."
 
@@ -61,8 +57,12 @@ def _targets(rows):
     ])
 
 
+def _times(value):
+    return "" if value is None else f"{value:.2f}"
+
+
 def _training(rows):
-    yield "Microseconds a step, median (minimum) of the rounds, of each library's fastest setting; times nnfast's float32."
+    yield "Microseconds a step, median (least) of the rounds, of each library's fastest setting, and how many times nnfast's in float32 that is."
     yield ""
     for point, groups in points(rows).items():
         yield from (f"### {point}", "")
@@ -72,15 +72,107 @@ def _training(rows):
                 "setting": row["side"],
                 "us a step": f"{median(row['us']):.1f} ({min(row['us']):.1f})",
                 "of peak": f"{percent_of_peak(row):.0f} %",
-                "times slower": "" if (value := ratio(groups, group, "nnfast float32")) is None else f"{value:.2f}",
+                "times nnfast": _times(ratio(groups, group, "nnfast float32")),
                 "loss apart": f"{row['difference']:.0e}",
                 "BLAS kernel": "/".join(sorted({pool.get("architecture", "") for pool in row["pools"]} - {""})),
             }
             for group, row in groups.items()
         ])
         yield ""
-    yield from ("### Targets", "")
-    yield from _targets(rows)
+    yield from ("### Targets", "", *_targets(rows))
 
 
-SECTIONS = {"training": _training}
+def _grid(rows):
+    yield "Median microseconds a step; of the others how many times nnfast's in float32 that is (scikit-learn float64 against nnfast float64 in brackets)."
+    yield ""
+    found = []
+    for point, groups in points(rows).items():
+        default = ratio(groups, "scikit-learn float64", "nnfast float64")
+        cells = {"net, batch": point, "nnfast float32, us": f"{median(groups['nnfast float32']['us']):.1f}" if "nnfast float32" in groups else ""}
+        for group in ("nnfast float64", "scikit-learn float64", "scikit-learn float32", "PyTorch", "JAX"):
+            cells[group] = _times(ratio(groups, group, "nnfast float32"))
+        cells["scikit-learn float64"] += f" ({default:.2f})" if default else ""
+        found.append(cells)
+    yield from (*table(found), "", "### Targets", "", *_targets(rows))
+
+
+def _cliffs(rows):
+    judged = judge(rows)
+    cliffs = [row for row in judged if row["flags"]]
+    yield (f"{len(judged)} points; {sum('multiple' in row['flags'] for row in judged)} take over 10 % longer than a larger multiple of a vector "
+           f"(cliffs), {sum(row['flags'] == ['neighbours'] for row in judged)} others are more than 25 % under their neighbours' percent of peak "
+           "(the grain of vectors: padding would not be faster).")
+    yield ""
+    yield from table([
+        {
+            "size": f"{row['axis']} {row['value']}", "dtype": row["dtype"], "threads": row["threads"], "us a step": f"{min(row['us']):.1f}",
+            "percent of peak": f"{row['percent']:.1f}", "of its neighbours'": f"{row['of_neighbours']:.2f}",
+            "time of a larger multiple's": _times(row["of_multiple"]), "flags": ", ".join(row["flags"]),
+        }
+        for row in cliffs
+    ])
+
+
+def _threads(rows):
+    return table([
+        {"net, batch": row["point"], "library": row["group"], "threads": row["threads"], "us a step": f"{median(row['us']):.1f} ({min(row['us']):.1f})"}
+        for row in rows
+    ])
+
+
+def _rows(rows):
+    return table([
+        {"rows": f"{row['rows']:,}", "library": row["side"], "seconds of five epochs": f"{median(row['seconds']):.3f} ({min(row['seconds']):.3f})"}
+        for row in rows
+    ])
+
+
+def _estimators(rows):
+    yield f"GridSearchCV was asked to be {SEARCH:g}x as fast as scikit-learn's."
+    yield ""
+    found = []
+    for point, sides in points(rows).items():
+        for name, row in sides.items():
+            found.append({
+                "task": point, "library": name, "seconds": f"{median(row['seconds']):.3f} ({min(row['seconds']):.3f})", "score": f"{row['score']:.4f}",
+                "times nnfast float64": _times(ratio(sides, name, "nnfast float64")), "times nnfast float32": _times(ratio(sides, name, "nnfast float32")),
+            })
+    yield from table(found)
+
+
+def _prediction(rows):
+    return table([
+        {
+            "net, rows": point, "library": group, "setting": row["side"], "us a call": f"{median(row['us']):.1f} ({min(row['us']):.1f})",
+            "of peak": f"{percent_of_peak(row):.1f} %", "times nnfast": _times(ratio(groups, group, "nnfast float32")),
+        }
+        for point, groups in points(rows).items()
+        for group, row in groups.items()
+    ])
+
+
+def _footprint(rows):
+    def megabytes(value):
+        return "" if value is None else f"{value:,.1f}"
+
+    return table([
+        {
+            "library": row["library"], "import, s": f"{median(row['import_seconds']):.2f} ({min(row['import_seconds']):.2f})",
+            "installed, MB": megabytes(row["megabytes"]), "with what it requires, MB": megabytes(row["with_dependencies"]),
+            "more memory while shape l trains, MB": megabytes(row["training_megabytes"]),
+        }
+        for row in rows
+    ])
+
+
+# In the order of the report.
+SECTIONS = {
+    "training": ("Training, five shapes", _training),
+    "grid": ("Training over a grid", _grid),
+    "cliffs": ("Sizes that are no multiple of a vector", _cliffs),
+    "threads": ("Threads", _threads),
+    "rows": ("Rows", _rows),
+    "estimators": ("Estimators, end to end", _estimators),
+    "prediction": ("Prediction", _prediction),
+    "footprint": ("Footprint", _footprint),
+}

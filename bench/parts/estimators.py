@@ -1,0 +1,152 @@
+"""The estimators end to end, as users run them: fits of real tables, fits to a loss, `GridSearchCV` of 60 fits, `cross_val_score`."""
+
+import functools
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import nnfast.tables
+from bench import machine
+from bench.peers import tables
+from bench.sides import MULTILAYER, ROOT, Side
+from bench.work import UnequalWork, fit_quietly
+
+# Used where they are; without them, the tables that come with scikit-learn.
+SHARED = {"adult": "classification", "california": "regression", "letter": "classification"}
+EPOCHS = {"quick": 5, "full": 20}
+# Of a fit to a loss: this share of the first epoch's.
+SHARE = 0.1
+GRID = {"alpha": [1e-5, 1e-4, 1e-3, 1e-2], "learning_rate_init": [1e-3, 3e-3, 1e-2]}  # with 5 folds, 60 fits
+GRID_EPOCHS = {"quick": 20, "full": 100}
+SCORES_APART = 0.05  # of two implementations of the same network, at most
+
+
+def run(session):
+    """A row for each task and side, with "seconds" and what came of it."""
+    session.open([
+        *(Side(f"{library} {dtype}", library, dtype) for library in MULTILAYER for dtype in ("float32", "float64")),
+        *(Side(library, library, "float32") for library in ("skorch", "LightGBM", "XGBoost")),
+    ])
+    size = "quick" if session.quick else "full"
+    found = []
+    for name in table_names():
+        found += _measure(session, f"fit of {name}", "fit_table", None, rounds=2, name=name, epochs=EPOCHS[size])
+    epochs = _epochs_to_loss(session)
+    found += _measure(session, f"digits, to {SHARE:.0%} of the first epoch's loss", "fit_to_loss", MULTILAYER, epochs=epochs)
+    for n_jobs in (1, 2):
+        words = f"GridSearchCV, 60 fits of digits, n_jobs={n_jobs}"
+        found += _measure(session, words, "search", MULTILAYER, rounds=1 if session.quick else 2, n_jobs=n_jobs, epochs=GRID_EPOCHS[size])
+    return found + _measure(session, "cross_val_score, StandardScaler and MLP, digits", "cross_validate", MULTILAYER, epochs=GRID_EPOCHS[size])
+
+
+def table_names():
+    """Of the shared tables, those that are there; else of the bundled ones."""
+    shared = [name for name in SHARED if _shared(name).exists()]
+    return shared or [table.name for table in nnfast.tables.bundled()]
+
+
+def _shared(name):
+    return ROOT.parent / "shared" / "data" / f"{name}.parquet"
+
+
+def _epochs_to_loss(session):
+    """Epochs after which scikit-learn, or without it the first side, is at SHARE of its first loss."""
+    names = [name for name, process in session.processes.items() if process.side.library in MULTILAYER]
+    process = session.processes["scikit-learn float64" if "scikit-learn float64" in names else names[0]]
+    losses = process.call(__name__, "fit_to_loss", library=process.side.library, dtype="float64", epochs=200)["losses"]
+    return next((epoch for epoch, loss in enumerate(losses, 1) if loss <= SHARE * losses[0]), len(losses))
+
+
+def _measure(session, words, function, libraries, rounds=None, **arguments):
+    """Rows of one task: samples in turns, and scores of equal networks compared."""
+
+    def sampler(name):
+        side = session.processes[name].side
+        return lambda: session.processes[name].call(__name__, function, library=side.library, dtype=side.dtype, **arguments)
+
+    names = [name for name, process in session.processes.items() if libraries is None or process.side.library in libraries]
+    for name in names:
+        sampler(name)()  # imports, and reads the table
+    rows = []
+    for name, taken in session.in_turns({name: sampler(name) for name in names}, rounds).items():
+        seconds = [sample["seconds"] for sample in taken]
+        rows.append({
+            "point": words, "side": name, "group": name, "seconds": seconds, "us": [1e6 * each for each in seconds],
+            "company": [sample["company"] for sample in taken], "score": taken[-1]["score"],
+        })
+        print(f"{words:50} {name:24} {min(seconds):8.3f} s  score {rows[-1]['score']:.4f}", flush=True)
+    scores = [row["score"] for row in rows if row["side"].startswith(MULTILAYER)]
+    if max(scores) - min(scores) > SCORES_APART:
+        raise UnequalWork(f"{words}: the scores of equal networks are {max(scores) - min(scores):.3f} apart, more than {SCORES_APART}")
+    return rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the side's process
+
+
+def fit_table(library, dtype, name, epochs):
+    """Fit one table; its score on the rows held out."""
+    table = _table(name)
+    X_train, y_train, X_test, y_test = tables.data(library, dtype, table)
+    estimator = tables.estimator(library, dtype, table, epochs)
+    return _timed(lambda: fit_quietly(estimator, X_train, y_train), lambda _: estimator.score(X_test, y_test))
+
+
+def fit_to_loss(library, dtype, epochs):
+    """Fit digits for so many epochs; the losses."""
+    X, y = _digits(library, dtype)
+    estimator = _network(library, dtype, epochs)
+    return _timed(lambda: fit_quietly(estimator, X, y), lambda _: estimator.score(X, y)) | {"losses": [float(loss) for loss in estimator.loss_curve_]}
+
+
+def search(library, dtype, n_jobs, epochs):
+    """The 60 fits, and that of the best parameters."""
+    search = GridSearchCV(_network(library, dtype, epochs), GRID, cv=5, n_jobs=n_jobs)
+    return _timed(lambda: _ignoring_warnings(search.fit, *_digits(library, dtype)), lambda _: search.best_score_)
+
+
+def cross_validate(library, dtype, epochs):
+    """Five folds of a pipeline."""
+    pipeline = make_pipeline(StandardScaler(), _network(library, dtype, epochs))
+    return _timed(lambda: _ignoring_warnings(cross_val_score, pipeline, *_digits(library, dtype), cv=5), np.mean)
+
+
+def _timed(call, score):
+    with machine.Company() as company:
+        start = time.perf_counter()
+        result = call()
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "company": company.share, "score": float(score(result))}
+
+
+def _ignoring_warnings(function, *arguments, **settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*arguments, **settings)
+
+
+@functools.cache
+def _table(name):
+    if _shared(name).exists():
+        return nnfast.tables.read(_shared(name), "target", task=SHARED[name])
+    return next(table for table in nnfast.tables.bundled() if table.name == name)
+
+
+def _digits(library, dtype):
+    X, y = load_digits(return_X_y=True)
+    return X.astype(np.float32 if (library, dtype) == ("scikit-learn", "float32") else np.float64) / 16, y
+
+
+def _network(library, dtype, epochs):
+    if library == "nnfast":
+        return nnfast.MLPClassifier(max_iter=epochs, random_state=0, precision=dtype)
+    from sklearn.neural_network import MLPClassifier
+
+    return MLPClassifier(max_iter=epochs, random_state=0)
