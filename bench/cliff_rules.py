@@ -1,28 +1,30 @@
 """When a size is a cliff."""
 
-# A point may have this share of its neighbours' mean percent of peak, and take this much longer than the next larger multiple of a vector.
+# A point may have this share of its neighbours' mean percent of peak, and take this much longer than a larger multiple of a vector.
 NEIGHBOURS, MULTIPLE = 0.75, 1.10
 VECTOR = {"float32": 16, "float64": 8}
 
 
 def judge(rows):
-    """The rows, each with "of_neighbours" (its percent of peak over the mean of the values beside it), "of_multiple" (its time over the least
-    of the next two multiples of a vector that were measured: it could be padded to these), and "flags": what of this is out of bounds.
+    """The rows by axis, dtype, threads and value, each with
 
-    "neighbours" alone is the grain of the vectors: a size just over a multiple takes a vector more, as padding would. "multiple" is a cliff:
-    padding by hand would be faster.
+    - "percent", of the highest peak that was measured for its axis, dtype and threads, by the fastest round,
+    - "of_neighbours", that over the mean of the values beside it,
+    - "of_multiple", its time over the lesser of the next two multiples of a vector that were measured: it could be padded to these,
+    - "flags", which of these two is out of bounds. "neighbours" alone is the grain of the vectors: a size just over a multiple takes another
+      vector, as it would with padding. "multiple" is a cliff: padding by hand would be faster.
     """
-    judged = []
-    for line in lines(rows).values():
+    return [judged for line in lines(rows).values() for judged in _judge_line(line)]
+
+
+def compared(rows):
+    """The values that are flagged, and those that they are compared with."""
+    values = set()
+    for line in lines(judge(rows)).values():
         for number, row in enumerate(line):
-            beside = [line[place]["percent"] for place in (number - 1, number + 1) if 0 <= place < len(line)]
-            of_neighbours = row["percent"] * len(beside) / sum(beside) if beside else 1.0
-            larger = [min(each["us"]) for each in line if each["value"] > row["value"] and each["value"] % VECTOR[row["dtype"]] == 0][:2]
-            of_multiple = min(row["us"]) / min(larger) if larger else None
-            flags = [name for name, holds in (
-                ("neighbours", of_neighbours < NEIGHBOURS), ("multiple", of_multiple is not None and of_multiple > MULTIPLE)) if holds]
-            judged.append(row | {"of_neighbours": of_neighbours, "of_multiple": of_multiple, "flags": flags})
-    return judged
+            if row["flags"]:
+                values |= {each["value"] for each in (*line[max(0, number - 1) : number + 2], *_larger_multiples(row, line))}
+    return sorted(values)
 
 
 def lines(rows):
@@ -31,3 +33,19 @@ def lines(rows):
     for row in sorted(rows, key=lambda row: row["value"]):
         found.setdefault((row["axis"], row["dtype"], row["threads"]), []).append(row)
     return found
+
+
+def _judge_line(line):
+    peak = max(peak for row in line for peak in row["peak"])
+    percents = [100 * row["flops"] / min(row["us"]) / 1e3 / peak for row in line]
+    for number, row in enumerate(line):
+        beside = [percents[place] for place in (number - 1, number + 1) if 0 <= place < len(line)]
+        of_neighbours = percents[number] * len(beside) / sum(beside) if beside else 1.0
+        larger = _larger_multiples(row, line)
+        of_multiple = min(row["us"]) / min(min(each["us"]) for each in larger) if larger else None
+        flags = ["neighbours"] * (of_neighbours < NEIGHBOURS) + ["multiple"] * (of_multiple is not None and of_multiple > MULTIPLE)
+        yield row | {"percent": percents[number], "of_neighbours": of_neighbours, "of_multiple": of_multiple, "flags": flags}
+
+
+def _larger_multiples(row, line):
+    return [each for each in line if each["value"] > row["value"] and each["value"] % VECTOR[row["dtype"]] == 0][:2]
