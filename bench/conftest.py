@@ -1,8 +1,13 @@
 """Collects the rows that benchmarks report, and prints them as tables when all are done."""
 
-import platform
+import sys
+from pathlib import Path
 
 import pytest
+
+from bench.machine import cpu
+
+sys.path.append(str(Path(__file__).parent))  # for tests that import shapes and timing from beside them
 
 _tables = {}
 
@@ -20,18 +25,10 @@ def pytest_terminal_summary(terminalreporter):
     write = terminalreporter.write_line
     if _tables:
         write("")
-        write(f"CPU: {_cpu()}; instruction set {engine.instruction_set()}; {n_threads_available()} threads available")
+        write(f"CPU: {cpu()}; instruction set {engine.instruction_set()}; {n_threads_available()} threads available")
     for title, rows in _tables.items():
         write("")
         write(title)
         widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
         for row in [{name: name for name in widths}, {name: "-" * width for name, width in widths.items()}, *rows]:
             write("| " + " | ".join(row[name].rjust(width) for name, width in widths.items()) + " |")
-
-
-def _cpu():
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

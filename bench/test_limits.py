@@ -23,7 +23,7 @@ def ignore_convergence():
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_peak_memory(dtype, early_stopping, report):
+def test_peak_memory(dtype, early_stopping, report, benchmark):
     """At most six times the parameters, beside X and the buffers of a batch."""
     X, y = SHAPES["l"].table(dtype, n_rows=1000)
     fit = nnfast.MLPClassifier((1024, 1024, 512), batch_size=64, max_iter=2, early_stopping=early_stopping, random_state=0)
@@ -34,7 +34,8 @@ def test_peak_memory(dtype, early_stopping, report):
     tracemalloc.stop()
     parameters = sum(array.nbytes for array in fit.coefs_ + fit.intercepts_)
     buffers = 64 * 2 * (X.shape[1] + sum(array.nbytes // array.itemsize for array in fit.intercepts_)) * X.itemsize
-    times = (peak - buffers) / parameters
+    times = benchmark.extra_info["times_parameters"] = (peak - buffers) / parameters
+    benchmark.pedantic(fit.fit, (X, y), rounds=3)
     report("Peak memory of a fit, beside X and the batch's buffers", dtype=dtype, early_stopping=early_stopping, times_parameters=f"{times:.2f} (6)")
     assert times <= 6
 
@@ -46,7 +47,7 @@ def _spin(started, stop):
 
 
 @pytest.mark.parametrize("name", ["s", "m", "t"])
-def test_busy_cores(name, report):
+def test_busy_cores(name, report, benchmark):
     """With one busy process on each core, a fit slows by no more than four times."""
     shape = SHAPES[name]
     X, y = shape.table(np.float32)
@@ -65,11 +66,13 @@ def test_busy_cores(name, report):
         stop.set()
         for process in busy:
             process.join()
+    benchmark.extra_info["times_slower"] = crowded / alone
+    benchmark.pedantic(fit.fit, (X, y), rounds=5)
     report("A fit beside one busy process on each core", shape=shape, alone_ms=f"{alone * 1e3:.0f}", busy_ms=f"{crowded * 1e3:.0f}", times_slower=f"{crowded / alone:.1f} (4)")
     assert crowded / alone <= 4
 
 
-def test_learned_by_heart(report):
+def test_learned_by_heart(report, benchmark):
     """A net whose gradients have shrunk to subnormals trains as fast as a fresh one."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((8192, 50)).astype(np.float32)
@@ -77,5 +80,7 @@ def test_learned_by_heart(report):
     fit = nnfast.MLPClassifier((128, 128), batch_size=256, max_iter=20, tol=0, n_iter_no_change=10**6, warm_start=True, random_state=0)
     times = [seconds(lambda: fit.fit(X, y)) for _ in range(15)]
     early, late = min(times[:4]), min(times[-4:])
+    benchmark.extra_info["times_slower"] = late / early
+    benchmark.pedantic(fit.fit, (X, y), rounds=5)
     report("A net that has learned its table by heart, float32", early_ms=f"{early * 1e3:.0f}", late_ms=f"{late * 1e3:.0f}", times_slower=f"{late / early:.2f}")
     assert late < 1.5 * early

@@ -1,0 +1,172 @@
+"""The comparison, python -m bench: its smallest task through the real processes, the proof of equal work, targets, cliffs, the report."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+if not (ROOT / "bench").exists():
+    pytest.skip("there is no bench/ beside the tests", allow_module_level=True)
+sys.path.append(str(ROOT))  # at the end: nnfast is the one that is installed
+
+from bench import __main__ as command  # noqa: E402
+from bench import ratios, work  # noqa: E402
+from bench.cliff_rules import compared, judge  # noqa: E402
+from bench.parts import PARTS, footprint, grid, training  # noqa: E402
+from bench.peers import TRAINERS, trainer  # noqa: E402
+from bench.report import SECTIONS, write_report  # noqa: E402
+from bench.session import Session  # noqa: E402
+from bench.shapes import SHAPES, Shape  # noqa: E402
+from bench.sides import PACKAGES, Failed, Side, training_sides  # noqa: E402
+
+TINY = {2: Shape("two", 5, (8,), 2, 16, 4), 3: Shape("three", 6, (8, 9), 3, 16, 4)}
+MODULES = {"PyTorch": "torch", "JAX": "jax"}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    with Session(n_threads=1, rounds=1) as session:
+        session.open([Side(f"{library} float64", library, "float64", 1) for library in ("nnfast", "scikit-learn")])
+        return training.compare(session, TINY[3], epochs=2)
+
+
+def test_the_smallest_comparison(rows):
+    assert [row["side"] for row in rows] == ["nnfast float64", "scikit-learn float64"]
+    for row in rows:
+        assert len(row["us"]) == len(row["peak"]) == 1 and row["us"][0] > 0 and row["peak"][0] > 0
+        assert len(row["losses"]) == 2
+    assert rows[0]["losses"] == pytest.approx(rows[1]["losses"], rel=1e-12)
+    assert any(pool["internal_api"] == "openblas" for pool in rows[1]["pools"]) or rows[1]["pools"]
+
+
+@pytest.mark.parametrize("n_classes", TINY)
+@pytest.mark.parametrize("library", ["PyTorch", "JAX"])
+def test_peers_do_the_same_work(library, n_classes):
+    pytest.importorskip(MODULES[library])
+    problem = work.Problem(TINY[n_classes], "float32")
+    reference = trainer("scikit-learn")(work.Problem(TINY[n_classes], "float64"), 1)
+    peer = trainer(library)(problem, 1)
+    expected, losses = (each.ready(3)() for each in (reference, peer))
+    assert work.check_equal(library, losses, expected, "float32") < 1e-4
+    X = np.random.default_rng(0).standard_normal((7, TINY[n_classes].n_features))
+    probabilities = (np.asarray(each.predict(each.rows(X))).reshape(7, -1)[:, -1] for each in (reference, peer))
+    np.testing.assert_allclose(*probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("change", [{"learning_rate_init": 0.002}, {"batch_size": 32}, {"hidden_layer_sizes": (8,)}, {"random_state": 1}, {"alpha": 1.0}])
+def test_unequal_work_fails(change, monkeypatch):
+    problem = work.Problem(TINY[3], "float64")
+    expected = trainer("scikit-learn")(problem, 1).ready(2)()
+    other = work.Problem.estimator
+    monkeypatch.setattr(work.Problem, "estimator", lambda *arguments, **words: other(*arguments, **words).set_params(**change))
+    losses = trainer("scikit-learn")(problem, 1).ready(2)()
+    for dtype in work.TOLERANCES:
+        with pytest.raises(work.UnequalWork, match=r"impostor: the training loss of epoch 2 is .* more than"):
+            work.check_equal("impostor", losses, expected, dtype)
+
+
+@pytest.mark.parametrize("losses", [[1.0, np.nan], [1.0, np.inf]])
+def test_losses_that_are_no_numbers_are_not_equal(losses):
+    with pytest.raises(work.UnequalWork):
+        work.check_equal("impostor", losses, [1.0, 0.5], "float32")
+
+
+def test_what_fails_in_a_process_is_told():
+    with Session(n_threads=1, rounds=1) as session:
+        session.open([Side("nnfast", "nnfast", "float32", 1)])
+        with pytest.raises(Failed, match="no_such_function"):
+            session.processes["nnfast"].call("bench.parts.training", "no_such_function")
+        assert session.attempt("nnfast", "bench.parts.training", "no_such_function") is None
+    assert len(session.notes) == 1 and "no_such_function" in session.notes[0]
+
+
+def test_an_absent_library_is_noted(monkeypatch):
+    monkeypatch.setitem(PACKAGES, "PyTorch", "no-such-package")
+    with Session(n_threads=1, rounds=1) as session:
+        session.open([Side("PyTorch", "PyTorch", "float32", 1)])
+        assert not session.processes
+    assert session.notes == ["PyTorch: no-such-package is not installed"]
+
+
+def row_of(shape, group, us):
+    return {"point": str(shape), "shape": asdict(shape), "group": group, "side": group, "us": us, "peak": [100.0] * len(us), "flops": shape.flops_a_step}
+
+
+@pytest.mark.parametrize(("peer", "met"), [(29.9, False), (30.1, True)])
+def test_targets(peer, met):
+    rows = [row_of(SHAPES["xs"], "nnfast float32", [10.0, 10.0, 1.0]), row_of(SHAPES["xs"], "JAX", [peer, peer, 500.0]),
+            row_of(SHAPES["xs"], "JAX", [80.0, 80.0, 80.0])]
+    (verdict,) = ratios.verdicts(rows)
+    assert verdict["target"].words == "JAX, up to 100 units" and verdict["met"] is met
+    assert verdict["least"] == pytest.approx(peer / 10)  # of medians, against the peer's faster setting
+
+
+def test_a_median_is_a_target_too():
+    rows = [row for name, peer in (("xs", 60.0), ("s", 55.0), ("m", 300.0))
+            for row in (row_of(SHAPES[name], "nnfast float64", [10.0]), row_of(SHAPES[name], "scikit-learn float64", [peer]))]
+    assert [verdict["met"] for verdict in ratios.verdicts(rows)] == [True]
+    rows[1]["us"] = [50.0]
+    assert [verdict["met"] for verdict in ratios.verdicts(rows)] == [False]
+    rows[1]["us"], rows[5]["us"] = [60.0], [29.0]
+    assert [verdict["met"] for verdict in ratios.verdicts(rows)] == [False]
+
+
+def cliff_rows(us):
+    return [{"axis": "width", "dtype": "float32", "threads": 1, "value": value, "us": [us(value)], "peak": [100.0], "company": [0.0], "flops": value * 1e3}
+            for value in (15, 16, 17, 24, 31, 32, 33, 48)]
+
+
+@pytest.mark.parametrize(("us", "flags"), [
+    (lambda value: value, {}),
+    (lambda value: -(-value // 16) * 16, {17: ["neighbours"], 33: ["neighbours"]}),  # padded to vectors
+    (lambda value: value * (3 if value == 17 else 1), {17: ["neighbours", "multiple"]}),
+    (lambda value: 40 if value == 31 else -(-value // 16) * 16, {17: ["neighbours"], 31: ["multiple"], 33: ["neighbours"]}),
+])
+def test_cliffs(us, flags):
+    judged = judge(cliff_rows(us))
+    assert {row["value"]: row["flags"] for row in judged if row["flags"]} == flags
+    assert set(flags) <= set(compared(judged))
+    assert judged[0]["percent"] == pytest.approx(100 * 15e3 / us(15) / 1e3 / 100)
+
+
+def test_the_tables_of_names_agree():
+    assert set(PARTS) == set(SECTIONS)
+    assert set(TRAINERS) < set(PACKAGES)
+    assert set(footprint.IMPORTS) | {"torch.compile"} == set(PACKAGES)
+    assert {side.library for side in training_sides(2)} == set(TRAINERS)
+    assert len({side.name for side in training_sides(2)}) == len(training_sides(2))
+
+
+def test_the_grid_covers_its_axes():
+    shapes = [shape for _, _, shape in grid.points(quick=False)]
+    assert {len(shape.hidden) for shape in shapes} == set(grid.AXES["depth"])
+    assert {shape.hidden[0] for shape in shapes} == set(grid.AXES["width"])
+    for axis, attribute in (("batch", "batch_size"), ("classes", "n_classes"), ("features", "n_features"), ("density", "density")):
+        assert {getattr(shape, attribute) for shape in shapes} == set(grid.AXES[axis])
+    for shape in shapes:
+        assert shape.batches * shape.batch_size >= shape.n_classes
+
+
+def test_the_report(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "Session", lambda *arguments: Session(1, 1, quick=True))
+    monkeypatch.setattr(training, "run", lambda session: rows)
+    command.main(["training", "--out", str(tmp_path)])
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert saved["parts"]["training"] == json.loads(json.dumps(rows))
+    assert saved["runs"]["training"]["facts"]["cpu"]
+    first = (tmp_path / "results.md").read_text()
+    assert "scikit-learn, default against default" in first and "| nnfast float64 |" in first
+    (tmp_path / "results.md").unlink()
+    write_report(tmp_path)
+    assert (tmp_path / "results.md").read_text() == first
+
+
+@pytest.mark.parametrize("arguments", [["no-such-part"], ["report"], ["--threads", "0"], ["--libraries", "numpy"]])
+def test_wrong_arguments(arguments, capsys):
+    with pytest.raises(SystemExit):
+        command.main(arguments)
+    assert "usage" in capsys.readouterr().err
