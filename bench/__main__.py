@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,7 @@ def main(arguments=None):
     path = options.out / "results.json"
     # Parts of an earlier run stay, so that one can be measured anew.
     results = json.loads(path.read_text()) if path.exists() else {"parts": {}, "runs": {}}
+    unequal = []
     for part in options.parts or PARTS:
         start = time.perf_counter()
         with Session(options.threads, options.rounds, options.libraries, options.quick) as session:
@@ -29,12 +31,16 @@ def main(arguments=None):
             results["runs"][part] = {
                 "facts": machine.facts(options.threads),
                 "notes": session.notes,
+                "unequal": session.unequal,
                 "rounds": session.rounds,
                 "quick": options.quick,
                 "minutes": (time.perf_counter() - start) / 60,
             }
         path.write_text(json.dumps(results, indent=1, allow_nan=False))
         write_report(options.out)
+        unequal += session.unequal
+    if unequal:
+        sys.exit("\n".join(["The libraries did not do the same work:", *unequal]))
 
 
 def parse(arguments):

@@ -39,6 +39,8 @@ def _conditions(run, rows):
         yield f"\n**{disturbed} of {len(shares)} samples were disturbed:** other processes took more than {DISTURBED:.0%} of the CPUs."
     for note in run["notes"]:
         yield f"\nNote: {note}."
+    for error in run["unequal"]:
+        yield f"\n**Not the same work:** {error}."
 
 
 def _targets(rows):
@@ -73,7 +75,7 @@ def _training(rows):
                 "us a step": f"{median(row['us']):.1f} ({min(row['us']):.1f})",
                 "of peak": f"{percent_of_peak(row):.0f} %",
                 "times nnfast": _times(ratio(groups, group, "nnfast float32")),
-                "loss apart": f"{row['difference']:.0e}",
+                "loss apart": "**too far**" if row["difference"] is None else f"{row['difference']:.0e}",
                 "BLAS kernel": "/".join(sorted({pool.get("architecture", "") for pool in row["pools"]} - {""})),
             }
             for group, row in groups.items()

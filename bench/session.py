@@ -4,20 +4,22 @@ import time
 
 from bench.sides import Failed, Process
 from bench.timing import QUIET, peak_gflops
+from bench.work import UnequalWork
 
 PEAK_ROUNDS = 2_000_000
-# A sample during which others took more of the CPUs than this is taken again, so often; the least disturbed one counts.
-DISTURBED, TRIES = 0.05, 4
+# A sample during which others took more of the CPUs than this is taken again, so often, unless it takes so many seconds; the least disturbed one counts.
+DISTURBED, TRIES, SLOW = 0.05, 4, 3
 # Seconds after which no further round begins; there are always two.
 LONG = 40
 
 
 class Session:
-    """`processes` maps the names of sides to their processes; `notes` says what is absent or failed. A context manager."""
+    """`processes` maps the names of sides to their processes, `notes` says what is absent or failed, `unequal` what was not the same work. A
+    context manager."""
 
     def __init__(self, n_threads, rounds, libraries=None, quick=False):
         self.n_threads, self.rounds, self.libraries, self.quick = n_threads, rounds, libraries, quick
-        self.processes, self.notes = {}, []
+        self.processes, self.notes, self.unequal = {}, [], []
 
     def open(self, sides):
         """Start the processes of these sides, but for libraries that are absent or were not asked for."""
@@ -44,6 +46,15 @@ class Session:
         if line not in self.notes:
             self.notes.append(line)
             print(f"note: {line}", flush=True)
+
+    def check(self, check, *arguments):
+        """What the check returns, or None and a line for the report if it raises UnequalWork: a long run goes on, and fails at its end."""
+        try:
+            return check(*arguments)
+        except UnequalWork as error:
+            self.unequal.append(str(error))
+            print(f"unequal work: {error}", flush=True)
+            return None
 
     def attempt(self, name, module, function, **arguments):
         """What the side's process answers, or None and a note if it fails there."""
@@ -75,8 +86,9 @@ class Session:
     def _tries(self, call, dtype):
         for _ in range(TRIES):
             time.sleep(QUIET)
+            start = time.perf_counter()
             before = peak_gflops(dtype, self.n_threads, PEAK_ROUNDS)
             sample = call()
             yield sample | {"peak": (before + peak_gflops(dtype, self.n_threads, PEAK_ROUNDS)) / 2}
-            if sample["company"] <= DISTURBED:
+            if sample["company"] <= DISTURBED or time.perf_counter() - start > SLOW:
                 return

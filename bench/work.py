@@ -19,7 +19,7 @@ TOLERANCES = {"float32": 1e-3, "float64": 1e-6}
 
 
 class UnequalWork(AssertionError):
-    """Two libraries' training losses differ by more than rounding."""
+    """Two libraries' results differ by more than rounding."""
 
 
 @dataclass
@@ -67,19 +67,18 @@ def fit_quietly(estimator, *data):
         return estimator.fit(*data)
 
 
-def largest_difference(losses, reference):
-    """The relative difference of two curves of training losses after the last epoch that both have."""
+def check_losses(name, losses, reference, dtype):
+    """The relative difference of two curves of training losses (the reference is scikit-learn's) after the last epoch that both have.
+
+    Raises UnequalWork if it is more than rounding in the dtype explains.
+    """
     epoch = min(len(losses), len(reference)) - 1
-    return abs(losses[epoch] - reference[epoch]) / abs(reference[epoch])
-
-
-def check_equal(name, losses, reference, dtype):
-    """Raise UnequalWork if a library's curve of training losses leaves the reference's (scikit-learn's); return the difference."""
-    difference = largest_difference(losses, reference)
-    if not difference <= TOLERANCES[dtype]:  # so that NaN fails
-        epoch = min(len(losses), len(reference)) - 1
-        raise UnequalWork(
-            f"{name}: the training loss of epoch {epoch + 1} is {losses[epoch]:.6g}, that of the reference {reference[epoch]:.6g}: "
-            f"{difference:.2g} apart, more than {TOLERANCES[dtype]:g}"
-        )
+    difference = abs(losses[epoch] - reference[epoch]) / abs(reference[epoch])
+    check_apart(f"{name}: training loss of epoch {epoch + 1}, {losses[epoch]:.6g} and {reference[epoch]:.6g}", difference, TOLERANCES[dtype])
     return difference
+
+
+def check_apart(words, apart, limit):
+    """Raise UnequalWork, with these words, if the difference is more than the limit, or no number."""
+    if not apart <= limit:
+        raise UnequalWork(f"{words}: {apart:.2g} apart, more than {limit:g}")

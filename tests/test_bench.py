@@ -51,7 +51,7 @@ def test_peers_do_the_same_work(library, n_classes):
     reference = trainer("scikit-learn")(work.Problem(TINY[n_classes], "float64"), 1)
     peer = trainer(library)(problem, 1)
     expected, losses = (each.ready(3)() for each in (reference, peer))
-    assert work.check_equal(library, losses, expected, "float32") < 1e-4
+    assert work.check_losses(library, losses, expected, "float32") < 1e-4
     X = np.random.default_rng(0).standard_normal((7, TINY[n_classes].n_features))
     probabilities = (np.asarray(each.predict(each.rows(X))).reshape(7, -1)[:, -1] for each in (reference, peer))
     np.testing.assert_allclose(*probabilities, atol=1e-4)
@@ -65,14 +65,14 @@ def test_unequal_work_fails(change, monkeypatch):
     monkeypatch.setattr(work.Problem, "estimator", lambda *arguments, **words: other(*arguments, **words).set_params(**change))
     losses = trainer("scikit-learn")(problem, 1).ready(2)()
     for dtype in work.TOLERANCES:
-        with pytest.raises(work.UnequalWork, match=r"impostor: the training loss of epoch 2 is .* more than"):
-            work.check_equal("impostor", losses, expected, dtype)
+        with pytest.raises(work.UnequalWork, match=r"impostor: training loss of epoch 2, .* apart, more than"):
+            work.check_losses("impostor", losses, expected, dtype)
 
 
 @pytest.mark.parametrize("losses", [[1.0, np.nan], [1.0, np.inf]])
 def test_losses_that_are_no_numbers_are_not_equal(losses):
     with pytest.raises(work.UnequalWork):
-        work.check_equal("impostor", losses, [1.0, 0.5], "float32")
+        work.check_losses("impostor", losses, [1.0, 0.5], "float32")
 
 
 def test_what_fails_in_a_process_is_told():
@@ -149,6 +149,18 @@ def test_the_grid_covers_its_axes():
         assert {getattr(shape, attribute) for shape in shapes} == set(grid.AXES[axis])
     for shape in shapes:
         assert shape.batches * shape.batch_size >= shape.n_classes
+
+
+def test_unequal_work_fails_the_run_at_its_end(rows, tmp_path, monkeypatch):
+    def run(session):
+        difference = session.check(work.check_losses, "impostor", [1.0, 0.6], [1.0, 0.5], "float32")
+        return [row | {"difference": difference} for row in rows]
+
+    monkeypatch.setattr(training, "run", run)
+    with pytest.raises(SystemExit, match="not do the same work.*\nimpostor"):
+        command.main(["training", "--out", str(tmp_path), "--threads", "1"])
+    report = (tmp_path / "results.md").read_text()
+    assert "**Not the same work:** impostor" in report and "**too far**" in report
 
 
 def test_the_report(rows, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from bench import machine
 from bench.parts.training import compare
 from bench.shapes import SHAPES
 from bench.sides import usual_sides
-from bench.work import UnequalWork
+from bench.work import check_apart
 
 ROWS = (1, 10, 1_000, 100_000)
 SECONDS, MOST_CALLS = 0.1, 10_000  # of a sample
@@ -29,9 +29,7 @@ def _shape(session, shape):
         opened = {name: process.call(__name__, "open_rows", shape=shape, n_rows=n_rows) for name, process in session.processes.items()}
         reference = next(iter(opened.values()))
         for name, probabilities in opened.items():
-            apart = np.abs(probabilities - reference).max()
-            if not apart <= TOLERANCE:
-                raise UnequalWork(f"{name}, {shape}, {n_rows} rows: probabilities are {apart:.2g} apart, more than {TOLERANCE:g}")
+            session.check(check_apart, f"{name}, {shape}, {n_rows} rows: probabilities", np.abs(probabilities - reference).max(), TOLERANCE)
 
         def sampler(name):
             return lambda: session.processes[name].call(__name__, "sample_calls")

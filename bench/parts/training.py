@@ -7,7 +7,7 @@ from dataclasses import asdict
 from bench import machine
 from bench.shapes import SHAPES
 from bench.sides import training_sides
-from bench.work import Problem, check_equal
+from bench.work import Problem, check_losses
 
 SECONDS, MOST_EPOCHS = 0.25, 100  # of a sample, roughly
 
@@ -22,7 +22,7 @@ def compare(session, shape, epochs=None, libraries=None, rounds=None):
     """Rows of one shape: samples of all sides, or those of some libraries, in turns.
 
     `epochs` of a sample are by default each side's own, as many as fill a quarter of a second; losses are compared after the last epoch
-    that both sides have. Raises UnequalWork.
+    that both sides have.
     """
     opened = {}
     for name, process in session.processes.items():
@@ -52,7 +52,7 @@ def compare(session, shape, epochs=None, libraries=None, rounds=None):
             "peak": [sample["peak"] for sample in taken],
             "company": [sample["company"] for sample in taken],
             "losses": losses,
-            "difference": check_equal(f"{name}, {shape}", losses, samples[reference][-1]["losses"], min(both)),
+            "difference": session.check(check_losses, f"{name}, {shape}", losses, samples[reference][-1]["losses"], min(both)),
             "pools": opened[name]["pools"],
         }
         rows.append(row)

@@ -32,12 +32,11 @@ def estimator(library, dtype, table, epochs):
     return (xgboost.XGBClassifier if classifies else xgboost.XGBRegressor)(random_state=0)
 
 
-def data(library, dtype, table):
+def data(library, table):
     """(X_train, y_train, X_test, y_test) as the library takes them: float64, as users have it, where it can."""
     X_train, y_train, X_test, y_test = table.X_train, table.y_train, table.X_test, table.y_test
-    if library == "skorch" or (library, dtype) == ("scikit-learn", "float32"):
-        X_train, X_test = X_train.astype(np.float32), X_test.astype(np.float32)
     if library == "skorch":
+        X_train, X_test = X_train.astype(np.float32), X_test.astype(np.float32)
         y_train = y_train.astype(np.int64) if table.task == "classification" else y_train.astype(np.float32)[:, None]
     return X_train, y_train, X_test, y_test
 
