@@ -108,7 +108,7 @@ def _cliffs(rows):
     yield from table([
         {
             "size": f"{row['axis']} {row['value']}", "dtype": row["dtype"], "threads": row["threads"], "us a step": f"{min(row['us']):.1f}",
-            "percent of peak": f"{row['percent']:.1f}", "of its neighbours'": f"{row['of_neighbours']:.2f}",
+            "percent of peak": f"{row['percent']:.1f}", "of its neighbours'": _times(row["of_neighbours"]),
             "time of a larger multiple's": _times(row["of_multiple"]), "flags": ", ".join(row["flags"]),
         }
         for row in cliffs

@@ -116,7 +116,8 @@ def test_a_median_is_a_target_too():
 
 
 def cliff_rows(us):
-    return [{"axis": "width", "dtype": "float32", "threads": 1, "value": value, "us": [us(value)], "peak": [100.0], "company": [0.0], "flops": value * 1e3}
+    return [{"axis": "width", "dtype": "float32", "threads": 1, "value": value, "round": [0, 1], "us": [us(value), 3 * us(value)],
+             "peak": [100.0, 100.0 / 3], "company": [0.0, 0.0], "flops": value * 1e3}
             for value in (15, 16, 17, 24, 31, 32, 33, 48)]
 
 

@@ -27,7 +27,8 @@ AXES = {
     "classes": (*range(3, 15), *_AROUND, 300),
 }
 SECONDS = 0.003  # of an epoch, roughly
-AGAIN = 3  # times that what is flagged is measured again, beside what it is compared with
+# So often, and so many seconds apart, what is flagged is measured again, beside what it is compared with: shared machines have slow moments.
+AGAIN, APART = 3, 1
 
 
 def run(session):
@@ -42,16 +43,18 @@ def run(session):
 
 
 def _sweep(session, axis, values, dtype, threads):
-    rows = {value: {"axis": axis, "value": value, "dtype": dtype, "threads": threads, "us": [], "peak": [], "company": []} for value in values}
-    for _ in range(1 + AGAIN):
+    rows = {value: {"axis": axis, "value": value, "dtype": dtype, "threads": threads, "round": [], "us": [], "peak": [], "company": []} for value in values}
+    for again in range(1 + AGAIN):
         swept = session.processes["nnfast"].call(__name__, "sweep", axis=axis, values=values, dtype=dtype, threads=threads, rounds=session.rounds)
         for value, samples in swept.items():
             rows[value]["flops"] = shape_of(axis, value).flops_a_step
+            rows[value]["round"] += range(again * session.rounds, (again + 1) * session.rounds)
             for name, sample in samples.items():
                 rows[value][name] += sample
         values = compared(list(rows.values()))
         if not values:
             break
+        time.sleep(APART)
     print(f"cliffs: {axis}, {dtype}, {threads} threads: {len(rows)} points, {len(values)} compared again", flush=True)
     return list(rows.values())
 
