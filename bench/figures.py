@@ -5,6 +5,7 @@ from statistics import median
 from bench.cliff_rules import judge, lines
 from bench.ratios import percent_of_peak, points, ratio
 
+# Of a group of sides; who is not here is in no figure.
 COLOURS = {
     "nnfast float32": "#0b6e4f", "nnfast float64": "#6bbf59", "scikit-learn float64": "#d1495b", "scikit-learn float32": "#edae49",
     "PyTorch": "#ee6c2c", "torch.compile": "#9c6644", "JAX": "#30638e",
@@ -12,7 +13,7 @@ COLOURS = {
 
 
 def draw(part, rows, folder):
-    """Write the part's figures as PNG; their names. None without matplotlib."""
+    """Write the part's figures as PNG, and return their names: none without matplotlib, or where there is nothing to draw."""
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -51,13 +52,15 @@ def _along(axis, value, quantity, **settings):
 
     def plot(axes, rows):
         rows = [row for row in rows if row["axis"] == axis and row["centre"] == 1]
+        if not rows:
+            return False
         for group, colour in COLOURS.items():
             line = {value(each[group]["shape"]): quantity(each[group]) for each in points(rows).values() if group in each}
             if line:
                 axes.plot(*zip(*sorted(line.items())), "o-", label=group, color=colour, markersize=3)
         axes.set(xscale="log", **settings)
         axes.legend(fontsize=7)
-        return bool(rows)
+        return True
 
     return plot
 
@@ -94,6 +97,8 @@ def fit_time_by_rows(axes, rows):
 def _cliffs(axis):
     def plot(axes, rows):
         judged = judge([row for row in rows if row["axis"] == axis])
+        if not judged:
+            return False
         for (_, dtype, threads), line in lines(judged).items():
             values = [row["value"] for row in line]
             axes.plot(values, [row["percent"] for row in line], ".-", label=f"{dtype}, {threads} threads", linewidth=0.8, markersize=3)
@@ -101,7 +106,7 @@ def _cliffs(axis):
             axes.plot([row["value"] for row in flagged], [row["percent"] for row in flagged], "x", color="red")
         axes.set(xlabel=axis, ylabel="percent of the measured FMA peak", title=f"Useful arithmetic by {axis} (red: padding would be faster)")
         axes.legend(fontsize=7)
-        return bool(judged)
+        return True
 
     return plot
 

@@ -1,5 +1,6 @@
 """The comparison, python -m bench: its smallest task through the real processes, the proof of equal work, targets, cliffs, the report."""
 
+import importlib.util
 import json
 import sys
 from dataclasses import asdict
@@ -14,9 +15,11 @@ if not (ROOT / "bench").exists():
 sys.path.append(str(ROOT))  # at the end: nnfast is the one that is installed
 
 from bench import __main__ as command  # noqa: E402
-from bench import ratios, work  # noqa: E402
+from bench import ratios, session, work  # noqa: E402
 from bench.cliff_rules import compared, judge  # noqa: E402
-from bench.parts import PARTS, footprint, grid, training  # noqa: E402
+from bench.figures import FIGURES  # noqa: E402
+from bench.parts import PARTS, cliffs, footprint, grid, prediction, threads, training  # noqa: E402
+from bench.parts import rows as rows_part  # noqa: E402
 from bench.peers import TRAINERS, trainer  # noqa: E402
 from bench.report import SECTIONS, write_report  # noqa: E402
 from bench.session import Session  # noqa: E402
@@ -29,9 +32,9 @@ MODULES = {"PyTorch": "torch", "JAX": "jax"}
 
 @pytest.fixture(scope="module")
 def rows():
-    with Session(n_threads=1, rounds=1) as session:
-        session.open([Side(f"{library} float64", library, "float64", 1) for library in ("nnfast", "scikit-learn")])
-        return training.compare(session, TINY[3], epochs=2)
+    with Session(n_threads=1, rounds=1) as run:
+        run.open([Side(f"{library} float64", library, "float64", 1) for library in ("nnfast", "scikit-learn")])
+        return training.compare(run, TINY[3], epochs=2)
 
 
 def test_the_smallest_comparison(rows):
@@ -76,20 +79,20 @@ def test_losses_that_are_no_numbers_are_not_equal(losses):
 
 
 def test_what_fails_in_a_process_is_told():
-    with Session(n_threads=1, rounds=1) as session:
-        session.open([Side("nnfast", "nnfast", "float32", 1)])
+    with Session(n_threads=1, rounds=1) as run:
+        run.open([Side("nnfast", "nnfast", "float32", 1)])
         with pytest.raises(Failed, match="no_such_function"):
-            session.processes["nnfast"].call("bench.parts.training", "no_such_function")
-        assert session.attempt("nnfast", "bench.parts.training", "no_such_function") is None
-    assert len(session.notes) == 1 and "no_such_function" in session.notes[0]
+            run.processes["nnfast"].call("bench.parts.training", "no_such_function")
+        assert run.attempt("nnfast", "bench.parts.training", "no_such_function") is None
+    assert len(run.notes) == 1 and "no_such_function" in run.notes[0]
 
 
 def test_an_absent_library_is_noted(monkeypatch):
     monkeypatch.setitem(PACKAGES, "PyTorch", "no-such-package")
-    with Session(n_threads=1, rounds=1) as session:
-        session.open([Side("PyTorch", "PyTorch", "float32", 1)])
-        assert not session.processes
-    assert session.notes == ["PyTorch: no-such-package is not installed"]
+    with Session(n_threads=1, rounds=1) as run:
+        run.open([Side("PyTorch", "PyTorch", "float32", 1)])
+        assert not run.processes
+    assert run.notes == ["PyTorch: no-such-package is not installed"]
 
 
 def row_of(shape, group, us):
@@ -153,8 +156,8 @@ def test_the_grid_covers_its_axes():
 
 
 def test_unequal_work_fails_the_run_at_its_end(rows, tmp_path, monkeypatch):
-    def run(session):
-        difference = session.check(work.check_losses, "impostor", [1.0, 0.6], [1.0, 0.5], "float32")
+    def run(run):
+        difference = run.check(work.check_losses, "impostor", [1.0, 0.6], [1.0, 0.5], "float32")
         return [row | {"difference": difference} for row in rows]
 
     monkeypatch.setattr(training, "run", run)
@@ -176,6 +179,29 @@ def test_the_report(rows, tmp_path, monkeypatch):
     (tmp_path / "results.md").unlink()
     write_report(tmp_path)
     assert (tmp_path / "results.md").read_text() == first
+
+
+@pytest.mark.parametrize("part", ["grid", "cliffs", "threads", "rows", "prediction"])
+def test_parts(part, tmp_path, monkeypatch):
+    for module in (prediction, threads):
+        monkeypatch.setattr(module, "SHAPES", dict.fromkeys("sl", TINY[3]))
+    monkeypatch.setattr(rows_part, "SHAPES", {"m": TINY[2]})
+    monkeypatch.setattr(rows_part, "ROWS", (32, 64))
+    monkeypatch.setattr(prediction, "ROWS", (1, 10))
+    monkeypatch.setattr(cliffs, "AXES", {"width": (15, 16, 17)})
+    monkeypatch.setattr(cliffs, "APART", 0)
+    monkeypatch.setattr(grid, "AXES", {"width": (8, 16), "density": (1.0, 0.2)})
+    monkeypatch.setattr(grid, "CENTRES", ({"width": 8, "depth": 1, "batch": 16, "classes": 2, "features": 9, "density": 1.0},) * 2)
+    monkeypatch.setattr(grid, "FLOPS", 1e6)
+    monkeypatch.setattr(session, "QUIET", 0.0)
+    monkeypatch.setattr(session, "DISTURBED", 1.0)
+    command.main([part, "--quick", "--rounds", "1", "--threads", "1", "--libraries", "nnfast", "--out", str(tmp_path)])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["parts"][part] and not results["runs"][part]["unequal"]
+    assert SECTIONS[part][0] in (tmp_path / "results.md").read_text()
+    if importlib.util.find_spec("matplotlib"):
+        drawn = {path.stem for path in tmp_path.glob("*.png")}
+        assert drawn <= set(FIGURES.get(part, ())) and bool(drawn) == (part in FIGURES)
 
 
 @pytest.mark.parametrize("arguments", [["no-such-part"], ["report"], ["--threads", "0"], ["--libraries", "numpy"]])

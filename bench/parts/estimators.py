@@ -41,7 +41,7 @@ def run(session):
     found += _measure(session, f"digits, to {SHARE:.0%} of the first epoch's loss", "fit_to_loss", MULTILAYER, epochs=epochs)
     for n_jobs in (1, 2):
         words = f"GridSearchCV, 60 fits of digits, n_jobs={n_jobs}"
-        found += _measure(session, words, "search", MULTILAYER, rounds=1 if session.quick else 2, warm_up=False, n_jobs=n_jobs, epochs=GRID_EPOCHS[size])
+        found += _measure(session, words, "search", MULTILAYER, rounds=2, warm_up=False, n_jobs=n_jobs, epochs=GRID_EPOCHS[size])
     return found + _measure(session, "cross_val_score, StandardScaler and MLP, digits", "cross_validate", MULTILAYER, epochs=GRID_EPOCHS[size])
 
 
@@ -109,7 +109,8 @@ def fit_to_loss(library, dtype, epochs):
 def search(library, dtype, n_jobs, epochs):
     """The 60 fits, and that of the best parameters."""
     search = GridSearchCV(_network(library, dtype, epochs), GRID, cv=5, n_jobs=n_jobs)
-    return _timed(lambda: _ignoring_warnings(search.fit, *_digits()), lambda _: search.best_score_)
+    sample = _timed(lambda: _ignoring_warnings(search.fit, *_digits()), lambda _: search.best_score_)
+    return sample if n_jobs == 1 else sample | {"company": 0.0}  # the jobs are other processes, too: nobody can tell
 
 
 def cross_validate(library, dtype, epochs):

@@ -45,7 +45,7 @@ def points(quick):
         if quick and number == 0:
             continue
         for axis, values in AXES.items():
-            for value in values[:: 3 if quick else 1]:
+            for value in values[:: 2 if quick else 1]:
                 point = centre | {axis: value}
                 if axis == "density":
                     point["features"] = 5000
