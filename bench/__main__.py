@@ -46,7 +46,7 @@ def main(arguments=None):
 def parse(arguments):
     parser = argparse.ArgumentParser("python -m bench", description="Compare nnfast with other libraries: see docs/benchmarks.md.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of: {', '.join(PARTS)} (default: all); or: report DIR")
-    parser.add_argument("--quick", action="store_true", help="fewer points and rounds: some minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer points and rounds")
     parser.add_argument("--out", type=Path, default=Path("bench-results"), metavar="DIR", help="where results.json, results.md and figures go")
     parser.add_argument("--libraries", nargs="+", choices=list(PACKAGES), metavar="NAME", help=f"only these of: {', '.join(PACKAGES)}")
     parser.add_argument("--threads", type=int, default=machine.n_cpus(), metavar="N", help="at most so many threads and CPUs a library (default: all)")

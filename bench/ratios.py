@@ -44,10 +44,10 @@ def points(rows):
 
 
 def ratio(rows, peer, ours):
-    """The peer's median time over nnfast's at one point; None if one of them was not measured."""
+    """The peer's time over nnfast's at one point, the median of the rounds; None if one of them was not measured."""
     if peer not in rows or ours not in rows:
         return None
-    return median(rows[peer]["us"]) / median(rows[ours]["us"])
+    return median(theirs / mine for theirs, mine in zip(rows[peer]["us"], rows[ours]["us"], strict=True))
 
 
 def percent_of_peak(row):

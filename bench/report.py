@@ -64,7 +64,8 @@ def _times(value):
 
 
 def _training(rows):
-    yield "Microseconds a step, median (least) of the rounds, of each library's fastest setting, and how many times nnfast's in float32 that is."
+    yield "Microseconds a step, median (least) of the rounds, of each library's fastest setting, and how many times nnfast's in float32 "
+    yield "that is, the median of the rounds' ratios."
     yield ""
     for point, groups in points(rows).items():
         yield from (f"### {point}", "")
@@ -76,7 +77,8 @@ def _training(rows):
                 "of peak": f"{percent_of_peak(row):.0f} %",
                 "times nnfast": _times(ratio(groups, group, "nnfast float32")),
                 "loss apart": "**too far**" if row["difference"] is None else f"{row['difference']:.0e}",
-                "BLAS kernel": "/".join(sorted({pool.get("architecture", "") for pool in row["pools"]} - {""})),
+                # The frameworks bring their own kernels, and NumPy's beside them.
+                "BLAS kernel": "/".join(sorted({pool.get("architecture", "") for pool in row["pools"]} - {""})) if "scikit-learn" in group else "",
             }
             for group, row in groups.items()
         ])

@@ -105,7 +105,7 @@ def test_targets(peer, met):
             row_of(SHAPES["xs"], "JAX", [80.0, 80.0, 80.0])]
     (verdict,) = ratios.verdicts(rows)
     assert verdict["target"].words == "JAX, up to 100 units" and verdict["met"] is met
-    assert verdict["least"] == pytest.approx(peer / 10)  # of medians, against the peer's faster setting
+    assert verdict["least"] == pytest.approx(peer / 10)  # the median of the rounds' ratios, against the peer's faster setting
 
 
 def test_a_median_is_a_target_too():
