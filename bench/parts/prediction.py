@@ -13,7 +13,9 @@ from bench.work import check_apart
 
 ROWS = (1, 10, 1_000, 100_000)
 SECONDS, MOST_CALLS = 0.1, 10_000  # of a sample
-TOLERANCE = 2e-3  # of a probability, after an epoch in float32
+# Of a probability, after an epoch in float32. PyTorch's Adam adds its epsilon after the correction of the second moment, scikit-learn's before:
+# weights of tiny gradients begin otherwise.
+TOLERANCE = 2e-2
 
 
 def run(session):
