@@ -143,6 +143,7 @@ cdef extern from "src/mix.h" nogil:
 
 cdef extern from "src/clock.h" nogil:
     int64_t milliseconds()
+    int64_t nanoseconds()
 
 cdef extern from "src/subnormals.h" nogil:
     uint64_t flush_subnormals()

@@ -1,9 +1,9 @@
 # cython: language_level=3, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """The compiled engine: training, differentiating and running one network, without the GIL.
 
-This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), shuffle.pxi,
-names.pxi (words for what is compiled in), standalone.pxi (every kernel on ordinary arrays). Only nnfast.engines.cython calls it, and has
-checked everything that comes in.
+This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), profile.pxi
+(where the time goes), shuffle.pxi, names.pxi (words for what is compiled in), standalone.pxi (every kernel on ordinary arrays). Only
+nnfast.engines.cython calls it, and has checked everything that comes in.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -18,6 +18,7 @@ cnp.import_array()
 include "declarations.pxi"
 include "team.pxi"
 include "network.pxi"
+include "profile.pxi"
 
 cdef inline void *pointer(cnp.ndarray x) noexcept:
     return cnp.PyArray_DATA(x)
@@ -52,6 +53,7 @@ cdef void poll_signals(void *context) noexcept nogil:
     if now < session.next_poll:
         return
     session.next_poll = now + POLL_MILLISECONDS
+    enter(&session.net, 0, TIMED_BOOKKEEPING, 0)
     with gil:
         try:
             PyErr_CheckSignals()
@@ -101,8 +103,8 @@ cdef class Engine:
 
     def __init__(self, isa, bint double_precision, layer_units, activations, int loss, loss_parameters, *, ptrdiff_t capacity,
                  ptrdiff_t batch_size, int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0, int normalization=NORM_NONE,
-                 double norm_eps=0, double norm_momentum=0):
-        """activations: (number, parameter) of every hidden layer."""
+                 double norm_eps=0, double norm_momentum=0, bint times=False):
+        """activations: (number, parameter) of every hidden layer; times: whether there will be phase_seconds()."""
         cdef Net *net = &self.session.net
         net.kernels = nnfast_kernels(_ISAS[isa], double_precision)
         if net.kernels == NULL:
@@ -134,6 +136,11 @@ cdef class Engine:
         self.session.team.advance = advance
         self.session.team.poll = poll_signals
         self.session.team.context = &self.session
+        if times:
+            if open_clocks(net, n_threads) == NULL:
+                raise MemoryError
+            self.session.team.advance = advance_timed
+            self.session.team.rest = rest_timed
         cdef Layer *layer
         cdef double weights = 0
         cdef int i, panel = net.kernels.panel
@@ -445,6 +452,7 @@ cdef class Engine:
         cdef ptrdiff_t panel
         cdef int64_t n = 0
         cdef int i
+        start_clocks(net, 1, TIMED_PACKING)
         self.visit(0, True, learned)
         self.visit_statistics(True, means, variances)
         if moments is None:
@@ -463,11 +471,14 @@ cdef class Engine:
                 for panel in range(layer.in_panels if layer.gradient.narrow else layer.out_panels):
                     follow_panel(net, layer, panel)
             net.squares = sum_squares(net, 0)
+        stop_clocks(net, 1)
 
     def store(self, learned, means, variances):
         """Unpack the parameters into row-major arrays."""
+        start_clocks(&self.session.net, 1, TIMED_PACKING)
         self.visit(0, False, learned)
         self.visit_statistics(False, means, variances)
+        stop_clocks(&self.session.net, 1)
 
     def release_weights(self):
         """Let go of all memory but the moments; after it only release_moment() and close() may be called."""
@@ -475,12 +486,16 @@ cdef class Engine:
 
     def release_moment(self, int which, arrays):
         """Unpack moment 0 or 1 into arrays, and let go of its memory."""
+        start_clocks(&self.session.net, 1, TIMED_PACKING)
         self.visit(which + 1, False, arrays)
+        stop_clocks(&self.session.net, 1)
         self.memory[2 + which] = None
 
     def store_gradient(self, arrays):
         """Unpack what differentiate() left."""
+        start_clocks(&self.session.net, 1, TIMED_PACKING)
         self.visit(3, False, arrays)
+        stop_clocks(&self.session.net, 1)
 
     def set_update(self, *, double alpha=0, double l1=0, double clip_norm=0, double clip_value=0, double max_norm=0, double weight_decay=0,
                    double momentum=0, bint nesterov=False, double beta_1=0, double beta_2=0, double epsilon=0,
@@ -508,6 +523,26 @@ cdef class Engine:
         """Updates done in the last run."""
         return self.session.net.step
 
+    @property
+    def rows_begun(self):
+        """Rows of the last run's batches, one that it broke off in included."""
+        return self.session.net.batch_end
+
+    def phase_seconds(self):
+        """Of every phase of PHASES, the seconds in all runs and loads so far by layer, summed over the threads."""
+        cdef Net *net = &self.session.net
+        cdef int phase, layer, worker
+        cdef int64_t sum
+        seconds = {}
+        for phase in range(N_TIMED):
+            seconds[PHASES[phase]] = []
+            for layer in range(net.n_layers):
+                sum = 0
+                for worker in range(self.session.team.n_workers):
+                    sum += net.clocks[worker * net.clock_stride + SLOTS + phase * net.n_layers + layer]
+                seconds[PHASES[phase]].append(sum * 1e-9)
+        return seconds
+
     cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size) except -1:
         cdef Net *net = &self.session.net
         net.mode = mode
@@ -524,7 +559,9 @@ cdef class Engine:
         with nogil:
             self.session.started = milliseconds()
             self.session.next_poll = self.session.started + POLL_MILLISECONDS
+            start_clocks(net, self.session.team.n_workers, TIMED_WAITING)
             run_team(&self.session.team)
+            stop_clocks(net, self.session.team.n_workers)
         net.batch_size = usual
         return net.status
 
@@ -564,7 +601,9 @@ cdef class Engine:
             with nogil:
                 close_team(&self.session.team)
         free(self.session.net.layers)
+        free(self.session.net.clocks)
         self.session.net.layers = NULL
+        self.session.net.clocks = NULL
         self.session.net.n_layers = 0
         self.memory = self.table = self.targets = None
 
@@ -572,6 +611,7 @@ cdef class Engine:
         if self.opened:
             close_team(&self.session.team)
         free(self.session.net.layers)
+        free(self.session.net.clocks)
 
 
 include "predictor.pxi"

@@ -93,6 +93,8 @@ cdef struct Net:
     int64_t step               # of this run
     char *out
     bint stop
+    int64_t *clocks            # a record a worker, where a profile is wanted: see profile.pxi
+    ptrdiff_t clock_stride
 
 
 cdef inline char *at_row(Net *net, void *panels, ptrdiff_t row) noexcept nogil:
@@ -175,7 +177,7 @@ cdef void activate_panel(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_
         net.kernels.clear_pads(a, rows, used)
 
 
-cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int worker) noexcept nogil:
     """Some rows through one layer, but for batch normalization in training and all that follows it there."""
     cdef const Kernels *kernels = net.kernels
     cdef Layer *layer = net.layers + i
@@ -185,6 +187,7 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexce
     cdef bint drops = net.drops_inputs and net.mode == TRAIN, takes_sparse = i == 0 and net.is_sparse
     cdef bint is_whole = takes_sparse or is_normalized(net, i)  # all panels are needed before the first can go on
     cdef ptrdiff_t p
+    enter(net, worker, TIMED_FORWARD, i)
     if takes_sparse:
         kernels.forward_sparse(&net.csr, net.order + net.chunk + first, rows, g.w, g.n_in, g.n_out, g.bias.w, out, net.stride,
                                &net.input_dropout if drops else NULL, net.input_base, net.chunk - net.batch + first)
@@ -199,6 +202,7 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexce
                 activate_panel(net, i, p, first, rows)
     if is_normalized(net, i):
         if net.normalization == NORM_LAYER:
+            enter(net, worker, TIMED_NORMALIZATION, i)
             kernels.normalize_rows(out, at_row(net, layer.zhat, first), net.stride, rows, g.n_out, &layer.norm, first)
         elif is_training(net):
             return
@@ -206,22 +210,25 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexce
             for p in range(layer.out_panels):
                 kernels.normalize_by_running(at_panel(net, out, p, net.panel_rows), rows, vectors_in(net, g.n_out, p), &layer.norm, p)
     if is_whole:
+        enter(net, worker, TIMED_FORWARD, i)
         for p in range(layer.out_panels):
             activate_panel(net, i, p, first, rows)
 
 
-cdef void backward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+cdef void backward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int worker) noexcept nogil:
     """Some rows from dz of layer i > 0 to dz of the layer below, or with batch normalization, to the gradient by its output."""
     cdef Layer *layer = net.layers + i
     cdef Layer *lower = layer - 1
     cdef Gradient *g = &layer.gradient
     cdef ptrdiff_t p
+    enter(net, worker, TIMED_BACKWARD, i)
     for p in range(layer.in_panels):
         net.kernels.backward(at_row(net, layer.dz, first), net.stride, rows, at_panel(net, g.w if g.narrow else g.wt, p, g.n_out), g.n_out,
                              at_row(net, at_panel(net, lower.slope, p, net.panel_rows), first),
                              at_row(net, at_panel(net, lower.dout, p, net.panel_rows), first), vectors_in(net, g.n_in, p),
                              lower.derivative, lower.parameter)
     if net.normalization == NORM_LAYER:
+        enter(net, worker, TIMED_NORMALIZATION, i - 1)
         net.kernels.normalize_rows_back(at_row(net, lower.dout, first), at_row(net, lower.zhat, first), at_row(net, lower.dz, first), net.stride,
                                         rows, g.n_in, &lower.norm, first)
 
@@ -237,14 +244,16 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
     cdef void *z = at_row(net, net.layers[last].a, first)
     cdef bint in_parts = net.normalization == NORM_BATCH and is_training(net)
     if net.phase == ROWS_BACK:
-        backward_layer(net, net.at, first, rows)
+        backward_layer(net, net.at, first, rows, worker)
         return
     if net.at == 0:
+        enter(net, worker, TIMED_GATHER, 0)
         gather_rows(net, first, rows)
     for i in range(net.at, net.n_layers):
-        forward_layer(net, i, first, rows)
+        forward_layer(net, i, first, rows, worker)
         if in_parts and i < last:
             return
+    enter(net, worker, TIMED_LOSS, last)
     if net.mode != PREDICT:
         net.kernels.lose(&net.loss, z, net.stride, rows, n_out, net.y, net.label, index, net.weight, is_training(net), scratch,
                          net.row_loss + first)
@@ -252,17 +261,18 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
         net.kernels.output(net.loss.kind, z, net.stride, rows, n_out, scratch, net.out + (net.chunk + first) * n_out * net.kernels.real_bytes)
         return
     for i in range(last, 0, -1):
-        backward_layer(net, i, first, rows)
+        backward_layer(net, i, first, rows, worker)
         if in_parts:
             return
 
 
-cdef void normalize_panel(Net *net, ptrdiff_t p) noexcept nogil:
+cdef void normalize_panel(Net *net, ptrdiff_t p, int worker) noexcept nogil:
     """Batch normalization of one panel of layer `at`, and what follows it."""
     cdef Layer *layer = net.layers + net.at
     cdef void *a = at_panel(net, layer.a, p, net.panel_rows)
     cdef void *zhat = at_panel(net, layer.zhat, p, net.panel_rows)
     cdef int vectors = vectors_in(net, layer.gradient.n_out, p)
+    enter(net, worker, TIMED_NORMALIZATION, net.at)
     if net.phase == NORMALIZE:
         net.kernels.normalize_columns(a, a, zhat, net.chunk_rows, vectors, &layer.norm, p, net.mode == TRAIN)
         activate_panel(net, net.at, p, 0, net.chunk_rows)
@@ -270,13 +280,14 @@ cdef void normalize_panel(Net *net, ptrdiff_t p) noexcept nogil:
         net.kernels.normalize_columns_back(at_panel(net, layer.dz, p, net.panel_rows), zhat, net.chunk_rows, vectors, &layer.norm, p)
 
 
-cdef void run_weights(Net *net, ptrdiff_t number) noexcept nogil:
+cdef void run_weights(Net *net, ptrdiff_t number, int worker) noexcept nogil:
     """Some gradients over the rows of the chunk, and in the batch's last chunk their updates."""
     cdef Job *job = net.jobs + number
     cdef Layer *layer = net.layers + job.layer
     cdef Gradient *g = &layer.gradient
     cdef double *squares = layer.squares + job.panel * net.kernels.panel
     cdef ptrdiff_t block
+    enter(net, worker, TIMED_GRADIENT if net.phase == WEIGHTS else TIMED_LIMITS, job.layer)
     if job.block == VECTORS:
         (net.kernels.gradient_vectors if net.phase == WEIGHTS else net.kernels.apply_vectors)(
             g, job.panel, squares + layer.square_rows * layer.square_stride, layer.square_stride)
@@ -321,14 +332,16 @@ cdef void run_job(void *context, ptrdiff_t job, int worker) noexcept nogil:
     if net.stop:  # what this run leaves behind is given up anyway
         return
     if net.phase == WEIGHTS or net.phase == UPDATE:
-        run_weights(net, job)
+        run_weights(net, job, worker)
     elif net.phase == NORMALIZE or net.phase == NORMALIZE_BACK:
-        normalize_panel(net, job)
+        normalize_panel(net, job, worker)
     elif net.phase == LIMIT:
+        enter(net, worker, TIMED_LIMITS, 0)
         limit_panel(net, job)
     elif job < net.n_row_jobs:
         run_rows(net, job, worker)
     else:  # a sparse chunk's non-zeros by columns, which its weights need
+        enter(net, worker, TIMED_GATHER, 0)
         net.kernels.transpose_csr(&net.csr, net.order + net.chunk, net.chunk_rows, net.n_features,
                                   &net.input_dropout if net.drops_inputs and net.mode == TRAIN else NULL, net.input_base,
                                   net.chunk - net.batch, &net.csc)

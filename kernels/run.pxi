@@ -174,7 +174,7 @@ cdef bint end_step(Net *net, Team *team) noexcept nogil:
     return end_batch(net, team)
 
 
-cdef bint advance(void *context) noexcept nogil:
+cdef bint advance(void *context, int worker) noexcept nogil:
     """Called when all jobs of a phase are done: add up what they left, and deal the next phase. False: the run has ended."""
     cdef Session_ *session = <Session_ *> context
     cdef Net *net = &session.net
@@ -209,3 +209,16 @@ cdef bint advance(void *context) noexcept nogil:
     else:
         return end_step(net, team)
     return True
+
+
+cdef bint advance_timed(void *context, int worker) noexcept nogil:
+    cdef Net *net = <Net *> context
+    cdef bint goes_on
+    enter(net, worker, TIMED_BOOKKEEPING, 0)
+    goes_on = advance(context, worker)
+    enter(net, worker, TIMED_WAITING, 0)
+    return goes_on
+
+
+cdef void rest_timed(void *context, int worker) noexcept nogil:
+    enter(<Net *> context, worker, TIMED_WAITING, 0)

@@ -18,7 +18,8 @@ cdef enum:
     MAX_JOBS = (1 << 20) - 1
 
 ctypedef void (*job_function)(void *context, ptrdiff_t job, int worker) noexcept nogil
-ctypedef bint (*advance_function)(void *context) noexcept nogil
+ctypedef bint (*advance_function)(void *context, int worker) noexcept nogil
+ctypedef void (*rest_function)(void *context, int worker) noexcept nogil
 ctypedef void (*poll_function)(void *context) noexcept nogil
 
 cdef struct Worker:
@@ -41,6 +42,7 @@ cdef struct Team:
     pthread_cond_t condition
     job_function run
     advance_function advance
+    rest_function rest         # by each worker when it has done its jobs of a phase; or NULL
     poll_function poll         # by the caller, after each of its jobs and phases
     void *context
 
@@ -142,8 +144,10 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
                 finished += 1
                 if worker == 0:
                     team.poll(team.context)
+    if finished and team.rest != NULL:
+        team.rest(team.context, worker)
     if finished and atomic_add(team.done, finished) == n_jobs:
-        team.running = team.advance(team.context)
+        team.running = team.advance(team.context, worker)
         publish(team)
     if flushes:
         restore_subnormals(before)
@@ -175,7 +179,7 @@ cdef void run_team(Team *team) noexcept nogil:
     """Run phases from the one that `advance` sets up first until it says that there is no more."""
     cdef uint64_t phase
     start_threads(team)
-    team.running = team.advance(team.context)
+    team.running = team.advance(team.context, 0)
     publish(team)
     phase = atomic_get(team.phase)
     while team.running:

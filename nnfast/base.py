@@ -18,6 +18,7 @@ from nnfast.mapped import exceeds_memory
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
 from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, check_together
+from nnfast.profile import profiled
 from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
 from nnfast.training import Task, Validation, fit_lbfgs, fit_stochastic
@@ -125,6 +126,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         precision="auto",
         n_threads=None,
         engine="auto",
+        profile=False,
     ):
         parameters = locals()
         for name in _SHARED_PARAMETERS:
@@ -213,7 +215,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         check_held_out(X_val, y_val, sample_weight_val, validation_indices)
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, validation_indices))
 
-    def _fit(self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None):
+    @profiled
+    def _fit(self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None, counts=None):
         engine = engines.get_engine(self.engine)
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -229,6 +232,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         # fails leaves the estimator as it was.
         draft = object.__new__(type(self))
         vars(draft).update(vars(self))
+        vars(draft).pop("profile_", None)
         if from_scratch:
             for name in (*_HISTORY, *PARAMETER_ATTRIBUTES.values()):
                 vars(draft).pop(name, None)
@@ -288,6 +292,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             labels=y,
             estimator=self,
             in_blocks=in_blocks,
+            counts=counts,
         )
         publish = self._publisher(draft)
         if lbfgs:

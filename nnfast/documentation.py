@@ -202,7 +202,11 @@ n_threads : int, default=None
     bits for any number.
 
 engine : {{'auto', 'cython'}}, default='auto'
-    What computes."""
+    What computes.
+
+profile : bool, default=False
+    Whether to find out where the fit's time goes: see `profile_`. It costs a few percent, for small networks more. The
+    environment variable NNFAST_PROFILE=1 asks for it, too, and prints it."""
 
 _CLASSIFIER_PARAMETERS = f"""\
 loss : {{'log_loss', 'focal'}}, default='log_loss'
@@ -305,7 +309,10 @@ n_outputs_ : int
     Units of the output layer.
 
 out_activation_ : str
-    Activation of the output layer."""
+    Activation of the output layer.
+
+profile_ : nnfast.profile.Profile
+    Where the time of the last call of `fit` or `partial_fit` went, with `profile` or NNFAST_PROFILE=1 alone."""
 
 
 _WORDS = {

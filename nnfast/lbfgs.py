@@ -74,6 +74,7 @@ class _Fit:
             batch_size=len(self.rows),
             regularization=task.regularization,
             n_threads=p.n_threads,
+            counts=task.counts,
         )
         self.session = stack.enter_context(session)
         if self.validator is not None:

@@ -131,6 +131,7 @@ class Validator:
                 dtype=task.dtype,
                 batch_size=min(len(self._rows), 512),  # what it reads at once, not what it computes
                 n_threads=self._n_threads,
+                counts=task.counts,
             )
             # In the arithmetic's dtype, so that nothing is rounded on the way to the other session.
             self._scratch = task.network.blank(task.dtype)

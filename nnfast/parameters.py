@@ -78,6 +78,7 @@ CONSTRAINTS = {
     "precision": [StrOptions({"auto", "float32", "float64"})],
     "n_threads": [_AT_LEAST_ONE, None],
     "engine": [StrOptions({"auto", *ENGINES})],
+    "profile": ["boolean"],
 }
 
 CLASSIFIER_CONSTRAINTS = CONSTRAINTS | {

@@ -43,7 +43,7 @@ class Task:
     validation split is stratified by, and `score(y, sample_weight)` makes its score: see `nnfast.scores`. `validation`
     is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
     published: what scorers and callbacks get. `in_blocks` is whether X, of any dtype of numbers then, is read as
-    `nnfast.blocks` says.
+    `nnfast.blocks` says. `counts` is a list where the fit's time is wanted: see `nnfast.profile`.
     """
 
     network: Network
@@ -60,6 +60,7 @@ class Task:
     labels: Any = None
     estimator: Any = None
     in_blocks: bool = False
+    counts: list | None = None
 
     def session(self, engine, **settings):
         """The engine's `Session` over the table, or one that reads it in blocks."""
@@ -163,6 +164,7 @@ class _Fit:
             regularization=task.regularization,
             seed=self.seed,
             n_threads=p.n_threads,
+            counts=task.counts,
         )
         self.session = stack.enter_context(session)
         session.load(task.parameters, self.going_on["moments"], self.going_on["t"])

@@ -83,6 +83,7 @@ BOTHS = {
     "precision": (["auto", "float32", "float64"], ["float16", "flaot32", None]),
     "n_threads": ([None, 1, 2], [0, "all"]),
     "engine": (["auto", *ENGINES], ["blas", "cythn", None]),
+    "profile": ([True, False], ["yes", None]),
 }
 ONES = {
     MLPClassifier: {

@@ -2,6 +2,8 @@
 
 import math
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -63,6 +65,21 @@ def instruction_set():
     return _isa
 
 
+def peak_gflops(dtype, n_threads, rounds=2_000_000):
+    """GFLOP/s of multiply-adds in registers, by n_threads at once, with the instruction set in use: what arithmetic in `dtype` can reach.
+
+    The sum of the threads' own rates, so that a core taken away for a moment counts little. Two million rounds take about 5 ms.
+    """
+    table = _compiled.Table(_isa, dtype)
+
+    def rate(rounds):
+        start = time.perf_counter()
+        return table.multiply_add(rounds) / (time.perf_counter() - start) / 1e9
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        return sum(pool.map(rate, [rounds] * n_threads))
+
+
 def shuffle(order, random_state):
     """Shuffle row numbers in place, with the very draws of ``sklearn.utils.shuffle(order, random_state=random_state)``.
 
@@ -99,6 +116,10 @@ class Session:
         Of dropout, from 0 to 2^64 - 1.
     n_threads : int or None
         None: as many as the work deserves and the process may use.
+    counts : list or None
+        A list, where the session's time is wanted: `close` appends a dict of "n_threads", the name "dtype", "seconds" and "operations". The last
+        two are dicts of lists, a number a layer for every phase in nnfast.kernels.engine.PHASES, of seconds summed over the threads, and for some
+        phases of the multiplications and additions of the products.
 
     Attributes
     ----------
@@ -111,10 +132,11 @@ class Session:
         If the buffers cannot be had; nothing has changed then.
     """
 
-    _n_threads, _engine, _role, _labels = 0, None, "closed", None  # what close() finds where __init__ did not come so far
+    # What close() finds where __init__ did not come so far.
+    _n_threads, _engine, _role, _labels, _counts = 0, None, "closed", None, None
 
     def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, regularization=Regularization(), seed=0,
-                 n_threads=None):
+                 n_threads=None, counts=None):
         dtype = np.dtype(dtype)
         if dtype not in _FLOATS:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
@@ -125,14 +147,16 @@ class Session:
         self._raised, self.whole_epochs, self._batch_size = None, True, int(batch_size)
         # Batch normalization needs the whole batch at once.
         capacity = int(batch_size) if network.normalization == "batch" and y is not None else min(int(batch_size), CHUNK_ROWS)
+        self._trained, self._evaluated = np.zeros((2, 2), np.int64)  # rows and non-zeros, where there are counts
         self._n_threads = reserve_threads(n_threads, capacity, sum(map(math.prod, self._shapes)))
         try:
-            self._open(X, y, sample_weight, optimizer, regularization, seed, capacity, int(batch_size))
+            self._open(X, y, sample_weight, optimizer, regularization, seed, capacity, int(batch_size), counts is not None)
+            self._counts = counts
         except BaseException:
             self.close()
             raise
 
-    def _open(self, X, y, sample_weight, optimizer, regularization, seed, capacity, batch_size):
+    def _open(self, X, y, sample_weight, optimizer, regularization, seed, capacity, batch_size, times):
         trains, network = y is not None, self._network
         n_hidden = len(network.layer_units) - 2
         if len(regularization.dropout) not in (0, n_hidden):
@@ -156,6 +180,7 @@ class Session:
             normalization=_compiled.NORMALIZATIONS[network.normalization],
             norm_eps=_at_least_tiny(network.norm_eps, self._dtype),
             norm_momentum=network.norm_momentum,
+            times=times,
         )
         self._use_table(X, capacity)
         if trains:
@@ -167,6 +192,7 @@ class Session:
         self._engine.attach([np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()])
 
     def _use_table(self, X, capacity):
+        self._entries = None
         if isinstance(X, np.ndarray):
             if X.dtype not in _SOURCES or not X.flags.aligned or not X.dtype.isnative:
                 raise TypeError(f"X must be an aligned array of a native integer type, bool, float32 or float64, got {X.dtype}")
@@ -184,6 +210,7 @@ class Session:
         lengths = np.diff(indptr)
         longest = np.partition(lengths, len(lengths) - capacity)[-capacity:] if capacity < len(lengths) else lengths
         sparse = indptr[-1] < SPARSE_BELOW * X.shape[0] * X.shape[1]
+        self._entries = indptr if sparse else None
         self._engine.use_csr(data, indices, indptr, sparse, int(longest.sum()))
 
     def _use_targets(self, y, sample_weight, with_true_gradient):
@@ -285,6 +312,7 @@ class Session:
         if rates.shape not in ((1,), (n_batches,)):
             raise ValueError(f"learning_rate must be a number, or have one for each of {n_batches} batches, got {rates.shape}")
         loss = self._engine.train(order, np.ascontiguousarray(rates))
+        self._count(self._trained, order)
         self.whole_epochs = loss is not None and not self._engine.stopped
         if loss is None:
             raise NonFinite(self._engine.step)
@@ -317,6 +345,7 @@ class Session:
         if self._network.normalization == "batch" and len(order) > self._batch_size:
             raise ValueError(f"with batch normalization a batch has at most batch_size={self._batch_size} rows, got {len(order)}")
         loss = self._engine.differentiate(self._row_numbers_of_table(order))
+        self._count(self._trained, order)
         self._after_run()
         if loss is None:
             raise ValueError("sample_weight must not sum to zero over the rows of a loss")
@@ -339,6 +368,7 @@ class Session:
         self._require("train", "differentiate")
         rows, out = self._rows_and_out(rows, out)
         loss = self._engine.evaluate(rows, out)
+        self._count(self._evaluated, rows)
         self._after_run()
         if loss is None:
             raise ValueError("sample_weight must not sum to zero over the rows of a loss")
@@ -350,6 +380,7 @@ class Session:
         rows, out = self._rows_and_out(rows, out)
         if len(rows):
             self._engine.predict(rows, out)
+            self._count(self._evaluated, rows)
             self._after_run()
         return out
 
@@ -364,9 +395,32 @@ class Session:
             raise IndexError(f"row numbers must be within 0 .. {self._n_samples - 1}, and at least one")
         return order
 
+    def _count(self, done, order):
+        """Add the rows of the run that has just ended, and the numbers in them that the first layer multiplies."""
+        if self._counts is not None:
+            rows = order[: self._engine.rows_begun]
+            n_features = self._network.layer_units[0]
+            entries = len(rows) * n_features if self._entries is None else (self._entries[rows + 1] - self._entries[rows]).sum()
+            done += len(rows), entries
+
+    def _operations(self):
+        """Of the products alone, two a weight and row: for the first layer's, two a weight of an input that is not zero, where that is how it goes."""
+        units = self._network.layer_units
+        forward, evaluation = (
+            [2 * entries * units[1], *(2 * rows * n_in * n_out for n_in, n_out in zip(units[1:], units[2:]))]
+            for rows, entries in (self._trained.tolist(), self._evaluated.tolist())
+        )
+        return {"forward": forward, "backward": [0, *forward[1:]], "gradient and update": forward, "evaluation": evaluation}
+
     def close(self):
         """Join the threads and free the buffers."""
         self._role = "closed"
+        if self._counts is not None:
+            counts, self._counts = self._counts, None
+            counts.append({
+                "n_threads": self._n_threads, "dtype": self._dtype.name,
+                "seconds": self._engine.phase_seconds(), "operations": self._operations(),
+            })
         if self._n_threads:
             release_threads()
             self._n_threads = 0

@@ -1,0 +1,61 @@
+# Where a run's time goes: each worker's clock, switched from one phase to the next as its work changes.
+#
+# A record is one worker's: when it was last switched, the slot it counts in since then (a phase of one layer), and nanoseconds a slot. All
+# time of a run is in some slot, so the sums over the workers are the run's time, times the workers. Only its worker writes to a record, and
+# the caller where no run is on: a worker switches before it says that its jobs are done.
+
+cdef enum:
+    TIMED_GATHER, TIMED_FORWARD, TIMED_LOSS, TIMED_BACKWARD, TIMED_GRADIENT, TIMED_NORMALIZATION, TIMED_LIMITS, TIMED_EVALUATION
+    TIMED_BOOKKEEPING, TIMED_WAITING, TIMED_PACKING, N_TIMED
+    SINCE = 0
+    SLOT = 1
+    SLOTS = 2
+
+PHASES = ("gather", "forward", "loss", "backward", "gradient and update", "normalization", "limits", "evaluation",
+          "bookkeeping", "waiting", "packing")
+
+
+cdef int64_t *open_clocks(Net *net, int n_workers) noexcept nogil:
+    """Records of zeros, a cache line apart; NULL when out of memory."""
+    net.clock_stride = (SLOTS + N_TIMED * net.n_layers + 2 * LINE - 1) // LINE * LINE
+    net.clocks = <int64_t *> calloc(n_workers * net.clock_stride, sizeof(int64_t))
+    return net.clocks
+
+
+cdef void start_clocks(Net *net, int n_workers, int phase) noexcept nogil:
+    cdef int i
+    cdef int64_t now
+    if net.clocks != NULL:
+        now = nanoseconds()
+        for i in range(n_workers):
+            net.clocks[i * net.clock_stride + SINCE] = now
+            net.clocks[i * net.clock_stride + SLOT] = phase * net.n_layers
+
+
+cdef void stop_clocks(Net *net, int n_workers) noexcept nogil:
+    cdef int i
+    cdef int64_t now
+    if net.clocks != NULL:
+        now = nanoseconds()
+        for i in range(n_workers):
+            count_until(net.clocks + i * net.clock_stride, now)
+
+
+cdef inline void count_until(int64_t *clock, int64_t now) noexcept nogil:
+    clock[SLOTS + clock[SLOT]] += now - clock[SINCE]
+    clock[SINCE] = now
+
+
+cdef inline void enter(Net *net, int worker, int phase, int layer) noexcept nogil:
+    """What the worker does from here on. Without a profile a branch that is never taken."""
+    if net.clocks != NULL:
+        switch_clock(net, net.clocks + worker * net.clock_stride, phase, layer)
+
+
+cdef void switch_clock(Net *net, int64_t *clock, int phase, int layer) noexcept nogil:
+    if phase < TIMED_EVALUATION and not is_training(net):
+        phase, layer = TIMED_EVALUATION, 0
+    cdef int64_t slot = phase * net.n_layers + layer
+    if clock[SLOT] != slot:  # reading the time is what costs
+        count_until(clock, nanoseconds())
+        clock[SLOT] = slot
