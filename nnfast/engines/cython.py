@@ -68,13 +68,13 @@ def instruction_set():
 def peak_gflops(dtype, n_threads, rounds=2_000_000):
     """GFLOP/s of multiply-adds in registers, by n_threads at once, with the instruction set in use: what arithmetic in `dtype` can reach.
 
-    The sum of the threads' own rates, so that a core taken away for a moment counts little. Two million rounds take about 5 ms.
+    By the time that each thread had a core: one taken away for a moment does not count. Two million rounds take about 5 ms.
     """
     table = _compiled.Table(_isa, dtype)
 
     def rate(rounds):
-        start = time.perf_counter()
-        return table.multiply_add(rounds) / (time.perf_counter() - start) / 1e9
+        start = time.thread_time()
+        return table.multiply_add(rounds) / (time.thread_time() - start) / 1e9
 
     with ThreadPoolExecutor(n_threads) as pool:
         return sum(pool.map(rate, [rounds] * n_threads))
@@ -404,7 +404,7 @@ class Session:
             done += len(rows), entries
 
     def _operations(self):
-        """Of the products alone, two a weight and row: for the first layer's, two a weight of an input that is not zero, where that is how it goes."""
+        """Of the products alone: two a weight and row, or where the first layer goes over the non-zeros, two a weight and non-zero."""
         units = self._network.layer_units
         forward, evaluation = (
             [2 * entries * units[1], *(2 * rows * n_in * n_out for n_in, n_out in zip(units[1:], units[2:]))]
