@@ -31,19 +31,26 @@ if X86:
     ISAS["avx2"] = AVX2
     ISAS["avx512"] = AVX2 + ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 
+    # Units for bfloat16 products, in the code of AVX-512.
+    UNITS = {"avx512_bf16": ["-mavx512bf16"], "amx": ["-mavx512bf16", "-mamx-tile", "-mamx-bf16"]}
+    ISAS |= {unit: ISAS["avx512"] + flags for unit, flags in UNITS.items()}
+else:
+    UNITS = {}
+
 if os.environ.get("NNFAST_ISAS"):
     ISAS = {isa: ISAS[isa] for isa in os.environ["NNFAST_ISAS"].split(",")}
 
 SOURCES = "kernels/src"
 HEADERS = [f"{SOURCES}/{name}" for name in sorted(os.listdir(SOURCES)) if name.endswith(".h")]
-TABLES = {isa: [f"{SOURCES}/tables/{isa}_{dtype}.c" for dtype in ("float", "double")] for isa in ISAS}
+INCLUDED = [f"{SOURCES}/kernels.c", f"{SOURCES}/half_kernels.c"]
+TABLES = {isa: [f"{SOURCES}/tables/{isa}{kind}.c" for kind in ([""] if isa in UNITS else ["_float", "_double"])] for isa in ISAS}
 
 
 def library(isa):
     """The vector code of one instruction set: a static library with its own flags, linked into the engine."""
     return f"nnfast_{isa}", {
         "sources": TABLES[isa],
-        "obj_deps": {"": HEADERS + [f"{SOURCES}/kernels.c"]},
+        "obj_deps": {"": HEADERS + INCLUDED},
         "cflags": COMMON + ISAS[isa],
     }
 
@@ -70,7 +77,7 @@ engine = Extension(
     extra_link_args=LINK + ["-lpthread"],
     # What the libraries are made of, too: setuptools does not link anew because a library is newer.
     depends=HEADERS
-    + [f"{SOURCES}/kernels.c", *sum(TABLES.values(), [])]
+    + [*INCLUDED, *sum(TABLES.values(), [])]
     + [f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi")],
 )
 

@@ -35,6 +35,10 @@ cdef extern from "src/kernels.h" nogil:
         const void *sum_shift
         int add, finish, narrow
         const Update *update
+        const void *half_a
+        const void *half_dz
+        void *half_w
+        void *half_wt
     ctypedef struct Norm:
         double epsilon, momentum
         void *scale
@@ -101,12 +105,25 @@ cdef extern from "src/kernels.h" nogil:
         void (*unpack_transposed)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
         void (*map)(int, const void *, void *, ptrdiff_t) noexcept nogil
         double (*multiply_add)(ptrdiff_t, double *) noexcept nogil
+    ctypedef struct HalfKernels:
+        const char *unit
+        int tile
+        void (*start_products)() noexcept nogil
+        void (*finish_products)() noexcept nogil
+        void (*round_panel)(const void *, ptrdiff_t, void *, void *, void *) noexcept nogil
+        void (*round_weights)(const Gradient *, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
+        void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
+        void (*gradient_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
 
 cdef extern from "src/dispatch.h" nogil:
     enum: N_ISAS
     const char *nnfast_isa_name(int)
     int nnfast_isa_runs(int)
     const Kernels *nnfast_kernels(int, int)
+    enum: N_UNITS
+    const char *nnfast_unit_name(int)
+    const HalfKernels *nnfast_half_kernels(int)
 
 cdef extern from "src/atomics.h" nogil:
     uint64_t atomic_get(const uint64_t *)

@@ -103,16 +103,23 @@ cdef class Engine:
 
     def __init__(self, isa, bint double_precision, layer_units, activations, int loss, loss_parameters, *, ptrdiff_t capacity,
                  ptrdiff_t batch_size, int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0, int normalization=NORM_NONE,
-                 double norm_eps=0, double norm_momentum=0, bint times=False):
-        """activations: (number, parameter) of every hidden layer; times: whether there will be phase_seconds()."""
+                 double norm_eps=0, double norm_momentum=0, bint times=False, unit=None):
+        """activations: (number, parameter) of every hidden layer; times: whether there will be phase_seconds(); unit: what does bfloat16 products
+        while training, or None."""
         cdef Net *net = &self.session.net
         net.kernels = nnfast_kernels(_ISAS[isa], double_precision)
         if net.kernels == NULL:
             raise ValueError(f"instruction set {isa!r} is not available")
+        net.row_tile = net.kernels.tile
+        if unit is not None:
+            net.half = nnfast_half_kernels(_UNITS[unit])
+            if net.half == NULL or net.kernels.panel != BLOCK:
+                raise ValueError(f"bfloat16 unit {unit!r} is not available")
+            net.row_tile = net.half.tile
         net.n_layers = len(layer_units) - 1
         net.capacity = capacity
         # Panels a multiple of a page apart would share cache sets, and loads would wait for stores to the same offset: 1 KB off it is.
-        net.panel_rows = capacity
+        net.panel_rows = (capacity + net.row_tile - 1) // net.row_tile * net.row_tile if net.half != NULL else capacity
         while net.panel_rows * net.kernels.panel * net.kernels.real_bytes % 4096 != 1024:
             net.panel_rows += 1
         net.stride = net.panel_rows * net.kernels.panel
@@ -173,6 +180,7 @@ cdef class Engine:
         layer.gradient.narrow = layer.gradient.n_out <= NARROW and not (net.n_layers == 1 and net.is_sparse)
         for i in range(net.n_layers):
             layer = net.layers + i
+            layer.is_half = net.half != NULL and not layer.gradient.narrow and not (i == 0 and net.is_sparse)
             scales = layer.drops and layer.dropout.shift == 0 and layer.activation == ACTIVATION_RELU
             layer.is_fused = i == net.n_layers - 1 or (
                 (layer.activation == ACTIVATION_IDENTITY or layer.activation == ACTIVATION_RELU or layer.activation == ACTIVATION_LEAKY_RELU)
@@ -277,7 +285,9 @@ cdef class Engine:
             if self.trains:
                 layer.dz = layer.a if i == net.n_layers - 1 else arena.take(times(layer.out_panels, rows * panel), real)
                 layer.dout = layer.dz
-                if i > 0 and not g.narrow:
+                if layer.is_half:
+                    self.lay_out_half(layer, i > 0, arena)
+                elif i > 0 and not g.narrow:
                     g.wt = arena.take(times(layer.in_panels * panel, g.n_out), real)
                 if self.n_moments > 0:
                     g.m = first.take(weights, real)
@@ -315,6 +325,18 @@ cdef class Engine:
             vector.v = second.take(n, real)
         if sums:
             vector.g = arena.take(n, real)
+
+    cdef lay_out_half(self, Layer *layer, bint passes_back, Arena arena):
+        cdef Net *net = &self.session.net
+        cdef Gradient *g = &layer.gradient
+        cdef size_t rows = times(net.panel_rows, BLOCK)
+        layer.half_in = arena.take(times(layer.in_panels, rows), 2)
+        g.half_a = arena.take(times(layer.in_panels, rows), 2)
+        g.half_dz = arena.take(times(layer.out_panels, rows), 2)
+        g.half_w = arena.take(times(layer.out_panels * BLOCK, half_rows(g.n_in)), 2)
+        if passes_back:
+            layer.half_dz = arena.take(times(layer.out_panels, rows), 2)
+            g.half_wt = arena.take(times(layer.in_panels * BLOCK, half_rows(g.n_out)), 2)
 
     cdef lay_out_norm(self, Layer *layer, bint sums, arenas):
         cdef Arena arena = arenas[0], parameters = arenas[1]
@@ -547,6 +569,7 @@ cdef class Engine:
         cdef Net *net = &self.session.net
         net.mode = mode
         self.session.team.flushes = mode == TRAIN or mode == DIFFERENTIATE
+        self.session.team.half = net.half if is_training(net) else NULL
         net.phase = BEFORE
         net.order = &order[0]
         net.n_rows = order.shape[0]

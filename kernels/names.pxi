@@ -12,6 +12,12 @@ NORMALIZATIONS = {None: NORM_NONE, "batch": NORM_BATCH, "layer": NORM_LAYER}
 SOURCES = {"float32": SOURCE_FLOAT32, "float64": SOURCE_FLOAT64, "int8": SOURCE_INT8, "int16": SOURCE_INT16, "int32": SOURCE_INT32,
            "int64": SOURCE_INT64, "uint8": SOURCE_UINT8, "uint16": SOURCE_UINT16, "uint32": SOURCE_UINT32, "uint64": SOURCE_UINT64}
 _ISAS = {nnfast_isa_name(i).decode(): i for i in range(N_ISAS)}
+_UNITS = {nnfast_unit_name(i).decode(): i for i in range(N_UNITS)}
+
+
+def bfloat16_units():
+    """Names of the units for bfloat16 products that are compiled in and that this process can use, slowest first. Asks for what AMX needs."""
+    return tuple(name for name, unit in _UNITS.items() if nnfast_half_kernels(unit) != NULL)
 
 
 def instruction_sets():

@@ -27,6 +27,7 @@ cdef struct Layer:
     int derivative             # how the backward pass gets it: the activation, DROPPED_RELU or STORED
     double parameter           # of the activation
     bint is_fused              # the product's epilogue does the activation
+    bint is_half               # while training, the products are those of net.half
     Norm norm
     bint drops                 # units, while training
     Dropout dropout
@@ -36,6 +37,9 @@ cdef struct Layer:
     void *dout                 # gradient by the normalization's output, where the layer above leaves it; dz where there is none
     void *slope                # what the derivative comes from: a, or where it is stored
     void *zhat                 # the normalization's
+    # Where the products are bfloat16's, roundings of the layer's inputs and of dz, in the forms of bfloat16.h.
+    void *half_in              # in rows; g.half_a has them in columns
+    void *half_dz              # in rows; g.half_dz has them in pairs
     double *squares            # column sums of the weights' penalties, a row for each block of inputs, then one of the biases, scales and shifts
     ptrdiff_t square_rows, square_columns, square_stride
 
@@ -45,6 +49,7 @@ cdef struct Job:
 
 cdef struct Net:
     const Kernels *kernels
+    const HalfKernels *half    # NULL: all products are the kernels'
     int n_layers, mode, phase, status, normalization
     int at                     # the layer of NORMALIZE and NORMALIZE_BACK, or that ROWS and ROWS_BACK begin with
     Layer *layers
@@ -72,7 +77,7 @@ cdef struct Net:
     ptrdiff_t n_jobs, blocks_a_job
     ptrdiff_t *shares
     ptrdiff_t *row_ends        # likewise for the rows of a chunk
-    ptrdiff_t n_row_jobs, rows_a_job
+    ptrdiff_t n_row_jobs, rows_a_job, row_tile    # rows of a job are a multiple of the tile
     # the update
     Update update
     int kind                   # of the optimizer
@@ -130,7 +135,7 @@ cdef double add_up(const double *x, ptrdiff_t n) noexcept nogil:
 
 cdef inline ptrdiff_t job_edge(Net *net, ptrdiff_t job) noexcept nogil:
     """The chunk's row at which a job begins: whole tiles, shared evenly."""
-    cdef ptrdiff_t tile = net.kernels.tile
+    cdef ptrdiff_t tile = net.row_tile
     return min(net.chunk_rows, (net.chunk_rows + tile - 1) // tile * job // net.n_row_jobs * tile)
 
 
@@ -177,6 +182,40 @@ cdef void activate_panel(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_
         net.kernels.clear_pads(a, rows, used)
 
 
+cdef inline bint takes_half(Net *net, int i) noexcept nogil:
+    """Whether the layer's products take bfloat16 numbers in this run: predictions are float32's."""
+    return net.layers[i].is_half and is_training(net)
+
+
+cdef inline char *at_half(Net *net, void *halves, ptrdiff_t panel, ptrdiff_t row) noexcept nogil:
+    """One panel's roundings of the rows from `row`, a multiple of the tile, in any of their forms."""
+    return <char *> halves + (panel * net.stride + row * net.kernels.panel) * 2 if halves != NULL else NULL
+
+
+cdef inline char *at_half_weights(void *weights, ptrdiff_t panel, ptrdiff_t n) noexcept nogil:
+    """One panel of bfloat16 weights; n is the length of the sums."""
+    return <char *> weights + panel * half_rows(n) * BLOCK * 2
+
+
+cdef inline size_t half_rows(size_t n) noexcept nogil:
+    return (n + BLOCK - 1) // BLOCK * BLOCK
+
+
+cdef void round_inputs(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+    cdef Layer *layer = net.layers + i
+    cdef void *a = at_row(net, net.layers[i - 1].a if i > 0 else net.x_panels, first)
+    cdef ptrdiff_t p
+    for p in range(layer.in_panels):
+        net.half.round_panel(at_panel(net, a, p, net.panel_rows), rows, at_half(net, layer.half_in, p, first),
+                             at_half(net, <void *> layer.gradient.half_a, p, first), NULL)
+
+
+cdef void round_dz(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+    cdef Layer *layer = net.layers + i
+    net.half.round_panel(at_row(net, at_panel(net, layer.dz, p, net.panel_rows), first), rows, at_half(net, layer.half_dz, p, first), NULL,
+                         at_half(net, <void *> layer.gradient.half_dz, p, first))
+
+
 cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int worker) noexcept nogil:
     """Some rows through one layer, but for batch normalization in training and all that follows it there."""
     cdef const Kernels *kernels = net.kernels
@@ -186,8 +225,12 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int wo
     cdef void *out = at_row(net, layer.a, first)
     cdef bint drops = net.drops_inputs and net.mode == TRAIN, takes_sparse = i == 0 and net.is_sparse
     cdef bint is_whole = takes_sparse or is_normalized(net, i)  # all panels are needed before the first can go on
+    cdef int activation = layer.activation if layer.is_fused else ACTIVATION_IDENTITY
+    cdef bint half = takes_half(net, i)
     cdef ptrdiff_t p
     enter(net, worker, TIMED_FORWARD, i)
+    if half:
+        round_inputs(net, i, first, rows)
     if takes_sparse:
         kernels.forward_sparse(&net.csr, net.order + net.chunk + first, rows, g.w, g.n_in, g.n_out, g.bias.w, out, net.stride,
                                &net.input_dropout if drops else NULL, net.input_base, net.chunk - net.batch + first)
@@ -195,9 +238,13 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int wo
         kernels.forward_narrow(a, net.stride, rows, g.w, g.n_in, g.n_out, g.bias.w, out)
     else:
         for p in range(layer.out_panels):
-            kernels.forward(a, net.stride, rows, at_panel(net, g.w, p, g.n_in), g.n_in, at_panel(net, g.bias.w, p, 1),
-                            at_panel(net, out, p, net.panel_rows), vectors_in(net, g.n_out, p),
-                            layer.activation if layer.is_fused else ACTIVATION_IDENTITY, layer.parameter)
+            if half:
+                net.half.forward(at_half(net, layer.half_in, 0, first), net.stride, rows, at_half_weights(g.half_w, p, g.n_in), g.n_in,
+                                 at_panel(net, g.bias.w, p, 1), at_panel(net, out, p, net.panel_rows), vectors_in(net, g.n_out, p),
+                                 activation, layer.parameter)
+            else:
+                kernels.forward(a, net.stride, rows, at_panel(net, g.w, p, g.n_in), g.n_in, at_panel(net, g.bias.w, p, 1),
+                                at_panel(net, out, p, net.panel_rows), vectors_in(net, g.n_out, p), activation, layer.parameter)
             if not is_whole:
                 activate_panel(net, i, p, first, rows)
     if is_normalized(net, i):
@@ -220,13 +267,22 @@ cdef void backward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int w
     cdef Layer *layer = net.layers + i
     cdef Layer *lower = layer - 1
     cdef Gradient *g = &layer.gradient
+    cdef void *slope
+    cdef void *out
     cdef ptrdiff_t p
     enter(net, worker, TIMED_BACKWARD, i)
+    if layer.is_half:
+        for p in range(layer.out_panels):
+            round_dz(net, i, p, first, rows)
     for p in range(layer.in_panels):
-        net.kernels.backward(at_row(net, layer.dz, first), net.stride, rows, at_panel(net, g.w if g.narrow else g.wt, p, g.n_out), g.n_out,
-                             at_row(net, at_panel(net, lower.slope, p, net.panel_rows), first),
-                             at_row(net, at_panel(net, lower.dout, p, net.panel_rows), first), vectors_in(net, g.n_in, p),
-                             lower.derivative, lower.parameter)
+        slope = at_row(net, at_panel(net, lower.slope, p, net.panel_rows), first)
+        out = at_row(net, at_panel(net, lower.dout, p, net.panel_rows), first)
+        if layer.is_half:
+            net.half.backward(at_half(net, layer.half_dz, 0, first), net.stride, rows, at_half_weights(g.half_wt, p, g.n_out), g.n_out,
+                              slope, out, vectors_in(net, g.n_in, p), lower.derivative, lower.parameter)
+        else:
+            net.kernels.backward(at_row(net, layer.dz, first), net.stride, rows, at_panel(net, g.w if g.narrow else g.wt, p, g.n_out), g.n_out,
+                                 slope, out, vectors_in(net, g.n_in, p), lower.derivative, lower.parameter)
     if net.normalization == NORM_LAYER:
         enter(net, worker, TIMED_NORMALIZATION, i - 1)
         net.kernels.normalize_rows_back(at_row(net, lower.dout, first), at_row(net, lower.zhat, first), at_row(net, lower.dz, first), net.stride,
@@ -240,7 +296,7 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
     cdef const ptrdiff_t *index = net.order + net.chunk + first
     cdef void *scratch = net.scratch + worker * net.scratch_bytes
     cdef int i, last = net.n_layers - 1
-    cdef ptrdiff_t n_out = net.layers[last].gradient.n_out
+    cdef ptrdiff_t n_out = net.layers[last].gradient.n_out, p
     cdef void *z = at_row(net, net.layers[last].a, first)
     cdef bint in_parts = net.normalization == NORM_BATCH and is_training(net)
     if net.phase == ROWS_BACK:
@@ -264,6 +320,10 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
         backward_layer(net, i, first, rows, worker)
         if in_parts:
             return
+    if net.layers[0].is_half:
+        enter(net, worker, TIMED_BACKWARD, 0)
+        for p in range(net.layers[0].out_panels):
+            round_dz(net, 0, p, first, rows)
 
 
 cdef void normalize_panel(Net *net, ptrdiff_t p, int worker) noexcept nogil:
@@ -278,6 +338,8 @@ cdef void normalize_panel(Net *net, ptrdiff_t p, int worker) noexcept nogil:
         activate_panel(net, net.at, p, 0, net.chunk_rows)
     else:
         net.kernels.normalize_columns_back(at_panel(net, layer.dz, p, net.panel_rows), zhat, net.chunk_rows, vectors, &layer.norm, p)
+        if net.at == 0 and layer.is_half:
+            round_dz(net, 0, p, 0, net.chunk_rows)
 
 
 cdef void run_weights(Net *net, ptrdiff_t number, int worker) noexcept nogil:
@@ -294,14 +356,18 @@ cdef void run_weights(Net *net, ptrdiff_t number, int worker) noexcept nogil:
     for block in range(max(job.block, 0), job.end):
         if net.phase == UPDATE:
             net.kernels.apply_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
+            if layer.is_half:
+                net.half.round_weights(g, job.panel, block * BLOCK)
         elif job.layer == 0 and net.is_sparse:
             net.kernels.gradient_block_sparse(g, &net.csc, job.panel, block * BLOCK, squares + block * layer.square_stride)
+        elif layer.is_half:
+            net.half.gradient_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
         else:
             net.kernels.gradient_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
 
 
 cdef void follow_panel(Net *net, Layer *layer, ptrdiff_t panel) noexcept nogil:
-    """What the updates keep beside the weights, from weights that came otherwise: the transposed copy and the sums of squares."""
+    """What the updates keep beside the weights, from weights that came otherwise: the copies and the sums of squares."""
     cdef Gradient *g = &layer.gradient
     cdef ptrdiff_t k, rows
     cdef double *squares
@@ -315,6 +381,8 @@ cdef void follow_panel(Net *net, Layer *layer, ptrdiff_t panel) noexcept nogil:
                                 squares)
         if g.wt != NULL:
             net.kernels.transpose_block(g, panel, k * BLOCK, rows)
+        if layer.is_half:
+            net.half.round_weights(g, panel, k * BLOCK)
 
 
 cdef void limit_panel(Net *net, ptrdiff_t panel) noexcept nogil:

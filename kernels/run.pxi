@@ -19,7 +19,7 @@ cdef void begin_rows(Net *net, Team *team, int phase, int at) noexcept nogil:
     net.at = at
     if phase == ROWS and at == 0:
         net.chunk_rows = min(net.capacity, net.batch_end - net.chunk)
-        units = (net.chunk_rows + net.kernels.tile - 1) // net.kernels.tile
+        units = (net.chunk_rows + net.row_tile - 1) // net.row_tile
         jobs = (net.chunk_rows + team.n_workers * net.rows_a_job - 1) // (team.n_workers * net.rows_a_job) * team.n_workers
         net.n_row_jobs = min(units, jobs, <ptrdiff_t> MAX_JOBS - 1)
     # One more transposes a sparse chunk.

@@ -44,6 +44,7 @@ cdef struct Team:
     advance_function advance
     rest_function rest         # by each worker when it has done its jobs of a phase; or NULL
     poll_function poll         # by the caller, after each of its jobs and phases
+    const HalfKernels *half    # whose products this run's jobs have, or NULL
     void *context
 
 
@@ -129,8 +130,11 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
     cdef uint64_t *queue
     cdef ptrdiff_t job
     cdef int i
+    cdef const HalfKernels *half = team.half  # read once: the team may be in another run when this worker is done
     if flushes:
         before = flush_subnormals()
+    if half != NULL:
+        half.start_products()
     for i in range(team.n_workers):
         queue = team.tickets + ((worker + i) % team.n_workers) * LINE
         while True:
@@ -149,6 +153,8 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
     if finished and atomic_add(team.done, finished) == n_jobs:
         team.running = team.advance(team.context, worker)
         publish(team)
+    if half != NULL:
+        half.finish_products()
     if flushes:
         restore_subnormals(before)
 

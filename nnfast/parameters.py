@@ -75,7 +75,7 @@ CONSTRAINTS = {
     "monitor": [StrOptions({"score", "loss"})],
     "restore_best": ["boolean"],
     "callbacks": [list, tuple, None],
-    "precision": [StrOptions({"auto", "float32", "float64"})],
+    "precision": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
     "n_threads": [_AT_LEAST_ONE, None],
     "engine": [StrOptions({"auto", *ENGINES})],
     "profile": ["boolean"],

@@ -164,6 +164,7 @@ class _Fit:
             regularization=task.regularization,
             seed=self.seed,
             n_threads=p.n_threads,
+            bfloat16=p.precision == "bfloat16",
             counts=task.counts,
         )
         self.session = stack.enter_context(session)

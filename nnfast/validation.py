@@ -23,7 +23,7 @@ def arithmetic_dtype(precision, common):
     """The dtype to compute in: what `precision` says, or for "auto" that of scikit-learn, which is the `common` one."""
     if precision == "auto":
         return _FLOAT32 if common == _FLOAT32 else _FLOAT64
-    return np.dtype(precision)
+    return _FLOAT32 if precision == "bfloat16" else np.dtype(precision)
 
 
 def check_hidden_layer_sizes(hidden_layer_sizes):

@@ -1,5 +1,11 @@
 #include "dispatch.h"
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 /* NNFAST_BASELINE, NNFAST_AVX2 and NNFAST_AVX512 say what is compiled in: see setup.py. */
 #ifdef NNFAST_BASELINE
 extern const Kernels nnfast_baseline_float, nnfast_baseline_double;
@@ -9,6 +15,12 @@ extern const Kernels nnfast_avx2_float, nnfast_avx2_double;
 #endif
 #ifdef NNFAST_AVX512
 extern const Kernels nnfast_avx512_float, nnfast_avx512_double;
+#endif
+#ifdef NNFAST_AVX512_BF16
+extern const HalfKernels nnfast_avx512_bf16;
+#endif
+#ifdef NNFAST_AMX
+extern const HalfKernels nnfast_amx;
 #endif
 
 const char *nnfast_isa_name(int isa)
@@ -50,6 +62,46 @@ const Kernels *nnfast_kernels(int isa, int double_precision)
 #endif
 #ifdef NNFAST_AVX512
     case ISA_AVX512: return double_precision ? &nnfast_avx512_double : &nnfast_avx512_float;
+#endif
+    default: return 0;
+    }
+}
+
+const char *nnfast_unit_name(int unit)
+{
+    static const char *const names[N_UNITS] = {"avx512_bf16", "amx"};
+    return names[unit];
+}
+
+#ifdef NNFAST_AMX
+/* GCC 12's __builtin_cpu_supports knows no "amx-bf16": leaf 7, EDX, bits 22 (AMX-BF16) and 24 (AMX-TILE). */
+static int has_amx(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
+}
+
+/* Linux gives a process the tiles' 8 KB of state on request: not if its signal stacks are too small for them. */
+static int may_use_tiles(void)
+{
+#if defined(__linux__)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return 0;
+#endif
+}
+#endif
+
+const HalfKernels *nnfast_half_kernels(int unit)
+{
+    switch (unit) {
+#ifdef NNFAST_AVX512_BF16
+    case UNIT_AVX512_BF16: return nnfast_isa_runs(ISA_AVX512) && __builtin_cpu_supports("avx512bf16") ? &nnfast_avx512_bf16 : 0;
+#endif
+#ifdef NNFAST_AMX
+    case UNIT_AMX:
+        return nnfast_isa_runs(ISA_AVX512) && __builtin_cpu_supports("avx512bf16") && has_amx() && may_use_tiles() ? &nnfast_amx : 0;
 #endif
     default: return 0;
     }

@@ -5,9 +5,13 @@
 #include "kernels.h"
 
 enum { ISA_BASELINE, ISA_AVX2, ISA_AVX512, N_ISAS };
+enum { UNIT_AVX512_BF16, UNIT_AMX, N_UNITS }; /* for bfloat16 products */
 
 const char *nnfast_isa_name(int isa);
 int nnfast_isa_runs(int isa);                               /* compiled in, and the CPU has it */
 const Kernels *nnfast_kernels(int isa, int double_precision); /* NULL where it does not run */
+
+const char *nnfast_unit_name(int unit);
+const HalfKernels *nnfast_half_kernels(int unit); /* NULL where it does not run; the first call for AMX asks the operating system for its registers */
 
 #endif

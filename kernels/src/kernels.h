@@ -59,6 +59,8 @@ typedef struct {
     int add, finish;      /* add g to this chunk's sum; update (else store the sum in g) */
     int narrow;
     const Update *update;
+    const void *half_a, *half_dz; /* with bfloat16 products: inputs in columns, output gradients in pairs (bfloat16.h), `stride` apart ... */
+    void *half_w, *half_wt;       /* ... and the weights as right operands; NULL where the layer has none */
 } Gradient;
 
 /* Normalization of one layer, vectors by unit, except `inverse` of layer normalization: by row of the chunk. */
@@ -144,5 +146,20 @@ typedef struct {
     void (*map)(int function, const void *x, void *y, ptrdiff_t n); /* FUNCTION_*, for the tests */
     double (*multiply_add)(ptrdiff_t rounds, double *result);
 } Kernels;
+
+/* What a unit for bfloat16 dot products does in place of the kernels of a layer, in float32 otherwise: see bfloat16.h. */
+typedef struct {
+    const char *unit;
+    int tile;                      /* rows of a job are a multiple of it */
+    void (*start_products)(void);  /* in each thread, before any of the products, ... */
+    void (*finish_products)(void); /* ... and after them */
+    void (*round_panel)(const void *x, ptrdiff_t rows, void *as_rows, void *as_columns, void *as_pairs);
+    void (*round_weights)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k);
+    void (*forward)(const void *a, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, const void *b, void *out,
+                    int vectors, int activation, double parameter);
+    void (*backward)(const void *dz, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out, const void *a_below,
+                     void *dz_below, int vectors, int activation, double parameter);
+    void (*gradient_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, double *squares);
+} HalfKernels;
 
 #endif

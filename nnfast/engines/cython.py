@@ -91,6 +91,31 @@ def shuffle(order, random_state):
     _compiled.shuffle(_row_numbers(order), random_state)
 
 
+def bfloat16_units():
+    """Names of the units for bfloat16 products that this process can use with the instruction set in use, slowest first."""
+    return _compiled.bfloat16_units() if _isa == "avx512" else ()
+
+
+def bfloat16_unit():
+    """Name of the unit for bfloat16 products: the best one, or what the environment variable NNFAST_BFLOAT16 asks for.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    units = bfloat16_units()
+    if not units:
+        raise ValueError(
+            "precision='bfloat16' needs a CPU with AVX512-BF16 or AMX, an operating system that lets programs use it, and NNFAST_ISA=avx512, "
+            f"which is the default there; in use is {_isa!r}, and no such unit. precision='float32' runs everywhere."
+        )
+    asked = os.environ.get("NNFAST_BFLOAT16")
+    if asked and asked not in units:
+        raise ValueError(f"NNFAST_BFLOAT16={asked!r} is not available on this machine; available are: {', '.join(units)}.")
+    return asked or units[-1]
+
+
 class Session:
     """One network over one table: packed parameters, buffers and threads, alive for one call. A context manager.
 
@@ -116,6 +141,8 @@ class Session:
         Of dropout, from 0 to 2^64 - 1.
     n_threads : int or None
         None: as many as the work deserves and the process may use.
+    bfloat16 : bool
+        Whether training's products take bfloat16 numbers, which needs an optimizer and float32. What a session predicts is float32's all the same.
     counts : list or None
         A list, where the session's time is wanted: `close` appends a dict of "n_threads", the name "dtype", "seconds" and "operations". The last
         two are dicts of lists, a number a layer for every phase in nnfast.kernels.engine.PHASES, of seconds summed over the threads, and for some
@@ -136,10 +163,13 @@ class Session:
     _n_threads, _engine, _role, _labels, _counts = 0, None, "closed", None, None
 
     def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, regularization=Regularization(), seed=0,
-                 n_threads=None, counts=None):
+                 n_threads=None, bfloat16=False, counts=None):
         dtype = np.dtype(dtype)
         if dtype not in _FLOATS:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
+        if bfloat16 and (optimizer is None or dtype != np.float32):
+            raise ValueError("bfloat16 products are for training in float32")
+        self._unit = bfloat16_unit() if bfloat16 else None
         self._n_samples, n_features = X.shape
         if n_features != network.layer_units[0]:
             raise ValueError(f"X has {n_features} features, the network {network.layer_units[0]} inputs")
@@ -181,6 +211,7 @@ class Session:
             norm_eps=_at_least_tiny(network.norm_eps, self._dtype),
             norm_momentum=network.norm_momentum,
             times=times,
+            unit=self._unit,
         )
         self._use_table(X, capacity)
         if trains:
