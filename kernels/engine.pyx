@@ -2,8 +2,8 @@
 """The compiled engine: training, differentiating and running one network, without the GIL.
 
 This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), profile.pxi
-(where the time goes), shuffle.pxi, names.pxi (words for what is compiled in), standalone.pxi (every kernel on ordinary arrays). Only
-nnfast.engines.cython calls it, and has checked everything that comes in.
+(where the time goes), shuffle.pxi, names.pxi (words for what is compiled in), standalone.pxi and standalone_half.pxi (every kernel on ordinary
+arrays). Only nnfast.engines.cython calls it, and has checked everything that comes in.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -35,6 +35,7 @@ include "run.pxi"
 include "shuffle.pxi"
 include "names.pxi"
 include "standalone.pxi"
+include "standalone_half.pxi"
 
 cdef enum:
     # Rows of a job at most: few, so that their activations stay in the L2 cache and that others can help; but a job reads all weights, and
@@ -46,12 +47,13 @@ cdef enum:
     FINISH_MILLISECONDS = 100  # a run that is expected to end within this is not interrupted
 
 
-cdef void poll_signals(void *context) noexcept nogil:
-    """Let Python's signal handlers run (the calling thread only). What one raises ends the run, unless its end is near."""
+cdef bint poll_signals(void *context) noexcept nogil:
+    """Let Python's signal handlers run (the calling thread only), every now and then: whether this was the time. What one raises ends the run,
+    unless its end is near."""
     cdef Session_ *session = <Session_ *> context
     cdef int64_t now = milliseconds(), left
     if now < session.next_poll:
-        return
+        return False
     session.next_poll = now + POLL_MILLISECONDS
     enter(&session.net, 0, TIMED_BOOKKEEPING, 0)
     with gil:
@@ -62,6 +64,7 @@ cdef void poll_signals(void *context) noexcept nogil:
             left = session.net.n_rows - session.net.batch
             if session.net.batch == 0 or (now - session.started) * left > FINISH_MILLISECONDS * session.net.batch:
                 session.net.stop = True
+    return True
 
 
 cdef size_t times(size_t a, size_t b) except? 0:

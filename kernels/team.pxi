@@ -20,7 +20,7 @@ cdef enum:
 ctypedef void (*job_function)(void *context, ptrdiff_t job, int worker) noexcept nogil
 ctypedef bint (*advance_function)(void *context, int worker) noexcept nogil
 ctypedef void (*rest_function)(void *context, int worker) noexcept nogil
-ctypedef void (*poll_function)(void *context) noexcept nogil
+ctypedef bint (*poll_function)(void *context) noexcept nogil
 
 cdef struct Worker:
     Team *team
@@ -43,7 +43,7 @@ cdef struct Team:
     job_function run
     advance_function advance
     rest_function rest         # by each worker when it has done its jobs of a phase; or NULL
-    poll_function poll         # by the caller, after each of its jobs and phases
+    poll_function poll         # by the caller, after each of its jobs and phases; true where other code may have run in its thread
     const HalfKernels *half    # whose products this run's jobs have, or NULL
     void *context
 
@@ -146,8 +146,8 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
                 n_jobs = team.n_jobs  # now, while the phase waits for this job: counted, it may be another's number
                 team.run(team.context, job, worker)
                 finished += 1
-                if worker == 0:
-                    team.poll(team.context)
+                if worker == 0 and team.poll(team.context) and half != NULL:
+                    half.start_products()  # anew: a signal's handler may have used the CPU's tiles for its own products
     if finished and team.rest != NULL:
         team.rest(team.context, worker)
     if finished and atomic_add(team.done, finished) == n_jobs:

@@ -56,11 +56,13 @@ class Problem:
         return parameters
 
     def session(
-        self, table=None, *, batch_size=None, optimizer=Adam(), regularization=Regularization(alpha=0.01), seed=7, n_threads=1, dtype=None, load=True
+        self, table=None, *, batch_size=None, optimizer=Adam(), regularization=Regularization(alpha=0.01), seed=7, n_threads=1, dtype=None, load=True,
+        bfloat16=False,
     ):
         session = engine.Session(
             self.network, self.table if table is None else table, self.y, self.weight, dtype=dtype or self.dtype,
             batch_size=batch_size or len(self.rows), optimizer=optimizer, regularization=regularization, seed=seed, n_threads=n_threads,
+            bfloat16=bfloat16,
         )
         if load:
             session.load(self.parameters())
@@ -77,10 +79,10 @@ class Problem:
         session.store(parameters)
         return parameters.arrays()
 
-    def reference(self, regularization=Regularization(alpha=0.01), seed=7):
+    def reference(self, regularization=Regularization(alpha=0.01), seed=7, make=reference.Network):
         """The network in NumPy and float64, from the same parameters, with X and y for it."""
         p, network = self.parameters().map(lambda array: array.astype(np.float64)), self.network
-        slow = reference.Network(
+        slow = make(
             p.coefs, p.intercepts, network.activations, network.loss, network.loss_parameters, normalization=network.normalization,
             eps=network.norm_eps, momentum=network.norm_momentum, scales=p.scales, shifts=p.shifts, means=p.means, variances=p.variances,
             seed=seed, **vars(regularization),

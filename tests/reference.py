@@ -243,6 +243,10 @@ class Network:
     def learned(self):
         return [*self.coefs, *self.intercepts, *self.scales, *self.shifts]
 
+    def operand(self, i, array, factor=1.0):
+        """What layer i's products take of an array in training, where an engine has `factor` times it."""
+        return array
+
     # ---- forward
 
     def drop(self, a, layer, training):
@@ -273,6 +277,8 @@ class Network:
         a, dropped = self.drop(X, 0, training)
         tape = []
         for i, (w, b) in enumerate(zip(self.coefs, self.intercepts, strict=True)):
+            if training:
+                a, w = self.operand(i, a), self.operand(i, w)
             layer = {"input": a, "z": a @ w + b}
             tape.append(layer)
             if i < self.n_hidden:
@@ -311,7 +317,7 @@ class Network:
         for i in reversed(range(len(self.coefs))):
             layer = tape[i]
             if i < self.n_hidden:
-                delta = (delta @ self.coefs[i + 1].T) * layer["slope"]
+                delta = self.operand(i + 1, delta, W) @ self.operand(i + 1, self.coefs[i + 1].T) * layer["slope"]
                 if self.normalization:
                     normal, axis = layer["normal"], layer["axis"]
                     dscale.insert(0, (delta * normal).sum(axis=0))
@@ -321,7 +327,7 @@ class Network:
                         along = normal * (delta * normal).mean(axis=axis, keepdims=True)
                         delta = delta - delta.mean(axis=axis, keepdims=True) - along
                     delta = delta / layer["root"]
-            dw.insert(0, layer["input"].T @ delta + self.alpha * self.coefs[i] / W)
+            dw.insert(0, layer["input"].T @ self.operand(i, delta, W) + self.alpha * self.coefs[i] / W)
             # a batch's mean takes any bias away
             learns_bias = i == self.n_hidden or self.normalization != "batch"
             db.insert(0, delta.sum(axis=0) if learns_bias else np.zeros(delta.shape[1]))

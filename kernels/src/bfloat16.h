@@ -94,15 +94,16 @@ static void start_products(void)
 static void finish_products(void) { _tile_release(); }
 
 /* out = start + left @ right for 32 rows (16, unless `tall`) and 32 columns (16, unless `wide`): left and right in `steps` blocks, `left_step` and
- * SQUARE apart; out with rows of NR; start is a row of NR that stands for all, or NULL for zeros, or out itself to go on. */
+ * SQUARE apart; out with rows of NR; start is a row of NR that stands for all, or NULL for zeros. Whoever calls this must not have written left,
+ * right or start: to GCC 12, a tile load reads no memory, and may come before a store. */
 INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_step, const half *right, ptrdiff_t steps, const REAL *start, REAL *out)
 {
-    const ptrdiff_t from = start == out ? NR * sizeof(REAL) : 0, row = NR * sizeof(REAL);
+    const ptrdiff_t row = NR * sizeof(REAL);
     if (start) {
-        _tile_loadd(0, start, from);
-        _tile_loadd(1, start + VL, from);
-        _tile_loadd(2, start + (from ? VL * NR : 0), from);
-        _tile_loadd(3, start + (from ? VL * NR : 0) + VL, from);
+        _tile_loadd(0, start, 0);
+        _tile_loadd(1, start + VL, 0);
+        _tile_loadd(2, start, 0);
+        _tile_loadd(3, start + VL, 0);
     } else {
         _tile_zero(0);
         _tile_zero(1);
@@ -139,7 +140,7 @@ INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_s
     for (int row = 0; row < (tall ? SIDE : SIDE / 2); row += MR) {
         __m512 acc[MR][2];
         UNROLL for (int r = 0; r < MR; r++)
-            UNROLL for (int c = 0; c < 2; c++) acc[r][c] = (__m512)(start ? load(start + (start == out ? (row + r) * NR : 0) + c * VL) : (vec){0});
+            UNROLL for (int c = 0; c < 2; c++) acc[r][c] = (__m512)(start ? load(start + c * VL) : (vec){0});
         const half *x = left + row * SIDE, *y = right;
         for (ptrdiff_t i = 0; i < steps; i++, x += left_step)
             for (int pair = 0; pair < SIDE / 2; pair++, y += 2 * SIDE) {
