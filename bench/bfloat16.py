@@ -49,7 +49,7 @@ def scores(paths, n_threads):
         make = nnfast.MLPClassifier if table.task == "classification" else nnfast.MLPRegressor
         reached = np.array([
             [
-                make(HIDDEN, max_iter=EPOCHS, tol=0, n_iter_no_change=EPOCHS, random_state=seed, precision=precision, n_threads=n_threads)
+                make(hidden_layer_sizes=HIDDEN, max_iter=EPOCHS, tol=0, n_iter_no_change=EPOCHS, random_state=seed, precision=precision, n_threads=n_threads)
                 .fit(table.X_train, table.y_train).score(table.X_test, table.y_test)
                 for precision in ("float32", "bfloat16")
             ]

@@ -32,6 +32,7 @@ def facts():
         yield name, _attempt(lambda name=name: version(name))
     yield "instruction set", _attempt(lambda: _engine().instruction_set())
     yield "available", _attempt(lambda: ", ".join(_engine().instruction_sets()))
+    yield "bfloat16 units", _attempt(lambda: ", ".join(_engine().bfloat16_units()) or "none")
     yield "threads available", _attempt(threads.n_threads_available)
     yield "engines", ", ".join(engines.ENGINES)
 

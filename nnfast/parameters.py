@@ -208,6 +208,11 @@ def check_together(p, activation, regularization):
                 "normalization=None, or alpha_dropout=False."
             )
     if isinstance(p.solver, str) and p.solver == "lbfgs":
+        if p.precision == "bfloat16":
+            raise ValueError(
+                "solver='lbfgs' computes in float64, got precision='bfloat16'. Use 'auto', 'float32' or 'float64', which all mean the same "
+                "arithmetic there, or a stochastic solver such as 'adam'."
+            )
         if p.normalization == "batch":
             raise ValueError(
                 "solver='lbfgs' has no batches to take statistics of, got normalization='batch'. Use "

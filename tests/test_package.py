@@ -66,6 +66,7 @@ def test_versions(capsys):
     for name in ("numpy", "scipy", "scikit-learn"):
         assert lines[name] == importlib.metadata.version(name)
     assert lines["instruction set"] in lines["available"].split(", ")
+    assert lines["bfloat16 units"] == "none" or set(lines["bfloat16 units"].split(", ")) <= {"avx512_bf16", "amx"}
     assert int(lines["threads available"]) >= 1
     assert "cython" in lines["engines"]
 
