@@ -5,6 +5,10 @@ NNFAST_ISAS=avx2,avx512 compiles these instruction sets alone, which saves time.
 """
 import os
 import platform
+import shlex
+import shutil
+import subprocess
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -24,6 +28,13 @@ else:
     COMMON += ["-g0"]  # Python's own flags say -g: 6 MB of debugging data, five times the code
 LINK = ["-fsanitize=address,undefined"] if MODE == "sanitize" else []
 
+
+def accepts(flags):
+    """Whether the compiler knows the flags; where there is none, nothing is compiled anyway."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    return not shutil.which(command[0]) or not subprocess.run([*command, *flags, "-fsyntax-only", "-xc", os.devnull], capture_output=True).returncode
+
+
 # Instruction set -> compiler flags (x86-64-v2, v3, v4 by their parts, which older compilers know too).
 ISAS = {"baseline": ["-msse4.2", "-mpopcnt"] if X86 else []}
 if X86:
@@ -31,9 +42,9 @@ if X86:
     ISAS["avx2"] = AVX2
     ISAS["avx512"] = AVX2 + ["-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"]
 
-    # Units for bfloat16 products, in the code of AVX-512.
+    # Units for bfloat16 products, in the code of AVX-512: compilers from GCC 11 on know both, GCC 10 the first.
     UNITS = {"avx512_bf16": ["-mavx512bf16"], "amx": ["-mavx512bf16", "-mamx-tile", "-mamx-bf16"]}
-    ISAS |= {unit: ISAS["avx512"] + flags for unit, flags in UNITS.items()}
+    ISAS |= {unit: ISAS["avx512"] + flags for unit, flags in UNITS.items() if accepts(flags)}
 else:
     UNITS = {}
 

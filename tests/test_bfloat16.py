@@ -1,37 +1,27 @@
-"""precision="bfloat16": each unit's products against their definition, bit by bit; whole trainings against a reference that rounds; estimators.
+"""bfloat16 products: each unit's kernels against their definition, bit by bit; whole trainings against a reference that rounds.
 
 The units' definitions are those of the "Intel 64 and IA-32 Architectures Software Developer's Manual" for VCVTNE2PS2BF16, VDPBF16PS and TDPBF16PS.
 """
 
-import os
-import pickle
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import reference
 from problems import Problem, arrays_of
-from small import BOTH, QUIET, frozen, small, table
-from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
 from test_engine import CHUNK, RUNS, digest
 from test_kernels import PARAMETERS, SIZES
 
-from nnfast import MLPClassifier
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
 from nnfast.kernels import engine as compiled
 from nnfast.optimizers import SGD, Adam
 from nnfast.regularization import Regularization
 
-UNITS = compiled.bfloat16_units()
-HAS_UNIT = bool(engine.bfloat16_units())
-needs_a_unit = pytest.mark.skipif(not HAS_UNIT, reason="needs a CPU with AVX512-BF16 or AMX, and NNFAST_ISA=avx512")
-every_unit = pytest.mark.parametrize("unit", UNITS or [pytest.param(None, marks=pytest.mark.skip(reason="needs AVX512-BF16 or AMX"))])
+UNITS = engine.bfloat16_units()
+needs_a_unit = pytest.mark.skipif(not UNITS, reason="needs a CPU with AVX512-BF16 or AMX, and NNFAST_ISA=avx512")
+every_unit = lambda test: needs_a_unit(pytest.mark.parametrize("unit", UNITS or [None])(test))
 BLOCK = 32
 
 
@@ -205,9 +195,10 @@ for name, (made, arguments) in MORE.items():
 
 
 def rounding_layers(problem):
-    """Those whose products are in bfloat16: of more than four units, and not those that go over the non-zeros of a sparse table."""
+    """Those whose products are in bfloat16: not an output layer of up to four units, nor a first layer that goes over a table's non-zeros."""
     sparse = not isinstance(problem.table, np.ndarray) and problem.table.nnz < engine.SPARSE_BELOW * problem.X.size
-    return {i for i, n in enumerate(problem.network.layer_units[1:]) if n > 4 and not (i == 0 and sparse)}
+    last = len(problem.network.layer_units) - 2
+    return {i for i, n in enumerate(problem.network.layer_units[1:]) if (i < last or n > 4) and not (i == 0 and sparse)}
 
 
 class RoundedNetwork(reference.Network):
@@ -292,141 +283,3 @@ def test_predictions_are_float32s():
 def test_a_session_in_bfloat16_trains_in_float32(arguments):
     with pytest.raises(ValueError, match="bfloat16 products are for training in float32"):
         Problem(dtype=arguments.get("dtype", np.float32)).session(bfloat16=True, **arguments)
-
-
-INTERRUPTED = """
-import signal, time
-import numpy as np
-from nnfast import MLPClassifier
-X = np.random.RandomState(0).normal(size=(4000, 40))
-other = MLPClassifier((40,), precision="bfloat16", max_iter=1, n_threads=1)
-count = 0
-def handler(*_):
-    global count
-    count += 1
-    other.fit(X[:100], X[:100, 0] > 0)  # uses the same registers, in the same thread, between two jobs
-signal.signal(signal.SIGALRM, handler)
-fits = []
-for interval in (0, 0.03):
-    signal.setitimer(signal.ITIMER_REAL, interval, interval)
-    fits.append(MLPClassifier((200, 200), precision="bfloat16", max_iter=10, random_state=0, n_threads=2).fit(X, X[:, 0] > 0))
-signal.setitimer(signal.ITIMER_REAL, 0)
-assert count, count
-assert all(np.array_equal(a, b) for a, b in zip(fits[0].coefs_, fits[1].coefs_))
-print("same")
-"""
-
-
-def python(code, **environment):
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=120)
-
-
-@every_unit
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
-def test_a_signals_handler_may_train_in_bfloat16_too(unit):
-    answer = python(INTERRUPTED, NNFAST_BFLOAT16=unit)
-    assert answer.stdout == "same\n", answer.stderr
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Estimators
-
-
-def fitted(cls=MLPClassifier, X=None, y=None, **parameters):
-    own_X, own_y = table(300, 12)
-    X, y = own_X if X is None else X, own_y if y is None else y
-    return small(cls, **{"hidden_layer_sizes": (40, 33), "batch_size": 50, "precision": "bfloat16"} | parameters).fit(X, y)
-
-
-def learned(estimator):
-    return [*estimator.coefs_, *estimator.intercepts_]
-
-
-@needs_a_unit
-@QUIET
-@BOTH
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
-def test_fits_are_near_float32s_and_of_its_dtypes(cls, dtype):
-    X, y = table(300, 12)
-    X = (3 * X).astype(dtype)
-    rounding, plain = (fitted(cls, X, y, precision=precision) for precision in ("bfloat16", "float32"))
-    for ours, theirs in zip(learned(rounding), learned(plain), strict=True):
-        assert ours.dtype == theirs.dtype and not np.array_equal(ours, theirs)
-    predict = "predict_proba" if cls is MLPClassifier else "predict"
-    assert getattr(rounding, predict)(X).dtype == getattr(plain, predict)(X).dtype
-    np.testing.assert_allclose(rounding.loss_curve_, plain.loss_curve_, rtol=0.02)
-    # Predictions are float32's of the same weights.
-    expected = getattr(rounding, predict)(X)
-    assert np.array_equal(getattr(rounding.set_params(precision="float32"), predict)(X), expected)
-
-
-@needs_a_unit
-@QUIET
-@BOTH
-def test_copies_and_further_training(cls):
-    X, y = table(300, 12)
-    model = fitted(cls)
-    assert np.array_equal(pickle.loads(frozen(model)).predict(X), model.predict(X))
-    again = clone(model).fit(X, y)
-    assert all(np.array_equal(a, b) for a, b in zip(learned(again), learned(model), strict=True))
-    for other in (again.partial_fit(X, y), clone(model).set_params(warm_start=True).fit(X, y).fit(X, y), fitted(cls, early_stopping=True)):
-        assert np.isfinite(other.loss_) and not any(np.array_equal(a, b) for a, b in zip(learned(other)[:2], learned(model)[:2], strict=True))
-
-
-@needs_a_unit
-@QUIET
-def test_a_grid_search_in_other_processes():
-    X, y = table(300, 12)
-    search = GridSearchCV(small(hidden_layer_sizes=(40, 33)), {"precision": ["float32", "bfloat16"], "alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
-    single, rounding = (search.cv_results_["mean_test_score"][search.cv_results_["param_precision"] == p] for p in ("float32", "bfloat16"))
-    np.testing.assert_allclose(rounding, single, atol=0.05)
-    assert search.best_estimator_.predict(X).shape == y.shape
-
-
-@BOTH
-def test_lbfgs_is_refused(cls):
-    with pytest.raises(ValueError, match="solver='lbfgs' computes in float64, got precision='bfloat16'"):
-        fitted(cls, solver="lbfgs")
-
-
-@BOTH
-def test_without_a_unit_a_fit_says_what_it_needs(cls, monkeypatch):
-    monkeypatch.setattr(engine, "bfloat16_units", tuple)
-    model = small(cls, precision="bfloat16")
-    before = frozen(model)
-    with pytest.raises(ValueError, match="precision='bfloat16' needs a CPU with AVX512-BF16 or AMX.*precision='float32' runs everywhere"):
-        model.fit(*table())
-    assert frozen(model) == before
-
-
-@needs_a_unit
-@QUIET
-def test_without_a_unit_a_fitted_model_still_predicts(monkeypatch):
-    X, _ = table(300, 12)
-    model = fitted()
-    expected = model.predict_proba(X)
-    monkeypatch.setattr(engine, "bfloat16_units", tuple)
-    assert np.array_equal(model.predict_proba(X), expected)
-
-
-FIT = """
-from sklearn.datasets import load_iris
-from nnfast import MLPClassifier
-MLPClassifier(precision="bfloat16", max_iter=2).fit(*load_iris(return_X_y=True))
-"""
-
-
-@pytest.mark.skipif("avx2" not in compiled.instruction_sets(), reason="needs AVX2")
-def test_other_instruction_sets_have_no_unit():
-    assert "in use is 'avx2', and no such unit" in python(FIT, NNFAST_ISA="avx2").stderr
-
-
-@needs_a_unit
-def test_the_environment_chooses_the_unit(monkeypatch):
-    for unit in engine.bfloat16_units():
-        monkeypatch.setenv("NNFAST_BFLOAT16", unit)
-        assert engine.bfloat16_unit() == unit
-    monkeypatch.setenv("NNFAST_BFLOAT16", "")
-    assert engine.bfloat16_unit() == engine.bfloat16_units()[-1]
-    error = python(FIT, NNFAST_BFLOAT16="nonsense").stderr
-    assert f"NNFAST_BFLOAT16='nonsense' is not available on this machine; available are: {', '.join(engine.bfloat16_units())}." in error
