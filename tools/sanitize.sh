@@ -55,7 +55,7 @@ for mode in $MODES; do
     }
     run -c "import nnfast.kernels.engine as e; assert e.__file__.startswith('$copy'), e.__file__"
     if $QUICK; then
-        run -m pytest -q -p no:cacheprovider $TESTS -k "test_agrees_with_numpy or test_same_bits or test_tables" --deselect tests/test_kernels.py::test_agrees_with_numpy_at_any_shape "$@"
+        run -m pytest -q -p no:cacheprovider $TESTS -k "test_agrees_with or test_same_bits or test_tables" --deselect tests/test_kernels.py::test_agrees_with_numpy_at_any_shape "$@"
     else
         run -m pytest -q -p no:cacheprovider $TESTS "$@"
     fi
