@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from shapes import SHAPES, Shape
 from sklearn.exceptions import ConvergenceWarning
+from timing import peak_gflops
 
 import nnfast
 from nnfast import tables
@@ -22,7 +23,7 @@ from nnfast.threads import n_threads_available
 
 HIDDEN, EPOCHS, SEEDS = (256, 256), 20, 5
 TIMED = {name: SHAPES[name] for name in "smtl"} | {"wide": Shape("wide", 784, (1024, 1024), 10, 512, 6)}
-TURNS = 15
+TURNS = 11
 
 
 def main(arguments=None):
@@ -65,19 +66,24 @@ def scores(paths, n_threads):
 
 
 def speed(n_threads):
-    units = engine.bfloat16_units()
-    yield "shape", "float32, us", *(f"{unit}, us (times faster)" for unit in units)
+    sides = (None, *engine.bfloat16_units())
+    yield "shape", *(f"{unit or 'float32'}, us" for unit in sides), *(f"{unit}, times faster" for unit in sides[1:]), *(
+        f"{unit or 'float32'}, % of peak" for unit in sides)
     for shape in TIMED.values():
         X, y = shape.table(np.float32)
-        turns = np.array([[microseconds(shape, X, y, unit, n_threads) for unit in (None, *units)] for _ in range(TURNS)])
-        plain, *others = np.median(turns, axis=0)
-        ratios = np.median(turns[:, :1] / turns[:, 1:], axis=0)
-        yield shape, f"{plain:.0f}", *(f"{time_taken:.0f} ({ratio:.2f})" for time_taken, ratio in zip(others, ratios))
+        turns = [
+            (peak_gflops("float32", n_threads), *(microseconds(shape, X, y, unit, n_threads) for unit in sides)) for _ in range(TURNS)
+        ]
+        peak, times = np.array(turns)[:, :1], np.array(turns)[:, 1:]
+        of_peak = shape.flops_a_step / times / 1e3 / peak
+        median = lambda numbers: np.median(numbers, axis=0)
+        yield (shape, *(f"{x:.0f}" for x in median(times)), *(f"{x:.2f}" for x in median(times[:, :1] / times[:, 1:])),
+               *(f"{100 * x:.0f}" for x in median(of_peak)))
 
 
 def microseconds(shape, X, y, unit, n_threads):
-    """Of a step, in a fit of some tens of milliseconds; unit None: float32."""
-    epochs = max(2, int(4e9 / shape.flops_a_step / shape.batches))
+    """Of a step, in a fit of some tenths of a second; unit None: float32."""
+    epochs = max(2, int(6e10 / shape.flops_a_step / shape.batches))
     os.environ["NNFAST_BFLOAT16"] = unit or ""
     estimator = nnfast.MLPClassifier(
         shape.hidden, batch_size=shape.batch_size, max_iter=epochs, tol=0, n_iter_no_change=epochs, random_state=0, n_threads=n_threads,

@@ -196,9 +196,9 @@ callbacks : list, default=None
 precision : {{'auto', 'float32', 'float64', 'bfloat16'}}, default='auto'
     Arithmetic of the fit and of predictions. 'auto' is what scikit-learn does: float32 for float32 X, else float64.
     'float32' is about twice as fast. 'bfloat16' is float32 but for the matrix products of a fit, whose operands are
-    rounded to 8 significant bits: about twice as fast again in layers of 100 units and more, on CPUs with AMX. It needs
-    AMX or AVX512-BF16, a stochastic solver, and features of about the same scale. `coefs_` and predictions have the
-    same dtype for all four.
+    rounded to 8 significant bits: 1.5 to 2 times as fast again in layers of 128 units and more, on CPUs with AMX. It
+    needs AMX or AVX512-BF16, a stochastic solver, and features of about the same scale. `coefs_` and predictions have
+    the same dtype for all four.
 
 n_threads : int, default=None
     Most threads to use. None decides by the work at hand and by what the process may use; the results are the same
