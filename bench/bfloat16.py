@@ -1,4 +1,4 @@
-"""precision="bfloat16" beside "float32": `python bench/bfloat16.py scores TABLE.parquet ...` and `python bench/bfloat16.py speed`.
+"""precision="bfloat16" beside "float32": `python -m bench.bfloat16 scores TABLE.parquet ...` and `python -m bench.bfloat16 speed`.
 
 scores: the mean and standard deviation, over seeds, of the score on the rows held out, and of the difference of the two precisions at the same
 seed; on digits, and on tables whose column to predict is called "target". speed: microseconds a step of a fit with each of this CPU's units, the
@@ -12,11 +12,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from shapes import SHAPES, Shape
 from sklearn.exceptions import ConvergenceWarning
-from timing import peak_gflops
 
 import nnfast
+from bench.shapes import SHAPES, Shape
+from bench.timing import peak_gflops
 from nnfast import tables
 from nnfast.engines import cython as engine
 from nnfast.threads import n_threads_available
@@ -27,7 +27,7 @@ TURNS = 11
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser("python bench/bfloat16.py")
+    parser = argparse.ArgumentParser("python -m bench.bfloat16")
     parser.add_argument("part", choices=("scores", "speed"))
     parser.add_argument("tables", nargs="*", type=Path, metavar="TABLE", help="of scores: Parquet files with a column 'target'")
     parser.add_argument("--threads", type=int, default=min(2, n_threads_available()), metavar="N")

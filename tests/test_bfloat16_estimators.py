@@ -153,3 +153,34 @@ print("same")
 def test_a_signals_handler_may_train_in_bfloat16_too(unit):
     answer = python(INTERRUPTED, NNFAST_BFLOAT16=unit)
     assert answer.stdout == "same\n", answer.stderr
+
+
+@needs_a_unit
+@QUIET
+@BOTH
+@pytest.mark.parametrize("options", [{}, {"n_threads": 3}, {"normalization": "batch"}, {"clip_norm": 0.1}])
+def test_a_profile_counts_the_same_operations(cls, options):
+    plain, profiled, float32s = (
+        fitted(cls, **options | chosen) for chosen in ({}, {"profile": True}, {"profile": True, "precision": "float32"})
+    )
+    assert all(map(np.array_equal, learned(plain), learned(profiled)))
+    profile = profiled.profile_
+    assert profile.dtype == "float32"
+    assert sum(phase.seconds for phase in profile.phases) == pytest.approx(profile.seconds)
+    if not options.get("normalization"):  # which rounds what it leaves behind itself
+        assert profile["backward 1"].seconds > 0  # dz is rounded for the gradient by the weights
+    for ours, theirs in zip(profile.phases, float32s.profile_.phases, strict=True):
+        assert ours.operations == theirs.operations
+
+
+@needs_a_unit
+@QUIET
+@BOTH
+def test_tables_in_files_and_compiled_predictors(cls, tmp_path):
+    X, y = table(300, 12)
+    np.save(tmp_path / "X.npy", X)
+    from_memory, from_file = (fitted(cls, given, y, shuffle="blocks") for given in (X, np.load(tmp_path / "X.npy", mmap_mode="r")))
+    assert all(map(np.array_equal, learned(from_memory), learned(from_file)))
+    predict = "predict_proba" if cls is MLPClassifier else "predict"
+    for rows in (X[:1], X):
+        assert np.array_equal(getattr(from_file.compiled(), predict)(rows), getattr(from_file, predict)(rows))
