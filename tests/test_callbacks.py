@@ -22,7 +22,12 @@ from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
 from nnfast.callbacks import Callback, Checkpoint, CSVLog, StopAt, TimeLimit
 
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-READY_MADE = (StopAt(loss=0.1), TimeLimit(3.5), Checkpoint("net.joblib", every=2), CSVLog("log.csv"))
+READY_MADE = {
+    "StopAt": lambda folder: StopAt(loss=0.1),
+    "TimeLimit": lambda folder: TimeLimit(3.5),
+    "Checkpoint": lambda folder: Checkpoint(str(folder / "net.joblib"), every=2),
+    "CSVLog": lambda folder: CSVLog(str(folder / "log.csv")),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -407,9 +412,9 @@ def test_the_end_is_told_of_a_fit_that_diverges(monkeypatch):
 # Ready-made callbacks
 
 
-@pytest.mark.parametrize("callback", READY_MADE, ids=lambda callback: type(callback).__name__)
-def test_ready_made_callbacks_clone_pickle_and_print(callback, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("name", READY_MADE)
+def test_ready_made_callbacks_clone_pickle_and_print(name, tmp_path):
+    callback = READY_MADE[name](tmp_path)
     estimator = small(callbacks=[callback])
     assert clone(estimator).get_params() == estimator.get_params()
     assert pickle.loads(pickle.dumps(callback)) == callback
