@@ -1,7 +1,7 @@
 """Builds the compiled engine: one Cython module, and the vector code once for each instruction set and dtype.
 
 NNFAST_BUILD=boundscheck makes Cython check every index; NNFAST_BUILD=sanitize adds AddressSanitizer and UBSan (tools/sanitize.sh uses both).
-NNFAST_ISAS=avx2,avx512 compiles these instruction sets alone, which saves time.
+NNFAST_ISAS=avx2,avx512 compiles these instruction sets alone, which saves time; avx512_bf16 and amx are units for bfloat16 products beside avx512.
 """
 import os
 import platform
@@ -61,7 +61,7 @@ def library(isa):
     """The vector code of one instruction set: a static library with its own flags, linked into the engine."""
     return f"nnfast_{isa}", {
         "sources": TABLES[isa],
-        "obj_deps": {"": HEADERS + INCLUDED},
+        "obj_deps": {"": ["setup.py", *HEADERS, *INCLUDED]},
         "cflags": COMMON + ISAS[isa],
     }
 
@@ -87,7 +87,7 @@ engine = Extension(
     extra_compile_args=COMMON,
     extra_link_args=LINK + ["-lpthread"],
     # What the libraries are made of, too: setuptools does not link anew because a library is newer.
-    depends=HEADERS
+    depends=["setup.py", *HEADERS]
     + [*INCLUDED, *sum(TABLES.values(), [])]
     + [f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi")],
 )

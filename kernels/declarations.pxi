@@ -99,7 +99,7 @@ cdef extern from "src/kernels.h" nogil:
         void (*update)(const Update *, void *, const void *, void *, void *, ptrdiff_t) noexcept nogil
         void (*square_sums)(const Update *, const void *, ptrdiff_t, int, double *) noexcept nogil
         bint (*are_finite)(const void *, ptrdiff_t) noexcept nogil
-        void (*pack)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
+        void (*pack)(const void *, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*unpack)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
         void (*pack_transposed)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*unpack_transposed)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
@@ -123,6 +123,7 @@ cdef extern from "src/dispatch.h" nogil:
     const Kernels *nnfast_kernels(int, int)
     enum: N_UNITS
     const char *nnfast_unit_name(int)
+    int nnfast_unit_runs(int)
     const HalfKernels *nnfast_half_kernels(int)
 
 cdef extern from "src/atomics.h" nogil:

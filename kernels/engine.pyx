@@ -3,7 +3,7 @@
 
 This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), profile.pxi
 (where the time goes), shuffle.pxi, names.pxi (words for what is compiled in), standalone.pxi and standalone_half.pxi (every kernel on ordinary
-arrays). Only nnfast.engines.cython calls it, and has checked everything that comes in.
+arrays), predictor.pxi (few rows, soon). Only nnfast.engines.cython calls it, and but for the last, which does so itself, has checked all that comes in.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -64,6 +64,7 @@ cdef bint poll_signals(void *context) noexcept nogil:
             left = session.net.n_rows - session.net.batch
             if session.net.batch == 0 or (now - session.started) * left > FINISH_MILLISECONDS * session.net.batch:
                 session.net.stop = True
+    enter(&session.net, 0, TIMED_WAITING, 0)
     return True
 
 
@@ -117,7 +118,9 @@ cdef class Engine:
         if unit is not None:
             net.half = nnfast_half_kernels(_UNITS[unit])
             if net.half == NULL or net.kernels.panel != BLOCK:
-                raise ValueError(f"bfloat16 unit {unit!r} is not available")
+                raise ValueError(f"the bfloat16 unit {unit!r} is not available to this process: either the machine does not have it, or, of 'amx', the "
+                                 "operating system refuses it, as Linux does where a signal stack is too small for its registers. "
+                                 "precision='float32' runs everywhere; the environment variable NNFAST_BFLOAT16 names another unit.")
             net.row_tile = net.half.tile
         net.n_layers = len(layer_units) - 1
         net.capacity = capacity
@@ -185,9 +188,8 @@ cdef class Engine:
             layer = net.layers + i
             layer.is_half = net.half != NULL and not layer.gradient.narrow and not (i == 0 and net.is_sparse)
             scales = layer.drops and layer.dropout.shift == 0 and layer.activation == ACTIVATION_RELU
-            layer.is_fused = i == net.n_layers - 1 or (
-                (layer.activation == ACTIVATION_IDENTITY or layer.activation == ACTIVATION_RELU or layer.activation == ACTIVATION_LEAKY_RELU)
-                and net.normalization == NORM_NONE and (scales or not layer.drops) and not (i == 0 and net.is_sparse))
+            layer.is_fused = i == net.n_layers - 1 or (can_be_fused(layer.activation) and net.normalization == NORM_NONE
+                                                       and (scales or not layer.drops) and not (i == 0 and net.is_sparse))
             layer.derivative = layer.activation
             if scales:
                 layer.derivative = ACTIVATION_DROPPED_RELU
@@ -440,7 +442,10 @@ cdef class Engine:
             array = next(source)
             packed = g.w if moment == 0 else g.m if moment == 1 else g.v if moment == 2 else g.g
             if packs:
-                (net.kernels.pack_transposed if g.narrow else net.kernels.pack)(pointer(array), array.itemsize == 8, g.n_in, g.n_out, packed)
+                if g.narrow:
+                    net.kernels.pack_transposed(pointer(array), array.itemsize == 8, g.n_in, g.n_out, packed)
+                else:
+                    net.kernels.pack(pointer(array), array.itemsize == 8, g.n_out, g.n_in, g.n_out, packed)
             else:
                 (net.kernels.unpack_transposed if g.narrow else net.kernels.unpack)(packed, g.n_in, g.n_out, pointer(array), array.itemsize == 8)
         for which in range(3 if net.normalization != NORM_NONE else 1):
@@ -452,7 +457,7 @@ cdef class Engine:
     cdef visit_vector(self, void *packed, int layer, bint packs, cnp.ndarray array):
         cdef ptrdiff_t n = self.session.net.layers[layer].gradient.n_out
         if packs:
-            self.session.net.kernels.pack(pointer(array), array.itemsize == 8, 1, n, packed)
+            self.session.net.kernels.pack(pointer(array), array.itemsize == 8, n, 1, n, packed)
         else:
             self.session.net.kernels.unpack(packed, 1, n, pointer(array), array.itemsize == 8)
 

@@ -16,8 +16,8 @@ _UNITS = {nnfast_unit_name(i).decode(): i for i in range(N_UNITS)}
 
 
 def bfloat16_units():
-    """Names of the units for bfloat16 products that are compiled in and that this process can use, slowest first. Asks for what AMX needs."""
-    return tuple(name for name, unit in _UNITS.items() if nnfast_half_kernels(unit) != NULL)
+    """Names of the units for bfloat16 products that are compiled in and that the CPU and the operating system have, slowest first."""
+    return tuple(name for name, unit in _UNITS.items() if nnfast_unit_runs(unit))
 
 
 def instruction_sets():

@@ -115,6 +115,11 @@ cdef inline int vectors_in(Net *net, ptrdiff_t n, ptrdiff_t panel) noexcept nogi
     return 2 if n - panel * net.kernels.panel > net.kernels.panel // 2 else 1
 
 
+cdef inline bint can_be_fused(int activation) noexcept nogil:
+    """Whether `forward` does it."""
+    return activation == ACTIVATION_IDENTITY or activation == ACTIVATION_RELU or activation == ACTIVATION_LEAKY_RELU
+
+
 cdef double add_up(const double *x, ptrdiff_t n) noexcept nogil:
     """The sum of x in an order that depends on n alone."""
     cdef double lanes[LANES]

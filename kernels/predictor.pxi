@@ -1,5 +1,5 @@
-# Predictions of a few rows, one after the other in the calling thread: no threads, no phases, and nothing packed that need not be. A row of a small
-# network takes less than two microseconds.
+# Predictions of few rows in the calling thread: no threads, no phases. Very few go one after the other over the weights as they are; a row of a small
+# network takes less than two microseconds. More go through a layer together, panel by panel of weights that are packed where the cache keeps them.
 #
 # Two exceptions to what this folder keeps to, since each would take longer from outside than a row does: Predictor checks its arguments, and each call
 # has scratch memory of its own, so that threads may share one object.
@@ -12,33 +12,48 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_FROM_OTF(object, int, int)
 
 cdef enum:
-    # Rows go one at a time where that is quicker than packing the weights and opening a Session: up to so many products of a weight and an input, or
-    # rows.
-    FEW_PRODUCTS = 300000
-    FEW_ROWS = 4
+    # Rows are few where that is quicker than opening a Session: up to so many, or products of a weight and an input.
+    FEW_ROWS = 64
+    FEW_PRODUCTS = 100000000
+    SINGLE_ROWS = 4             # up to so many, one at a time is quicker than packing the weights
+    MOST_TOGETHER = 128
+    NUMBERS_TOGETHER = 1 << 18  # of a layer's widest side
     NUMBERS_WITH_GIL = 1 << 16  # multiplied or looked at, several microseconds: beside more of them, letting go of the GIL costs little
 
 cdef struct RowLayer:
     const void *w              # row-major, `step` numbers a row; of a narrow layer, transposed panels
     const void *b
     ptrdiff_t n_in, n_out, step
+    bint is_double             # w
     bint narrow
     int activation
     double parameter
     Norm norm
 
+cdef struct Scratch:
+    void *memory
+    char *a                    # panels of a layer's inputs, and of its outputs
+    char *out
+    char *columns              # of `output`
+    char *answers              # row-major, where they are to be converted
+    # Where rows go together, one panel of weights, one of biases, and what layer normalization takes, a number a row.
+    char *w
+    char *b
+    void *inverse
+
 
 cdef class RowNetwork:
-    """A network for one row at a time, over the arrays of its parameters where they are, or over copies, which are aligned and so read sooner.
+    """A network for few rows at a time, over the arrays of its parameters where they are, or over copies, which are aligned and so read sooner.
 
-    activations: (number, parameter) of every hidden layer; scales and shifts: of layer normalization, or empty. Arrays of another dtype or layout are
-    converted. Nothing changes after construction.
+    activations: (number, parameter) of every hidden layer; scales and shifts: of layer normalization, or empty. Arrays of another layout are converted,
+    and those of another dtype, but for weights of the other float, which are converted as they are packed. Nothing changes after construction.
     """
     cdef const Kernels *kernels
     cdef RowLayer *layers
     cdef char *packed          # copies, and what kernels read in whole vectors: a narrow layer's weights, scales and shifts
     cdef list arrays           # which the layers point to
     cdef int n_layers, loss
+    cdef bint packs            # weights, also for a single row
     cdef ptrdiff_t n_inputs, n_outputs, widest, n_weights
 
     def __cinit__(self, isa, bint double_precision, activations, int loss, double norm_eps, list coefs, list intercepts, list scales, list shifts,
@@ -51,17 +66,21 @@ cdef class RowNetwork:
         if self.kernels == NULL:
             raise ValueError(f"instruction set {isa!r} is not available")
         self.n_layers, self.loss = len(coefs), loss
+        if not (self.n_layers == len(intercepts) == len(activations) + 1 and len(scales) == len(shifts) and len(scales) in (0, len(activations))):
+            raise ValueError(f"{len(activations)} hidden layers must have as many activations, scales and shifts (or none), and one more arrays of "
+                             f"weights and of biases, got {len(scales)}, {len(shifts)}, {len(coefs)}, {len(intercepts)}")
         self.layers = <RowLayer *> calloc(self.n_layers, sizeof(RowLayer))
         if self.layers == NULL:
             raise MemoryError
         self.arrays = []
         for i in range(self.n_layers):
             layer = self.layers + i
-            coef = self.readable(coefs[i])
+            coef = self.kept(coefs[i]) if is_matrix(coefs[i]) and not copies else self.readable(coefs[i])
             if coef.ndim != 2 or (i > 0 and coef.shape[0] != (layer - 1).n_out):
                 raise ValueError(f"the weights of layer {i} must have two dimensions, and a row for each unit of the layer below, got shape "
                                  f"{np.shape(coef)}")
             layer.w, layer.n_in, layer.n_out, layer.step = pointer(coef), coef.shape[0], coef.shape[1], coef.shape[1]
+            layer.is_double = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
             layer.narrow = i == self.n_layers - 1 and layer.n_out <= NARROW  # as in Engine.choose_forms
             layer.b = self.vector(intercepts, i)
             if i < self.n_layers - 1:
@@ -72,6 +91,7 @@ cdef class RowNetwork:
                     layer.norm.shift = self.vector(shifts, i)
             self.widest = max(self.widest, layer.n_in, layer.n_out)
             self.n_weights += layer.n_in * layer.n_out
+            self.packs = self.packs or (layer.is_double != double_precision and not layer.narrow)
         self.n_inputs, self.n_outputs = self.layers[0].n_in, (self.layers + self.n_layers - 1).n_out
         self.pack(arena, copies)
         if arena.used:
@@ -89,8 +109,10 @@ cdef class RowNetwork:
         free(self.packed)
 
     cdef cnp.ndarray readable(self, array):
-        """The array as the kernels can read it, kept alive."""
-        x = PyArray_FROM_OTF(array, float_type(self.kernels.real_bytes == 8), NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST)
+        """The array as the kernels can read it."""
+        return self.kept(PyArray_FROM_OTF(array, float_type(self.kernels.real_bytes == 8), NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST))
+
+    cdef cnp.ndarray kept(self, x):
         self.arrays.append(x)
         return x
 
@@ -111,7 +133,7 @@ cdef class RowNetwork:
             if layer.narrow:
                 piece = arena.take(times(self.padded(layer.n_in), layer.n_out), self.kernels.real_bytes)
                 if piece != NULL:
-                    self.kernels.pack_transposed(layer.w, self.kernels.real_bytes == 8, layer.n_in, layer.n_out, piece)
+                    self.kernels.pack_transposed(layer.w, layer.is_double, layer.n_in, layer.n_out, piece)
                     layer.w = piece
             elif copies:
                 layer.w = self.copied(arena, layer.w, layer.n_in, layer.n_out)
@@ -136,7 +158,7 @@ cdef class RowNetwork:
     cdef inline ptrdiff_t padded(self, ptrdiff_t n) noexcept nogil:
         return (n + self.kernels.panel - 1) // self.kernels.panel * self.kernels.panel
 
-    cdef void forward(self, int i, void *a, void *out) noexcept nogil:
+    cdef void forward_one(self, int i, void *a, void *out) noexcept nogil:
         """One row, with zeros in its pads, through a layer."""
         cdef RowLayer *layer = self.layers + i
         cdef const Kernels *kernels = self.kernels
@@ -144,11 +166,12 @@ cdef class RowNetwork:
         cdef ptrdiff_t n = layer.n_out, end = self.padded(n)
         cdef Norm norm
         cdef double inverse
-        memcpy(out, layer.b, n * real)
-        memset(<char *> out + n * real, 0, (end - n) * real)
         if layer.narrow:
             kernels.forward_narrow(a, kernels.panel, 1, layer.w, layer.n_in, n, layer.b, out)
+            memset(<char *> out + n * real, 0, (end - n) * real)
             return
+        memcpy(out, layer.b, n * real)
+        memset(<char *> out + n * real, 0, (end - n) * real)
         kernels.forward_row(a, layer.w, layer.step, layer.n_in, n, out)
         memset(<char *> out + n * real, 0, (end - n) * real)
         if layer.norm.scale != NULL:
@@ -159,32 +182,76 @@ cdef class RowNetwork:
             kernels.activate(layer.activation, layer.parameter, out, out, NULL, end)
             memset(<char *> out + n * real, 0, (end - n) * real)
 
+    cdef void forward_together(self, int i, ptrdiff_t rows, ptrdiff_t stride, const char *a, char *out, Scratch *scratch) noexcept nogil:
+        """Some rows, in panels with zeros in their pads, through a layer."""
+        cdef RowLayer *layer = self.layers + i
+        cdef const Kernels *kernels = self.kernels
+        cdef size_t real = kernels.real_bytes
+        cdef ptrdiff_t panel = kernels.panel, n = layer.n_out, at, used, p
+        cdef bint fuses = layer.norm.scale == NULL and can_be_fused(layer.activation)
+        cdef Norm norm
+        if layer.narrow:
+            kernels.forward_narrow(a, stride, rows, layer.w, layer.n_in, n, layer.b, out)
+            return
+        for p in range((n + panel - 1) // panel):
+            at = p * panel
+            used = min(panel, n - at)
+            kernels.pack(<const char *> layer.w + at * (8 if layer.is_double else 4), layer.is_double, layer.step, layer.n_in, used, scratch.w)
+            memcpy(scratch.b, <const char *> layer.b + at * real, used * real)
+            kernels.forward(a, stride, rows, scratch.w, layer.n_in, scratch.b, out + p * stride * real, 2 if 2 * used > panel else 1,
+                            layer.activation if fuses else ACTIVATION_IDENTITY, layer.parameter)
+        self.clear_pads(out, rows, stride, n)
+        if layer.norm.scale != NULL:
+            norm = layer.norm
+            norm.inverse = scratch.inverse
+            kernels.normalize_rows(out, out, stride, rows, n, &norm, 0)
+        if not fuses and layer.activation != ACTIVATION_IDENTITY:
+            for p in range((n + panel - 1) // panel):
+                kernels.activate(layer.activation, layer.parameter, out + p * stride * real, out + p * stride * real, NULL, rows * panel)
+            self.clear_pads(out, rows, stride, n)
+
+    cdef inline void clear_pads(self, char *out, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t n) noexcept nogil:
+        if n % self.kernels.panel:
+            self.kernels.clear_pads(out + n // self.kernels.panel * stride * self.kernels.real_bytes, rows, n)
+
     cdef int run(self, cnp.ndarray x, ptrdiff_t rows, char *out, bint gives_double, bint pairs) noexcept nogil:
         """Outputs of the first rows of x, float32 or float64, row-major in `out`; pairs: each as 1 - p and p. -1 where there is no memory."""
-        cdef size_t real = self.kernels.real_bytes, row = self.padded(self.widest) * real
+        cdef const Kernels *kernels = self.kernels
+        cdef size_t real = kernels.real_bytes, widest = self.padded(self.widest)
         cdef bint direct = gives_double == (real == 8) and not pairs
-        cdef gather_fn *gather = self.kernels.gather[<int> (SOURCE_FLOAT64 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64 else SOURCE_FLOAT32)]
+        cdef gather_fn *gather = kernels.gather[<int> (SOURCE_FLOAT64 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64 else SOURCE_FLOAT32)]
         cdef const char *source = <const char *> cnp.PyArray_DATA(x)
-        cdef ptrdiff_t row_bytes = cnp.PyArray_STRIDE(x, 0), column_bytes = cnp.PyArray_STRIDE(x, 1), out_bytes, first = 0, r
-        cdef char *memory = <char *> malloc(3 * row + 64)
+        cdef ptrdiff_t row_bytes = cnp.PyArray_STRIDE(x, 0), column_bytes = cnp.PyArray_STRIDE(x, 1), first, count
+        cdef ptrdiff_t together = 1, stride = kernels.panel, out_bytes = self.n_outputs * (2 if pairs else 1) * (8 if gives_double else 4)
+        cdef ptrdiff_t index[MOST_TOGETHER]
+        cdef Scratch scratch
         cdef char *a
         cdef char *b
         cdef int i
-        if memory == NULL:
+        if rows > SINGLE_ROWS or self.packs:
+            together = min(rows, min(<ptrdiff_t> MOST_TOGETHER, max(<ptrdiff_t> SINGLE_ROWS, <ptrdiff_t> (NUMBERS_TOGETHER // widest))))
+            stride = (together + 1) * kernels.panel  # some more, so that it is no power of two
+        if not open_scratch(&scratch, self, together, stride):
             return -1
-        out_bytes = self.n_outputs * (2 if pairs else 1) * (8 if gives_double else 4)
-        a, b = aligned(memory), aligned(memory) + row
-        for r in range(rows):
-            gather(source + r * row_bytes, 0, column_bytes, &first, 1, self.n_inputs, a, self.kernels.panel)
+        for i in range(together):
+            index[i] = i
+        a, b = scratch.a, scratch.out
+        first = 0
+        while first < rows:
+            count = min(together, rows - first)
+            gather(source + first * row_bytes, row_bytes, column_bytes, index, count, self.n_inputs, a, stride)
             for i in range(self.n_layers):
-                self.forward(i, a, b)
+                if stride > kernels.panel:
+                    self.forward_together(i, count, stride, a, b, &scratch)
+                else:
+                    self.forward_one(i, a, b)
                 a, b = b, a
-            self.kernels.output(self.loss, a, self.kernels.panel, 1, self.n_outputs, NULL,
-                                out if direct else aligned(memory) + 2 * row)
+            kernels.output(self.loss, a, stride, count, self.n_outputs, scratch.columns, out if direct else scratch.answers)
             if not direct:
-                convert(aligned(memory) + 2 * row, real == 8, self.n_outputs, out, gives_double, pairs)
-            out += out_bytes
-        free(memory)
+                convert(scratch.answers, real == 8, count * self.n_outputs, out, gives_double, pairs)
+            out += count * out_bytes
+            first += count
+        free(scratch.memory)
         return 0
 
     cdef predict_into(self, cnp.ndarray x, ptrdiff_t rows, cnp.ndarray out, bint gives_double, bint pairs):
@@ -199,8 +266,28 @@ cdef class RowNetwork:
             raise MemoryError
 
 
+cdef bint open_scratch(Scratch *scratch, RowNetwork network, ptrdiff_t rows, ptrdiff_t stride) noexcept nogil:
+    """Memory for so many rows together, `stride` numbers from a panel to the next; with zeros where pads have to be. False where there is none."""
+    cdef size_t panel = network.kernels.panel, real = network.kernels.real_bytes, outputs = network.padded(network.n_outputs)
+    cdef size_t activations = network.padded(network.widest) // panel * stride * real
+    cdef size_t answers = rows * outputs * real, columns = outputs * panel * real, weights = network.widest * panel * real if stride > <ptrdiff_t> panel else 0
+    scratch.memory = malloc(64 + 2 * activations + answers + columns + weights + panel * real + rows * sizeof(double))
+    if scratch.memory == NULL:
+        return False
+    scratch.a = aligned(<char *> scratch.memory)
+    scratch.out = scratch.a + activations
+    scratch.answers = scratch.out + activations
+    scratch.columns = scratch.answers + answers
+    scratch.w = scratch.columns + columns
+    scratch.b = scratch.w + weights
+    scratch.inverse = scratch.b + panel * real
+    if weights:
+        memset(scratch.w, 0, weights + panel * real)
+    return True
+
+
 cdef inline bint are_few(ptrdiff_t rows, ptrdiff_t n_weights) noexcept:
-    return rows <= FEW_ROWS or rows <= FEW_PRODUCTS // n_weights
+    return rows <= FEW_ROWS or rows <= FEW_PRODUCTS // max(n_weights, <ptrdiff_t> 1)
 
 
 def predict_few(isa, bint double_precision, tuple settings, tuple arrays, x):
@@ -216,7 +303,7 @@ def predict_few(isa, bint double_precision, tuple settings, tuple arrays, x):
         return None
     for coef in coefs:
         n_weights += (<cnp.ndarray?> coef).size
-    if not are_few(table.shape[0], max(n_weights, 1)):
+    if not are_few(table.shape[0], n_weights):
         return None
     network = RowNetwork(isa, double_precision, *settings, *arrays)
     shape[0], shape[1] = table.shape[0], (<RowNetwork> network).n_outputs
@@ -249,6 +336,11 @@ cdef void convert(const char *row, bint from_double, ptrdiff_t n, char *out, bin
             if pairs:
                 (<float *> out)[2 * j] = <float> 1 - <float> p
             (<float *> out)[(1 + pairs) * j + pairs] = <float> p
+
+
+cdef inline bint is_matrix(x) noexcept:
+    """Whether pack() can read it."""
+    return isinstance(x, cnp.ndarray) and is_of_floats(x) and cnp.PyArray_IS_C_CONTIGUOUS(x)
 
 
 cdef inline bint is_of_floats(cnp.ndarray x) noexcept:

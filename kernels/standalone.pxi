@@ -286,7 +286,7 @@ cdef class Table:
     def packed(self, w):
         """w after packing and unpacking; float32 or float64 in and out."""
         panels, out = self._panels(np.zeros(w.shape)), np.empty_like(w)
-        self.kernels.pack(pointer(w), w.itemsize == 8, w.shape[0], w.shape[1], pointer(panels))
+        self.kernels.pack(pointer(w), w.itemsize == 8, w.shape[1], w.shape[0], w.shape[1], pointer(panels))
         if not np.array_equal(self._columns(panels, w.shape[1]), w.astype(self.dtype)):
             raise AssertionError("pack does not lay weights out in panels")
         self.kernels.unpack(pointer(panels), w.shape[0], w.shape[1], pointer(out), w.itemsize == 8)

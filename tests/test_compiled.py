@@ -27,7 +27,7 @@ pytestmark = [QUIET, pytest.mark.filterwarnings("ignore::nnfast.QuantileCrossing
 
 ISAS = engine.instruction_sets()
 DTYPES = ["float32", "float64"]
-ROWS = (1, 2, 7, 33, 1000)  # few, and with these networks, many
+ROWS = (1, 2, 4, 5, 33, 128, 129, 1000)  # one at a time, together, and in several parts
 N_FEATURES, HIDDEN = 17, (33, 20)
 RNG = np.random.RandomState(0)
 X = RNG.normal(size=(ROWS[-1], N_FEATURES))
@@ -102,6 +102,28 @@ def test_same_bits_for_any_number_of_rows_and_compiled(what, dtype, monkeypatch)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_same_bits_of_so_many_rows_that_a_session_takes_them(dtype, monkeypatch):
+    estimator = fitted("deep", dtype)
+    many = np.tile(X, (2, 1))
+    products = 2000 * sum(coef.size for coef in estimator.coefs_)
+    assert products > 1e8 and products < 3e8  # beyond FEW_PRODUCTS of predictor.pxi
+    expected = by_session(estimator.predict, many, monkeypatch)
+    assert_same_bits(estimator.predict(many), expected)
+    assert_same_bits(estimator.compiled().predict(many), expected)
+    assert_same_bits(estimator.predict(X), expected[:1000])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", [(1,), (70000,)])
+def test_same_bits_of_wide_tables_and_layers(hidden, dtype, monkeypatch):
+    rows = np.random.RandomState(0).normal(size=(60, 6000 if hidden == (1,) else 3)).astype(dtype)
+    estimator = MLPRegressor(hidden_layer_sizes=hidden, max_iter=1, random_state=0).fit(rows[:5], rows[:5, 0])
+    expected = by_session(estimator.predict, rows, monkeypatch)
+    assert_same_bits(estimator.predict(rows), expected)
+    assert_same_bits(estimator.compiled().predict(rows), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("what", ["three classes", "two classes", "gelu, layer", "softplus, batch", "deep"])
 def test_same_bits_with_every_instruction_set(what, dtype, monkeypatch):
     estimator, few, many = fitted(what, dtype), {}, {}
@@ -112,7 +134,8 @@ def test_same_bits_with_every_instruction_set(what, dtype, monkeypatch):
         many[isa] = by_session(answers(estimator), rows, monkeypatch)
         few[isa] = np.concatenate([answers(compiled)(row) for row in rows[:, np.newaxis]])
         assert_same_bits(few[isa], many[isa])
-        assert_same_bits(answers(estimator)(rows[:3]), many[isa][:3])
+        for n in (3, 40):
+            assert_same_bits(answers(estimator)(rows[:n]), many[isa][:n])
     if {"avx2", "avx512"} <= set(ISAS):
         assert_same_bits(few["avx2"], few["avx512"])
 
@@ -454,3 +477,12 @@ def test_out_beside_x_in_one_array():
     rows[...] = X[:3]
     out = memory[:1].reshape(-1)[: 3 * 3].reshape(3, 3)  # the row of memory that `rows` leaves out
     assert_same_bits(compiled.predict_proba(rows, out=out), compiled.predict_proba(X[:3]))
+
+
+@pytest.mark.parametrize("name", ["intercepts_", "norm_scales_", "norm_shifts_"])
+def test_attributes_of_the_wrong_length(name):
+    estimator = fitted("gelu, layer")
+    setattr(estimator, name, getattr(estimator, name)[:-1])
+    for predict in (estimator.predict, estimator.predict_proba, lambda rows: estimator.compiled().predict(rows)):
+        with pytest.raises(ValueError, match="weights"):
+            predict(X[:2])

@@ -3,8 +3,8 @@
 # engine's tests in each.
 #
 #   tools/sanitize.sh            both builds, all of these tests
-#   tools/sanitize.sh --quick    the sanitizers only, of one instruction set (AVX2, or what NNFAST_ISAS says): every kernel once, whole trainings with
-#                                every option, and all kinds of tables
+#   tools/sanitize.sh --quick    the sanitizers only, of one instruction set (AVX2, or what NNFAST_ISAS says): every kernel of it once, whole
+#                                trainings with every option, and all kinds of tables; for the bfloat16 units, NNFAST_ISAS=avx512,avx512_bf16,amx
 #
 # $PYTHON (default: python3) needs what pyproject.toml lists to build and to test. Other arguments go to pytest.
 set -eu

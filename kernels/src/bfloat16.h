@@ -94,11 +94,11 @@ static void start_products(void)
 static void finish_products(void) { _tile_release(); }
 
 /* out = start + left @ right for 32 rows (16, unless `tall`) and 32 columns (16, unless `wide`): left and right in `steps` blocks, `left_step` and
- * SQUARE apart; out with rows of NR; start is a row of NR that stands for all, or NULL for zeros. Whoever calls this must not have written left,
- * right or start: to GCC 12, a tile load reads no memory, and may come before a store. */
+ * SQUARE apart; out with rows of NR; start is a row of NR that stands for all, or NULL for zeros. */
 INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_step, const half *right, ptrdiff_t steps, const REAL *start, REAL *out)
 {
     const ptrdiff_t row = NR * sizeof(REAL);
+    __asm__ volatile("" ::: "memory"); /* to GCC 12, a tile load reads no memory, and might come before what stores it */
     if (start) {
         _tile_loadd(0, start, 0);
         _tile_loadd(1, start + VL, 0);
@@ -208,6 +208,7 @@ static void backward_half(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, con
             DERIVED(ACTIVATION_LEAKY_RELU)
             DERIVED(ACTIVATION_DROPPED_RELU)
             DERIVED(ACTIVATION_STORED)
+        default: __builtin_trap(); /* an activation whose line is missing here */
         }
 #undef DERIVED
     }

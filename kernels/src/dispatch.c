@@ -4,6 +4,8 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#else
+#undef NNFAST_AMX /* whose registers Linux alone is known to lend */
 #endif
 
 /* NNFAST_BASELINE, NNFAST_AVX2 and NNFAST_AVX512 say what is compiled in: see setup.py. */
@@ -81,27 +83,39 @@ static int has_amx(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
 }
 
-/* Linux gives a process the tiles' 8 KB of state on request: not if its signal stacks are too small for them. */
-static int may_use_tiles(void)
+/* Linux gives a process the tiles' 8 KB of state on request: not if its signal stacks are too small for them, and once it has them, none may be. */
+enum { ARCH_GET_XCOMP_SUPP = 0x1021, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+static int offers_tiles(void)
 {
-#if defined(__linux__)
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
-    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
-#else
-    return 0;
-#endif
+    unsigned long long features = 0;
+    return syscall(SYS_arch_prctl, ARCH_GET_XCOMP_SUPP, &features) == 0 && (features >> XFEATURE_XTILEDATA & 1);
 }
+static int may_use_tiles(void) { return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0; }
 #endif
+
+int nnfast_unit_runs(int unit)
+{
+    if (!nnfast_isa_runs(ISA_AVX512)) return 0;
+    switch (unit) {
+#ifdef NNFAST_AVX512_BF16
+    case UNIT_AVX512_BF16: return __builtin_cpu_supports("avx512bf16");
+#endif
+#ifdef NNFAST_AMX
+    case UNIT_AMX: return __builtin_cpu_supports("avx512bf16") && has_amx() && offers_tiles();
+#endif
+    default: return 0;
+    }
+}
 
 const HalfKernels *nnfast_half_kernels(int unit)
 {
+    if (!nnfast_unit_runs(unit)) return 0;
     switch (unit) {
 #ifdef NNFAST_AVX512_BF16
-    case UNIT_AVX512_BF16: return nnfast_isa_runs(ISA_AVX512) && __builtin_cpu_supports("avx512bf16") ? &nnfast_avx512_bf16 : 0;
+    case UNIT_AVX512_BF16: return &nnfast_avx512_bf16;
 #endif
 #ifdef NNFAST_AMX
-    case UNIT_AMX:
-        return nnfast_isa_runs(ISA_AVX512) && __builtin_cpu_supports("avx512bf16") && has_amx() && may_use_tiles() ? &nnfast_amx : 0;
+    case UNIT_AMX: return may_use_tiles() ? &nnfast_amx : 0;
 #endif
     default: return 0;
     }

@@ -12,6 +12,7 @@ int nnfast_isa_runs(int isa);                               /* compiled in, and 
 const Kernels *nnfast_kernels(int isa, int double_precision); /* NULL where it does not run */
 
 const char *nnfast_unit_name(int unit);
-const HalfKernels *nnfast_half_kernels(int unit); /* NULL where it does not run; the first call for AMX asks the operating system for its registers */
+int nnfast_unit_runs(int unit);                   /* compiled in, and the CPU and the operating system have it */
+const HalfKernels *nnfast_half_kernels(int unit); /* NULL where it does not run, or the process may not: the first call for AMX asks for its registers */
 
 #endif

@@ -269,7 +269,7 @@ static void output(int loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff
 {
     REAL *z = z_, *columns = scratch, *out = out_;
     const int kind = output_of(loss);
-    if (stride == NR) {
+    if (rows == 1 && stride == NR) {
         output_row(kind, z, n_out, out);
         return;
     }

@@ -179,24 +179,30 @@ INLINE void write_real(void *p, int is_double, ptrdiff_t i, REAL x)
     else ((float *)p)[i] = (float)x;
 }
 
-/* Row-major [n_in][n_out] -> panels [ceil(n_out / NR)][n_in][NR]. Pads are left as they are: zero since their allocation. */
-static void pack(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels)
+/* COPY(type, count) of one panel, with a count that the compiler knows where it is that of a whole panel. */
+#define COPY_PANEL(is_double, count) { \
+    ptrdiff_t left = count; \
+    if (left >= NR) { if (is_double) COPY(double, NR); else COPY(float, NR); } \
+    else { if (is_double) COPY(double, left); else COPY(float, left); } \
+}
+
+/* Row-major [n_in][n_out], `step` numbers from a row to the next -> panels [ceil(n_out / NR)][n_in][NR]. Pads are left as they are: zero since
+ * their allocation. */
+static void pack(const void *rows, int from_double, ptrdiff_t step, ptrdiff_t n_in, ptrdiff_t n_out, void *panels)
 {
-    for (ptrdiff_t j = 0; j < n_out; j += NR) {
-        ptrdiff_t count = n_out - j < NR ? n_out - j : NR;
-        REAL *panel = (REAL *)panels + j * n_in;
-        for (ptrdiff_t k = 0; k < n_in; k++)
-            for (ptrdiff_t c = 0; c < count; c++) panel[k * NR + c] = read_real(rows, from_double, k * n_out + j + c);
-    }
+#define COPY(type, count) \
+    for (ptrdiff_t k = 0; k < n_in; k++) \
+        for (ptrdiff_t c = 0; c < count; c++) ((REAL *)panels)[j * n_in + k * NR + c] = (REAL)((const type *)rows)[k * step + j + c]
+    for (ptrdiff_t j = 0; j < n_out; j += NR) COPY_PANEL(from_double, n_out - j)
+#undef COPY
 }
 static void unpack(const void *panels, ptrdiff_t n_in, ptrdiff_t n_out, void *rows, int to_double)
 {
-    for (ptrdiff_t j = 0; j < n_out; j += NR) {
-        ptrdiff_t count = n_out - j < NR ? n_out - j : NR;
-        const REAL *panel = (const REAL *)panels + j * n_in;
-        for (ptrdiff_t k = 0; k < n_in; k++)
-            for (ptrdiff_t c = 0; c < count; c++) write_real(rows, to_double, k * n_out + j + c, panel[k * NR + c]);
-    }
+#define COPY(type, count) \
+    for (ptrdiff_t k = 0; k < n_in; k++) \
+        for (ptrdiff_t c = 0; c < count; c++) ((type *)rows)[k * n_out + j + c] = (type)((const REAL *)panels)[j * n_in + k * NR + c]
+    for (ptrdiff_t j = 0; j < n_out; j += NR) COPY_PANEL(to_double, n_out - j)
+#undef COPY
 }
 
 /* Row-major [n_in][n_out] -> transposed panels [ceil(n_in / NR)][n_out][NR]. */

@@ -1,4 +1,4 @@
-/* Vectors of REAL, as wide as the instruction set has them, through the GCC/Clang vector extensions.
+/* Vectors of REAL, as wide as the instruction set has them, through GCC's vector extensions.
  *
  * kernels.c is compiled once for each instruction set and dtype; REAL (float or double) and VECTOR_BYTES (16, 32 or 64) come from the
  * compiler's command line or follow from what it may use. Everything here is element by element, so the bits of a result do not depend on

@@ -1,7 +1,8 @@
 """The engines that compute: one module each, all with the same interface, chosen by name.
 
 An engine module provides `Session` (a network over a table, alive for one fit), `predict`, `predict_few` and
-`predictor` (few rows, soon), `are_finite_rows`, `shuffle`, `NonFinite`, and what it runs on (`instruction_set`, `instruction_sets`, `n_threads_available`).
+`predictor` (few rows, soon), `are_finite_rows`, `shuffle`, `NonFinite`, and what it runs on: `instruction_set`, `instruction_sets`, `bfloat16_unit`,
+`bfloat16_units`, `peak_gflops`.
 """
 
 from importlib import import_module

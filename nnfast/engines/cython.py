@@ -92,7 +92,7 @@ def shuffle(order, random_state):
 
 
 def bfloat16_units():
-    """Names of the units for bfloat16 products that this process can use with the instruction set in use, slowest first."""
+    """Names of the units for bfloat16 products that go with the instruction set in use, slowest first."""
     return _compiled.bfloat16_units() if _isa == "avx512" else ()
 
 
@@ -107,8 +107,8 @@ def bfloat16_unit():
     units = bfloat16_units()
     if not units:
         raise ValueError(
-            "precision='bfloat16' needs a CPU with AVX512-BF16 or AMX, an operating system that lets programs use it, and NNFAST_ISA=avx512, "
-            f"which is the default there; in use is {_isa!r}, and no such unit. precision='float32' runs everywhere."
+            "precision='bfloat16' needs a CPU with AVX512-BF16 or AMX, an operating system that lets programs use it, a build of nnfast by a compiler "
+            f"that knows it, and NNFAST_ISA=avx512, which is the default there; in use is {_isa!r}, and no such unit. precision='float32' runs everywhere."
         )
     asked = os.environ.get("NNFAST_BFLOAT16")
     if asked and asked not in units:
