@@ -182,17 +182,23 @@ INLINE void write_real(void *p, int is_double, ptrdiff_t i, REAL x)
 /* COPY(type, count) of one panel, with a count that the compiler knows where it is that of a whole panel. */
 #define COPY_PANEL(is_double, count) { \
     ptrdiff_t left = count; \
-    if (left >= NR) { if (is_double) COPY(double, NR); else COPY(float, NR); } \
-    else { if (is_double) COPY(double, left); else COPY(float, left); } \
+    if (left >= NR && is_double) { COPY(double, NR) } \
+    else if (left >= NR) { COPY(float, NR) } \
+    else if (is_double) { COPY(double, left) } \
+    else { COPY(float, left) } \
 }
 
 /* Row-major [n_in][n_out], `step` numbers from a row to the next -> panels [ceil(n_out / NR)][n_in][NR]. Pads are left as they are: zero since
  * their allocation. */
 static void pack(const void *rows, int from_double, ptrdiff_t step, ptrdiff_t n_in, ptrdiff_t n_out, void *panels)
 {
+    enum { ROWS_AHEAD = 16 }; /* each on a page of its own, where processors do not look ahead themselves */
 #define COPY(type, count) \
-    for (ptrdiff_t k = 0; k < n_in; k++) \
-        for (ptrdiff_t c = 0; c < count; c++) ((REAL *)panels)[j * n_in + k * NR + c] = (REAL)((const type *)rows)[k * step + j + c]
+    for (ptrdiff_t k = 0; k < n_in; k++) { \
+        const type *from = (const type *)rows + k * step + j; \
+        for (ptrdiff_t c = 0; c < count; c += LINE / sizeof(type)) __builtin_prefetch(from + ROWS_AHEAD * step + c, 0, 2); \
+        for (ptrdiff_t c = 0; c < count; c++) ((REAL *)panels)[j * n_in + k * NR + c] = (REAL)from[c]; \
+    }
     for (ptrdiff_t j = 0; j < n_out; j += NR) COPY_PANEL(from_double, n_out - j)
 #undef COPY
 }
@@ -200,7 +206,7 @@ static void unpack(const void *panels, ptrdiff_t n_in, ptrdiff_t n_out, void *ro
 {
 #define COPY(type, count) \
     for (ptrdiff_t k = 0; k < n_in; k++) \
-        for (ptrdiff_t c = 0; c < count; c++) ((type *)rows)[k * n_out + j + c] = (type)((const REAL *)panels)[j * n_in + k * NR + c]
+        for (ptrdiff_t c = 0; c < count; c++) ((type *)rows)[k * n_out + j + c] = (type)((const REAL *)panels)[j * n_in + k * NR + c];
     for (ptrdiff_t j = 0; j < n_out; j += NR) COPY_PANEL(to_double, n_out - j)
 #undef COPY
 }
