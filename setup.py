@@ -3,6 +3,7 @@
 NNFAST_BUILD=boundscheck makes Cython check every index; NNFAST_BUILD=sanitize adds AddressSanitizer and UBSan (tools/sanitize.sh uses both).
 NNFAST_ISAS=avx2,avx512 compiles these instruction sets alone, which saves time; avx512_bf16 and amx are units for bfloat16 products beside avx512.
 """
+import json
 import os
 import platform
 import shlex
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from Cython.Build import cythonize
@@ -51,6 +53,13 @@ else:
 if os.environ.get("NNFAST_ISAS"):
     ISAS = {isa: ISAS[isa] for isa in os.environ["NNFAST_ISAS"].split(",")}
 
+# setuptools compares the times of files alone: this one changes when the flags do.
+FLAGS = Path("build/flags.json")
+chosen = json.dumps([MODE, COMMON, ISAS])
+if not FLAGS.exists() or FLAGS.read_text() != chosen:
+    FLAGS.parent.mkdir(exist_ok=True)
+    FLAGS.write_text(chosen)
+
 SOURCES = "kernels/src"
 HEADERS = [f"{SOURCES}/{name}" for name in sorted(os.listdir(SOURCES)) if name.endswith(".h")]
 INCLUDED = [f"{SOURCES}/kernels.c", f"{SOURCES}/half_kernels.c"]
@@ -61,7 +70,7 @@ def library(isa):
     """The vector code of one instruction set: a static library with its own flags, linked into the engine."""
     return f"nnfast_{isa}", {
         "sources": TABLES[isa],
-        "obj_deps": {"": ["setup.py", *HEADERS, *INCLUDED]},
+        "obj_deps": {"": [str(FLAGS), *HEADERS, *INCLUDED]},
         "cflags": COMMON + ISAS[isa],
     }
 
@@ -87,7 +96,7 @@ engine = Extension(
     extra_compile_args=COMMON,
     extra_link_args=LINK + ["-lpthread"],
     # What the libraries are made of, too: setuptools does not link anew because a library is newer.
-    depends=["setup.py", *HEADERS]
+    depends=[str(FLAGS), *HEADERS]
     + [*INCLUDED, *sum(TABLES.values(), [])]
     + [f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi")],
 )
