@@ -28,6 +28,8 @@ def main(arguments=None):
         start = time.perf_counter()
         with Session(options.threads, options.rounds, options.libraries, options.quick) as session:
             results["parts"][part] = import_module(f"bench.parts.{part}").run(session)
+            if not results["parts"][part]:
+                session.note("nothing was measured: none of the libraries takes part")
             results["runs"][part] = {
                 "facts": machine.facts(options.threads),
                 "notes": session.notes,

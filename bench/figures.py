@@ -14,6 +14,8 @@ COLOURS = {
 
 def draw(part, rows, folder):
     """Write the part's figures as PNG, and return their names: none without matplotlib, or where there is nothing to draw."""
+    if not rows:
+        return []
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -34,9 +36,12 @@ def draw(part, rows, folder):
 def speed_up_by_shape(axes, rows):
     """Bars: how many times longer each library takes than nnfast in float32."""
     found = points(rows)
-    groups = [group for group in COLOURS if group != "nnfast float32" and any(group in each for each in found.values())]
+    ours = "nnfast float32"
+    groups = [group for group in COLOURS if group != ours and any({group, ours} <= each.keys() for each in found.values())]
+    if not groups:
+        return False
     for number, group in enumerate(groups):
-        values = [ratio(each, group, "nnfast float32") or 0 for each in found.values()]
+        values = [ratio(each, group, ours) or 0 for each in found.values()]
         places = [place + (number - (len(groups) - 1) / 2) * 0.8 / len(groups) for place in range(len(found))]
         bars = axes.bar(places, values, 0.8 / len(groups), label=group, color=COLOURS[group])
         axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in values], fontsize=6)
@@ -44,7 +49,7 @@ def speed_up_by_shape(axes, rows):
     axes.set(yscale="log", ylabel="times the time of nnfast float32", xticks=range(len(found)), title="Training: time of a step relative to nnfast's")
     axes.set_xticklabels(found, fontsize=7)
     axes.legend(fontsize=7)
-    return bool(groups)
+    return True
 
 
 def _along(axis, value, quantity, **settings):

@@ -1,6 +1,7 @@
 """A run of one part: the sides' processes, the rounds in which they take turns, and what is noted on the way."""
 
 import time
+from functools import partial
 
 from bench.sides import Failed, Process
 from bench.timing import QUIET, peak_gflops
@@ -56,7 +57,7 @@ class Session:
             print(f"unequal work: {error}", flush=True)
             return None
 
-    def attempt(self, name, module, function, **arguments):
+    def attempt(self, name, module, function, /, **arguments):
         """What the side's process answers, or None and a note if it fails there."""
         try:
             return self.processes[name].call(module, function, **arguments)
@@ -64,31 +65,41 @@ class Session:
             self.note(f"{name}: {function} failed: {str(failure).strip().splitlines()[-1]}")
             return None
 
-    def in_turns(self, calls, rounds=None):
-        """Samples of each call, one after the other, round by round: {name: [samples]}.
+    def in_turns(self, module, function, arguments, rounds=None):
+        """Samples of each side, one after the other, round by round: {name: [samples]}, without the sides that failed, which are noted.
 
         Parameters
         ----------
-        calls : dict of functions by the names of sides
-            Each returns a dict with "company", a share of the CPUs; to it comes "peak", the GFLOP/s in the side's dtype just before and
-            after, in the mean.
+        module, function : str
+            What a side's process is asked: a dict with "company", a share of the CPUs. To it comes "peak", the GFLOP/s of as many threads
+            in the side's dtype just before and after, in the mean.
+        arguments : dict of dicts by the names of sides
         rounds : int, default: the session's
         """
-        samples, start = {name: [] for name in calls}, time.perf_counter()
+        samples, start = {name: [] for name in arguments}, time.perf_counter()
         for number in range(rounds or self.rounds):
             if number >= 2 and time.perf_counter() - start > LONG:
                 break
-            for name, call in calls.items():
-                tries = self._tries(call, self.processes[name].side.dtype)
-                samples[name].append(min(tries, key=lambda sample: sample["company"]))
+            for name in [*samples]:
+                sample = self._sample(name, module, function, arguments[name])
+                if sample is None:
+                    del samples[name]
+                else:
+                    samples[name].append(sample)
         return samples
 
-    def _tries(self, call, dtype):
+    def _sample(self, name, module, function, arguments):
+        """The least disturbed of some tries, or None if one failed."""
+        side, tries = self.processes[name].side, []
+        peak = partial(peak_gflops, side.dtype, side.threads or self.n_threads, PEAK_ROUNDS)
         for _ in range(TRIES):
             time.sleep(QUIET)
             start = time.perf_counter()
-            before = peak_gflops(dtype, self.n_threads, PEAK_ROUNDS)
-            sample = call()
-            yield sample | {"peak": (before + peak_gflops(dtype, self.n_threads, PEAK_ROUNDS)) / 2}
+            before = peak()
+            sample = self.attempt(name, module, function, **arguments)
+            if sample is None:
+                return None
+            tries.append(sample | {"peak": (before + peak()) / 2})
             if sample["company"] <= DISTURBED or time.perf_counter() - start > SLOW:
-                return
+                break
+        return min(tries, key=lambda sample: sample["company"])

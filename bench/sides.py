@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,13 +85,13 @@ class Process:
         if side.threads is not None:
             self.call("bench.worker", "use_cpus", n_threads=side.threads)
 
-    def call(self, module, function, **arguments):
+    def call(self, module, function, /, **arguments):
         """What the function returns in the side's process. Raises Failed."""
-        pickle.dump((module, function, arguments), self._process.stdin)
-        self._process.stdin.flush()
         try:
+            pickle.dump((module, function, arguments), self._process.stdin)
+            self._process.stdin.flush()
             succeeded, answer = pickle.load(self._process.stdout)
-        except EOFError:
+        except (EOFError, BrokenPipeError):
             raise Failed(f"the process of {self.side.name} ended with status {self._process.wait()}") from None
         if not succeeded:
             raise Failed(answer)
@@ -98,6 +99,7 @@ class Process:
 
     def close(self):
         """End the process."""
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # of a process that has ended before
+            self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()

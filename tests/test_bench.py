@@ -18,7 +18,7 @@ from bench import __main__ as command  # noqa: E402
 from bench import ratios, session, work  # noqa: E402
 from bench.cliff_rules import compared, judge  # noqa: E402
 from bench.figures import FIGURES  # noqa: E402
-from bench.parts import PARTS, cliffs, footprint, grid, prediction, threads, training  # noqa: E402
+from bench.parts import PARTS, cliffs, estimators, footprint, grid, prediction, threads, training  # noqa: E402
 from bench.parts import rows as rows_part  # noqa: E402
 from bench.peers import TRAINERS, trainer  # noqa: E402
 from bench.report import SECTIONS, write_report  # noqa: E402
@@ -181,27 +181,96 @@ def test_the_report(rows, tmp_path, monkeypatch):
     assert (tmp_path / "results.md").read_text() == first
 
 
-@pytest.mark.parametrize("part", ["grid", "cliffs", "threads", "rows", "prediction"])
-def test_parts(part, tmp_path, monkeypatch):
-    for module in (prediction, threads):
+@pytest.fixture
+def one_try(monkeypatch):
+    monkeypatch.setattr(session, "QUIET", 0.0)
+    monkeypatch.setattr(session, "DISTURBED", 1.0)
+
+
+@pytest.fixture
+def tiny_parts(monkeypatch, one_try):
+    for module in (training, prediction, threads):
         monkeypatch.setattr(module, "SHAPES", dict.fromkeys("sl", TINY[3]))
     monkeypatch.setattr(rows_part, "SHAPES", {"m": TINY[2]})
     monkeypatch.setattr(rows_part, "ROWS", (32, 64))
     monkeypatch.setattr(prediction, "ROWS", (1, 10))
     monkeypatch.setattr(cliffs, "AXES", {"width": (15, 16, 17)})
     monkeypatch.setattr(cliffs, "APART", 0)
-    monkeypatch.setattr(grid, "AXES", {"width": (8, 16), "density": (1.0, 0.2)})
+    monkeypatch.setattr(grid, "AXES", {"width": (8, 16), "density": (1.0, 0.5, 0.2)})
     monkeypatch.setattr(grid, "CENTRES", ({"width": 8, "depth": 1, "batch": 16, "classes": 2, "features": 9, "density": 1.0},) * 2)
     monkeypatch.setattr(grid, "FLOPS", 1e6)
-    monkeypatch.setattr(session, "QUIET", 0.0)
-    monkeypatch.setattr(session, "DISTURBED", 1.0)
-    command.main([part, "--quick", "--rounds", "1", "--threads", "1", "--libraries", "nnfast", "--out", str(tmp_path)])
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["parts"][part] and not results["runs"][part]["unequal"]
-    assert SECTIONS[part][0] in (tmp_path / "results.md").read_text()
+    monkeypatch.setattr(estimators, "table_names", lambda: ["breast cancer"])
+    monkeypatch.setattr(footprint, "IMPORTS", {"LightGBM": "import no_such_module"})
+
+
+def run_part(part, library, folder):
+    """The part's rows and what is noted about it."""
+    command.main([part, "--quick", "--rounds", "1", "--threads", "1", "--libraries", library, "--out", str(folder)])
+    results = json.loads((folder / "results.json").read_text())
+    assert not results["runs"][part]["unequal"]
+    assert SECTIONS[part][0] in (folder / "results.md").read_text()
+    return results["parts"][part], results["runs"][part]["notes"]
+
+
+@pytest.mark.parametrize("part", ["grid", "cliffs", "threads", "rows", "prediction"])
+def test_parts(part, tiny_parts, tmp_path):
+    rows, notes = run_part(part, "nnfast", tmp_path)
+    assert rows and not notes
     if importlib.util.find_spec("matplotlib"):
         drawn = {path.stem for path in tmp_path.glob("*.png")}
         assert drawn <= set(FIGURES.get(part, ())) and bool(drawn) == (part in FIGURES)
+
+
+@pytest.mark.parametrize("part", ["training", "grid", "prediction"])
+def test_parts_with_a_framework_alone(part, tiny_parts, tmp_path):
+    pytest.importorskip("jax")
+    rows, notes = run_part(part, "JAX", tmp_path)
+    assert {row["side"] for row in rows} == {"JAX, 1 thread"}
+    assert notes == (["sparse tables: only nnfast and scikit-learn train on them"] if part == "grid" else [])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_with_a_library_that_few_have(part, tiny_parts, tmp_path):
+    pytest.importorskip("lightgbm")
+    rows, notes = run_part(part, "LightGBM", tmp_path)
+    if part == "footprint":
+        assert [row["library"] for row in rows] == ["Python alone"] and "LightGBM: its import failed" in notes
+    elif part == "estimators":
+        assert {(row["point"], row["side"]) for row in rows} == {("fit of breast cancer", "LightGBM")}
+        assert len(notes) == 4 and all(note.endswith(": not measured") for note in notes)
+    else:
+        assert not rows and notes[-1] == "nothing was measured: none of the libraries takes part"
+
+
+def test_a_side_that_fails_is_left_out(monkeypatch, one_try):
+    monkeypatch.setattr(prediction, "ROWS", (1,))
+    with Session(n_threads=1, rounds=1) as run:
+        run.open([Side("first", "nnfast", "float16", 1), Side("second", "nnfast", "float32", 1), Side("third", "nnfast", "float64", 1)])
+        for rows in (
+            training.compare(run, TINY[3], epochs=1),
+            prediction.measure(run, TINY[3]),
+            estimators.measure(run, "scores", "cross_validate", ("nnfast",), epochs=1),
+        ):
+            assert [row["side"] for row in rows] == ["second", "third"]
+        assert len(run.notes) == 2 and all(note.startswith("first: ") for note in run.notes)  # of training and cross_validate
+        # Of a process that has ended, and of one that fails after others have had their turn.
+        run.processes["second"].call("bench.parts.training", "open_trainer", library="nnfast", shape=TINY[3], dtype="float32", n_threads=1)
+        with pytest.raises(Failed, match="ended with status 3"):
+            run.processes["third"].call("os", "_exit", status=3)
+        samples = run.in_turns("bench.parts.training", "sample", {name: {"epochs": 1} for name in run.processes}, rounds=2)
+        assert list(samples) == ["second"] and len(samples["second"]) == 2
+        assert "third: sample failed: the process of third ended with status 3" in run.notes
+
+
+def test_the_peak_is_that_of_as_many_threads_as_the_side_has(monkeypatch, one_try):
+    asked = []
+    monkeypatch.setattr(session, "peak_gflops", lambda dtype, n_threads, rounds: asked.append((dtype, n_threads)) or 1.0)
+    with Session(n_threads=3, rounds=1) as run:
+        run.open([Side("one", "nnfast", "float32", 1), Side("as users do", "nnfast", "float64")])
+        for name in run.processes:
+            run.attempt(name, "bench.parts.training", "open_trainer", library="nnfast", shape=TINY[2], dtype="float32", n_threads=1)
+        run.in_turns("bench.parts.training", "sample", {name: {"epochs": 1} for name in run.processes})
+    assert set(asked) == {("float32", 1), ("float64", 3)}
 
 
 @pytest.mark.parametrize("arguments", [["no-such-part"], ["report"], ["--threads", "0"], ["--libraries", "numpy"]])

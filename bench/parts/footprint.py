@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import machine
 from bench.shapes import SHAPES
-from bench.sides import PACKAGES, Process, Side
+from bench.sides import PACKAGES, Side
 from bench.work import Problem
 
 IMPORTS = {
@@ -34,12 +34,15 @@ def run(session):
         session.note(f"{library}: not measured")
     seconds = {library: [] for library in ("Python alone", *libraries)}
     for _ in range(1 + session.rounds):
-        for library, taken in seconds.items():
+        for library in [*seconds]:
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", IMPORTS.get(library, "")], check=True)
-            taken.append(time.perf_counter() - start)
+            if subprocess.run([sys.executable, "-c", IMPORTS.get(library, "")]).returncode:
+                session.note(f"{library}: its import failed")
+                del seconds[library]
+            else:
+                seconds[library].append(time.perf_counter() - start)
     rows = [{"library": "Python alone", "import_seconds": seconds["Python alone"][1:], "megabytes": None, "with_dependencies": None, "training_megabytes": None}]
-    for library in libraries:
+    for library in [*seconds][1:]:
         rows.append({
             "library": library,
             "import_seconds": seconds[library][1:],  # the first brought the files into memory
@@ -77,11 +80,11 @@ def closure(package):
 
 def _training_megabytes(session, library):
     """The most memory a fresh process takes for two epochs of shape l, beyond what it took with the table."""
-    process = Process(Side(library, library, "float32", session.n_threads))
+    session.open([Side(library, library, "float32", session.n_threads)])
     try:
-        return process.call(__name__, "measure_memory", library=library, n_threads=session.n_threads)
+        return session.attempt(library, __name__, "measure_memory", library=library, n_threads=session.n_threads)
     finally:
-        process.close()
+        session.close()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -21,22 +21,20 @@ TOLERANCE = 2e-2
 def run(session):
     """A row for each shape, number of rows and side."""
     session.open(usual_sides(session.n_threads))
-    return [row for name in "sl" for row in _shape(session, SHAPES[name])]
+    return [row for name in "sl" for row in measure(session, SHAPES[name])]
 
 
-def _shape(session, shape):
-    compare(session, shape, epochs=1, rounds=1)  # all have the same weights
+def measure(session, shape):
+    trained = [row["side"] for row in compare(session, shape, epochs=1, rounds=1)]  # all have the same weights
     found = []
     for n_rows in ROWS:
-        opened = {name: process.call(__name__, "open_rows", shape=shape, n_rows=n_rows) for name, process in session.processes.items()}
-        reference = next(iter(opened.values()))
+        answers = {name: session.attempt(name, __name__, "open_rows", shape=shape, n_rows=n_rows) for name in trained}
+        opened = {name: probabilities for name, probabilities in answers.items() if probabilities is not None}
+        reference = next(iter(opened.values()), None)
         for name, probabilities in opened.items():
             session.check(check_apart, f"{name}, {shape}, {n_rows} rows: probabilities", np.abs(probabilities - reference).max(), TOLERANCE)
 
-        def sampler(name):
-            return lambda: session.processes[name].call(__name__, "sample_calls")
-
-        for name, taken in session.in_turns({name: sampler(name) for name in opened}).items():
+        for name, taken in session.in_turns(__name__, "sample_calls", {name: {} for name in opened}).items():
             found.append({
                 "point": f"{shape.name}, {n_rows:,} rows",
                 "shape": asdict(shape),

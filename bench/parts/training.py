@@ -22,7 +22,7 @@ def compare(session, shape, epochs=None, libraries=None, rounds=None):
     """Rows of one shape: samples of all sides, or those of some libraries, in turns.
 
     `epochs` of a sample are by default each side's own, as many as fill a quarter of a second; losses are compared after the last epoch
-    that both sides have.
+    that both sides have. Sides that fail are left out.
     """
     opened = {}
     for name, process in session.processes.items():
@@ -32,11 +32,8 @@ def compare(session, shape, epochs=None, libraries=None, rounds=None):
             if answer is not None:
                 opened[name] = answer | ({"epochs": epochs} if epochs else {})
 
-    def sampler(name):
-        return lambda: session.processes[name].call(__name__, "sample", epochs=opened[name]["epochs"])
-
-    samples = session.in_turns({name: sampler(name) for name in opened}, rounds)
-    reference = "scikit-learn float64" if "scikit-learn float64" in opened else next(iter(opened))
+    samples = session.in_turns(__name__, "sample", {name: {"epochs": answer["epochs"]} for name, answer in opened.items()}, rounds)
+    reference = "scikit-learn float64" if "scikit-learn float64" in samples else next(iter(samples), None)
     rows = []
     for name, taken in samples.items():
         side, losses = session.processes[name].side, taken[-1]["losses"]
