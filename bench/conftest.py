@@ -1,13 +1,8 @@
 """Collects the rows that benchmarks report, and prints them as tables when all are done."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from bench.machine import cpu
-
-sys.path.append(str(Path(__file__).parent))  # for tests that import shapes and timing from beside them
 
 _tables = {}
 

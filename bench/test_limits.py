@@ -6,11 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-from bench.shapes import SHAPES
 from sklearn.exceptions import ConvergenceWarning
-from bench.timing import seconds
 
 import nnfast
+from bench.shapes import SHAPES
+from bench.timing import seconds
 from nnfast.threads import n_threads_available
 
 

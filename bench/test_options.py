@@ -8,8 +8,8 @@ import time
 
 import numpy as np
 import pytest
-from bench.shapes import SHAPES
 
+from bench.shapes import SHAPES
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
 from nnfast.losses import CLASSIFIER_LOSSES, LOSSES

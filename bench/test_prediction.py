@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 import sklearn.neural_network
-from shapes import SHAPES
 from sklearn.exceptions import ConvergenceWarning
-from timing import beside_peak, in_turns, percent_of_peak, seconds
 
 import nnfast
+from bench.shapes import SHAPES
+from bench.timing import beside_peak, in_turns, percent_of_peak, seconds
 from nnfast.threads import n_threads_available
 
 N_THREADS = min(2, n_threads_available())

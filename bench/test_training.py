@@ -11,11 +11,11 @@ import warnings
 import numpy as np
 import pytest
 import sklearn.neural_network
-from bench.shapes import SHAPES
 from sklearn.exceptions import ConvergenceWarning
-from bench.timing import beside_peak, percent_of_peak
 
 import nnfast
+from bench.shapes import SHAPES
+from bench.timing import beside_peak, percent_of_peak
 from nnfast.threads import n_threads_available
 
 N_THREADS = min(2, n_threads_available())
