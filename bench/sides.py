@@ -34,15 +34,16 @@ class Side:
 
     @property
     def group(self):
-        """What its times are compared as: those of the fastest setting in a group."""
-        return f"{self.library} {self.dtype}" if self.library in MULTILAYER else self.library
+        """What its times are compared as: those of the fastest setting in a group. With settings that few users know it is another library."""
+        names = (f"{self.library} {self.dtype}", *self.environment.values()) if self.library in MULTILAYER else (self.library,)
+        return ", ".join(names)
 
 
 def training_sides(n_threads):
     """All sides that train, nnfast's first.
 
     The other frameworks are tried with one thread, too, which is faster for small networks, and scikit-learn with OpenBLAS's best kernel,
-    where that is not what OpenBLAS chooses.
+    where that is not what OpenBLAS chooses: apart from scikit-learn as users run it.
     """
     found = usual_sides(n_threads)
     if (kernel := better_kernel()) is not None:

@@ -43,7 +43,10 @@ def test_the_smallest_comparison(rows):
         assert len(row["us"]) == len(row["peak"]) == 1 and row["us"][0] > 0 and row["peak"][0] > 0
         assert len(row["losses"]) == 2
     assert rows[0]["losses"] == pytest.approx(rows[1]["losses"], rel=1e-12)
-    assert any(pool["internal_api"] == "openblas" for pool in rows[1]["pools"]) or rows[1]["pools"]
+    pools = rows[1]["pools"]
+    assert pools and {pool["num_threads"] for pool in pools} == {1}  # the side's
+    if "openblas" in np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]:
+        assert any(pool["internal_api"] == "openblas" and pool["architecture"] for pool in pools)
 
 
 @pytest.mark.parametrize("n_classes", TINY)
@@ -116,6 +119,14 @@ def test_a_median_is_a_target_too():
     assert [verdict["met"] for verdict in ratios.verdicts(rows)] == [False]
     rows[1]["us"], rows[5]["us"] = [60.0], [29.0]
     assert [verdict["met"] for verdict in ratios.verdicts(rows)] == [False]
+
+
+def test_scikit_learn_is_judged_as_users_run_it():
+    plain = Side("plain", "scikit-learn", "float64", 2)
+    tuned = Side("tuned", "scikit-learn", "float64", 2, {"OPENBLAS_CORETYPE": "SkylakeX"})
+    rows = [row_of(SHAPES["s"], group, [us]) for group, us in (("nnfast float32", 10.0), (plain.group, 100.0), (tuned.group, 45.0))]
+    assert [verdict["least"] for verdict in ratios.verdicts(rows)] == [10.0]
+    assert list(ratios.points(rows)[str(SHAPES["s"])]) == ["nnfast float32", "scikit-learn float64", "scikit-learn float64, SkylakeX"]
 
 
 def cliff_rows(us):
