@@ -29,11 +29,18 @@ def table(rows):
     return ["| " + " | ".join(row) + " |" for row in cells]
 
 
+def rounds_taken(rows):
+    """In words, how many samples the rows have: parts and slow sides may take fewer than were asked for."""
+    counts = {len(row["us" if "us" in row else "import_seconds"]) for row in rows} or {0}
+    least, most = min(counts), max(counts)
+    return f"{f'{least} to ' * (least < most)}{most} round{'s' * (most != 1)}"
+
+
 def _conditions(run, rows):
     facts = run["facts"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
     yield (f"{facts['cpu']}, {facts['threads']} threads of {facts['cpus']} CPUs, {facts['instruction set']}; {versions}; {facts['date']}; "
-           f"{run['rounds']} rounds{', quick' * run['quick']}, {run['minutes']:.1f} minutes.")
+           f"{rounds_taken(rows)}{', quick' * run['quick']}, {run['minutes']:.1f} minutes.")
     shares = [share for row in rows for share in row.get("company", ())]
     if disturbed := sum(share > DISTURBED for share in shares):
         yield f"\n**{disturbed} of {len(shares)} samples were disturbed:** other processes took more than {DISTURBED:.0%} of the CPUs."
@@ -63,6 +70,14 @@ def _times(value):
     return "" if value is None else f"{value:.2f}"
 
 
+def _median_and_least(samples, digits):
+    return f"{median(samples):.{digits}f} ({min(samples):.{digits}f})"
+
+
+def _blas_kernels(row):
+    return "/".join(sorted({pool.get("architecture", "") for pool in row["pools"]} - {""}))
+
+
 def _training(rows):
     yield "Microseconds a step, median (least) of the rounds, of each library's fastest setting, and how many times nnfast's in float32 "
     yield "that is, the median of the rounds' ratios."
@@ -73,12 +88,12 @@ def _training(rows):
             {
                 "library": group,
                 "setting": row["side"],
-                "us a step": f"{median(row['us']):.1f} ({min(row['us']):.1f})",
+                "us a step": _median_and_least(row["us"], 1),
                 "of peak": f"{percent_of_peak(row):.0f} %",
                 "times nnfast": _times(ratio(groups, group, "nnfast float32")),
                 "loss apart": "**too far**" if row["difference"] is None else f"{row['difference']:.0e}",
                 # The frameworks bring their own kernels, and NumPy's beside them.
-                "BLAS kernel": "/".join(sorted({pool.get("architecture", "") for pool in row["pools"]} - {""})) if "scikit-learn" in group else "",
+                "BLAS kernel": _blas_kernels(row) if "scikit-learn" in group else "",
             }
             for group, row in groups.items()
         ])
@@ -87,12 +102,14 @@ def _training(rows):
 
 
 def _grid(rows):
-    yield "Median microseconds a step; of the others how many times nnfast's in float32 that is (scikit-learn float64 against nnfast float64 in brackets)."
+    yield "Median microseconds a step; of the others how many times nnfast's in float32 that is "
+    yield "(scikit-learn float64 against nnfast float64 in brackets)."
     yield ""
     found = []
     for point, groups in points(rows).items():
         default = ratio(groups, "scikit-learn float64", "nnfast float64")
-        cells = {"net, batch": point, "nnfast float32, us": f"{median(groups['nnfast float32']['us']):.1f}" if "nnfast float32" in groups else ""}
+        ours = f"{median(groups['nnfast float32']['us']):.1f}" if "nnfast float32" in groups else ""
+        cells = {"net, batch": point, "nnfast float32, us": ours}
         for group in ("nnfast float64", "scikit-learn float64", "scikit-learn float32", "PyTorch", "JAX"):
             cells[group] = _times(ratio(groups, group, "nnfast float32"))
         cells["scikit-learn float64"] += f" ({default:.2f})" if default else ""
@@ -103,8 +120,9 @@ def _grid(rows):
 def _cliffs(rows):
     judged = judge(rows)
     cliffs = [row for row in judged if row["flags"]]
-    yield (f"{len(judged)} points; {sum('multiple' in row['flags'] for row in judged)} take over 10 % longer than a larger multiple of a vector "
-           f"(cliffs), {sum(row['flags'] == ['neighbours'] for row in judged)} others are more than 25 % under their neighbours' percent of peak "
+    steep, grain = sum("multiple" in row["flags"] for row in judged), sum(row["flags"] == ["neighbours"] for row in judged)
+    yield (f"{len(judged)} points; {steep} take over 10 % longer than a larger multiple of a vector (cliffs), "
+           f"{grain} others are more than 25 % under their neighbours' percent of peak "
            "(the grain of vectors: padding would not be faster).")
     yield ""
     yield from table([
@@ -119,25 +137,29 @@ def _cliffs(rows):
 
 def _threads(rows):
     return table([
-        {"net, batch": row["point"], "library": row["group"], "threads": row["threads"], "us a step": f"{median(row['us']):.1f} ({min(row['us']):.1f})"}
+        {
+            "net, batch": row["point"], "library": row["group"], "threads": row["threads"],
+            "us a step": _median_and_least(row["us"], 1),
+        }
         for row in rows
     ])
 
 
 def _rows(rows):
     return table([
-        {"rows": f"{row['rows']:,}", "library": row["side"], "seconds of five epochs": f"{median(row['seconds']):.3f} ({min(row['seconds']):.3f})"}
+        {"rows": f"{row['rows']:,}", "library": row["side"], "seconds of five epochs": _median_and_least(row["seconds"], 3)}
         for row in rows
     ])
 
 
 def _estimators(rows):
-    yield "Median (least) seconds, and how many times faster than scikit-learn. A first search with two jobs starts their processes, a second has them."
+    yield "Median (least) seconds, and how many times faster than scikit-learn. A first search with two jobs starts their processes, "
+    yield "a second has them."
     yield ""
     found = []
     for point, sides in points(rows).items():
         for name, row in sides.items():
-            cells = {"task": point, "library": name, "seconds": f"{median(row['seconds']):.3f} ({min(row['seconds']):.3f})", "score": f"{row['score']:.4f}"}
+            cells = {"task": point, "library": name, "seconds": _median_and_least(row["seconds"], 3), "score": f"{row['score']:.4f}"}
             times = ratio(sides, "scikit-learn float64", name)
             cells["times faster than scikit-learn"] = _times(times)
             if times is not None and point.startswith("GridSearchCV") and name.startswith("nnfast"):
@@ -149,7 +171,7 @@ def _estimators(rows):
 def _prediction(rows):
     return table([
         {
-            "net, rows": point, "library": group, "setting": row["side"], "us a call": f"{median(row['us']):.1f} ({min(row['us']):.1f})",
+            "net, rows": point, "library": group, "setting": row["side"], "us a call": _median_and_least(row["us"], 1),
             "of peak": f"{percent_of_peak(row):.1f} %", "times nnfast": _times(ratio(groups, group, "nnfast float32")),
         }
         for point, groups in points(rows).items()
@@ -163,7 +185,7 @@ def _footprint(rows):
 
     return table([
         {
-            "library": row["library"], "import, s": f"{median(row['import_seconds']):.2f} ({min(row['import_seconds']):.2f})",
+            "library": row["library"], "import, s": _median_and_least(row["import_seconds"], 2),
             "installed, MB": megabytes(row["megabytes"]), "with what it requires, MB": megabytes(row["with_dependencies"]),
             "more memory while shape l trains, MB": megabytes(row["training_megabytes"]),
         }

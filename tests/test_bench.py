@@ -21,7 +21,7 @@ from bench.figures import FIGURES  # noqa: E402
 from bench.parts import PARTS, cliffs, estimators, footprint, grid, prediction, threads, training  # noqa: E402
 from bench.parts import rows as rows_part  # noqa: E402
 from bench.peers import TRAINERS, trainer  # noqa: E402
-from bench.report import SECTIONS, write_report  # noqa: E402
+from bench.report import SECTIONS, rounds_taken, write_report  # noqa: E402
 from bench.session import Session  # noqa: E402
 from bench.shapes import SHAPES, Shape  # noqa: E402
 from bench.sides import PACKAGES, Failed, Side, training_sides  # noqa: E402
@@ -186,6 +186,7 @@ def test_the_report(rows, tmp_path, monkeypatch):
     assert saved["parts"]["training"] == json.loads(json.dumps(rows))
     assert saved["runs"]["training"]["facts"]["cpu"]
     first = (tmp_path / "results.md").read_text()
+    assert "; 1 round, " in first
     assert "scikit-learn, default against default" in first and "| nnfast float64 |" in first
     (tmp_path / "results.md").unlink()
     write_report(tmp_path)
@@ -221,6 +222,12 @@ def run_part(part, library, folder):
     assert not results["runs"][part]["unequal"]
     assert SECTIONS[part][0] in (folder / "results.md").read_text()
     return results["parts"][part], results["runs"][part]["notes"]
+
+
+@pytest.mark.parametrize(("samples", "words"), [((), "0 rounds"), ((1,), "1 round"), ((2, 2), "2 rounds"), ((5, 2, 3), "2 to 5 rounds")])
+@pytest.mark.parametrize("name", ["us", "import_seconds"])
+def test_the_report_counts_the_rounds_that_were_taken(name, samples, words):
+    assert rounds_taken([{name: [1.0] * count} for count in samples]) == words
 
 
 @pytest.mark.parametrize("part", ["grid", "cliffs", "threads", "rows", "prediction"])
