@@ -114,7 +114,12 @@ class Pages:
         """Advise on these rows and what else is in the same units of addresses."""
         low, high = _span(self._X[first:last])
         low, high = max(0, low - low % unit - self._start), min(len(self._mapping), high + -high % unit - self._start)
-        self._mapping.madvise(advice, low, high - low)
+        try:
+            self._mapping.madvise(advice, low, high - low)
+        except OSError:
+            # The kernel may refuse, as for pages that mlock keeps in memory. All that advice would change is which
+            # pages are resident, and the next rows would be refused, too.
+            self._advises = self._releases = False
 
 
 def _span(X):

@@ -1,5 +1,6 @@
 """Tables read in blocks: every row once an epoch, the same bits from memory and from a file, and memory that stays bounded."""
 
+import ctypes
 import mmap
 import os
 import subprocess
@@ -437,6 +438,20 @@ def test_the_advice_covers_the_rows_and_stays_within_the_mapping(tmp_path, monke
                         assert low <= place < low + length
             del pages
     Pages(X).release(0, 5)  # nothing
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what mlock does to advice is Linux's")
+def test_pages_that_are_locked_in_memory_stay(tmp_path):
+    X, y, _ = table()
+    X_file = mapped(X, tmp_path)
+    address = np.frombuffer(root_of(X_file).base, np.uint8).__array_interface__["data"][0]
+    if ctypes.CDLL(None).mlock(ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE)):
+        pytest.skip("this process may lock no pages")
+    with pytest.raises(OSError):
+        root_of(X_file).base.madvise(mmap.MADV_DONTNEED)
+    fit = small(MLPRegressor).fit(X_file, y)
+    assert_same_bits(fit, small(MLPRegressor).fit(X, y))
+    np.testing.assert_array_equal(fit.predict(X_file), fit.predict(X))
 
 
 def test_memory_is_what_control_groups_leave(tmp_path, monkeypatch):
