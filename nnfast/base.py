@@ -132,6 +132,11 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         for name in _SHARED_PARAMETERS:
             setattr(self, name, parameters[name])
 
+    def __setstate__(self, state):
+        # An estimator that was pickled before a parameter existed has its default.
+        parameters = inspect.signature(type(self)).parameters.values()
+        super().__setstate__({each.name: each.default for each in parameters if each.default is not each.empty} | state)
+
     def _validate_params(self):
         check_parameters(self)
 

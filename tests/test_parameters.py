@@ -144,6 +144,24 @@ def test_accepted(cls, name, value, more, capsys):
         assert clone(estimator).fit(X, y).n_iter_ == estimator.n_iter_
 
 
+@BOTH
+def test_an_estimator_pickled_before_a_parameter_existed_has_its_default(cls):
+    X, y = table()
+    defaults = cls().get_params()
+    for name, default in defaults.items():
+        estimator = cls(max_iter=2, random_state=0).fit(X, y)
+        expected = estimator.predict(X)
+        delattr(estimator, name)
+        again = pickle.loads(pickle.dumps(estimator))
+        assert again.get_params()[name] is default or again.get_params()[name] == default
+        assert name not in repr(again) and name not in repr(clone(again))
+        np.testing.assert_array_equal(again.predict(X), expected)
+    assert again.fit(X, y) is again
+    # What an estimator has is not replaced by a default.
+    estimator = cls((3,), activation="tanh", profile=True)
+    assert pickle.loads(pickle.dumps(estimator)).get_params() == estimator.get_params()
+
+
 @pytest.mark.parametrize("cls, name, value, more", list(_cases(1)))
 def test_refused(cls, name, value, more):
     X, y = table()
