@@ -16,6 +16,7 @@ from nnfast import MLPClassifier, MLPRegressor, QuantileCrossingWarning
 from nnfast.activations import ACTIVATIONS, ALIASES
 from nnfast.callbacks import Callback, TimeLimit
 from nnfast.engines import ENGINES
+from nnfast.engines.cython import bfloat16_units
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
@@ -80,7 +81,7 @@ BOTHS = {
     "monitor": (["score", "loss"], ["los", None]),
     "restore_best": ([True, False], ["yes", None]),
     "callbacks": ([None, [], [TimeLimit(60)], (TimeLimit(60),)], [TimeLimit(60), "print"]),
-    "precision": (["auto", "float32", "float64"], ["float16", "flaot32", None]),
+    "precision": (["auto", "float32", "float64", *(["bfloat16"] if bfloat16_units() else [])], ["float16", "flaot32", None]),
     "n_threads": ([None, 1, 2], [0, "all"]),
     "engine": (["auto", *ENGINES], ["blas", "cythn", None]),
     "profile": ([True, False], ["yes", None]),
