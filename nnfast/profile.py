@@ -2,11 +2,13 @@
 
 import os
 import sys
+import warnings
 from dataclasses import asdict, dataclass
 from functools import wraps
 from time import perf_counter
 
 from nnfast import engines
+from nnfast.threads import n_cores_available
 
 _VARIABLE = "NNFAST_PROFILE"
 # Of some milliseconds each; the best counts, since what disturbs a peak lowers it.
@@ -30,7 +32,8 @@ class Phase:
     gflops : float or None
         Operations / seconds / 10^9, by all threads; None without operations.
     percent_of_peak : float or None
-        100 * `gflops` / the peak of as many threads as worked on it.
+        100 * `gflops` / the peak of the cores that the threads which worked on it can have. None without operations, and
+        where the peak could not be measured.
     """
 
     name: str
@@ -55,8 +58,9 @@ class Profile:
         The arithmetic.
     instruction_set : str
         What it ran on.
-    peak_gflops : float
-        What all threads reach together in multiply-adds that touch no memory, measured after the fit.
+    peak_gflops : float or None
+        What the cores that the threads can have, one each as long as there are as many, reach together in multiply-adds
+        that touch no memory, measured after the fit. None, with a warning, if that failed.
     phases : tuple of Phase
         All of them, in the order of a step; their shares add up to 1.
     layers : tuple of Phase
@@ -67,7 +71,7 @@ class Profile:
     n_threads: int
     dtype: str
     instruction_set: str
-    peak_gflops: float
+    peak_gflops: float | None
     phases: tuple[Phase, ...]
     layers: tuple[Phase, ...]
 
@@ -85,8 +89,9 @@ class Profile:
 
     def __str__(self):
         threads = f"{self.n_threads} thread{'s' * (self.n_threads > 1)}"
+        peak = "unknown" if self.peak_gflops is None else f"{self.peak_gflops:.0f} GFLOP/s"
         return "\n".join((
-            f"{self.seconds:.3f} s, {threads}, {self.dtype}, {self.instruction_set}: peak {self.peak_gflops:.0f} GFLOP/s",
+            f"{self.seconds:.3f} s, {threads}, {self.dtype}, {self.instruction_set}: peak {peak}",
             f"{'phase':<22}{'seconds':>10}{'share %':>9}{'GFLOP/s':>9}{'% of peak':>11}",
             *map(_line, self.phases),
             "by layer",
@@ -96,7 +101,9 @@ class Profile:
 
 def _line(phase):
     line = f"{phase.name:<22}{phase.seconds:>10.4f}{100 * phase.share:>9.1f}"
-    return line if phase.gflops is None else f"{line}{phase.gflops:>9.1f}{phase.percent_of_peak:>11.1f}"
+    if phase.gflops is not None:
+        line += f"{phase.gflops:>9.1f}"
+    return line if phase.percent_of_peak is None else f"{line}{phase.percent_of_peak:>11.1f}"
 
 
 def profiled(fit):
@@ -109,9 +116,7 @@ def profiled(fit):
         if not (estimator.profile or prints):
             return fit(estimator, *args, **kwargs)
         counts, before, start = [], vars(estimator), perf_counter()
-        try:
-            return fit(estimator, *args, counts=counts, **kwargs)
-        finally:
+        def report():
             seconds = perf_counter() - start
             if counts:  # or it failed before there was anything to count
                 profile = _profile(counts, seconds, engines.get_engine(estimator.engine))
@@ -119,6 +124,17 @@ def profiled(fit):
                     estimator.profile_ = profile
                 if prints:
                     print(profile, file=sys.stderr)
+
+        try:
+            fitted = fit(estimator, *args, counts=counts, **kwargs)
+        except BaseException as error:
+            try:
+                report()
+            except Exception as another:  # such as a warning that is to be an error: what the fit raised comes first
+                error.add_note(f"Its profile failed: {another!r}")
+            raise
+        report()
+        return fitted
 
     return profiling_fit
 
@@ -132,24 +148,25 @@ def _environment_asks():
 
 def _profile(counts, seconds, engine):
     """What the sessions of a fit counted, and what is left of its seconds, as a Profile."""
-    n_threads, dtype = max(each["n_threads"] for each in counts), counts[0]["dtype"]
-    peak = max(engine.peak_gflops(dtype, n_threads) for _ in range(_PEAK_TRIALS))
+    n_threads, dtype, cores = max(each["n_threads"] for each in counts), counts[0]["dtype"], n_cores_available()
+    peak = _peak_gflops(engine, dtype, min(n_threads, cores))
 
     def phase(name, layers=slice(None)):
-        on_clock, on_threads, operations = 0.0, 0.0, 0
+        on_clock, on_cores, operations = 0.0, 0.0, 0
         for each in counts:
             spent = sum(each["seconds"][name][layers])
             # Nothing else runs while a session's arrays are packed: one thread's time is the fit's.
             on_clock += spent if name == "packing" else spent / each["n_threads"]
-            on_threads += spent
+            on_cores += spent * min(1, cores / each["n_threads"])
             operations += sum(each["operations"].get(name, [])[layers])
-        return made(name, on_clock, on_threads, operations)
+        return made(name, on_clock, on_cores, operations)
 
-    def made(name, on_clock, on_threads=0.0, operations=0):
+    def made(name, on_clock, on_cores=0.0, operations=0):
         gflops = percent = None
         if operations:
             gflops = operations / on_clock / 1e9
-            percent = 100 * operations / on_threads / 1e9 / (peak / n_threads)
+            if peak is not None:
+                percent = 100 * operations / on_cores / 1e9 / (peak / min(n_threads, cores))
         return Phase(name, on_clock, on_clock / seconds, operations, gflops, percent)
 
     phases = [phase(name) for name in counts[0]["seconds"]]
@@ -162,3 +179,12 @@ def _profile(counts, seconds, engine):
             if part.seconds:
                 layers.append(Phase(f"{name} {i + 1}", *list(vars(part).values())[1:]))
     return Profile(seconds, n_threads, dtype, engine.instruction_set(), peak, tuple(phases), tuple(layers))
+
+
+def _peak_gflops(engine, dtype, n_cores):
+    """What so many cores reach. None, with a warning, where that cannot be measured: no fit is to be lost for it."""
+    try:
+        return max(engine.peak_gflops(dtype, n_cores) for _ in range(_PEAK_TRIALS))
+    except Exception as error:
+        warnings.warn(f"profile=True could not measure the peak of {n_cores} cores: {error!r}.", RuntimeWarning)
+        return None

@@ -16,7 +16,7 @@ _calls = 0  # that have reserved threads and not released them yet
 def n_threads_available():
     """The most threads a call may use.
 
-    `NNFAST_NUM_THREADS`, else `OMP_NUM_THREADS`, else the CPUs that affinity, cgroup limits and `LOKY_MAX_CPU_COUNT` leave to this process.
+    `NNFAST_NUM_THREADS`, else `OMP_NUM_THREADS`, else `n_cores_available()`.
 
     A joblib worker process has `OMP_NUM_THREADS` set to its share, so `GridSearchCV(n_jobs=...)` does not oversubscribe.
     """
@@ -26,6 +26,11 @@ def n_threads_available():
             if not (value.isascii() and value.isdigit()) or int(value) < 1:
                 raise ValueError(f"the environment variable {variable} must be a positive integer, got {value!r}")
             return int(value)
+    return n_cores_available()
+
+
+def n_cores_available():
+    """The CPUs that affinity, cgroup limits and `LOKY_MAX_CPU_COUNT` leave to this process."""
     from joblib import cpu_count
 
     return cpu_count()

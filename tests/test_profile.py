@@ -9,8 +9,10 @@ import pytest
 from scipy.sparse import random as random_sparse
 from small import QUIET, small, table
 
+import nnfast.profile
 from nnfast import DivergenceError, MLPClassifier, MLPRegressor
 from nnfast.callbacks import Callback
+from nnfast.engines import cython as engine
 from nnfast.optimizers import OPTIMIZERS
 
 pytestmark = QUIET
@@ -184,6 +186,48 @@ def test_it_is_plain():
     assert made["peak_gflops"] == profile.peak_gflops > 0
     with pytest.raises(KeyError, match="no phase 'forwards'; there are gather, forward"):
         profile["forwards"]
+
+
+@pytest.mark.parametrize("n_cores", [1, 2, 100])
+def test_the_peak_is_of_no_more_cores_than_there_are(n_cores, monkeypatch):
+    asked = []
+    monkeypatch.setattr(engine, "peak_gflops", lambda dtype, n: asked.append(n) or 10.0 * n)
+    monkeypatch.setattr(nnfast.profile, "n_cores_available", lambda: n_cores)
+    for n_threads in (1, 2, 5):
+        profile = model(n_threads=n_threads).fit(*problem()).profile_
+        cores = min(n_threads, n_cores)
+        assert set(asked) == {cores} and profile.peak_gflops == 10 * cores
+        for phase in profile.phases + profile.layers:
+            if phase.operations:
+                assert phase.percent_of_peak == pytest.approx(100 * phase.gflops / (10 * cores))
+        asked.clear()
+
+
+@pytest.mark.parametrize("prints", ["0", "1"])
+def test_a_peak_that_cannot_be_measured(prints, monkeypatch, capsys):
+    def peak_gflops(dtype, n_threads):
+        raise OSError("no more threads")
+
+    monkeypatch.setattr(engine, "peak_gflops", peak_gflops)
+    monkeypatch.setenv("NNFAST_PROFILE", prints)
+    X, y = problem()
+    with pytest.warns(RuntimeWarning, match="peak of 1 cores: OSError.'no more threads'"):
+        estimator = model(n_threads=1).fit(X, y)
+    profile = estimator.profile_
+    assert profile.peak_gflops is None and profile["forward"].gflops > 0
+    assert all(phase.percent_of_peak is None for phase in profile.phases + profile.layers)
+    assert "peak unknown\n" in str(profile)
+    assert capsys.readouterr().err == (f"{profile}\n" if prints == "1" else "")
+
+    class Fail(Callback):
+        def on_epoch_end(self, estimator, state):
+            raise KeyboardInterrupt("mine")
+
+    # Here a warning is an error, yet not the one that is raised.
+    for error, parameters in ((DivergenceError, {"learning_rate_init": 1e300, "solver": "sgd"}), (KeyboardInterrupt, {"callbacks": [Fail()]})):
+        with pytest.raises(error) as caught:
+            model(n_threads=1, **parameters).fit(X, y)
+        assert "no more threads" in caught.value.__notes__[0]
 
 
 def test_a_fit_that_fails():
