@@ -77,8 +77,8 @@ max_iter : int, default=200
 shuffle : bool or 'blocks', default=True
     Whether every epoch takes the rows in another order. With 'blocks', for dense tables, blocks of consecutive rows are
     shuffled, and then the rows of some blocks at a time: the memory of a fit is that of a buffer, for which a table may
-    be larger than memory. True is the same for an X that is mapped from a file and would take more than half of the
-    memory. Not used by 'lbfgs'.
+    be larger than memory. An X that is mapped from a file and would take more than half of the memory is always read in
+    blocks: True is the same as 'blocks' for it, and False takes them in order. Not used by 'lbfgs'.
 
 random_state : int, RandomState instance or None, default=None
     Draws the initial parameters, the split of early stopping, the shuffles and the seed of dropout, and where those
@@ -104,8 +104,8 @@ nesterovs_momentum : bool, default=True
 early_stopping : bool, default=False
     Whether to stop when the score of held-out rows, or their loss, by `monitor`, has not improved by `tol` for
     `n_iter_no_change` epochs, and keep the parameters of the best epoch. The rows are those given to `fit`, or else
-    `validation_fraction` of the table, a split that is stratified for two classes, or with
-    shuffle='blocks' of pieces of consecutive rows. Not used by 'lbfgs'.
+    `validation_fraction` of the table, a split that is stratified for two classes, or if the table is read in blocks
+    (see `shuffle`) one of pieces of consecutive rows. Not used by 'lbfgs'.
 
 validation_fraction : float, default=0.1
     Share of the rows to hold out, from 0 to 1.
