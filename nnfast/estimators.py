@@ -242,10 +242,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return log_expit(z) if self.n_outputs_ > 1 else log_expit(z * np.array([-1, 1], dtype=z.dtype))
 
     def compiled(self):
-        """Make an immutable predictor of the network as it is now, for serving.
+        """Make an immutable predictor of classes, for serving.
 
-        It answers exactly what the estimator does, some times sooner where the rows are few, since it skips
-        scikit-learn's validation; and it may write its answers into an array that it is given.
+        {compiled}
 
         Returns
         -------
@@ -254,8 +253,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Raises
         ------
-        NotFittedError
-            If there has been no fit.
+        {compiled_errors}
 
         Examples
         --------
@@ -426,10 +424,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return outputs
 
     def compiled(self):
-        """Make an immutable predictor of the network as it is now, for serving.
+        """Make an immutable predictor of targets, for serving.
 
-        It answers exactly what the estimator does, some times sooner where the rows are few, since it skips
-        scikit-learn's validation; and it may write its answers into an array that it is given.
+        {compiled}
 
         Returns
         -------
@@ -438,8 +435,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Raises
         ------
-        NotFittedError
-            If there has been no fit.
+        {compiled_errors}
+
+        Examples
+        --------
+        >>> from nnfast import MLPRegressor
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> regr = MLPRegressor(max_iter=50, tol=1e9, random_state=0).fit(X, y)
+        >>> bool((regr.compiled().predict(X[:3]) == regr.predict(X[:3])).all())
+        True
         """
         check_is_fitted(self)
         return CompiledRegressor(state_of(self))
