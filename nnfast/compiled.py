@@ -219,6 +219,7 @@ class CompiledRegressor(CompiledNetwork):
 
 def state_of(estimator, **more):
     """What a fitted estimator's compiled predictor is made of, which `more` adds to."""
+    estimator._validate_params()  # some may have been set after the fit
     activation, loss = estimator._predicting_functions()
     return {
         "activation": activation,

@@ -14,6 +14,7 @@ import pytest
 import scipy.sparse
 from sklearn import config_context
 from sklearn.exceptions import NotFittedError
+from sklearn.utils._param_validation import InvalidParameterError
 from small import BOTH, QUIET
 
 from nnfast import MLPClassifier, MLPRegressor
@@ -267,6 +268,15 @@ def test_copies_and_pickles(what, again):
         assert_same_bits(answers(other)(X[:n]), answers(compiled)(X[:n]))
     if isinstance(compiled, CompiledClassifier):
         np.testing.assert_array_equal(other.classes_, compiled.classes_)
+
+
+@pytest.mark.parametrize("parameters", [{"precision": "bogus"}, {"n_threads": -3}, {"norm_eps": 0}, {"engine": "none"}])
+@BOTH
+def test_parameters_set_since_the_fit_are_checked(cls, parameters):
+    estimator = cls(hidden_layer_sizes=HIDDEN, max_iter=1).fit(X[:50], CLASSES["two classes"][:50]).set_params(**parameters)
+    (name, value), = parameters.items()
+    with pytest.raises(InvalidParameterError, match=rf"'{name}' parameter of {cls.__name__} must be.*Got {value!r}"):
+        estimator.compiled()
 
 
 def test_labels_learned_from_a_sparse_table_stay_sparse():
