@@ -15,7 +15,8 @@ class CompiledNetwork:
     __slots__ = ("n_features_in_", "n_outputs_", "_state", "_few")
 
     def __init__(self, state):
-        arrays = state["arrays"] = tuple([_own(array) for array in kind] for kind in state["arrays"])
+        arrays = tuple([_own(array) for array in kind] for kind in state["arrays"])
+        state = state | {"arrays": arrays}
         given = arrays[0][0].dtype
         dtypes = [arithmetic_dtype(state["precision"], common_dtype(dtype, given)) for dtype in FLOATS]
         network = state["activation"], state["loss"], state["norm_eps"]
@@ -236,4 +237,4 @@ def _own(array):
     """A copy that nobody can write to."""
     array = np.array(array, order="C")
     array.flags.writeable = False
-    return array
+    return array.view()

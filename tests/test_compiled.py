@@ -191,6 +191,8 @@ def test_a_compiled_predictor_cannot_be_changed():
             delattr(compiled, name)
     with pytest.raises(ValueError, match="read-only"):
         compiled.classes_[0] = "z"
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        compiled.classes_.setflags(write=True)
     estimator.classes_[0] = "z"
     assert compiled.classes_[0] == "a" and set(compiled.predict(X)) <= {"a", "b", "c"}
 
@@ -260,7 +262,9 @@ def test_predictions_leave_nothing_on_the_estimator():
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda compiled: pickle.loads(pickle.dumps(compiled))])
 def test_copies_and_pickles(what, again):
     compiled = fitted(what).compiled()
+    state = dict(compiled._state)
     other = again(compiled)
+    assert all(compiled._state[name] is value for name, value in state.items())
     assert repr(other) == repr(compiled)
     assert (other.n_features_in_, other.n_outputs_) == (compiled.n_features_in_, compiled.n_outputs_) and compiled.n_features_in_ == N_FEATURES
     for n in (1, 1000):
