@@ -5,14 +5,14 @@ import copy
 import numpy as np
 
 from nnfast import engines
-from nnfast.fitted import labels_of, predicting_network
+from nnfast.fitted import labels_of, predict_many
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
 
 
 class CompiledNetwork:
     """What both compiled predictors have in common. Not for use by itself."""
 
-    __slots__ = ("n_features_in_", "n_outputs_", "_state", "_few")
+    __slots__ = ("n_features_in_", "n_outputs_", "_state", "_answer_few")
 
     def __init__(self, state):
         arrays = tuple([_own(array) for array in kind] for kind in state["arrays"])
@@ -21,7 +21,8 @@ class CompiledNetwork:
         dtypes = [arithmetic_dtype(state["precision"], common_dtype(dtype, given)) for dtype in FLOATS]
         network = state["activation"], state["loss"], state["norm_eps"]
         few = engines.get_engine(state["engine"]).predictor(*network, arrays, dtypes, common_dtype(FLOATS[0], given))
-        values = {"n_features_in_": arrays[0][0].shape[0], "n_outputs_": len(arrays[1][-1]), "_state": state, "_few": few.predict}
+        sizes = {"n_features_in_": arrays[0][0].shape[0], "n_outputs_": len(arrays[1][-1])}
+        values = sizes | {"_state": state, "_answer_few": few.predict}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -38,13 +39,25 @@ class CompiledNetwork:
         units = "-".join(map(str, (self.n_features_in_, *map(len, self._state["arrays"][1]))))
         return f"<nnfast {type(self).__name__} {units}, {self._state['arrays'][0][0].dtype}>"
 
-    def _many(self, X, out, columns):
-        """What `_few` leaves undone: the outputs of many rows, by threads, in an array of so many columns."""
+    # `_answer_few` and `_answer_many` answer rows X in `out` or, if that is None, in a new array. `columns` are those of
+    # the answer: as many as the network has outputs; or where it has one, p, 2 for 1 - p and p, or 0 for one dimension.
+    # `_answer_few`, the method of a compiled object, answers None where the rows are many. Each caller tries it and goes
+    # on to `_answer_many` by itself: a call of a method that does both would show in a row's microsecond.
+
+    def _answer_many(self, X, out, columns):
+        """The answers to many rows, by threads. `_answer_few` has checked X and out."""
         state = self._state
-        network, parameters = predicting_network(state["activation"], state["loss"], state["norm_eps"], state["arrays"])
-        result = common_dtype(X.dtype, parameters.coefs[0].dtype)
-        outputs = engines.get_engine(state["engine"]).predict(
-            network, parameters, X, dtype=arithmetic_dtype(state["precision"], result), n_threads=state["n_threads"]
+        arrays = state["arrays"]
+        result = common_dtype(X.dtype, arrays[0][0].dtype)
+        outputs = predict_many(
+            engines.get_engine(state["engine"]),
+            state["activation"],
+            state["loss"],
+            state["norm_eps"],
+            arrays,
+            X,
+            arithmetic_dtype(state["precision"], result),
+            state["n_threads"],
         )
         if out is None:
             out = np.empty((len(X), columns) if columns else len(X), result)
@@ -126,8 +139,8 @@ class CompiledClassifier(CompiledNetwork):
         ValueError
             If the shape of X is not right, or anything of `out`.
         """
-        answer = self._few(X, out, self._columns)
-        return self._many(X, out, self._columns) if answer is None else answer
+        answer = self._answer_few(X, out, self._columns)
+        return self._answer_many(X, out, self._columns) if answer is None else answer
 
     def predict(self, X):
         """Predict class labels.
@@ -147,9 +160,9 @@ class CompiledClassifier(CompiledNetwork):
         TypeError, ValueError
             As `predict_proba`.
         """
-        outputs = self._few(X, None, self.n_outputs_)
+        outputs = self._answer_few(X, None, self.n_outputs_)
         if outputs is None:
-            outputs = self._many(X, None, self.n_outputs_)
+            outputs = self._answer_many(X, None, self.n_outputs_)
         return labels_of(outputs, self._state["binarizer"])
 
 
@@ -214,8 +227,8 @@ class CompiledRegressor(CompiledNetwork):
         ValueError
             If the shape of X is not right, or anything of `out`.
         """
-        answer = self._few(X, out, self._columns)
-        return self._many(X, out, self._columns) if answer is None else answer
+        answer = self._answer_few(X, out, self._columns)
+        return self._answer_many(X, out, self._columns) if answer is None else answer
 
 
 def state_of(estimator, **more):
@@ -234,7 +247,7 @@ def state_of(estimator, **more):
 
 
 def _own(array):
-    """A copy that nobody can write to."""
+    """A copy that nobody can write to. It is a view: NumPy lets an array that owns its numbers become writable again."""
     array = np.array(array, order="C")
     array.flags.writeable = False
     return array.view()

@@ -104,9 +104,7 @@ class FittedNetwork:
         engine = engines.get_engine(self.engine)
         outputs = engine.predict_few(activation, loss, self.norm_eps, arrays, X, dtype)
         if outputs is None:
-            network, parameters = predicting_network(activation, loss, self.norm_eps, arrays)
-            predict = partial(blocks.predict, engine) if is_large(X) else engine.predict
-            outputs = predict(network, parameters, X, dtype=dtype, n_threads=self.n_threads)
+            outputs = predict_many(engine, activation, loss, self.norm_eps, arrays, X, dtype, self.n_threads)
         return outputs, result
 
     def _predicting_arrays(self, n_layers):
@@ -134,12 +132,13 @@ class FittedNetwork:
         return list(coefs), list(intercepts)
 
 
-def predicting_network(activation, loss, norm_eps, arrays):
-    """The `Network` and `Parameters` of coefs, intercepts, scales and shifts."""
+def predict_many(engine, activation, loss, norm_eps, arrays, X, dtype, n_threads):
+    """Outputs of a network of coefs, intercepts, scales and shifts: by threads, of a large mapped table in blocks."""
     coefs, _, scales, _ = arrays
     layer_units = (coefs[0].shape[0], *[coef.shape[1] for coef in coefs])
     network = Network(layer_units, activation, loss, normalization="layer" if scales else None, norm_eps=float(norm_eps))
-    return network, Parameters(*arrays)
+    predict = partial(blocks.predict, engine) if is_large(X) else engine.predict
+    return predict(network, Parameters(*arrays), X, dtype=dtype, n_threads=n_threads)
 
 
 def labels_of(outputs, binarizer):

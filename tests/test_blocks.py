@@ -270,6 +270,24 @@ def test_lbfgs_of_a_table_larger_than_memory(weighted, tmp_path, little_memory):
     np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-5)
 
 
+def test_compiled_predictors_read_large_tables_in_blocks(tmp_path, monkeypatch):
+    X = np.random.RandomState(0).normal(size=(30_000, FEATURES)).astype(np.float32)  # too many for one row after the other
+    X_file = mapped(X, tmp_path)
+    monkeypatch.setattr(nnfast.blocks, "BLOCK_NUMBERS", 200 * (FEATURES + 2))
+    for cls, y in ((MLPClassifier, X[:, 0] > 0), (MLPRegressor, X[:, 0]), (MLPRegressor, X[:, :2])):
+        compiled = small(cls, batch_size=1000, max_iter=1).fit(X, y).compiled()
+        answer = compiled.predict_proba if cls is MLPClassifier else compiled.predict
+        expected, sessions = answer(X), []
+        with monkeypatch.context() as patch:
+            whole = engines.get_engine("auto").Session
+            patch.setattr(
+                engines.get_engine("auto"), "Session", lambda network, X, *args, **more: sessions.append(len(X)) or whole(network, X, *args, **more)
+            )
+            got = answer(X_file)
+        assert got.tobytes() == expected.tobytes() and got.shape == expected.shape
+        assert sessions and max(sessions) <= 2000
+
+
 def test_gradient_norms_in_a_callback(tmp_path):
     X, y, weight = table()
 
