@@ -6,6 +6,7 @@ import numpy as np
 
 from nnfast import engines
 from nnfast.fitted import labels_of, predict_many
+from nnfast.mapped import check_whole
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
 
 
@@ -46,6 +47,7 @@ class CompiledNetwork:
 
     def _answer_many(self, X, out, columns):
         """The answers to many rows, by threads. `_answer_few` has checked X and out."""
+        check_whole(X)
         state = self._state
         arrays = state["arrays"]
         result = common_dtype(X.dtype, arrays[0][0].dtype)

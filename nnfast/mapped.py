@@ -27,11 +27,11 @@ _GROUPS = {"": ("/sys/fs/cgroup", "memory.max"), "memory": ("/sys/fs/cgroup/memo
 
 def root_of(X):
     """The np.memmap that an array is, or is a view of; None for an array in memory of its own."""
-    while X is not None:
-        base = getattr(X, "base", None)
-        if isinstance(X, np.memmap) and isinstance(base, mmap.mmap):
+    base = getattr(X, "base", None)
+    while base is not None:
+        if isinstance(base, mmap.mmap) and isinstance(X, np.memmap):
             return X
-        X = base
+        X, base = base, getattr(base, "base", None)
     return None
 
 

@@ -9,7 +9,7 @@ from sklearn.utils.validation import _check_sample_weight, column_or_1d, validat
 
 from nnfast import engines
 from nnfast.blocks import KEPT, check_finite
-from nnfast.mapped import is_large, root_of
+from nnfast.mapped import check_whole, is_large, root_of
 
 FLOATS = _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -44,6 +44,7 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False):
     order, which costs a cache line a number there. A large mapped table is looked through block by block, and with
     `in_blocks`, where `nnfast.blocks` is what reads it, keeps any dtype of numbers.
     """
+    check_whole(X)
     large = is_large(X)
     as_it_is = large and in_blocks
     kept = as_it_is or (isinstance(X, np.ndarray) and X.dtype in KEPT)
@@ -77,6 +78,8 @@ def check_rows(estimator, X):
     would change nothing and say nothing, takes a microsecond; any other goes through it, and it words the errors. A
     large mapped table is looked through block by block, and stays as it is.
     """
+    if getattr(X, "base", None) is not None:  # rows in memory of their own are spared the look
+        check_whole(X)
     large = is_large(X)
     if (
         not large

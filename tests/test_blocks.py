@@ -382,8 +382,6 @@ def test_tables_that_cannot_be_read(tmp_path, little_memory):
     for call in (small(MLPRegressor).fit, small(MLPRegressor, shuffle=True).fit):
         with pytest.raises(ValueError, match=f"r.npy, which was truncated.*1000 bytes, and X needs {128 + X.nbytes}"):
             call(X_file, y)
-    with pytest.raises(ValueError, match="truncated"):
-        small(MLPRegressor).fit(X, y).predict(X_file)
     empty = np.lib.format.open_memmap(tmp_path / "empty.npy", mode="w+", dtype=float, shape=(0, FEATURES))
     records = np.lib.format.open_memmap(tmp_path / "records.npy", mode="w+", dtype=[("a", "f8"), ("b", "i4")], shape=(20,))
     for shuffle in (True, "blocks"):
@@ -395,6 +393,54 @@ def test_tables_that_cannot_be_read(tmp_path, little_memory):
             small(MLPRegressor, shuffle=shuffle).fit(mapped(X.astype(complex), tmp_path, "c"), y)
     with pytest.raises(ValueError, match="shuffle='blocks' is for dense tables, got a sparse X. Use shuffle=True"):
         small(MLPRegressor).fit(scipy.sparse.csr_array(X), y)
+
+
+# What reads a mapped table X: calls with an estimator that is fitted and a y.
+READING = {
+    "fit": lambda fitted, X, y: small(shuffle=True).fit(X, y),
+    "fit in blocks": lambda fitted, X, y: small().fit(X, y),
+    "fit on a view": lambda fitted, X, y: small().fit(np.asarray(X)[2:], y[2:]),
+    "partial_fit": lambda fitted, X, y: small(shuffle=True).partial_fit(X, y, classes=[False, True]),
+    "lbfgs": lambda fitted, X, y: small(solver="lbfgs").fit(X, y),
+    "X_val": lambda fitted, X, y: small().fit(np.zeros(X.shape), y, X_val=X, y_val=y),
+    "predict": lambda fitted, X, y: fitted.predict(X),
+    "predict a row": lambda fitted, X, y: fitted.predict(np.asarray(X)[-1:]),
+    "score": lambda fitted, X, y: fitted.score(X, y),
+    "hidden_activations": lambda fitted, X, y: fitted.hidden_activations(X),
+    "compiled predict": lambda fitted, X, y: fitted.compiled().predict(X),
+    "compiled predict_proba": lambda fitted, X, y: fitted.compiled().predict_proba(X, out=np.empty((len(X), 2))),
+}
+
+
+@pytest.mark.parametrize("assume_finite", [False, True])
+@pytest.mark.parametrize("small_bytes", [0, 1 << 26])
+def test_a_truncated_table_is_an_error(small_bytes, assume_finite, tmp_path):
+    # By a process of its own, which a read of what the file lacks would end by SIGBUS.
+    code = f"""
+import os, sys, warnings
+import numpy as np
+from sklearn import config_context
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import nnfast.mapped
+from test_blocks import FEATURES, READING, small
+warnings.simplefilter("ignore")
+nnfast.mapped.SMALL_BYTES = {small_bytes}
+X = np.random.RandomState(0).normal(size=(30_000, FEATURES))
+y = X[:, 0] > 0
+fitted = small(batch_size=1000).fit(X, y)
+np.save("X.npy", X)
+X = np.load("X.npy", mmap_mode="r")
+os.truncate("X.npy", 5000)
+for name, call in READING.items():
+    try:
+        with config_context(assume_finite={assume_finite}):
+            call(fitted, X, y)
+    except ValueError as error:
+        assert f"X.npy, which was truncated since: it has 5000 bytes, and X needs {{128 + X.nbytes}}" in str(error), error
+        print(name, flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [*READING]), done.stderr
 
 
 # ---------------------------------------------------------------------------------------------------------------------
