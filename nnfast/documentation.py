@@ -1,4 +1,4 @@
-"""The words that document the estimators' parameters and fitted attributes, those of both estimators once.
+"""The words that document the estimators' parameters, fitted attributes and `compiled`, those of both estimators once.
 
 Formulas and advice come from the records: see `nnfast.activations`, `losses`, `optimizers`, `initializers` and
 `normalization`.
