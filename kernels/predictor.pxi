@@ -12,8 +12,9 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_FROM_OTF(object, int, int)
 
 cdef enum:
-    # Rows are few where that is quicker than opening a Session: up to so many, or products of a weight and an input.
+    # Rows are few where that is quicker than opening a Session: up to so many; or numbers in them, and products of a weight and an input.
     FEW_ROWS = 64
+    FEW_NUMBERS = 1 << 20
     FEW_PRODUCTS = 100000000
     SINGLE_ROWS = 4             # up to so many, one at a time is quicker than packing the weights
     MOST_TOGETHER = 128
@@ -286,8 +287,8 @@ cdef bint open_scratch(Scratch *scratch, RowNetwork network, ptrdiff_t rows, ptr
     return True
 
 
-cdef inline bint are_few(ptrdiff_t rows, ptrdiff_t n_weights) noexcept:
-    return rows <= FEW_ROWS or rows <= FEW_PRODUCTS // max(n_weights, <ptrdiff_t> 1)
+cdef inline bint are_few(ptrdiff_t rows, ptrdiff_t n_inputs, ptrdiff_t n_weights) noexcept:
+    return rows <= FEW_ROWS or (rows <= FEW_NUMBERS // max(n_inputs, <ptrdiff_t> 1) and rows <= FEW_PRODUCTS // max(n_weights, <ptrdiff_t> 1))
 
 
 def predict_few(isa, bint double_precision, tuple settings, tuple arrays, x):
@@ -303,7 +304,7 @@ def predict_few(isa, bint double_precision, tuple settings, tuple arrays, x):
         return None
     for coef in coefs:
         n_weights += (<cnp.ndarray?> coef).size
-    if not are_few(table.shape[0], n_weights):
+    if not are_few(table.shape[0], table.shape[1], n_weights):
         return None
     network = RowNetwork(isa, double_precision, *settings, *arrays)
     shape[0], shape[1] = table.shape[0], (<RowNetwork> network).n_outputs
@@ -403,7 +404,7 @@ cdef class Predictor:
         shape[0], shape[1] = (<cnp.ndarray> x).shape[0], columns
         if out is not None:
             check_out(out, x, gives_double, shape)
-        if not are_few(shape[0], network.n_weights):
+        if not are_few(shape[0], network.n_inputs, network.n_weights):
             return None
         if out is None:
             out = cnp.PyArray_EMPTY(2 if columns else 1, shape, float_type(gives_double), 0)

@@ -271,7 +271,7 @@ def test_lbfgs_of_a_table_larger_than_memory(weighted, tmp_path, little_memory):
 
 
 def test_compiled_predictors_read_large_tables_in_blocks(tmp_path, monkeypatch):
-    X = np.random.RandomState(0).normal(size=(30_000, FEATURES)).astype(np.float32)  # too many for one row after the other
+    X = np.random.RandomState(0).normal(size=(400_000, FEATURES)).astype(np.float32)  # too many for the calling thread alone
     X_file = mapped(X, tmp_path)
     monkeypatch.setattr(nnfast.blocks, "BLOCK_NUMBERS", 200 * (FEATURES + 2))
     for cls, y in ((MLPClassifier, X[:, 0] > 0), (MLPRegressor, X[:, 0]), (MLPRegressor, X[:, :2])):
@@ -425,7 +425,7 @@ import nnfast.mapped
 from test_blocks import FEATURES, READING, small
 warnings.simplefilter("ignore")
 nnfast.mapped.SMALL_BYTES = {small_bytes}
-X = np.random.RandomState(0).normal(size=(30_000, FEATURES))
+X = np.random.RandomState(0).normal(size=(300_000, FEATURES))
 y = X[:, 0] > 0
 fitted = small(batch_size=1000).fit(X, y)
 np.save("X.npy", X)
