@@ -23,7 +23,7 @@ def main(arguments=None):
     path = options.out / "results.json"
     # Parts of an earlier run stay, so that one can be measured anew.
     results = json.loads(path.read_text()) if path.exists() else {"parts": {}, "runs": {}}
-    unequal = []
+    wrong = []
     for part in options.parts or PARTS:
         start = time.perf_counter()
         with Session(options.threads, options.rounds, options.libraries, options.quick) as session:
@@ -33,6 +33,7 @@ def main(arguments=None):
             results["runs"][part] = {
                 "facts": machine.facts(options.threads),
                 "notes": session.notes,
+                "failures": session.failures,
                 "unequal": session.unequal,
                 "rounds": session.rounds,
                 "quick": options.quick,
@@ -40,9 +41,9 @@ def main(arguments=None):
             }
         path.write_text(json.dumps(results, indent=1, allow_nan=False))
         write_report(options.out)
-        unequal += session.unequal
-    if unequal:
-        sys.exit("\n".join(["The libraries did not do the same work:", *unequal]))
+        wrong += [*session.failures, *(f"not the same work: {error}" for error in session.unequal)]
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 def parse(arguments):

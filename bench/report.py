@@ -46,6 +46,8 @@ def _conditions(run, rows):
         yield f"\n**{disturbed} of {len(shares)} samples were disturbed:** other processes took more than {DISTURBED:.0%} of the CPUs."
     for note in run["notes"]:
         yield f"\nNote: {note}."
+    for failure in run.get("failures", ()):
+        yield f"\n**Failed:** {failure}."
     for error in run["unequal"]:
         yield f"\n**Not the same work:** {error}."
 

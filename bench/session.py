@@ -15,12 +15,12 @@ LONG = 40
 
 
 class Session:
-    """`processes` maps the names of sides to their processes, `notes` says what is absent or failed, `unequal` what was not the same work. A
-    context manager."""
+    """`processes` maps the names of sides to their processes, `notes` says what is absent, `failures` what failed, `unequal` what was not the
+    same work. A context manager."""
 
     def __init__(self, n_threads, rounds, libraries=None, quick=False):
         self.n_threads, self.rounds, self.libraries, self.quick = n_threads, rounds, libraries, quick
-        self.processes, self.notes, self.unequal = {}, [], []
+        self.processes, self.notes, self.failures, self.unequal = {}, [], [], []
 
     def open(self, sides):
         """Start the processes of these sides, but for libraries that are absent or were not asked for."""
@@ -58,11 +58,12 @@ class Session:
             return None
 
     def attempt(self, name, module, function, /, **arguments):
-        """What the side's process answers, or None and a note if it fails there."""
+        """What the side's process answers, or None if it fails there, which goes to the failures."""
         try:
             return self.processes[name].call(module, function, **arguments)
         except Failed as failure:
-            self.note(f"{name}: {function} failed: {str(failure).strip().splitlines()[-1]}")
+            self.failures.append(f"{name}: {function} failed: {str(failure).strip().splitlines()[-1]}")
+            print(self.failures[-1], flush=True)
             return None
 
     def in_turns(self, module, function, arguments, rounds=None):

@@ -12,8 +12,8 @@ from bench import machine
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
-    "nnfast": "nnfast", "scikit-learn": "scikit-learn", "PyTorch": "torch", "torch.compile": "torch", "JAX": "jax", "skorch": "skorch",
-    "LightGBM": "lightgbm", "XGBoost": "xgboost",
+    "nnfast": "nnfast", "nnfast compiled": "nnfast", "scikit-learn": "scikit-learn", "PyTorch": "torch", "torch.compile": "torch", "JAX": "jax",
+    "skorch": "skorch", "LightGBM": "lightgbm", "XGBoost": "xgboost",
 }
 MULTILAYER = ("nnfast", "scikit-learn")  # which have estimators of either precision
 

@@ -21,10 +21,12 @@ from bench.figures import FIGURES  # noqa: E402
 from bench.parts import PARTS, cliffs, estimators, footprint, grid, prediction, threads, training  # noqa: E402
 from bench.parts import rows as rows_part  # noqa: E402
 from bench.peers import TRAINERS, trainer  # noqa: E402
+from bench.peers import tables as table_peers  # noqa: E402
 from bench.report import SECTIONS, rounds_taken, write_report  # noqa: E402
 from bench.session import Session  # noqa: E402
 from bench.shapes import SHAPES, Shape  # noqa: E402
 from bench.sides import PACKAGES, Failed, Side, training_sides  # noqa: E402
+from nnfast.tables import bundled  # noqa: E402
 
 TINY = {2: Shape("two", 5, (8,), 2, 16, 4), 3: Shape("three", 6, (8, 9), 3, 16, 4)}
 MODULES = {"PyTorch": "torch", "JAX": "jax"}
@@ -172,7 +174,7 @@ def test_unequal_work_fails_the_run_at_its_end(rows, tmp_path, monkeypatch):
         return [row | {"difference": difference} for row in rows]
 
     monkeypatch.setattr(training, "run", run)
-    with pytest.raises(SystemExit, match="not do the same work.*\nimpostor"):
+    with pytest.raises(SystemExit, match="^not the same work: impostor"):
         command.main(["training", "--out", str(tmp_path), "--threads", "1"])
     report = (tmp_path / "results.md").read_text()
     assert "**Not the same work:** impostor" in report and "**too far**" in report
@@ -219,7 +221,7 @@ def run_part(part, library, folder):
     """The part's rows and what is noted about it."""
     command.main([part, "--quick", "--rounds", "1", "--threads", "1", "--libraries", library, "--out", str(folder)])
     results = json.loads((folder / "results.json").read_text())
-    assert not results["runs"][part]["unequal"]
+    assert not results["runs"][part]["unequal"] and not results["runs"][part]["failures"]
     assert SECTIONS[part][0] in (folder / "results.md").read_text()
     return results["parts"][part], results["runs"][part]["notes"]
 
@@ -270,14 +272,33 @@ def test_a_side_that_fails_is_left_out(monkeypatch, one_try):
             estimators.measure(run, "scores", "cross_validate", ("nnfast",), epochs=1),
         ):
             assert [row["side"] for row in rows] == ["second", "third"]
-        assert len(run.notes) == 2 and all(note.startswith("first: ") for note in run.notes)  # of training and cross_validate
+        assert len(run.failures) == 2 and all(failure.startswith("first: ") for failure in run.failures)  # of training and cross_validate
         # Of a process that has ended, and of one that fails after others have had their turn.
         run.processes["second"].call("bench.parts.training", "open_trainer", library="nnfast", shape=TINY[3], dtype="float32", n_threads=1)
         with pytest.raises(Failed, match="ended with status 3"):
             run.processes["third"].call("os", "_exit", status=3)
         samples = run.in_turns("bench.parts.training", "sample", {name: {"epochs": 1} for name in run.processes}, rounds=2)
         assert list(samples) == ["second"] and len(samples["second"]) == 2
-        assert "third: sample failed: the process of third ended with status 3" in run.notes
+        assert "third: sample failed: the process of third ended with status 3" in run.failures and not run.notes
+
+
+def test_failures_fail_the_run_at_its_end(tmp_path, monkeypatch):
+    def run(run):
+        run.open([Side("nnfast", "nnfast", "float32", 1)])
+        return [{"us": [1.0]}] if run.attempt("nnfast", "os", "abort_with_words") else []
+
+    monkeypatch.setattr(training, "run", run)
+    with pytest.raises(SystemExit, match="^nnfast: abort_with_words failed: AttributeError"):
+        command.main(["training", "--out", str(tmp_path), "--threads", "1"])
+    assert "**Failed:** nnfast: abort_with_words failed" in (tmp_path / "results.md").read_text()
+
+
+@pytest.mark.parametrize("library", ["nnfast", "scikit-learn"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_estimators_of_tables(library, task):
+    table = next(table for table in bundled() if table.task == task)
+    estimator = table_peers.estimator(library, "float32", table, 2)
+    assert estimator.fit(table.X_train[:400], table.y_train[:400]).hidden_layer_sizes == table_peers.HIDDEN
 
 
 def test_the_peak_is_that_of_as_many_threads_as_the_side_has(monkeypatch, one_try):

@@ -8,7 +8,7 @@ import numpy as np
 from bench import machine
 from bench.parts.training import compare
 from bench.shapes import SHAPES
-from bench.sides import usual_sides
+from bench.sides import Side, usual_sides
 from bench.work import check_apart
 
 ROWS = (1, 10, 1_000, 100_000)
@@ -20,7 +20,7 @@ TOLERANCE = 2e-2
 
 def run(session):
     """A row for each shape, number of rows and side."""
-    session.open(usual_sides(session.n_threads))
+    session.open([*usual_sides(session.n_threads), Side("nnfast compiled()", "nnfast compiled", "float32", session.n_threads)])
     return [row for name in "sl" for row in measure(session, SHAPES[name])]
 
 

@@ -11,6 +11,7 @@ from importlib import import_module
 # Library -> module here, class.
 TRAINERS = {
     "nnfast": ("estimators", "Nnfast"),
+    "nnfast compiled": ("estimators", "NnfastCompiled"),
     "scikit-learn": ("estimators", "ScikitLearn"),
     "PyTorch": ("pytorch", "Eager"),
     "torch.compile": ("pytorch", "Compiled"),

@@ -34,3 +34,23 @@ class Nnfast(ScikitLearn):
     def __init__(self, problem, n_threads):
         super().__init__(problem, n_threads)
         self.X, self.parameters = problem.X.astype(np.float64), {"precision": problem.dtype}
+
+
+class NnfastCompiled(Nnfast):
+    """Predictions by `compiled()`, of float32 rows: without validation, like those of the frameworks."""
+
+    def ready(self, epochs):
+        fit = super().ready(epochs)
+
+        def fit_and_compile():
+            losses = fit()
+            self.compiled = self.estimator.compiled()
+            return losses
+
+        return fit_and_compile
+
+    def rows(self, X):
+        return X.astype(np.float32)
+
+    def predict(self, X):
+        return self.compiled.predict_proba(X)

@@ -20,7 +20,7 @@ def estimator(library, dtype, table, epochs):
         kinds = nnfast if library == "nnfast" else sklearn.neural_network
         words = {"precision": dtype} if library == "nnfast" else {}
         kind = kinds.MLPClassifier if classifies else kinds.MLPRegressor
-        return kind(HIDDEN, batch_size=BATCH_SIZE, max_iter=epochs, tol=0.0, n_iter_no_change=10**9, random_state=0, **words)
+        return kind(hidden_layer_sizes=HIDDEN, batch_size=BATCH_SIZE, max_iter=epochs, tol=0.0, n_iter_no_change=10**9, random_state=0, **words)
     if library == "skorch":
         return _skorch(table, epochs, classifies)
     if library == "LightGBM":
