@@ -105,10 +105,12 @@ def _cliffs(axis):
         if not judged:
             return False
         for (_, dtype, threads), line in lines(judged).items():
-            values = [row["value"] for row in line]
-            axes.plot(values, [row["percent"] for row in line], ".-", label=f"{dtype}, {threads} threads", linewidth=0.8, markersize=3)
-            flagged = [row for row in line if "multiple" in row["flags"]]
-            axes.plot([row["value"] for row in flagged], [row["percent"] for row in flagged], "x", color="red")
+            # Of a machine that changes its speed, the best times beside the best peak.
+            peak = max(max(row["peak"]) for row in line)
+            percent = {row["value"]: 100 * row["flops"] / min(row["us"]) / 1e3 / peak for row in line}
+            axes.plot(percent.keys(), percent.values(), ".-", label=f"{dtype}, {threads} thread{'s' * (threads > 1)}", linewidth=0.8, markersize=3)
+            flagged = [row["value"] for row in line if "multiple" in row["flags"]]
+            axes.plot(flagged, [percent[value] for value in flagged], "x", color="red")
         axes.set(xlabel=axis, ylabel="percent of the measured FMA peak", title=f"Useful arithmetic by {axis} (red: padding would be faster)")
         axes.legend(fontsize=7)
         return True
