@@ -36,7 +36,7 @@ MODULES = {"PyTorch": "torch", "JAX": "jax"}
 def rows():
     with Session(n_threads=1, rounds=1) as run:
         run.open([Side(f"{library} float64", library, "float64", 1) for library in ("nnfast", "scikit-learn")])
-        return training.compare(run, TINY[3], epochs=2)
+        return training.compare(run, TINY[3], epochs=2, whole=True)
 
 
 def test_the_smallest_comparison(rows):
@@ -267,7 +267,7 @@ def test_a_side_that_fails_is_left_out(monkeypatch, one_try):
     with Session(n_threads=1, rounds=1) as run:
         run.open([Side("first", "nnfast", "float16", 1), Side("second", "nnfast", "float32", 1), Side("third", "nnfast", "float64", 1)])
         for rows in (
-            training.compare(run, TINY[3], epochs=1),
+            training.compare(run, TINY[3], epochs=1, whole=True),
             prediction.measure(run, TINY[3]),
             estimators.measure(run, "scores", "cross_validate", ("nnfast",), epochs=1),
         ):
@@ -318,3 +318,24 @@ def test_wrong_arguments(arguments, capsys):
     with pytest.raises(SystemExit):
         command.main(arguments)
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("whole", "seconds"), [(True, 0.2 + 0.1 * 3), (False, 0.1 * 3)])
+@pytest.mark.parametrize("sets_up", [True, False])
+def test_steps_are_timed_without_what_a_fit_sets_up(monkeypatch, sets_up, whole, seconds):
+    clock = [0.0]
+
+    class Trainer:
+        def ready(self, epochs):
+            def train():
+                clock[0] += 0.2 * sets_up + 0.1 * epochs
+                return list(range(epochs))
+
+            return train
+
+    Trainer.sets_up = sets_up
+    monkeypatch.setattr(training, "_trainer", Trainer())
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    sample = training.sample(3, whole)
+    assert sample["losses"] == [0, 1, 2]
+    assert sample["seconds"] == pytest.approx(seconds if sets_up else 0.3)

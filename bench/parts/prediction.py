@@ -25,7 +25,7 @@ def run(session):
 
 
 def measure(session, shape):
-    trained = [row["side"] for row in compare(session, shape, epochs=1, rounds=1)]  # all have the same weights
+    trained = [row["side"] for row in compare(session, shape, epochs=1, rounds=1, whole=True)]  # all have the same weights
     found = []
     for n_rows in ROWS:
         answers = {name: session.attempt(name, __name__, "open_rows", shape=shape, n_rows=n_rows) for name in trained}

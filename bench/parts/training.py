@@ -18,11 +18,11 @@ def run(session):
     return [row for shape in SHAPES.values() for row in compare(session, shape)]
 
 
-def compare(session, shape, epochs=None, libraries=None, rounds=None):
+def compare(session, shape, epochs=None, libraries=None, rounds=None, whole=False):
     """Rows of one shape: samples of all sides, or those of some libraries, in turns.
 
     `epochs` of a sample are by default each side's own, as many as fill a quarter of a second; losses are compared after the last epoch
-    that both sides have. Sides that fail are left out.
+    that both sides have. `whole`: see `sample`. Sides that fail are left out.
     """
     opened = {}
     for name, process in session.processes.items():
@@ -32,7 +32,7 @@ def compare(session, shape, epochs=None, libraries=None, rounds=None):
             if answer is not None:
                 opened[name] = answer | ({"epochs": epochs} if epochs else {})
 
-    samples = session.in_turns(__name__, "sample", {name: {"epochs": answer["epochs"]} for name, answer in opened.items()}, rounds)
+    samples = session.in_turns(__name__, "sample", {name: {"epochs": answer["epochs"], "whole": whole} for name, answer in opened.items()}, rounds)
     reference = "scikit-learn float64" if "scikit-learn float64" in samples else next(iter(samples), None)
     rows = []
     for name, taken in samples.items():
@@ -71,7 +71,7 @@ def open_trainer(library, shape, dtype, n_threads):
     _trainer = None  # whose memory the next may need
     _trainer = trainer(library)(Problem(shape, dtype), n_threads)
     sample(epochs=1)
-    epochs = math.ceil(SECONDS / sample(epochs=1)["seconds"])
+    epochs = math.ceil(SECONDS / sample(epochs=1, whole=True)["seconds"])
     return {"epochs": max(2, min(epochs, MOST_EPOCHS)), "pools": machine.blas()}
 
 
@@ -80,11 +80,19 @@ def opened_trainer():
     return _trainer
 
 
-def sample(epochs):
-    """One timed run from the start."""
-    train = _trainer.ready(epochs)
+def sample(epochs, whole=False):
+    """One timed run from the start.
+
+    What an estimator's `fit` does once, such as validation and drawing the weights, is not timed of the frameworks. `whole` fits have it; otherwise it
+    is taken off: the time of a fit of one epoch from that of a fit of one epoch more than asked for.
+    """
+    set_up = None if whole or not _trainer.sets_up else _trainer.ready(1)
+    train = _trainer.ready(epochs if set_up is None else epochs + 1)
     with machine.Company() as company:
         start = time.perf_counter()
         losses = train()
         seconds = time.perf_counter() - start
-    return {"seconds": seconds, "losses": [float(loss) for loss in losses], "company": company.share}
+        if set_up is not None:
+            set_up()
+            seconds -= time.perf_counter() - start - seconds
+    return {"seconds": seconds, "losses": [float(loss) for loss in losses[:epochs]], "company": company.share}

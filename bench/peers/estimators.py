@@ -1,4 +1,4 @@
-"""nnfast and scikit-learn: whole fits, with all that a fit does once (validation, labels, initial weights)."""
+"""nnfast and scikit-learn: fits, with all that a fit does once (validation, labels, initial weights)."""
 
 import numpy as np
 import sklearn.neural_network
@@ -11,6 +11,7 @@ class ScikitLearn:
     """`sklearn.neural_network.MLPClassifier` computes in X's dtype."""
 
     kind = sklearn.neural_network.MLPClassifier
+    sets_up = True  # what `ready` returns begins with what a fit does once
 
     def __init__(self, problem, n_threads):
         self.problem, self.X, self.parameters = problem, problem.X, {}

@@ -8,6 +8,8 @@ from bench.work import BETA_1, BETA_2, EPSILON, LEARNING_RATE
 class Eager:
     """The loop that every tutorial shows, with what makes it fast on a CPU: fused Adam, `index_select`, no `.item()` within an epoch."""
 
+    sets_up = False
+
     def __init__(self, problem, n_threads):
         torch.set_num_threads(n_threads)
         self.problem, self.dtype = problem, getattr(torch, problem.dtype)

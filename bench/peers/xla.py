@@ -12,6 +12,8 @@ from bench.work import BETA_1, BETA_2, EPSILON, LEARNING_RATE
 class Scan:
     """Its threads are those of the CPUs that the process may use."""
 
+    sets_up = False
+
     def __init__(self, problem, n_threads):
         if problem.dtype == "float64":
             jax.config.update("jax_enable_x64", True)
