@@ -339,3 +339,22 @@ def test_steps_are_timed_without_what_a_fit_sets_up(monkeypatch, sets_up, whole,
     sample = training.sample(3, whole)
     assert sample["losses"] == [0, 1, 2]
     assert sample["seconds"] == pytest.approx(seconds if sets_up else 0.3)
+
+
+@pytest.mark.parametrize("library", TRAINERS)
+def test_what_was_made_ready_first_is_what_it_was(library):
+    if library in MODULES or library == "torch.compile":
+        pytest.importorskip(MODULES.get(library, "torch"))
+        assert not trainer(library).sets_up
+        return
+    peer = trainer(library)(work.Problem(TINY[2], "float64"), 1)
+    assert peer.sets_up
+    runs = [peer.ready(epochs) for epochs in (1, 3)]
+    assert [len(run()) for run in (*runs, runs[0])] == [1, 3, 1]
+
+
+@pytest.mark.parametrize("library", ["nnfast", "scikit-learn"])
+def test_steps_and_whole_fits(library):
+    training.open_trainer(library, Shape("", 50, (64, 64), 2, 32, 100), "float64", 1)
+    whole, steps = (min(training.sample(2, whole)["seconds"] for _ in range(5)) for whole in (True, False))
+    assert 0.2 * whole < steps < 1.5 * whole

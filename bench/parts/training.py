@@ -88,11 +88,15 @@ def sample(epochs, whole=False):
     """
     set_up = None if whole or not _trainer.sets_up else _trainer.ready(1)
     train = _trainer.ready(epochs if set_up is None else epochs + 1)
+    seconds = 0.0
     with machine.Company() as company:
-        start = time.perf_counter()
-        losses = train()
-        seconds = time.perf_counter() - start
         if set_up is not None:
-            set_up()
-            seconds -= time.perf_counter() - start - seconds
-    return {"seconds": seconds, "losses": [float(loss) for loss in losses[:epochs]], "company": company.share}
+            seconds -= _timed(set_up)[0]
+        seconds_of_all, losses = _timed(train)
+    return {"seconds": seconds + seconds_of_all, "losses": [float(loss) for loss in losses[:epochs]], "company": company.share}
+
+
+def _timed(function):
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result

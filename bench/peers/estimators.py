@@ -17,8 +17,8 @@ class ScikitLearn:
         self.problem, self.X, self.parameters = problem, problem.X, {}
 
     def ready(self, epochs):
-        self.estimator = self.problem.estimator(self.kind, epochs, **self.parameters)
-        return lambda: fit_quietly(self.estimator, self.X, self.problem.y).loss_curve_
+        estimator = self.estimator = self.problem.estimator(self.kind, epochs, **self.parameters)
+        return lambda: fit_quietly(estimator, self.X, self.problem.y).loss_curve_
 
     def rows(self, X):
         return X.astype(self.X.dtype)
@@ -41,11 +41,11 @@ class NnfastCompiled(Nnfast):
     """Predictions by `compiled()`, of float32 rows: without validation, like those of the frameworks."""
 
     def ready(self, epochs):
-        fit = super().ready(epochs)
+        fit, estimator = super().ready(epochs), self.estimator
 
         def fit_and_compile():
             losses = fit()
-            self.compiled = self.estimator.compiled()
+            self.compiled = estimator.compiled()
             return losses
 
         return fit_and_compile
