@@ -17,6 +17,8 @@ cdef enum:
     FEW_NUMBERS = 1 << 20
     FEW_PRODUCTS = 100000000
     SINGLE_ROWS = 4             # up to so many, one at a time is quicker than packing the weights
+    MANY_WEIGHTS = 1 << 17      # of the other float than the arithmetic's are packed even for a single row, unless there are so many
+    STRIP = 1 << 13             # numbers of such weights that are converted at a time, for the L1 cache
     MOST_TOGETHER = 128
     NUMBERS_TOGETHER = 1 << 18  # of a layer's widest side
     NUMBERS_WITH_GIL = 1 << 16  # multiplied or looked at, several microseconds: beside more of them, letting go of the GIL costs little
@@ -41,6 +43,7 @@ cdef struct Scratch:
     char *w
     char *b
     void *inverse
+    # Or where a row goes alone, some rows of weights, converted, are at w.
 
 
 cdef class RowNetwork:
@@ -54,7 +57,7 @@ cdef class RowNetwork:
     cdef char *packed          # copies, and what kernels read in whole vectors: a narrow layer's weights, scales and shifts
     cdef list arrays           # which the layers point to
     cdef int n_layers, loss
-    cdef bint packs            # weights, also for a single row
+    cdef bint converts         # some weights are of the other float
     cdef ptrdiff_t n_inputs, n_outputs, widest, n_weights
 
     def __cinit__(self, isa, bint double_precision, activations, int loss, double norm_eps, list coefs, list intercepts, list scales, list shifts,
@@ -92,7 +95,7 @@ cdef class RowNetwork:
                     layer.norm.shift = self.vector(shifts, i)
             self.widest = max(self.widest, layer.n_in, layer.n_out)
             self.n_weights += layer.n_in * layer.n_out
-            self.packs = self.packs or (layer.is_double != double_precision and not layer.narrow)
+            self.converts = self.converts or (layer.is_double != double_precision and not layer.narrow)
         self.n_inputs, self.n_outputs = self.layers[0].n_in, (self.layers + self.n_layers - 1).n_out
         self.pack(arena, copies)
         if arena.used:
@@ -159,7 +162,7 @@ cdef class RowNetwork:
     cdef inline ptrdiff_t padded(self, ptrdiff_t n) noexcept nogil:
         return (n + self.kernels.panel - 1) // self.kernels.panel * self.kernels.panel
 
-    cdef void forward_one(self, int i, void *a, void *out) noexcept nogil:
+    cdef void forward_one(self, int i, char *a, char *out, Scratch *scratch) noexcept nogil:
         """One row, with zeros in its pads, through a layer."""
         cdef RowLayer *layer = self.layers + i
         cdef const Kernels *kernels = self.kernels
@@ -169,19 +172,35 @@ cdef class RowNetwork:
         cdef double inverse
         if layer.narrow:
             kernels.forward_narrow(a, kernels.panel, 1, layer.w, layer.n_in, n, layer.b, out)
-            memset(<char *> out + n * real, 0, (end - n) * real)
+            memset(out + n * real, 0, (end - n) * real)
             return
         memcpy(out, layer.b, n * real)
-        memset(<char *> out + n * real, 0, (end - n) * real)
-        kernels.forward_row(a, layer.w, layer.step, layer.n_in, n, out)
-        memset(<char *> out + n * real, 0, (end - n) * real)
+        memset(out + n * real, 0, (end - n) * real)
+        if layer.is_double == (real == 8):
+            kernels.forward_row(a, layer.w, layer.step, layer.n_in, n, out)
+        else:
+            self.forward_strips(layer, a, out, scratch.w)
+        memset(out + n * real, 0, (end - n) * real)
         if layer.norm.scale != NULL:
             norm = layer.norm
             norm.inverse = &inverse
             kernels.normalize_rows(out, out, kernels.panel, 1, n, &norm, 0)
         if layer.activation != ACTIVATION_IDENTITY:
             kernels.activate(layer.activation, layer.parameter, out, out, NULL, end)
-            memset(<char *> out + n * real, 0, (end - n) * real)
+            memset(out + n * real, 0, (end - n) * real)
+
+    cdef void forward_strips(self, RowLayer *layer, const char *a, char *out, char *strip) noexcept nogil:
+        """out += a @ w for one row: some rows of w after the other, converted to the kernels' float. The sums' order is that of forward_row."""
+        cdef size_t real = self.kernels.real_bytes
+        cdef ptrdiff_t step = self.padded(layer.n_out), most = max(<ptrdiff_t> 1, STRIP // step), start = 0, rows, i
+        cdef const char *w = <const char *> layer.w
+        while start < layer.n_in:
+            rows = min(most, layer.n_in - start)
+            for i in range(rows):
+                convert(w, layer.is_double, layer.n_out, strip + i * step * real, real == 8, False)
+                w += layer.step * (8 if layer.is_double else 4)
+            self.kernels.forward_row(a + start * real, strip, step, rows, layer.n_out, out)
+            start += rows
 
     cdef void forward_together(self, int i, ptrdiff_t rows, ptrdiff_t stride, const char *a, char *out, Scratch *scratch) noexcept nogil:
         """Some rows, in panels with zeros in their pads, through a layer."""
@@ -229,7 +248,7 @@ cdef class RowNetwork:
         cdef char *a
         cdef char *b
         cdef int i
-        if rows > SINGLE_ROWS or self.packs:
+        if rows > (SINGLE_ROWS if not self.converts else 1 if self.n_weights > MANY_WEIGHTS else 0):
             together = min(rows, min(<ptrdiff_t> MOST_TOGETHER, max(<ptrdiff_t> SINGLE_ROWS, <ptrdiff_t> (NUMBERS_TOGETHER // widest))))
             stride = (together + 1) * kernels.panel  # some more, so that it is no power of two
         if not open_scratch(&scratch, self, together, stride):
@@ -245,7 +264,7 @@ cdef class RowNetwork:
                 if stride > kernels.panel:
                     self.forward_together(i, count, stride, a, b, &scratch)
                 else:
-                    self.forward_one(i, a, b)
+                    self.forward_one(i, a, b, &scratch)
                 a, b = b, a
             kernels.output(self.loss, a, stride, count, self.n_outputs, scratch.columns, out if direct else scratch.answers)
             if not direct:
@@ -271,7 +290,12 @@ cdef bint open_scratch(Scratch *scratch, RowNetwork network, ptrdiff_t rows, ptr
     """Memory for so many rows together, `stride` numbers from a panel to the next; with zeros where pads have to be. False where there is none."""
     cdef size_t panel = network.kernels.panel, real = network.kernels.real_bytes, outputs = network.padded(network.n_outputs)
     cdef size_t activations = network.padded(network.widest) // panel * stride * real
-    cdef size_t answers = rows * outputs * real, columns = outputs * panel * real, weights = network.widest * panel * real if stride > <ptrdiff_t> panel else 0
+    cdef size_t answers = rows * outputs * real, columns = outputs * panel * real, weights = 0
+    cdef bint together = stride > <ptrdiff_t> panel
+    if together:
+        weights = network.widest * panel * real
+    elif network.converts:
+        weights = max(<size_t> STRIP, <size_t> network.padded(network.widest)) * real
     scratch.memory = malloc(64 + 2 * activations + answers + columns + weights + panel * real + rows * sizeof(double))
     if scratch.memory == NULL:
         return False
@@ -282,7 +306,7 @@ cdef bint open_scratch(Scratch *scratch, RowNetwork network, ptrdiff_t rows, ptr
     scratch.w = scratch.columns + columns
     scratch.b = scratch.w + weights
     scratch.inverse = scratch.b + panel * real
-    if weights:
+    if together:
         memset(scratch.w, 0, weights + panel * real)
     return True
 
@@ -327,6 +351,10 @@ cdef void convert(const char *row, bint from_double, ptrdiff_t n, char *out, bin
     """Numbers of one float type as another; pairs: each p as 1 - p and p, in the latter."""
     cdef ptrdiff_t j
     cdef double p
+    if from_double and not to_double and not pairs:
+        for j in range(n):
+            (<float *> out)[j] = <float> (<const double *> row)[j]
+        return
     for j in range(n):
         p = (<const double *> row)[j] if from_double else (<const float *> row)[j]
         if to_double:

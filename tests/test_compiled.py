@@ -500,3 +500,16 @@ def test_attributes_of_the_wrong_length(name):
     for predict in (estimator.predict, estimator.predict_proba, lambda rows: estimator.compiled().predict(rows)):
         with pytest.raises(ValueError, match="weights"):
             predict(X[:2])
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize(("given", "precision"), [("float64", "float32"), ("float32", "float64"), ("float64", "float64")])
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_a_row_of_many_weights_has_the_bits_of_many_rows(given, precision, normalization):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 261)).astype(given)
+    clf = MLPClassifier((515, 37), activation="tanh", precision=precision, normalization=normalization, max_iter=1, random_state=0)
+    clf.fit(X, np.arange(300) % 11)
+    expected = clf.predict_proba(X)
+    for row in range(3):
+        np.testing.assert_array_equal(clf.predict_proba(X[row : row + 1]), expected[row : row + 1])
