@@ -25,11 +25,11 @@ class Session:
     def open(self, sides):
         """Start the processes of these sides, but for libraries that are absent or were not asked for."""
         for side in sides:
-            if self.libraries is None or side.library in self.libraries:
+            if self.libraries is None or side.framework in self.libraries:
                 try:
                     self.processes[side.name] = Process(side)
                 except ModuleNotFoundError as error:
-                    self.note(f"{side.library}: {error}")
+                    self.note(f"{side.framework}: {error}")
 
     def close(self):
         """End the processes."""

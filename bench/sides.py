@@ -24,10 +24,10 @@ class Failed(RuntimeError):
 
 @dataclass(frozen=True)
 class Side:
-    """A library as it is set up. `threads` None leaves them to the library, as users do."""
+    """A framework, or any other library, as it is set up. `threads` None leaves them to the library, as users do."""
 
     name: str
-    library: str
+    framework: str
     dtype: str
     threads: int | None = None
     environment: dict = field(default_factory=dict, hash=False)
@@ -35,7 +35,7 @@ class Side:
     @property
     def group(self):
         """What its times are compared as: those of the fastest setting in a group. With settings that few users know it is another library."""
-        names = (f"{self.library} {self.dtype}", *self.environment.values()) if self.library in MULTILAYER else (self.library,)
+        names = (f"{self.framework} {self.dtype}", *self.environment.values()) if self.framework in MULTILAYER else (self.framework,)
         return ", ".join(names)
 
 
@@ -47,8 +47,8 @@ def training_sides(n_threads):
     """
     found = usual_sides(n_threads)
     if (kernel := better_kernel()) is not None:
-        found += [Side(f"{side.name}, {kernel}", side.library, side.dtype, n_threads, {"OPENBLAS_CORETYPE": kernel})
-                  for side in found if side.library == "scikit-learn"]
+        found += [Side(f"{side.name}, {kernel}", side.framework, side.dtype, n_threads, {"OPENBLAS_CORETYPE": kernel})
+                  for side in found if side.framework == "scikit-learn"]
     return found + [Side(f"torch.compile, {_threads(count)}", "torch.compile", "float32", count) for count in sorted({1, n_threads})]
 
 
@@ -75,8 +75,8 @@ class Process:
     """The process of one side, started when it is made: `call(module, function, **arguments)`."""
 
     def __init__(self, side):
-        if machine.version_of(PACKAGES[side.library]) is None:
-            raise ModuleNotFoundError(f"{PACKAGES[side.library]} is not installed")
+        if machine.version_of(PACKAGES[side.framework]) is None:
+            raise ModuleNotFoundError(f"{PACKAGES[side.framework]} is not installed")
         self.side = side
         environment = dict(side.environment)
         if side.threads is not None:

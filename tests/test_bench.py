@@ -154,7 +154,7 @@ def test_the_tables_of_names_agree():
     assert set(PARTS) == set(SECTIONS)
     assert set(TRAINERS) < set(PACKAGES)
     assert set(footprint.IMPORTS) | {"nnfast compiled", "torch.compile"} == set(PACKAGES)
-    assert {side.library for side in training_sides(2)} | {"nnfast compiled"} == set(TRAINERS)
+    assert {side.framework for side in training_sides(2)} | {"nnfast compiled"} == set(TRAINERS)
     assert len({side.name for side in training_sides(2)}) == len(training_sides(2))
 
 

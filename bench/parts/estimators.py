@@ -57,9 +57,9 @@ def _shared(name):
 
 def _epochs_to_loss(session):
     """Epochs after which scikit-learn, or without it the first side, is at SHARE of its first loss; at most MOST_EPOCHS."""
-    names = [name for name, process in session.processes.items() if process.side.library in MULTILAYER]
+    names = [name for name, process in session.processes.items() if process.side.framework in MULTILAYER]
     for name in sorted(names, key=lambda name: name != "scikit-learn float64"):
-        library = session.processes[name].side.library
+        library = session.processes[name].side.framework
         answer = session.attempt(name, __name__, "fit_to_loss", library=library, dtype="float64", epochs=MOST_EPOCHS)
         if answer is not None:
             losses = answer["losses"]
@@ -69,8 +69,8 @@ def _epochs_to_loss(session):
 
 def measure(session, words, function, libraries, rounds=None, warm_up=True, **arguments):
     """Rows of one task: samples in turns, and scores of equal networks compared. Sides that fail are left out."""
-    sides = [process.side for process in session.processes.values() if libraries is None or process.side.library in libraries]
-    calls = {side.name: {"library": side.library, "dtype": side.dtype} | arguments for side in sides}
+    sides = [process.side for process in session.processes.values() if libraries is None or process.side.framework in libraries]
+    calls = {side.name: {"library": side.framework, "dtype": side.dtype} | arguments for side in sides}
     if warm_up:  # imports, and reads the table
         calls = {name: call for name, call in calls.items() if session.attempt(name, __name__, function, **call) is not None}
     rows = []

@@ -27,8 +27,8 @@ def compare(session, shape, epochs=None, libraries=None, rounds=None, whole=Fals
     opened = {}
     for name, process in session.processes.items():
         side = process.side
-        if libraries is None or side.library in libraries:
-            answer = session.attempt(name, __name__, "open_trainer", library=side.library, shape=shape, dtype=side.dtype, n_threads=side.threads)
+        if libraries is None or side.framework in libraries:
+            answer = session.attempt(name, __name__, "open_trainer", library=side.framework, shape=shape, dtype=side.dtype, n_threads=side.threads)
             if answer is not None:
                 opened[name] = answer | ({"epochs": epochs} if epochs else {})
 
