@@ -275,7 +275,7 @@ def test_quantiles_are_scored_by_pinball_loss(quantile, weighted):
 
 def test_scores_by_pinball_loss_of_special_cases():
     y = np.c_[np.ones(5), np.arange(5.0)]
-    score = scores.pinball_d2((0.5, 0.5), y)
+    score = scores.pinball_d2((0.5, 0.5), None, y)
     assert score(y) == 1
     assert score(np.c_[y[:, :1] + 1, y[:, 1:]]) == 0.5
     assert np.isnan(score(np.full((5, 2), np.nan)))
