@@ -88,8 +88,8 @@ def log_loss(const Real[:, ::1] outputs, const ptrdiff_t[::1] y, const double[::
 
 
 cdef double area_under_roc(const Real *positives, ptrdiff_t n_positives, const Real *all, ptrdiff_t n) noexcept nogil:
-    """The area under the ROC curve from the ascending outputs of the positive rows, and of all: the chance that one of the positives has a larger output
-    than one of the others; half of it where they are equal."""
+    """The area under the ROC curve from the ascending outputs of the positive rows, and of all: the chance that one of the positives has a larger
+    output than one of the others; half of it where they are equal."""
     cdef ptrdiff_t i, below = 0, not_above = 0
     cdef double area = 0
     for i in range(n_positives):
@@ -103,8 +103,8 @@ cdef double area_under_roc(const Real *positives, ptrdiff_t n_positives, const R
 
 
 def areas_under_roc(const Real[::1] positives, const ptrdiff_t[::1] start, const Real[:, ::1] all, double[::1] areas):
-    """Writes the areas of several columns, a row of `all` each; those of the positive rows of column k are positives[start[k] : start[k + 1]]. NaN where
-    all rows are of one kind."""
+    """Writes the areas of several columns, a row of `all` each; those of the positive rows of column k are positives[start[k] : start[k + 1]]. NaN
+    where all rows are of one kind."""
     cdef ptrdiff_t k, n_positives
     with nogil:
         for k in range(all.shape[0]):

@@ -21,8 +21,13 @@ class Loss:
     The stochastic solvers descend along `descent_scale(n_outputs)` times the gradient. `in_domain(y)` tells, number by
     number, which targets the loss is defined for.
 
-    `f` and `df` are the formulas, with the loss's own parameters after y and z; `defaults` stand in for none. The
-    parameter is called `parameter_name` in the estimators.
+    `f` and `df` are the formulas, element by element, from which the engine in Numba is made, too; the loss's own
+    parameter, where it has one, is their last argument, and `defaults` stand in for none. It is called
+    `parameter_name` in the estimators. Of most losses they are `f(y, z)`, an output's term, and `df(y, z)`, its
+    derivative by z; a row's loss is their sum over its outputs, or with `is_mean` their mean. With `of_classes`, where
+    y holds class numbers, they are functions of softmax's probabilities p, with q = 1 - p of the row's class:
+    `f(log_p, q, mean_log_p)` the loss of a row, `mean_log_p` over all classes, and
+    `df(p_k, is_y, p, q, log_p, n_outputs)` its derivative by z_k, `is_y` 1 where k is the row's class and 0 elsewhere.
     """
 
     name: str
@@ -36,19 +41,43 @@ class Loss:
     kernel: str
     advice: str
     reference: str
-    descent_scale: Callable[[int], float] = lambda n_outputs: 1.0
+    of_classes: bool = False
+    is_mean: bool = False
     parameter_name: str | None = None
     defaults: tuple[float, ...] = ()
     parameter_domain: str | None = None
     in_parameter_domain: Callable[[float], bool] | None = None
 
+    def descent_scale(self, n_outputs):
+        """What the stochastic solvers descend along is so many times the gradient.
+
+        scikit-learn reports squared error's mean over the outputs and descends along the sum's gradient; so do all
+        losses here that are means, so that one learning rate suits them all.
+        """
+        return float(n_outputs) if self.is_mean else 1.0
+
     def value(self, y, z, parameters=()):
         """The loss of each row, shape (n,)."""
-        return self.f(y, z, *(tuple(parameters) or self.defaults))
+        own = self._own(parameters, z)
+        if self.of_classes:
+            _, q, log_p, of_all = _class_probability(y, z)
+            return self.f(log_p, q, of_all.mean(axis=1), *own)
+        terms = self.f(y, z, *own)
+        return terms.mean(axis=1) if self.is_mean else terms.sum(axis=1)
 
     def gradient(self, y, z, parameters=()):
         """The derivative of `value` by z, shape (n, n_outputs)."""
-        return self.df(y, z, *(tuple(parameters) or self.defaults))
+        own = self._own(parameters, z)
+        if self.of_classes:
+            p, q, log_p, _ = (each.reshape(len(z), -1) for each in _class_probability(y, z))
+            return self.df(softmax(z, axis=1), _one_hot(y, z), p, q, log_p, z.shape[1], *own)
+        slopes = self.df(y, z, *own)
+        return slopes / z.shape[1] if self.is_mean else slopes
+
+    def _own(self, parameters, z):
+        """The loss's own parameter as the formulas take it: of one number, or of one an output."""
+        own = tuple(parameters) or self.defaults
+        return (np.array(own, z.dtype),) if own else ()
 
     def check(self, parameters):
         """The parameters as a tuple of floats; ValueError if one is not accepted."""
@@ -68,48 +97,42 @@ def _one_hot(y, z):
     return (np.arange(z.shape[1]) == y[:, np.newaxis]).astype(z.dtype)
 
 
-def _log_loss(y, z, smoothing):
-    log_p = log_softmax(z, axis=1)
-    return -(1 - smoothing) * log_p[np.arange(len(y)), y] - smoothing * log_p.mean(axis=1)
+def _class_probability(y, z):
+    """p of the row's class, q = 1 - p to full relative precision, log(p), and the logarithms of all classes."""
+    classes, of_all, is_y = softmax(z, axis=1), log_softmax(z, axis=1), _one_hot(y, z).astype(bool)
+    q = (classes * ~is_y).sum(axis=1)
+    return classes[is_y], q, np.where(q < 0.5, np.log1p(-np.minimum(q, 0.5)), of_all[is_y]), of_all
 
 
-def _log_loss_gradient(y, z, smoothing):
-    return softmax(z, axis=1) - (1 - smoothing) * _one_hot(y, z) - smoothing / z.shape[1]
+def _log_loss(log_p, q, mean_log_p, smoothing):
+    return -(1 - smoothing) * log_p - smoothing * mean_log_p
+
+
+def _log_loss_gradient(p_k, is_y, p, q, log_p, n_outputs, smoothing):
+    return p_k - (1 - smoothing) * is_y - smoothing / n_outputs
 
 
 def _focus(gamma, p, q, log_loss):
     """-d focal / dz = _focus * dp/dz / p, from p, q = 1 - p and -log(p), whose ratio by q tends to 1 where p does."""
-    ratio = np.divide(log_loss, q, out=np.ones_like(q), where=q > 0)
+    ratio = np.where(q > 0, log_loss / np.where(q > 0, q, 1), 1)
     return q**gamma * (1 + gamma * p * ratio)
 
 
-def _class_probability(y, z):
-    """p of the row's class, q = 1 - p to full relative precision, and -log(p)."""
-    classes, others = softmax(z, axis=1), ~_one_hot(y, z).astype(bool)
-    p, q = classes[~others], (classes * others).sum(axis=1)
-    rows = np.arange(len(y))
-    return p, q, np.where(q < 0.5, -np.log1p(-np.minimum(q, 0.5)), -log_softmax(z, axis=1)[rows, y])
+def _focal(log_p, q, mean_log_p, gamma):
+    return -(q**gamma) * log_p
 
 
-def _focal(y, z, gamma):
-    _, q, log_loss = _class_probability(y, z)
-    return q**gamma * log_loss
-
-
-def _focal_gradient(y, z, gamma):
-    p, q, log_loss = _class_probability(y, z)
-    slope = softmax(z, axis=1)
-    slope[np.arange(len(y)), y] = -q
-    return _focus(gamma, p, q, log_loss)[:, np.newaxis] * slope
+def _focal_gradient(p_k, is_y, p, q, log_p, n_outputs, gamma):
+    return _focus(gamma, p, q, -log_p) * np.where(is_y > 0, -q, p_k)
 
 
 def _binary_focal(y, z, gamma):
     margin = np.where(y > 0.5, z, -z)
-    return (expit(-margin) ** gamma * np.logaddexp(0, -margin)).sum(axis=1)
+    return expit(-margin) ** gamma * np.logaddexp(0, -margin)
 
 
 def _binary_focal_gradient(y, z, gamma):
-    sign = np.where(y > 0.5, z.dtype.type(1), z.dtype.type(-1))
+    sign = np.where(y > 0.5, np.ones_like(z), -1)
     p, q, log_loss = expit(sign * z), expit(-sign * z), np.logaddexp(0, -sign * z)
     return -sign * q * _focus(gamma, p, q, log_loss)
 
@@ -123,30 +146,30 @@ def _is_label(y):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Real targets. scikit-learn reports squared error's mean over the outputs and descends along the sum's gradient; so do
-# all losses here that are means, so that one learning rate suits them all.
+# Real targets
 
 
 def _huber(y, z, delta):
     error = np.abs(z - y)
-    return np.where(error <= delta, 0.5 * error * error, delta * (error - 0.5 * delta)).mean(axis=1)
+    return np.where(error <= delta, 0.5 * error * error, delta * (error - 0.5 * delta))
+
+
+_LOG_2 = float(np.log(2))
 
 
 def _log_cosh(y, z):
     error = np.abs(z - y)
     near = 0.5 * np.log1p(np.sinh(np.minimum(error, 1)) ** 2)
-    far = error + np.log1p(np.exp(-2 * error)) - float(np.log(2))
-    return np.where(error < 1, near, far).mean(axis=1)
+    far = error + np.log1p(np.exp(-2 * error)) - _LOG_2
+    return np.where(error < 1, near, far)
 
 
-def _quantile(y, z, *levels):
-    levels = np.asarray(levels, z.dtype)
-    return np.maximum(levels * (y - z), (levels - 1) * (y - z)).mean(axis=1)
+def _quantile(y, z, level):
+    return np.maximum(level * (y - z), (level - 1) * (y - z))
 
 
-def _quantile_gradient(y, z, *levels):
-    levels = np.asarray(levels, z.dtype)
-    return np.where(y > z, -levels, np.where(y < z, 1 - levels, 0)) / z.shape[1]
+def _quantile_gradient(y, z, level):
+    return np.where(y > z, -level, np.where(y < z, 1 - level, 0))
 
 
 def _softmax(z):
@@ -168,6 +191,7 @@ _ALL = (
         output=_softmax,
         f=_log_loss,
         df=_log_loss_gradient,
+        of_classes=True,
         kernel="log_loss",
         advice="The loss for classes: probabilities that fit tend to be calibrated. Some label smoothing, 0.05 to 0.1, "
         "makes them less sure of themselves and is of use where labels are wrong.",
@@ -186,7 +210,7 @@ _ALL = (
         in_domain=lambda y: (y >= 0) & (y <= 1),
         out_activation="logistic",
         output=expit,
-        f=lambda y, z: (np.logaddexp(0, z) - y * z).sum(axis=1),
+        f=lambda y, z: np.logaddexp(0, z) - y * z,
         df=lambda y, z: expit(z) - y,
         kernel="binary_log_loss",
         advice="What loss='log_loss' means for two classes and for several labels.",
@@ -201,6 +225,7 @@ _ALL = (
         output=_softmax,
         f=_focal,
         df=_focal_gradient,
+        of_classes=True,
         kernel="focal",
         advice="For rare classes among many easy rows: the larger focal_gamma, the less rows count that are right "
         "already; 0 is log_loss. Its probabilities are not calibrated.",
@@ -235,12 +260,12 @@ _ALL = (
         in_domain=np.isfinite,
         out_activation="identity",
         output=_identity,
-        f=lambda y, z: 0.5 * ((z - y) ** 2).mean(axis=1),
-        df=lambda y, z: (z - y) / z.shape[1],
+        f=lambda y, z: 0.5 * (z - y) ** 2,
+        df=lambda y, z: z - y,
         kernel="squared_error",
         advice="Predicts the mean; the choice where errors are roughly normal.",
         reference="Gauss, Theoria motus corporum coelestium, 1809",
-        descent_scale=float,
+        is_mean=True,
     ),
     Loss(
         name="absolute_error",
@@ -249,13 +274,13 @@ _ALL = (
         in_domain=np.isfinite,
         out_activation="identity",
         output=_identity,
-        f=lambda y, z: np.abs(z - y).mean(axis=1),
-        df=lambda y, z: np.sign(z - y) / z.shape[1],
+        f=lambda y, z: np.abs(z - y),
+        df=lambda y, z: np.sign(z - y),
         kernel="absolute_error",
         advice="Predicts the median, and so does not mind outliers; let the learning rate decay, since the gradient "
         "does not.",
         reference="Laplace, Memoire sur la probabilite des causes par les evenements, 1774",
-        descent_scale=float,
+        is_mean=True,
     ),
     Loss(
         name="huber",
@@ -265,12 +290,12 @@ _ALL = (
         out_activation="identity",
         output=_identity,
         f=_huber,
-        df=lambda y, z, delta: np.clip(z - y, -delta, delta) / z.shape[1],
+        df=lambda y, z, delta: np.clip(z - y, -delta, delta),
         kernel="huber",
         advice="Squared error for most rows, absolute error for outliers; huber_delta is the error, in units of y, "
         "from which a row counts as one.",
         reference="Huber, Robust Estimation of a Location Parameter, 1964",
-        descent_scale=float,
+        is_mean=True,
         parameter_name="huber_delta",
         defaults=(1.0,),
         parameter_domain="a number > 0",
@@ -284,11 +309,11 @@ _ALL = (
         out_activation="identity",
         output=_identity,
         f=_log_cosh,
-        df=lambda y, z: np.tanh(z - y) / z.shape[1],
+        df=lambda y, z: np.tanh(z - y),
         kernel="log_cosh",
         advice="Much like huber with huber_delta=1, with all derivatives continuous: suits solver='lbfgs'.",
         reference="Green, Bayesian reconstructions from emission tomography data using a modified EM algorithm, 1990",
-        descent_scale=float,
+        is_mean=True,
     ),
     Loss(
         name="poisson",
@@ -297,7 +322,7 @@ _ALL = (
         in_domain=lambda y: (y >= 0) & np.isfinite(y),
         out_activation="exp",
         output=np.exp,
-        f=lambda y, z: (xlogy(y, y) - y * z - y + np.exp(z)).sum(axis=1),
+        f=lambda y, z: xlogy(y, y) - y * z - y + np.exp(z),
         df=lambda y, z: np.exp(z) - y,
         kernel="poisson",
         advice="For counts and frequencies: the spread grows as the root of the mean, predictions are positive.",
@@ -310,7 +335,7 @@ _ALL = (
         in_domain=lambda y: (y > 0) & np.isfinite(y),
         out_activation="exp",
         output=np.exp,
-        f=lambda y, z: (z + y * np.exp(-z) - np.log(y) - 1).sum(axis=1),
+        f=lambda y, z: z + y * np.exp(-z) - np.log(y) - 1,
         df=lambda y, z: 1 - y * np.exp(-z),
         kernel="gamma",
         advice="For positive amounts such as costs and durations: the spread grows with the mean, errors are ratios.",
@@ -329,7 +354,7 @@ _ALL = (
         advice="Predicts a quantile, or with a list of them an interval; let the learning rate decay, since the "
         "gradient does not.",
         reference="Koenker and Bassett, Regression Quantiles, 1978",
-        descent_scale=float,
+        is_mean=True,
         # one an output, or one for all
         parameter_name="quantile",
         defaults=(0.5,),
