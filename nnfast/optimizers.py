@@ -1,7 +1,8 @@
 """Optimizers: how a gradient moves a parameter.
 
-A record holds an optimizer's hyperparameters; `update` is one step as readable NumPy, the definition that the
-compiled kernels are tested against. `n_moments` arrays of a parameter's shape go on from step to step.
+A record holds an optimizer's hyperparameters. `rates` gives the numbers of a step, and `step` is what is done with them
+to every element: the definition that the compiled kernels are tested against, and from which the engine in Numba is
+made. `n_moments` arrays of a parameter's shape go on from step to step.
 
 In the formulas g is the gradient, t counts steps from 1, and the learning rate is what the schedule makes of it.
 `decays` is False for biases and for the scales and shifts of a normalization, which no weight decay shrinks.
@@ -14,6 +15,8 @@ from typing import ClassVar
 import numpy as np
 
 from nnfast.words import did_you_mean
+
+_TINY = 1e-300
 
 # What each hyperparameter has to be, in words and as a check.
 _DOMAINS = {
@@ -46,6 +49,27 @@ class Optimizer:
     def __init_subclass__(cls):
         blocks = (cls.__doc__ or "").split("\n\n")  # python -OO has no docstrings
         cls.formula = "; ".join(" ".join(line.split()) for block in blocks[1:2] for line in block.splitlines())
+
+    def rates(self, learning_rate, t):
+        """The numbers that `step` takes in step t, counted from 1; of consecutive steps and their rates, arrays of these."""
+        raise NotImplementedError
+
+    @staticmethod
+    def step(w, g, *moments_and_rates):
+        """(w, *moments) after a step of one element, or of arrays, from these before it, without weight decay."""
+        raise NotImplementedError
+
+    def shrink(self, learning_rate):
+        """What weights are multiplied by before a step: 1 without weight decay."""
+        return 1 - learning_rate * self.weight_decay if hasattr(self, "weight_decay") else 1.0
+
+    def update(self, w, moments, g, learning_rate, t, decays=True):
+        """One step: w and the moments, arrays, are updated in place; t counts steps from 1."""
+        if decays:
+            w *= self.shrink(learning_rate)
+        stepped = self.step(w, g, *moments, *self.rates(learning_rate, t))
+        for array, values in zip((w, *moments), stepped, strict=True):
+            array[...] = values
 
     def __post_init__(self):
         for field in fields(self):
@@ -89,11 +113,13 @@ class SGD(Optimizer):
     n_moments: ClassVar[int] = 1
     advice: ClassVar[str] = "With a tuned rate and a schedule as good as any, but sensitive to the rate."
 
-    def update(self, w, moments, g, learning_rate, t, decays=True):
-        """One step: w and moments = (v,) are updated in place; t is not used."""
-        (v,) = moments
-        v[...] = self.momentum * v - learning_rate * g
-        w += self.momentum * v - learning_rate * g if self.nesterov else v
+    def rates(self, learning_rate, t):
+        return learning_rate, self.momentum, float(self.nesterov)
+
+    @staticmethod
+    def step(w, g, v, learning_rate, momentum, nesterov):
+        v = momentum * v - learning_rate * g
+        return w + np.where(nesterov > 0, momentum * v - learning_rate * g, v), v
 
 
 @dataclass(frozen=True)
@@ -126,17 +152,14 @@ class Adam(Optimizer):
     n_moments: ClassVar[int] = 2
     advice: ClassVar[str] = "The one to start with: good over a wide range of rates."
 
-    def update(self, w, moments, g, learning_rate, t, decays=True):
-        """One step: w and moments = (m, v) are updated in place; t counts steps from 1."""
-        m, v = self._advance(moments, g)
-        rate = learning_rate * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        w -= rate * m / (np.sqrt(v) + self.epsilon)
+    def rates(self, learning_rate, t):
+        return learning_rate * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t), self.beta_1, self.beta_2, self.epsilon
 
-    def _advance(self, moments, g):
-        m, v = moments
-        m[...] = self.beta_1 * m + (1 - self.beta_1) * g
-        v[...] = self.beta_2 * v + (1 - self.beta_2) * g * g
-        return m, v
+    @staticmethod
+    def step(w, g, m, v, rate, beta_1, beta_2, epsilon):
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g * g
+        return w - rate * m / (np.sqrt(v) + epsilon), m, v
 
 
 @dataclass(frozen=True)
@@ -165,12 +188,10 @@ class AdamW(Adam):
     kernel: ClassVar[str] = "adamw"
     advice: ClassVar[str] = "As adam, where weights should be held small: its decay treats all weights alike."
 
-    def update(self, w, moments, g, learning_rate, t, decays=True):
-        """One step: w and moments = (m, v) are updated in place; t counts steps from 1."""
-        if decays:
-            w *= 1 - learning_rate * self.weight_decay
-        m, v = self._advance(moments, g)
-        w -= learning_rate / (1 - self.beta_1**t) * m / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon)
+    def rates(self, learning_rate, t):
+        # with the root that v is corrected by on both sides of the quotient, which is Adam's then
+        rate, beta_1, beta_2, epsilon = super().rates(learning_rate, t)
+        return rate, beta_1, beta_2, epsilon * np.sqrt(1 - self.beta_2**t)
 
 
 @dataclass(frozen=True)
@@ -201,16 +222,33 @@ class NAdam(Adam):
     advice: ClassVar[str] = "As adam, sometimes in fewer epochs."
 
     def momenta(self, t):
-        """(mu_t, mu_(t+1), P_t)."""
-        mu = self.beta_1 * (1 - 0.5 * 0.96 ** (np.arange(1, t + 2) * self.momentum_decay))
-        return mu[-2], mu[-1], np.prod(mu[:-1])
+        """(mu_t, mu_(t+1), P_t), t a step or an array of consecutive ones."""
+        steps = np.atleast_1d(t)
+        product, begun = 1.0, 1
+        while begun < steps[0] and product > _TINY:  # as good as 0, after some thousand steps
+            end = min(begun + 4096, steps[0])
+            product *= np.prod(self._mu(np.arange(begun, end)))
+            begun = end
+        mu, following = self._mu(steps), self._mu(steps + 1)
+        momenta = mu, following, product * np.cumprod(mu)
+        return momenta if np.ndim(t) else tuple(each[0] for each in momenta)
 
-    def update(self, w, moments, g, learning_rate, t, decays=True):
-        """One step: w and moments = (m, v) are updated in place; t counts steps from 1."""
-        m, v = self._advance(moments, g)
-        mu, mu_next, product = self.momenta(t)
-        along = mu_next / (1 - product * mu_next) * m + (1 - mu) / (1 - product) * g
-        w -= learning_rate * along / (np.sqrt(v / (1 - self.beta_2**t)) + self.epsilon)
+    def _mu(self, t):
+        return self.beta_1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
+
+    def rates(self, learning_rate, t):
+        # as AdamW's
+        mu, following, product = self.momenta(t)
+        root = np.sqrt(1 - self.beta_2**t)
+        of_m = learning_rate * root * following / (1 - product * following)
+        of_g = learning_rate * root * (1 - mu) / (1 - product)
+        return of_m, of_g, self.beta_1, self.beta_2, self.epsilon * root
+
+    @staticmethod
+    def step(w, g, m, v, of_m, of_g, beta_1, beta_2, epsilon):
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g * g
+        return w - (of_m * m + of_g * g) / (np.sqrt(v) + epsilon), m, v
 
 
 @dataclass(frozen=True)
@@ -240,11 +278,13 @@ class RMSprop(Optimizer):
     n_moments: ClassVar[int] = 1
     advice: ClassVar[str] = "As adam without its first moment; a classic for targets that drift."
 
-    def update(self, w, moments, g, learning_rate, t, decays=True):
-        """One step: w and moments = (v,) are updated in place; t is not used."""
-        (v,) = moments
-        v[...] = self.rho * v + (1 - self.rho) * g * g
-        w -= learning_rate * g / (np.sqrt(v) + self.epsilon)
+    def rates(self, learning_rate, t):
+        return learning_rate, self.rho, self.epsilon
+
+    @staticmethod
+    def step(w, g, v, learning_rate, rho, epsilon):
+        v = rho * v + (1 - rho) * g * g
+        return w - learning_rate * g / (np.sqrt(v) + epsilon), v
 
 
 @dataclass(frozen=True)
@@ -271,11 +311,13 @@ class Adagrad(Optimizer):
     n_moments: ClassVar[int] = 1
     advice: ClassVar[str] = "For sparse tables whose rare features matter; start at a rate of 0.01 or more."
 
-    def update(self, w, moments, g, learning_rate, t, decays=True):
-        """One step: w and moments = (v,) are updated in place; t is not used."""
-        (v,) = moments
-        v += g * g
-        w -= learning_rate * g / (np.sqrt(v) + self.epsilon)
+    def rates(self, learning_rate, t):
+        return learning_rate, self.epsilon
+
+    @staticmethod
+    def step(w, g, v, learning_rate, epsilon):
+        v = v + g * g
+        return w - learning_rate * g / (np.sqrt(v) + epsilon), v
 
 
 @dataclass(frozen=True)
@@ -308,13 +350,13 @@ class Lion(Optimizer):
     n_moments: ClassVar[int] = 1
     advice: ClassVar[str] = "Wants a rate 3 to 10 times smaller than adam's, more weight decay, and large batches."
 
-    def update(self, w, moments, g, learning_rate, t, decays=True):
-        """One step: w and moments = (m,) are updated in place; t is not used."""
-        (m,) = moments
-        if decays:
-            w *= 1 - learning_rate * self.weight_decay
-        w -= learning_rate * np.sign(self.beta_1 * m + (1 - self.beta_1) * g)
-        m[...] = self.beta_2 * m + (1 - self.beta_2) * g
+    def rates(self, learning_rate, t):
+        return learning_rate, self.beta_1, self.beta_2
+
+    @staticmethod
+    def step(w, g, m, learning_rate, beta_1, beta_2):
+        w = w - learning_rate * np.sign(beta_1 * m + (1 - beta_1) * g)
+        return w, beta_2 * m + (1 - beta_2) * g
 
 
 OPTIMIZERS = {optimizer.name: optimizer for optimizer in (Adam, SGD, AdamW, NAdam, RMSprop, Adagrad, Lion)}

@@ -58,11 +58,30 @@ _GOLDEN_64 = np.uint64(0x9E3779B97F4A7C15)
 _GOLDEN_32 = np.uint32(0x9E3779B1)
 
 
-def _mix(x):
-    """splitmix64's finalizer, of an array of uint64."""
+def mix(x):
+    """splitmix64's finalizer, of uint64."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+def layer_key(seed, step, layer):
+    """What a step's masks of a layer are made from, as `kept_units` numbers them; all are uint64."""
+    return mix(mix(seed + _GOLDEN_64 * (step + np.uint64(1))) + layer)
+
+
+def row_key(key, row):
+    """What the mask of a row of the batch is made from; both are uint64."""
+    return mix(key + _GOLDEN_64 * row)
+
+
+def unit_hash(key, unit):
+    """A uint32 for each unit (uint32) of a row: those below rate * 2^32 are dropped."""
+    low, high = np.uint32(key), np.uint32(key >> np.uint64(32))
+    h = np.uint32(_GOLDEN_32 * unit + low)
+    h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D))
+    h = np.uint32((h ^ (h >> np.uint32(15)) ^ high) * np.uint32(0x846CA68B))
+    return h ^ (h >> np.uint32(16))
 
 
 def kept_units(rate, n_rows, n_units, *, seed, step, layer):
@@ -88,14 +107,9 @@ def kept_units(rate, n_rows, n_units, *, seed, step, layer):
     Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, 2014. The hash: Steele, Lea
     and Flood, Fast Splittable Pseudorandom Number Generators, 2014, and its 32-bit sibling by Wellons, lowbias32.
     """
-    start = np.array([seed + int(_GOLDEN_64) * (step + 1) & 0xFFFFFFFFFFFFFFFF], np.uint64)
-    base = _mix(_mix(start) + np.uint64(layer))
-    key = _mix(base + _GOLDEN_64 * np.arange(n_rows, dtype=np.uint64))[:, np.newaxis]
-    low, high = key.astype(np.uint32), (key >> np.uint64(32)).astype(np.uint32)
-    h = _GOLDEN_32 * np.arange(n_units, dtype=np.uint32) + low
-    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
-    h = (h ^ (h >> np.uint32(15)) ^ high) * np.uint32(0x846CA68B)
-    return (h ^ (h >> np.uint32(16))) >= np.uint32(int(rate * 2**32))
+    key = layer_key(*(np.array([number], np.uint64) for number in (seed, step, layer)))  # scalars would warn as they wrap around
+    rows, units = np.arange(n_rows, dtype=np.uint64)[:, np.newaxis], np.arange(n_units, dtype=np.uint32)
+    return unit_hash(row_key(key, rows), units) >= np.uint32(int(rate * 2**32))
 
 
 def drop_out(a, kept, rate):
