@@ -198,8 +198,9 @@ cdef class Engine:
             elif layer.drops or layer.activation > ACTIVATION_STORED:
                 layer.derivative = ACTIVATION_STORED
 
-    def use_dense(self, int source, cnp.ndarray x):
-        """The table, of the number type SOURCE_*, with any strides."""
+    def use_dense(self, cnp.ndarray x):
+        """The table, of a dtype in SOURCES or bool, with any strides."""
+        cdef int source = SOURCES["uint8" if x.dtype == bool else x.dtype.name]
         cdef Net *net = &self.session.net
         net.gather = net.kernels.gather[source]
         net.x = <const char *> pointer(x)

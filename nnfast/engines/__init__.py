@@ -6,9 +6,10 @@ An engine module provides `Session` (a network over a table, alive for one fit),
 `bfloat16_units`, `peak_gflops`.
 """
 
+import warnings
 from importlib import import_module
 
-ENGINES = ("cython",)
+ENGINES = ("cython", "numba")
 
 _loaded = {}
 
@@ -18,28 +19,53 @@ def get_engine(name="auto"):
 
     Parameters
     ----------
-    name : {"auto", "cython"}
-        "auto" is the fastest engine, "cython".
+    name : {"auto", "cython", "numba"}
+        "auto" is "cython", the fastest, where its compiled part is installed and runs, else "numba", with a warning.
 
     Raises
     ------
     ValueError
         If there is no engine of that name.
     ImportError
-        If the engine's compiled part is missing or does not load.
+        If what the engine needs is missing or does not load.
     """
     try:
         return _loaded[name]
     except KeyError:
         pass
-    if name != "auto" and name not in ENGINES:
+    if name not in ("auto", *ENGINES):
         raise ValueError(f"engine must be one of {('auto', *ENGINES)}, got {name!r}.")
-    module = "cython" if name == "auto" else name
-    try:
-        _loaded[name] = import_module(f"nnfast.engines.{module}")
-    except ImportError as error:
-        raise ImportError(
-            f"The compiled part of nnfast (nnfast.kernels) does not load: {error}. Install nnfast from a wheel, or in "
-            "a checkout build it with `pip install -e .`, which needs a C compiler."
-        ) from error
+    _loaded[name] = _choose() if name == "auto" else _load(name)
     return _loaded[name]
+
+
+def _load(name):
+    try:
+        return import_module(f"nnfast.engines.{name}")
+    except ImportError as error:
+        raise ImportError(_MISSING[name].format(error)) from error
+
+
+def _choose():
+    try:
+        return _load("cython")
+    except ImportError as error:
+        missing = error
+    try:
+        engine = _load("numba")
+    except ImportError as error:
+        raise ImportError(f"{missing} {error}") from error
+    warnings.warn(
+        f"{missing} Until then engine='numba' computes: from scikit-learn's speed up to some times that, where engine='cython' is several times faster "
+        "yet, and some seconds of compiling when it is first used.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return engine
+
+
+_MISSING = {
+    "cython": "The compiled part of nnfast (nnfast.kernels) does not load: {}. Install nnfast from a wheel, or in "
+    "a checkout build it with `pip install -e .`, which needs a C compiler.",
+    "numba": "engine='numba' needs Numba: {}. pip install 'nnfast[numba]'.",
+}

@@ -1,0 +1,51 @@
+"""Checks of arrays on their way down to compiled code, which checks nothing."""
+
+import numpy as np
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+INDICES = (np.dtype(np.int32), np.dtype(np.int64))
+ROW_NUMBERS = (np.dtype(np.intp),)
+
+
+def checked_arrays(arrays, shapes, writes=False):
+    """The arrays, float32 or float64, if they have these shapes; converted where they are only read."""
+    if len(arrays) != len(shapes):
+        raise ValueError(f"the network has {len(shapes)} such arrays, got {len(arrays)}")
+    arrays_checked = []
+    for array, shape in zip(arrays, shapes):
+        if not writes and (array.dtype not in FLOATS or not array.flags.c_contiguous):
+            array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
+        arrays_checked.append(checked(array, "an array of parameters", FLOATS, shape, writes))
+    return arrays_checked
+
+
+def row_numbers(order):
+    """The array, if it can hold numbers of rows."""
+    return checked(order, "order", ROW_NUMBERS, np.shape(order))
+
+
+def checked(array, name, dtypes, shape, writes=False):
+    """The array, if the compiled code can take it as it is."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be an array, got {type(array).__name__}")
+    if array.dtype not in dtypes or array.shape != shape:
+        accepted = " or ".join(dtype.name for dtype in dtypes)
+        raise ValueError(f"{name} must be of dtype {accepted} and shape {shape}, got {array.dtype} and {array.shape}")
+    flags = array.flags
+    if not flags.c_contiguous or not flags.aligned or (writes and not flags.writeable):
+        raise ValueError(f"{name} must be C-contiguous and aligned{', and writable' if writes else ''}")
+    return array
+
+
+def checked_csr(X, dtype):
+    """(data, indices, indptr) of a CSR matrix: data of a float dtype, and indices of one dtype. ValueError if it is none that can be read."""
+    data = X.data if X.data.dtype in FLOATS else X.data.astype(dtype)
+    indices, indptr = X.indices, X.indptr
+    if indices.dtype != indptr.dtype or indices.dtype not in INDICES:
+        indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
+    data, indices, indptr = map(np.ascontiguousarray, (data, indices, indptr))
+    if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or indptr[-1] > min(len(indices), len(data)) or (np.diff(indptr) < 0).any():
+        raise ValueError("X is not a valid CSR matrix: its indptr does not fit its indices and data")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < X.shape[1]:
+        raise ValueError(f"X is not a valid CSR matrix: its indices are not all within 0 .. {X.shape[1] - 1}")
+    return data, indices, indptr
