@@ -1,5 +1,8 @@
 """Builds the compiled engine: one Cython module, and the vector code once for each instruction set and dtype.
 
+Where that fails, as without a C compiler, the package is installed without it, for engine="numba"; with NNFAST_BUILD set, or where a
+distribution is built for others, that would be no help, and fails (NNFAST_BUILD=release asks for that alone).
+
 NNFAST_BUILD=boundscheck makes Cython check every index; NNFAST_BUILD=sanitize adds AddressSanitizer and UBSan (tools/sanitize.sh uses both).
 NNFAST_ISAS=avx2,avx512 compiles these instruction sets alone, which saves time; avx512_bf16 and amx are units for bfloat16 products beside avx512.
 """
@@ -17,8 +20,10 @@ import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
+from setuptools.errors import BaseError, CCompilerError
 
 MODE = os.environ.get("NNFAST_BUILD", "")
+MUST_COMPILE = bool(MODE)
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 COMMON = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-Wno-unused-function"]
@@ -84,8 +89,14 @@ class BuildLibraries(build_clib):
         self.build_clib = self.build_temp = os.path.join("build", MODE or "release")
 
     def build_libraries(self, libraries):
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda library: build_clib.build_libraries(self, [library]), libraries))
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(lambda library: build_clib.build_libraries(self, [library]), libraries))
+        except (CCompilerError, BaseError) as error:
+            if MUST_COMPILE:
+                raise
+            # The extension, which is optional, will not link, and setuptools goes on without it.
+            print(f"nnfast: its C code does not compile here: {error}. Installed without it, nnfast computes by engine='numba', which needs nnfast[numba].")
 
 
 engine = Extension(
@@ -95,6 +106,7 @@ engine = Extension(
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *((f"NNFAST_{isa.upper()}", None) for isa in ISAS)],
     extra_compile_args=COMMON,
     extra_link_args=LINK + ["-lpthread"],
+    optional=not MUST_COMPILE,
     # What the libraries are made of, too: setuptools does not link anew because a library is newer.
     depends=[str(FLAGS), *HEADERS]
     + [*INCLUDED, *sum(TABLES.values(), [])]

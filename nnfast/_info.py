@@ -34,7 +34,9 @@ def facts():
     yield "available", _attempt(lambda: ", ".join(_engine().instruction_sets()))
     yield "bfloat16 units", _attempt(lambda: ", ".join(_engine().bfloat16_units()) or "none")
     yield "threads available", _attempt(threads.n_threads_available)
-    yield "engines", ", ".join(engines.ENGINES)
+    yield "engine", _attempt(lambda: _engine().__name__.rpartition(".")[2])
+    for name in engines.ENGINES:
+        yield f"engine {name}", _attempt(lambda name=name: engines.get_engine(name) and "runs")
 
 
 def _engine():

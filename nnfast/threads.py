@@ -36,7 +36,7 @@ def n_cores_available():
     return cpu_count()
 
 
-def reserve_threads(n_threads, rows, n_parameters):
+def reserve_threads(n_threads, rows, n_parameters, flops_a_thread=FLOPS_A_THREAD):
     """Threads for a call that works on `rows` rows at a time in a network of `n_parameters`; release_threads() ends it.
 
     Parameters
@@ -44,11 +44,13 @@ def reserve_threads(n_threads, rows, n_parameters):
     n_threads : int or None
         The user's wish. None: as many as the work deserves, of this call's share of those available: calls that run at the same time in
         other threads (``GridSearchCV`` with joblib's threading backend, a server's ``predict``) have theirs.
+    flops_a_thread : int
+        Work of a step that deserves a thread.
     """
     global _calls
     if n_threads is not None and (not isinstance(n_threads, Integral) or n_threads < 1):
         raise ValueError(f"n_threads must be None or a positive integer, got {n_threads!r}")
-    deserved = 6 * rows * n_parameters // FLOPS_A_THREAD
+    deserved = 6 * rows * n_parameters // flops_a_thread
     available = n_threads_available() if n_threads is None and deserved > 1 else 1
     with _lock:
         _calls += 1

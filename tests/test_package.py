@@ -68,7 +68,42 @@ def test_versions(capsys):
     assert lines["instruction set"] in lines["available"].split(", ")
     assert lines["bfloat16 units"] == "none" or set(lines["bfloat16 units"].split(", ")) <= {"avx512_bf16", "amx"}
     assert int(lines["threads available"]) >= 1
-    assert "cython" in lines["engines"]
+    assert lines["engine"] == "cython" and lines["engine cython"] == "runs"
+    assert lines["engine numba"] == "runs" or "nnfast[numba]" in lines["engine numba"]
+
+
+FALLS_BACK = """
+import sys, warnings
+sys.modules["nnfast.kernels.engine"] = None
+{}
+warnings.simplefilter("error", RuntimeWarning)
+import numpy as np
+from nnfast import MLPClassifier
+try:
+    MLPClassifier(max_iter=1).fit(np.eye(4), [0, 1, 0, 1])
+except (RuntimeWarning, ImportError) as told:
+    print(type(told).__name__, told)
+warnings.simplefilter("ignore")
+"""
+
+
+def test_without_the_extension_numba_computes_and_says_so():
+    pytest.importorskip("numba")
+    out = python("-c", FALLS_BACK.format("") + "print(MLPClassifier(max_iter=3).fit(np.eye(4), [0, 1, 0, 1]).predict(np.eye(4)).shape)")
+    told, shape = out.splitlines()
+    assert told.startswith("RuntimeWarning The compiled part of nnfast") and "C compiler" in told and "engine='numba'" in told
+    assert shape == "(4,)"
+
+
+def test_without_either_engine_an_error_says_how_to_get_one():
+    out = python("-c", FALLS_BACK.format('sys.modules["numba"] = None'))
+    assert out.startswith("ImportError The compiled part of nnfast") and "pip install 'nnfast[numba]'" in out
+
+
+def test_without_numba_its_engine_is_an_error_that_names_the_extra():
+    code = "import sys; sys.modules['numba'] = None; import nnfast; nnfast.MLPRegressor(engine='numba').fit([[1.0], [2.0]], [1.0, 2.0])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "ImportError: engine='numba' needs Numba" in result.stderr and "pip install 'nnfast[numba]'" in result.stderr
 
 
 def test_versions_of_a_broken_set_up():

@@ -1,8 +1,8 @@
 """Where a run's time goes: a clock that `enter` switches from phase to phase and layer to layer, where a profile is wanted; else it is empty."""
 
-from numba import njit
 
-from nnfast.kernels.jit.calls import ticks
+from nnfast.kernels.jit.compiling import entry, inner
+from nnfast.kernels.jit.memory import ticks
 
 PHASES = ("gather", "forward", "loss", "backward", "gradient and update", "normalization", "limits", "evaluation", "bookkeeping", "waiting", "packing")
 GATHER, FORWARD, LOSS, BACKWARD, GRADIENT, NORMALIZATION, LIMITS, EVALUATION, BOOKKEEPING, WAITING, PACKING = range(len(PHASES))
@@ -11,7 +11,7 @@ GATHER, FORWARD, LOSS, BACKWARD, GRADIENT, NORMALIZATION, LIMITS, EVALUATION, BO
 SINCE, SLOT, N_LAYERS, EVALUATES, SLOTS = range(5)
 
 
-@njit(nogil=True)
+@inner
 def enter(clock, phase, layer):
     """What is done from here on."""
     if len(clock):
@@ -23,7 +23,7 @@ def enter(clock, phase, layer):
         clock[SLOT] = phase * clock[N_LAYERS] + layer
 
 
-@njit(nogil=True)
+@entry
 def start(clock):
     """Begin a run; returns the time."""
     clock[SINCE] = ticks()
@@ -31,7 +31,7 @@ def start(clock):
     return clock[SINCE]
 
 
-@njit(nogil=True)
+@entry
 def stop(clock):
     """End it; returns the time."""
     enter(clock, BOOKKEEPING, 0)

@@ -3,14 +3,14 @@
 from types import FunctionType
 
 import numpy as np
-from numba import njit
 
 from nnfast import regularization
+from nnfast.kernels.jit.compiling import inner
 
 
 def _compiled(function, **others):
     """A function of regularization.py, compiled, and those that it calls."""
-    return njit(nogil=True)(FunctionType(function.__code__, vars(regularization) | others, function.__name__))
+    return inner(FunctionType(function.__code__, vars(regularization) | others, function.__name__))
 
 
 _mix = _compiled(regularization.mix)
@@ -19,12 +19,11 @@ row_key = _compiled(regularization.row_key, mix=_mix)
 unit_hash = _compiled(regularization.unit_hash)
 
 
-@njit(nogil=True)
-def drop_out(dropout, layer, key, a, slope):
+@inner
+def drop_out(layer, key, a, slope):
     """Drop units of one row, and scale and shift the others; their slopes likewise."""
-    limit, scale, shift, value = dropout.limits[layer], dropout.scales[layer], dropout.shifts[layer], dropout.values[layer]
-    zero = a.dtype.type(0)
+    scale, shift, dropped, zero = a.dtype.type(layer.kept_scale), a.dtype.type(layer.kept_shift), a.dtype.type(layer.dropped), a.dtype.type(0)
     for unit in range(len(a)):
-        kept = unit_hash(key, np.uint32(unit)) >= limit
+        kept = unit_hash(key, np.uint32(unit)) >= layer.drop_below
         slope[unit] = slope[unit] * scale if kept else zero
-        a[unit] = a[unit] * scale + shift if kept else value
+        a[unit] = a[unit] * scale + shift if kept else dropped

@@ -103,7 +103,7 @@ def output(f, dtype, *, name=None):
 def elementwise(function, n_arrays, n_scalars, dtype, *, name=None):
     """``void (T *x0, T *x1, ..., const double *scalars, intptr n)``: x0, x1, ... become what ``function(x0, x1, ..., *scalars)`` returns.
 
-    That is a tuple of numbers for the first arrays, or one number for the first. scalars, n_scalars of them, are rounded to T.
+    That is a tuple of numbers for the first arrays, or one number for the first. What is made of scalars, n_scalars of them, alone, is rounded to T last.
     """
     graph = Graph(dtype)
     inputs = [graph.input(i) for i in range(n_arrays + n_scalars)]
@@ -207,8 +207,8 @@ def _emit_loop(builder, graph, n, inputs, scalars, outputs):
     vector = ir.VectorType(real, VECTOR_BYTES // size)
     width, zero = n.type(vector.count), n.type(0)
     given = {}
-    for number, value in scalars.items():
-        given[number] = _splat(builder, vector, value if graph.is_double else builder.fptrunc(value, real))
+    for node, value in _of_scalars(builder, [node for node, _ in outputs], scalars).items():
+        given[node] = _splat(builder, vector, value if graph.is_double else builder.fptrunc(value, real))
     needed = {node.value for node in operands_first([node for node, _ in outputs]) if node.op == "input"}
     inputs = {number: pointer for number, pointer in inputs.items() if number in needed}
     pointers = [*inputs.values(), *(pointer for _, pointer in outputs)]
@@ -225,11 +225,23 @@ def _emit_loop(builder, graph, n, inputs, scalars, outputs):
         with cgutils.for_range_slice(builder, zero, builder.select(is_rest, left, whole), width, n.type) as (start, _):
             places = [builder.bitcast(builder.gep(pointer, [start]), vector.as_pointer()) for pointer in chosen]
             loaded = {number: builder.load(place, align=size) for number, place in zip(inputs, places)}
-            values = _Vectors(builder, graph, vector).values([node for node, _ in outputs], given | loaded)
+            values = _Vectors(builder, graph, vector).values([node for node, _ in outputs], loaded, given)
             for value, place in zip(values, places[len(inputs) :]):
                 builder.store(value, place, align=size)
         for end, buffer in zip(ends[len(inputs) :], buffers[len(inputs) :]):
             _copy(builder, buffer, end, copied)
+
+
+def _of_scalars(builder, outputs, scalars):
+    """What there is in float64 of the nodes that are made of scalars alone, which are rounded last: 1 - beta has all digits of T so, as in NumPy."""
+    made = {}
+    for node in operands_first(outputs):
+        if node.op == "input" and node.value in scalars:
+            made[node] = scalars[node.value]
+        elif node.op in _OF_SCALARS and any(each in made for each in node.args) and all(each in made or each.op == "constant" for each in node.args):
+            operands = [made[each] if each in made else ir.Constant(ir.DoubleType(), each.value) for each in node.args]
+            made[node] = getattr(builder, _OF_SCALARS[node.op])(*operands)
+    return made
 
 
 def _copy(builder, source, target, n):
@@ -245,6 +257,7 @@ def _splat(builder, vector, value):
 # Functions of libm, called a lane at a time: name of the float64 one by operation, whose float32 twin ends in f.
 _LIBM = {"power": "pow", "gamma": "tgamma", "lgamma": "lgamma", "exp2": "exp2", "log2": "log2", "log10": "log10", "cbrt": "cbrt", "tan": "tan",
          "arcsin": "asin", "arccos": "acos", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh"}
+_OF_SCALARS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "neg": "fneg"}
 _COMPARISONS = {"lt": "<", "le": "<=", "eq": "=="}
 _ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "iadd": "add", "isub": "sub", "iand": "and_", "shl": "shl", "ashr": "ashr",
                "and": "and_", "or": "or_"}
@@ -266,10 +279,12 @@ class _Vectors:
         self.integers, self.mask = ir.VectorType(self.bits, self.lanes), ir.VectorType(ir.IntType(1), self.lanes)
         self.suffix = f"v{self.lanes}f{self.bits.width}"
 
-    def values(self, outputs, inputs):
-        made = {}
+    def values(self, outputs, inputs, given):
+        """Those of the nodes `outputs`, from inputs by their number, and nodes that are given."""
+        made = dict(given)
         for node in operands_first(outputs):
-            made[node] = inputs[node.value] if node.op == "input" else self._value(node, [made[each] for each in node.args])
+            if node not in made:
+                made[node] = inputs[node.value] if node.op == "input" else self._value(node, [made[each] for each in node.args])
         return [made[node] for node in outputs]
 
     def _value(self, node, args):

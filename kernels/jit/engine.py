@@ -5,7 +5,6 @@ Nothing is packed: parameters are one flat vector in the order of Parameters.lea
 
 from functools import cache
 from inspect import signature
-from itertools import accumulate
 from time import perf_counter
 
 import numpy as np
@@ -13,11 +12,13 @@ from threadpoolctl import ThreadpoolController
 
 from nnfast.kernels.jit import clock as clocks
 from nnfast.kernels.jit import elementwise, network, run
+from nnfast.kernels.jit.memory import blas
 from nnfast.kernels.jit.tables import Table, gatherer
 from nnfast.normalization import NORMALIZATIONS
 from nnfast.regularization import soft_threshold
 
 POLL_SECONDS = 0.1  # a signal's handler can run after so long
+_NO_RATES = np.zeros((0, 0))
 
 # Number of the way, by the names of the records: see network.py.
 _NORMALIZATIONS = {None: network.BY_NONE} | {
@@ -50,31 +51,24 @@ class Engine:
 
     def __init__(self, dtype, layer_units, activations, loss, loss_parameters, optimizer, normalization, norm_eps, norm_momentum, n_threads, *,
                  capacity, batch_size, trains, times):
-        self._dtype, self._units, self._optimizer = np.dtype(dtype), np.array(layer_units), optimizer
-        self._sizes = [n_in * n_out for n_in, n_out in zip(layer_units, layer_units[1:])]
+        self._dtype, self._units, self._optimizer = np.dtype(dtype), list(layer_units), optimizer
         self._capacity, self._batch_size, self._trains, self._n_threads = capacity, batch_size, trains, n_threads
         self._normalization, self._norm_eps, self._norm_momentum = _NORMALIZATIONS[normalization], norm_eps, norm_momentum
         kernels = [_activation(record, self._dtype) for record, _ in activations]
-        self._activations = np.array([kernel.address for kernel in kernels], np.intp)
-        self._parameters = np.array([record.default if own is None else own for record, own in activations], np.float64)
-        self._parameters = np.nan_to_num(self._parameters)  # of records that have none
-        self._loss_record, self._loss_parameters = loss, loss_parameters
-        self._update_kernel = _update(optimizer, self._dtype) if optimizer else None
-        self._loss_kernels = _loss(loss, self._dtype)
-        self._kept = [kernels, self._update_kernel, self._loss_kernels]
-        self._dropout = None
-        self._settings = {}
+        self._activations = [(kernel.address, record.default if own is None else own) for kernel, (record, own) in zip(kernels, activations)]
+        self._loss, self._loss_parameters, self._gradient_scale = loss, loss_parameters, 1.0
+        self._loss_kernels, self._update_kernel = _loss_kernels(loss, self._dtype), _update(optimizer, self._dtype) if optimizer else None
+        self._kept = [kernels, self._loss_kernels, self._update_kernel]
+        self._dropout, self._limits = ([], 0), {}
         self._clock = np.zeros(clocks.SLOTS + len(clocks.PHASES) * (len(layer_units) - 1) if times else 0, np.int64)
         self._seconds_a_tick = 0.0
         self.n_moments = optimizer.n_moments if optimizer else 0
         self.raised, self.stopped, self.step, self.rows_begun, self.t = None, False, 0, 0, 0
-        self._table = Table(0, 0, 0, 0, False, False, *self._csr(), *self._targets())
-
-    def _csr(self):
-        return np.zeros(0, self._dtype), np.zeros(0, np.int64), np.zeros(0, np.int64)
-
-    def _targets(self):
-        return np.zeros((0, 0), self._dtype), np.zeros(0, np.intp), np.zeros(0)
+        none, number, T = np.zeros(0, np.int64), np.zeros(0), self._dtype
+        self._table = Table(
+            x=0, row_bytes=0, column_bytes=0, gather=0, is_csr=False, is_sparse=False, data=number.astype(T), indices=none, indptr=none,
+            y=np.zeros((0, 0), T), labels=none, weight=number,
+        )
 
     # -----------------------------------------------------------------------------------------------------------------
     # What it works on
@@ -84,7 +78,7 @@ class Engine:
         address, kernel = gatherer(X.dtype, self._dtype)
         self._kept += [kernel, X]
         row_bytes, column_bytes = X.strides
-        self._table = self._table._replace(address=X.ctypes.data, row_bytes=row_bytes, column_bytes=column_bytes, gather=address)
+        self._table = self._table._replace(x=X.ctypes.data, row_bytes=row_bytes, column_bytes=column_bytes, gather=address)
 
     def use_csr(self, data, indices, indptr, is_sparse, chunk_entries):
         """The table in CSR form; is_sparse: the first layer goes over its non-zeros."""
@@ -96,19 +90,18 @@ class Engine:
 
     def use_targets(self, y, weight, gradient_scale):
         """Class numbers, or the other losses' rows of targets; weight may be None."""
-        no_y, no_labels, no_weight = self._targets()
         self._kept += [y, weight]
-        of_classes = self._loss_record.of_classes
-        self._table = self._table._replace(
-            y=no_y if of_classes else _writable(y),
-            labels=_writable(y) if of_classes else no_labels,
-            weight=no_weight if weight is None else _writable(weight),
-        )
+        if self._loss.of_classes:
+            self._table = self._table._replace(labels=_writable(y))
+        else:
+            self._table = self._table._replace(y=_writable(y))
+        if weight is not None:
+            self._table = self._table._replace(weight=_writable(weight))
         self._gradient_scale = gradient_scale
 
     def set_update(self, *, alpha=0.0, l1=0.0, clip_norm=0.0, clip_value=0.0, max_norm=0.0):
         """Regularization; limits of 0 are none."""
-        self._settings = {"alpha": alpha, "l1": l1, "clip_norm": clip_norm, "clip_value": clip_value, "max_norm": max_norm}
+        self._limits = {"alpha": alpha, "l1": l1, "clip_norm": clip_norm, "clip_value": clip_value, "max_norm": max_norm}
 
     def use_dropout(self, rates, seed):
         """For inputs and every hidden layer: the rate, and what is done to units that are kept (scale, shift) and dropped (value)."""
@@ -116,89 +109,91 @@ class Engine:
 
     def attach(self):
         """Take the memory."""
-        T, units, n_hidden = self._dtype, self._units.tolist(), len(self._units) - 2
-        lengths = [*self._sizes, *units[1:], *(units[1:-1] * 2 if self._normalization else ())]
-        starts = np.array([0, *accumulate(lengths)])
-        n_layers, capacity = n_hidden + 1, self._capacity
-        coefs, intercepts, scales, shifts = np.split(starts[:-1], np.cumsum([n_layers, n_layers, n_hidden if self._normalization else 0]))
-        n_parameters, n_seen = starts[-1], sum(units[1:-1]) if self._normalization == network.BY_BATCH else 0
-        widest, n_outputs = max(units), units[-1]
-        at = np.array([0, *accumulate(n * max(1, capacity) for n in units)])[:-1]
-        n_values = capacity * sum(units)
-        n_trained, normalized = n_values * self._trains, n_values * bool(self._normalization)
-        whole = self._batch_size <= capacity and (self._optimizer is not None or not self._trains)
-        rates, seed = self._dropout or ([(0.0, 1.0, 0.0, 0.0)], 0)
-        rates = rates + [(0.0, 1.0, 0.0, 0.0)] * (n_layers - len(rates))
-        limits, *dropout = zip(*rates)
-        exp, value, slope, output = self._loss_kernels
-        self._net = network.Net(
-            units=self._units.astype(np.int64),
-            w=np.zeros(n_parameters, T),
-            coefs=coefs, intercepts=intercepts, scales=scales, shifts=shifts,
-            means=np.zeros(n_seen, T), variances=np.ones(n_seen, T),
-            hidden=np.array([0, *accumulate(units[1:-1])])[:-1],
-            normalization=self._normalization, eps=T.type(self._norm_eps), momentum=T.type(self._norm_momentum),
-            activations=self._activations, parameters=self._parameters,
-            loss=network.Loss(
-                of=network.OF_CLASSES if self._loss_record.of_classes else network.OF_OUTPUTS,
-                value=value.address, slope=slope.address if slope else 0, exp=exp.address, output=output.address if output else 0,
-                output_kind=network.OUTPUT_KINDS[self._loss_record.out_activation],
-                parameters=np.resize(np.array(self._loss_parameters or (0.0,), T), n_outputs),
-                mean_factor=1 / n_outputs if self._loss_record.is_mean else 1.0,
-                slope_factor=T.type(getattr(self, "_gradient_scale", 1.0)),
-            ),
-            dropout=network.Dropout(
-                np.array([int(rate * 2**32) for rate in limits], np.uint32), *(np.array(each, T) for each in dropout), seed=np.uint64(seed)
-            ),
-        )
-        self._buffers = network.Buffers(
-            at=at, a=np.zeros(n_values, T), slopes=np.zeros(n_trained, T), normal=np.zeros(n_trained * bool(normalized), T),
-            roots=np.zeros(n_values * bool(normalized) + widest, T), dz=np.zeros(capacity * widest * self._trains, T), da=np.zeros(capacity * widest * self._trains, T),
-            g=np.zeros(n_parameters * self._trains, T), part=np.zeros(0 if whole else n_parameters, T),
-            row_loss=np.zeros(capacity), log_p=np.zeros(capacity, T), q=np.zeros(capacity, T), mean_log_p=np.zeros(capacity, T),
-            is_y=np.zeros(n_outputs, T), terms=np.zeros(n_outputs, T), scalars=np.zeros(16), clock=self._clock,
-        )
-        moments = [np.zeros(n_parameters if i < self.n_moments else 0, T) for i in range(2)]
-        self._moments = moments[: self.n_moments]
-        self._update = run.Update(
-            self._update_kernel.address if self._update_kernel else 0, *moments, self.n_moments,
-            **{"alpha": 0.0, "l1": 0.0, "clip_norm": 0.0, "clip_value": 0.0, "max_norm": 0.0} | self._settings,
-        )
+        T, units, capacity, memory = self._dtype, self._units, self._capacity, _Plan()
+        layers = np.zeros(len(units) - 1, network.LAYER)
+        layers["n_in"], layers["n_out"] = units[:-1], units[1:]
+        hidden, is_normalized, is_batch = layers[:-1], self._normalization != network.BY_NONE, self._normalization == network.BY_BATCH
+        # What is learned, in the order of Parameters.learned; then what goes with it number by number.
+        layers["w"] = memory.take(layers["n_in"] * layers["n_out"])
+        n_weights = memory.used
+        layers["b"] = memory.take(layers["n_out"])
+        if is_normalized:
+            hidden["scale"] = memory.take(hidden["n_out"])
+            hidden["shift"] = memory.take(hidden["n_out"])
+        n = memory.used
+        gradient, *moments = (memory.take([n * wanted])[0] for wanted in (self._trains, self.n_moments > 0, self.n_moments > 1))
+        self._moments = list(zip(moments, range(self.n_moments)))
+        if is_batch:
+            self._statistics = memory.used
+            hidden["mean"] = memory.take(hidden["n_out"])
+            hidden["variance"] = memory.take(hidden["n_out"])
+        # Room for a chunk's rows.
+        at = memory.take(np.multiply(units, capacity))
+        layers["x"], layers["a"] = at[:-1], at[1:]
+        if self._trains:
+            hidden["slope"] = memory.take(hidden["n_out"] * capacity)
+        if is_normalized:
+            hidden["normal"] = memory.take(hidden["n_out"] * capacity * self._trains)
+            hidden["root"] = memory.take(hidden["n_out"] if is_batch else np.full(len(hidden), capacity))
+        widest = max(units)
+        dz, other_dz = memory.take([widest * capacity * self._trains] * 2)
+        columns, *of_rows = memory.take([2 * widest, *[capacity] * 3])
+        *of_outputs, loss_parameters = memory.take([units[-1] * capacity * self._trains] * 5)
+        if self._activations:
+            hidden["activation"], parameters = zip(*self._activations)
+            hidden["parameter"] = [0.0 if parameter is None else parameter for parameter in parameters]
+        rates, seed = self._dropout
+        rates = [(int(rate * 2**32), *kept) for rate, *kept in rates] or [(0, 1.0, 0.0, 0.0)]
+        for name, values in zip(("drop_below", "kept_scale", "kept_shift", "dropped"), zip(*rates[1:])):
+            hidden[name] = values
+        exp, value, slope, output = (kernel.address if kernel else 0 for kernel in self._loss_kernels)
+        n_outputs, is_mean, (product, dot) = units[-1], self._loss.is_mean, blas(T)
+        self._memory = np.zeros(memory.used, T)
+        own = self._memory[loss_parameters : loss_parameters + n_outputs * capacity * self._trains]
+        own.reshape(-1, n_outputs)[:] = self._loss_parameters or 0.0
         if len(self._clock):
-            self._clock[clocks.N_LAYERS] = n_layers
+            self._clock[clocks.N_LAYERS] = len(layers)
+        self._net = network.Net(
+            layers=layers, memory=self._memory, scalars=np.zeros(16), losses=np.zeros(capacity), clock=self._clock, capacity=capacity,
+            n_weights=n_weights, n_parameters=n, gradient=gradient, m=moments[0], v=moments[1], dz=dz, other_dz=other_dz, columns=columns, of_rows=tuple(of_rows),
+            of_outputs=tuple(of_outputs), gemm=product, dot=dot, normalization=self._normalization, eps=T.type(self._norm_eps), momentum=T.type(self._norm_momentum),
+            of_classes=self._loss.of_classes, loss=value, slope=slope, exp=exp, output=output,
+            output_kind=network.OUTPUT_KINDS.index(self._loss.out_activation), loss_parameters=loss_parameters,
+            mean_factor=1 / n_outputs if is_mean else 1.0, slope_factor=T.type(self._gradient_scale),
+            input_drop_below=np.uint32(rates[0][0]), input_scale=T.type(rates[0][1]), seed=np.uint64(seed),
+        )
+        limits = dict.fromkeys(("alpha", "l1", "clip_norm", "clip_value", "max_norm"), 0.0) | self._limits
+        self._update = run.Update(kernel=self._update_kernel.address if self._update_kernel else 0, n_moments=self.n_moments, **limits)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Parameters
 
     def load(self, learned, means, variances, moments, t):
         """Take float32 or float64 arrays; learned: those of all coefs, intercepts, scales and shifts; moments: likewise for each, or None for zeros."""
-        _pack(learned, self._net.w)
-        _pack(means, self._net.means)
-        _pack(variances, self._net.variances)
-        for i, moment in enumerate(self._moments):
+        _pack(learned, self._memory)
+        _pack([*means, *variances], self._memory[self._statistics :])
+        for start, which in self._moments:
+            moment = self._memory[start : start + self._net.n_parameters]
             moment[:] = 0
             if moments is not None:
-                _pack(moments[i], moment)
+                _pack(moments[which], moment)
         self.t = t
 
     def store(self, learned, means, variances):
         """Write the parameters into arrays."""
-        _unpack(self._net.w, learned)
-        _unpack(self._net.means, means)
-        _unpack(self._net.variances, variances)
+        _unpack(self._memory, learned)
+        _unpack(self._memory[self._statistics :], [*means, *variances])
 
     def release_weights(self):
-        """Let go of all memory but the moments; after it only release_moment() and close() may be called."""
-        self._net = self._buffers = self._update = None
+        """After it only release_moment() and close() may be called. Here all memory is one, and goes with close()."""
 
     def release_moment(self, which, arrays):
-        """Write moment 0 or 1 into arrays, and let go of its memory."""
-        _unpack(self._moments[which], arrays)
-        self._moments[which] = None
+        """Write moment 0 or 1 into arrays."""
+        _unpack(self._memory[self._moments[which][0] :], arrays)
 
     def store_gradient(self, arrays):
         """Write what differentiate() left into arrays."""
-        _unpack(self._buffers.g, arrays)
+        _unpack(self._memory[self._net.gradient :], arrays)
 
     # -----------------------------------------------------------------------------------------------------------------
     # Runs
@@ -220,12 +215,10 @@ class Engine:
                 first = self.step * self._batch_size
                 end = first + batches * self._batch_size
                 began = perf_counter()
-                status, steps, loss = run.train(
-                    self._net, self._table, self._buffers, self._update, order[first:end], self._batch_size, scalars[self.step : self.step + batches], self.t
-                )
+                status, done, updates, loss, _ = self._run(run.TRAIN, order[first:end], scalars[self.step : self.step + batches])
                 self._note_speed(len(order[first:end]), perf_counter() - began)
-                self.step += steps
-                self.t += steps
+                self.step += done
+                self.t += updates
                 total += loss
                 self.rows_begun = min(len(order), end)
                 if status == run.NON_FINITE:
@@ -237,6 +230,7 @@ class Engine:
         self._end()
         return total / len(order)
 
+    _statistics = 0
     # How many rows a second go through, for an expectation of how long a run takes.
     _rows_a_second = 0.0
 
@@ -261,31 +255,35 @@ class Engine:
         """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows' weights sum to zero."""
         self._begin(evaluates=False)
         with blas_threads(self._n_threads):
-            loss, weight = run.loss_gradient(self._net, self._table, self._buffers, self._update, _writable(order))
+            *_, loss, weight = self._run(run.DIFFERENTIATE, _writable(order))
         self._end()
         self.rows_begun = len(order)
         return loss if weight else None
 
     def predict(self, order, out):
         """Outputs of the rows `order`, row-major, in T."""
-        self._evaluate(order, out, False)
+        self._evaluate(run.PREDICT, order, out)
 
     def evaluate(self, order, out):
         """predict(), and the mean loss of the rows; None where their weights sum to zero."""
-        loss, weight = self._evaluate(order, out, True)
+        *_, loss, weight = self._evaluate(run.EVALUATE, order, out)
         return loss / weight if weight else None
 
-    def _evaluate(self, order, out, loses):
+    def _evaluate(self, mode, order, out):
         self._begin(evaluates=True)
         with blas_threads(self._n_threads):
-            answer = run.evaluate(self._net, self._table, self._buffers, _writable(order), out, loses)
+            answer = self._run(mode, _writable(order), out=out.reshape(-1))
         self._end()
         self.rows_begun = len(order)
         return answer
 
+    def _run(self, mode, order, rates=_NO_RATES, out=None):
+        out = self._memory[:0] if out is None else out
+        return run.run(mode, self._net, self._table, self._update, order, self._batch_size, rates, self.t, out)
+
     def close(self):
         """Let go of the memory. Nothing else may be called after it."""
-        self._net = self._buffers = self._update = self._table = self._kept = None
+        self._net = self._update = self._table = self._kept = self._memory = None
 
     # -----------------------------------------------------------------------------------------------------------------
     # The clock of a profile
@@ -330,19 +328,19 @@ def _exp(z):
     return np.exp(z)
 
 
-def _loss(record, dtype):
-    """(of exp, of the loss's values, of its slopes or None, of the output activation or None)."""
+def _loss_kernels(record, dtype):
+    """(That of exp, of the loss's values, of its slopes or None, of the output activation or None)."""
     exp = elementwise.output(_exp, dtype, name="exp")
-    output = None if record.out_activation in ("identity", "softmax") else elementwise.output(record.output, dtype, name=f"{record.name}_output")
+    if record.out_activation == "softmax":
+        output = exp
+    else:
+        output = None if record.out_activation == "identity" else elementwise.output(record.output, dtype, name=f"{record.name}_output")
     if not record.of_classes:
         return exp, elementwise.loss(record.f, record.df, dtype, has_parameter=record.parameter_name is not None, name=record.name), None, output
 
-    def slope(p_k, is_y, p, q, log_p, n_outputs, *own):
-        return record.df(p_k, is_y, p, q, log_p, n_outputs, *own)
-
     n_own = len(record.defaults)
     value = elementwise.elementwise(record.f, 3, n_own, dtype, name=record.name)
-    return exp, value, elementwise.elementwise(slope, 2, 4 + n_own, dtype, name=f"{record.name}_slope"), output
+    return exp, value, elementwise.elementwise(record.df, 5, 1 + n_own, dtype, name=f"{record.name}_slope"), output
 
 
 def _update(optimizer, dtype):
@@ -362,6 +360,20 @@ def _update(optimizer, dtype):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Arrays
+
+
+class _Plan:
+    """Hands out places in an array."""
+
+    def __init__(self):
+        self.used = 0
+
+    def take(self, sizes):
+        """Where pieces of these sizes begin, one after the other."""
+        ends = self.used + np.cumsum(sizes, dtype=np.int64)
+        starts = ends - sizes
+        self.used = int(ends[-1]) if len(ends) else self.used
+        return starts.tolist()
 
 
 def _pack(arrays, flat):

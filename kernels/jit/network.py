@@ -1,373 +1,405 @@
 """A network in training: rows forward through its layers, the loss, and the way back to the gradient. Products are BLAS's, all else is loops.
 
-Read `forward`, `lose` and `backward` first: they are the textbook's. What is done to single numbers (activations, losses) comes from the records' own
-formulas, compiled by `elementwise.py` and called by address.
+Read `forward`, `lose` and `backward` first: they are the textbook's. What is done to single numbers (activations, losses, updates) comes from the
+records' own formulas, which `elementwise.py` compiles; those kernels are called by their addresses.
 
-In all of this file: rows are those of one chunk of a batch, n of them; values of layer l, an array of shape (n, units[l]), lie at at[l] in a flat array.
+All numbers of the arithmetic, T, lie in one array, `net.memory`: whatever is called "where" is the place of a first number there. Rows are those of one chunk
+of a batch, n of them, and a layer's values an array of shape (n, n_out), row by row.
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from nnfast.kernels.jit.calls import call
 from nnfast.kernels.jit.clock import BACKWARD, FORWARD, GRADIENT, LOSS, NORMALIZATION, enter
+from nnfast.kernels.jit.compiling import inner
 from nnfast.kernels.jit.dropout import drop_out, layer_key, row_key
+from nnfast.kernels.jit.memory import add_product, address, call, clear, matrix, vector
 from nnfast.kernels.jit.tables import forward_sparse, gather, gradient_sparse
 
 BY_NONE, BY_BATCH, BY_LAYER = range(3)  # how hidden layers are normalised
-OF_OUTPUTS, OF_CLASSES = range(2)  # what a loss is a function of
-OUTPUT_AS_IS, OUTPUT_ELEMENTS, OUTPUT_SOFTMAX = range(3)
-OUTPUT_KINDS = {"identity": OUTPUT_AS_IS, "logistic": OUTPUT_ELEMENTS, "exp": OUTPUT_ELEMENTS, "softmax": OUTPUT_SOFTMAX}
+OUTPUT_KINDS = ("identity", "logistic", "exp", "softmax")
+SOFTMAX = OUTPUT_KINDS.index("softmax")
 
+# A layer. All but the sizes, the activation and dropout's numbers are where something is.
+LAYER = np.dtype([
+    ("n_in", np.int64), ("n_out", np.int64),
+    ("w", np.int64), ("b", np.int64), ("scale", np.int64), ("shift", np.int64),  # what it learns: see Net.gradient
+    ("mean", np.int64), ("variance", np.int64),  # running statistics
+    ("x", np.int64), ("a", np.int64),  # its inputs, the values of the layer below, and its own; those of the last become dz
+    ("slope", np.int64),  # derivatives of its activation
+    ("normal", np.int64), ("root", np.int64),  # what was normalised, before scale and shift, and what it was divided by: see normalize
+    ("activation", np.int64), ("parameter", np.float64),  # the kernel's address, and its own
+    ("drop_below", np.uint32), ("kept_scale", np.float64), ("kept_shift", np.float64), ("dropped", np.float64),  # see drop_out
+])
 
 
 class Net(NamedTuple):
-    """A network and its parameters; T is its dtype. Flat arrays hold all layers', one after the other, and an array of integers where each begins."""
-
-    units: object  # of every layer, inputs first
-    w: object  # T: what is learned, in the order of Parameters.learned
-    coefs: object  # where these begin in w
-    intercepts: object
-    scales: object
-    shifts: object
-    means: object  # T: running statistics, of batch normalization
-    variances: object
-    hidden: object  # where a hidden layer's begin in these
+    layers: object  # LAYER, each
+    memory: object  # T
+    scalars: object  # float64, for calls of kernels
+    losses: object  # float64: of the chunk's rows
+    clock: object  # see clock.py
+    capacity: int  # rows of a chunk
+    n_weights: int  # the first numbers of memory; biases, scales and shifts come next
+    n_parameters: int
+    gradient: int  # where that by the number at the beginning of memory is; the others follow alike
+    m: int  # where the optimizer's moments are
+    v: int
+    dz: int  # where there is room for one layer's dz, and for another's
+    other_dz: int
+    columns: int  # where there is room for a number of each unit of the widest layer
+    of_rows: object  # three places where there is room for a number of each row
+    of_outputs: object  # four places where there is room for a number of each row's every output
+    gemm: int  # addresses in BLAS
+    dot: int
     normalization: int
     eps: object  # T
-    momentum: object  # T
-    activations: object  # addresses of kernels, one a hidden layer
-    parameters: object  # float64: their own
-    loss: object  # Loss
-    dropout: object  # Dropout
-
-
-class Loss(NamedTuple):
-    """Addresses of kernels (0: none) and numbers."""
-
-    of: int  # OF_OUTPUTS or OF_CLASSES
-    value: int  # OF_CLASSES: the loss of rows; OF_OUTPUTS: of outputs, and their derivatives
-    slope: int  # OF_CLASSES: the derivatives of a row
-    exp: int
-    output: int  # the output activation, where it is one of single numbers
+    momentum: object  # T: weight of a batch in the running statistics
+    of_classes: bool  # whether the loss is a function of softmax's probabilities
+    loss: int  # address of the kernel for outputs, or, of losses of classes, for rows
+    slope: int  # address of the kernel for derivatives, of losses of classes
+    exp: int  # address
+    output: int  # address of the kernel of the output activation, if it is one of single numbers
     output_kind: int
-    parameters: object  # T: the loss's own, one an output
+    loss_parameters: int  # where there is one for each row's every output
     mean_factor: float  # by which a row's sum over its outputs becomes its loss
-    slope_factor: object  # T: by which derivatives become what is descended along
-
-
-class Dropout(NamedTuple):
-    """What is dropped, inputs first, then hidden layers."""
-
-    limits: object  # uint32: rate * 2^32
-    scales: object  # T: what is done to what is kept
-    shifts: object
-    values: object  # T: of what is dropped
-    seed: int
-
-
-class Buffers(NamedTuple):
-    """Room for a chunk of rows, all T but where it says so."""
-
-    at: object  # where layers begin
-    a: object  # values of all layers; those of the last become its dz
-    slopes: object  # derivatives of the hidden layers' activations
-    normal: object  # what is normalised, before scale and shift
-    roots: object  # what it was divided by
-    dz: object  # of the layer that the way back has come to
-    da: object
-    g: object  # the gradient's sum over the rows
-    part: object  # that of one chunk of several
-    row_loss: object  # float64
-    log_p: object  # of rows, for losses of classes
-    q: object
-    mean_log_p: object
-    is_y: object  # of classes
-    terms: object  # of outputs
-    scalars: object  # float64
-    clock: object  # int64
-
-
-@njit(nogil=True)
-def layer_values(flat, net, b, layer, n):
-    """Shape (n, units of the layer)."""
-    units = net.units[layer]
-    return flat[b.at[layer] : b.at[layer] + n * units].reshape(n, units)
-
-
-@njit(nogil=True)
-def coef(flat, net, layer):
-    """Shape (fan_in, fan_out): the weights, or what else lies as they do."""
-    fan_in, fan_out = net.units[layer], net.units[layer + 1]
-    return flat[net.coefs[layer] : net.coefs[layer] + fan_in * fan_out].reshape(fan_in, fan_out)
-
-
-@njit(nogil=True)
-def vector(flat, starts, layer, units):
-    return flat[starts[layer] : starts[layer] + units]
+    slope_factor: object  # T: by which its derivatives become what is sent back
+    input_drop_below: object  # uint32
+    input_scale: object  # T
+    seed: object  # uint64
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Forward
 
 
-@njit(nogil=True)
-def forward(net, table, b, rows, first, step, trains, drops):
+@inner
+def forward(net, table, rows, first, step, trains, drops):
     """Bring the table's rows through all layers, to the logits.
 
     first: the number of the first of them in its batch, step: steps done, which dropout goes by; trains: whether slopes are wanted and a batch is
     normalised by its own statistics; drops: whether units are dropped.
     """
-    n, n_layers = len(rows), len(net.units) - 1
-    gather(net, table, b, rows, first, step, drops)
-    for layer in range(n_layers):
-        enter(b.clock, FORWARD, layer)
-        z = layer_values(b.a, net, b, layer + 1, n)
-        if layer == 0 and table.is_sparse:
-            forward_sparse(net, table, coef(net.w, net, 0), rows, first, step, drops, z)
+    n, last = len(rows), len(net.layers) - 1
+    gather(net, table, rows, first, step, drops)
+    for i in range(last + 1):
+        layer = net.layers[i]
+        enter(net.clock, FORWARD, i)
+        z = matrix(net.memory, layer.a, n, layer.n_out)
+        if i == 0 and table.is_sparse:
+            forward_sparse(net, table, rows, first, step, drops, z)
         else:
-            np.dot(layer_values(b.a, net, b, layer, n), coef(net.w, net, layer), z)
-        intercept = vector(net.w, net.intercepts, layer, net.units[layer + 1])
-        for row in range(n):
-            for unit in range(z.shape[1]):
-                z[row, unit] += intercept[unit]
-        if layer < n_layers - 1:
+            add_product(net.gemm, n, layer.n_out, layer.n_in, net.memory, layer.x, False, layer.w, False, net.memory.dtype.type(0), layer.a)
+        add_to_rows(z, vector(net.memory, layer.b, layer.n_out))
+        if i < last:
             if net.normalization != BY_NONE:
-                enter(b.clock, NORMALIZATION, layer)
-                normalize(net, b, layer, z, trains)
-                enter(b.clock, FORWARD, layer)
-            activate(net, b, layer, z, first, step, trains, drops)
+                enter(net.clock, NORMALIZATION, i)
+                normalize(net, layer, z, trains)
+                enter(net.clock, FORWARD, i)
+            activate(net, i, n, first, step, trains, drops)
 
 
-@njit(nogil=True)
-def activate(net, b, layer, z, first, step, trains, drops):
-    """The activation and dropout of a hidden layer, in place."""
-    slopes = layer_values(b.slopes, net, b, layer + 1, len(z)) if trains else z
-    drops = drops and net.dropout.limits[layer + 1] > 0
-    key = layer_key(net.dropout.seed, np.uint64(step), np.uint64(layer + 1))
+@inner
+def add_to_rows(z, b):
     for row in range(len(z)):
-        address = slopes[row].ctypes.data if trains else 0
-        call(net.activations[layer], (z[row].ctypes.data, address, z.shape[1], net.parameters[layer]))
-        if drops:
-            drop_out(net.dropout, layer + 1, row_key(key, np.uint64(first + row)), z[row], slopes[row] if trains else z[row])
+        for unit in range(z.shape[1]):
+            z[row, unit] += b[unit]
+
+
+@inner
+def activate(net, i, n, first, step, trains, drops):
+    """The activation and dropout of hidden layer i, in place."""
+    layer, memory = net.layers[i], net.memory
+    slopes = address(memory, layer.slope) if trains else 0
+    call(layer.activation, (address(memory, layer.a), slopes, n * layer.n_out, layer.parameter))
+    if drops and layer.drop_below > 0:
+        key = layer_key(net.seed, np.uint64(step), np.uint64(i + 1))
+        for row in range(n):
+            at = row * layer.n_out
+            drop_out(layer, row_key(key, np.uint64(first + row)), vector(memory, layer.a + at, layer.n_out), vector(memory, layer.slope + at, layer.n_out))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Normalization: nnfast/normalization.py has it in NumPy
 
 
-@njit(nogil=True, error_model="numpy")
-def normalize(net, b, layer, z, trains):
-    """z <- scale (z - mean) / root + shift, in place."""
-    units = z.shape[1]
-    scale, shift = vector(net.w, net.scales, layer, units), vector(net.w, net.shifts, layer, units)
-    normal = layer_values(b.normal, net, b, layer + 1, len(z)) if trains else z
+@inner
+def normalize(net, layer, z, trains):
+    """z <- scale (z - mean) / root + shift, in place; what lies between stays for the way back."""
+    n, units = z.shape
+    normal = matrix(net.memory, layer.normal, n, units) if trains else z
     if net.normalization == BY_LAYER:
-        normalize_rows(z, normal, vector(b.roots, b.at, layer + 1, len(z)), net.eps)
+        normalize_rows(z, normal, vector(net.memory, layer.root, n), net.eps)
     else:
-        mean, variance = vector(net.means, net.hidden, layer, units), vector(net.variances, net.hidden, layer, units)
-        normalize_columns(z, normal, vector(b.roots, b.at, layer + 1, units), mean, variance, net.eps, net.momentum, trains)
-    for row in range(len(z)):
-        for unit in range(units):
-            z[row, unit] = scale[unit] * normal[row, unit] + shift[unit]
+        if trains and n > 1:
+            mean, variance = vector(net.memory, net.columns, units), vector(net.memory, net.columns + units, units)
+            take_statistics(net, layer, z, mean, variance)
+        else:  # a batch of one row has no variance
+            mean, variance = vector(net.memory, layer.mean, units), vector(net.memory, layer.variance, units)
+        normalize_columns(z, normal, mean, variance, vector(net.memory, layer.root, units), net.eps)
+    scale_columns(normal, vector(net.memory, layer.scale, units), vector(net.memory, layer.shift, units), z)
 
 
-@njit(nogil=True, error_model="numpy")
+@inner
 def normalize_rows(z, normal, roots, eps):
     """Each row by its own mean and variance, over its units."""
     units = z.dtype.type(z.shape[1])
     for row in range(len(z)):
-        mean = z.dtype.type(0)
-        variance = z.dtype.type(0)
-        for value in z[row]:
-            mean += value
+        mean, variance = z.dtype.type(0), z.dtype.type(0)
+        for unit in range(z.shape[1]):
+            mean += z[row, unit]
         mean /= units
-        for value in z[row]:
-            variance += (value - mean) * (value - mean)
+        for unit in range(z.shape[1]):
+            variance += (z[row, unit] - mean) * (z[row, unit] - mean)
         roots[row] = math.sqrt(variance / units + eps)
         for unit in range(z.shape[1]):
             normal[row, unit] = (z[row, unit] - mean) / roots[row]
 
 
-@njit(nogil=True, error_model="numpy")
-def normalize_columns(z, normal, roots, running_mean, running_variance, eps, momentum, trains):
-    """Each unit by its mean and variance over the batch, of which the running ones take note; or else, and for a batch of one row, by these."""
+@inner
+def take_statistics(net, layer, z, mean, variance):
+    """Each unit's mean and variance over the batch, of which the running ones take note."""
     n, units = z.shape
-    if trains and n > 1:
-        mean, variance = np.zeros(units, z.dtype), np.zeros(units, z.dtype)
-        for row in range(n):
-            for unit in range(units):
-                mean[unit] += z[row, unit]
-        mean /= z.dtype.type(n)
-        for row in range(n):
-            for unit in range(units):
-                variance[unit] += (z[row, unit] - mean[unit]) * (z[row, unit] - mean[unit])
-        for unit in range(units):
-            running_mean[unit] += momentum * (mean[unit] - running_mean[unit])
-            running_variance[unit] += momentum * (variance[unit] / z.dtype.type(n - 1) - running_variance[unit])
-        variance /= z.dtype.type(n)
-    else:
-        mean, variance = running_mean, running_variance
-    for unit in range(units):
-        roots[unit] = math.sqrt(variance[unit] + eps)
+    clear(mean)
+    clear(variance)
     for row in range(n):
         for unit in range(units):
+            mean[unit] += z[row, unit]
+    for unit in range(units):
+        mean[unit] /= z.dtype.type(n)
+    for row in range(n):
+        for unit in range(units):
+            variance[unit] += (z[row, unit] - mean[unit]) * (z[row, unit] - mean[unit])
+    running_mean, running_variance = vector(net.memory, layer.mean, units), vector(net.memory, layer.variance, units)
+    for unit in range(units):
+        running_mean[unit] += net.momentum * (mean[unit] - running_mean[unit])
+        running_variance[unit] += net.momentum * (variance[unit] / z.dtype.type(n - 1) - running_variance[unit])
+        variance[unit] /= z.dtype.type(n)
+
+
+@inner
+def normalize_columns(z, normal, mean, variance, roots, eps):
+    """Each unit by a mean and a variance."""
+    for unit in range(z.shape[1]):
+        roots[unit] = math.sqrt(variance[unit] + eps)
+    for row in range(len(z)):
+        for unit in range(z.shape[1]):
             normal[row, unit] = (z[row, unit] - mean[unit]) / roots[unit]
 
 
-@njit(nogil=True, error_model="numpy")
-def normalize_back(net, b, layer, dz, g):
-    """From the gradient by a normalization's output to that by its input, in place; those of scale and shift go to g."""
+@inner
+def scale_columns(normal, scale, shift, z):
+    for row in range(len(z)):
+        for unit in range(z.shape[1]):
+            z[row, unit] = scale[unit] * normal[row, unit] + shift[unit]
+
+
+@inner
+def normalize_back(net, layer, dz):
+    """From the gradient by a normalization's output to that by its input, in place; those by scale and shift are left in theirs."""
     n, units = dz.shape
-    scale = vector(net.w, net.scales, layer, units)
-    dscale, dshift = vector(g, net.scales, layer, units), vector(g, net.shifts, layer, units)
-    normal, roots = layer_values(b.normal, net, b, layer + 1, n), b.roots[b.at[layer + 1] :]
-    dscale[:] = 0
-    dshift[:] = 0
+    normal, scale = matrix(net.memory, layer.normal, n, units), vector(net.memory, layer.scale, units)
+    dscale, dshift = vector(net.memory, net.gradient + layer.scale, units), vector(net.memory, net.gradient + layer.shift, units)
     for row in range(n):
         for unit in range(units):
             dscale[unit] += dz[row, unit] * normal[row, unit]
             dshift[unit] += dz[row, unit]
     if net.normalization == BY_LAYER:
-        count = dz.dtype.type(units)
-        for row in range(n):
-            mean = dz.dtype.type(0)
-            along = dz.dtype.type(0)
-            for unit in range(units):
-                dz[row, unit] *= scale[unit]
-                mean += dz[row, unit]
-                along += dz[row, unit] * normal[row, unit]
-            for unit in range(units):
-                dz[row, unit] = (dz[row, unit] - mean / count - normal[row, unit] * (along / count)) / roots[row]
-        return
-    count = dz.dtype.type(n)
-    own = dz.dtype.type(n > 1)  # a batch of one row was normalised by constants
-    for row in range(n):
-        for unit in range(units):
-            inner = dz[row, unit] - own * (dshift[unit] / count + normal[row, unit] * (dscale[unit] / count))
-            dz[row, unit] = scale[unit] * inner / roots[unit]
+        normalize_rows_back(dz, normal, scale, vector(net.memory, layer.root, n))
+    else:  # the batch is one chunk: dscale and dshift are whole
+        normalize_columns_back(dz, normal, scale, dscale, dshift, vector(net.memory, layer.root, units))
+
+
+@inner
+def normalize_rows_back(dz, normal, scale, roots):
+    units = dz.dtype.type(dz.shape[1])
+    for row in range(len(dz)):
+        mean, along = dz.dtype.type(0), dz.dtype.type(0)
+        for unit in range(dz.shape[1]):
+            dz[row, unit] *= scale[unit]
+            mean += dz[row, unit]
+            along += dz[row, unit] * normal[row, unit]
+        mean /= units
+        along /= units
+        for unit in range(dz.shape[1]):
+            dz[row, unit] = (dz[row, unit] - mean - normal[row, unit] * along) / roots[row]
+
+
+@inner
+def normalize_columns_back(dz, normal, scale, dscale, dshift, roots):
+    n = dz.dtype.type(len(dz))
+    own = dz.dtype.type(len(dz) > 1)  # one row was normalised by constants
+    for row in range(len(dz)):
+        for unit in range(dz.shape[1]):
+            inside = dz[row, unit] - own * (dshift[unit] / n + normal[row, unit] * (dscale[unit] / n))
+            dz[row, unit] = scale[unit] * inside / roots[unit]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The loss
 
 
-@njit(nogil=True)
-def lose(net, table, b, rows, trains):
-    """Write the rows' losses, times their weights, to b.row_loss; their logits become what is sent back where `trains`, else nothing of use."""
-    enter(b.clock, LOSS, 0)
-    n, last = len(rows), len(net.units) - 1
-    z = layer_values(b.a, net, b, last, n)
-    if net.loss.of == OF_CLASSES:
-        lose_classes(net.loss, b, z, table.labels, rows, trains)
+@inner
+def lose(net, table, rows, trains):
+    """The sum of the rows' losses, times their weights. Logits become what is sent back where `trains`, else nothing of use."""
+    enter(net.clock, LOSS, 0)
+    n, n_outputs, logits = len(rows), net.layers[len(net.layers) - 1].n_out, net.layers[len(net.layers) - 1].a
+    z, losses = matrix(net.memory, logits, n, n_outputs), vector(net.losses, 0, n)
+    if net.of_classes:
+        lose_classes(net, table.labels, rows, logits, z, trains, losses)
     else:
-        lose_outputs(net.loss, b, z, table.y, rows)
+        lose_outputs(net, table.y, rows, logits, n_outputs, losses)
+    total = 0.0
     for row in range(n):
         weight = table.weight[rows[row]] if len(table.weight) else 1.0
-        b.row_loss[row] *= weight
-        factor = net.loss.slope_factor * z.dtype.type(weight)
+        total += losses[row] * weight
+        factor = net.slope_factor * z.dtype.type(weight)
         if trains and factor != 1:
-            for output in range(z.shape[1]):
+            for output in range(n_outputs):
                 z[row, output] *= factor
+    return total
 
 
-@njit(nogil=True)
-def lose_outputs(loss, b, z, y, rows):
-    n_outputs = z.shape[1]
-    for row in range(len(rows)):
-        call(loss.value, (y[rows[row]].ctypes.data, z[row].ctypes.data, b.terms.ctypes.data, loss.parameters.ctypes.data, n_outputs))
+@inner
+def lose_outputs(net, y, rows, logits, n_outputs, losses):
+    """Losses that are sums or means of terms of single outputs."""
+    n, memory = len(rows), net.memory
+    targets, terms = matrix(memory, net.of_outputs[0], n, n_outputs), matrix(memory, net.of_outputs[1], n, n_outputs)
+    for row in range(n):
+        for output in range(n_outputs):
+            targets[row, output] = y[rows[row], output]
+    at = (address(memory, net.of_outputs[0]), address(memory, logits), address(memory, net.of_outputs[1]), address(memory, net.loss_parameters))
+    call(net.loss, (*at, n * n_outputs))
+    for row in range(n):
         total = 0.0
         for output in range(n_outputs):
-            total += b.terms[output]
-        b.row_loss[row] = total * loss.mean_factor
+            total += terms[row, output]
+        losses[row] = total * net.mean_factor
 
 
-@njit(nogil=True, error_model="numpy")
-def lose_classes(loss, b, z, labels, rows, trains):
+@inner
+def lose_classes(net, labels, rows, logits, z, trains, losses):
     """Losses that are functions of softmax's probabilities: see nnfast.losses.Loss."""
     n, n_classes = z.shape
+    memory, T, (at_log_p, at_q, at_mean) = net.memory, net.memory.dtype.type, net.of_rows
+    log_p, q, mean_log_p = vector(memory, at_log_p, n), vector(memory, at_q, n), vector(memory, at_mean, n)
     for row in range(n):
-        top = z[row].max()
-        z[row] -= top
-        b.log_p[row] = z[row, labels[rows[row]]]
-        b.mean_log_p[row] = z[row].sum() / z.dtype.type(n_classes)
-    call(loss.exp, (z.ctypes.data, z.size))
-    for row in range(n):
-        total, others = z.dtype.type(0), z.dtype.type(0)
+        shift_down(z, row)
+        log_p[row] = z[row, labels[rows[row]]]
+        total = T(0)
         for k in range(n_classes):
             total += z[row, k]
-            if k != labels[rows[row]]:
-                others += z[row, k]
-        b.q[row] = others / total
-        log_total = z.dtype.type(math.log(total))
-        b.mean_log_p[row] -= log_total
-        b.log_p[row] = math.log1p(-b.q[row]) if b.q[row] < 0.5 else b.log_p[row] - log_total
-        for k in range(n_classes):
-            z[row, k] /= total
-    if trains:
-        b.scalars[3] = n_classes
-        b.scalars[4] = loss.parameters[0]
-        for row in range(n):
-            label = labels[rows[row]]
-            b.is_y[label] = 1
-            b.scalars[0], b.scalars[1], b.scalars[2] = z[row, label], b.q[row], b.log_p[row]
-            call(loss.slope, (z[row].ctypes.data, b.is_y.ctypes.data, b.scalars.ctypes.data, n_classes))
-            b.is_y[label] = 0
-    b.scalars[0] = loss.parameters[0]
-    call(loss.value, (b.log_p.ctypes.data, b.q.ctypes.data, b.mean_log_p.ctypes.data, b.scalars.ctypes.data, n))
+        mean_log_p[row] = total / T(n_classes)
+    call(net.exp, (address(memory, logits), n * n_classes))
     for row in range(n):
-        b.row_loss[row] = b.log_p[row]
+        label, others = labels[rows[row]], T(0)
+        for k in range(n_classes):
+            others += z[row, k] if k != label else T(0)
+        total = others + z[row, label]
+        q[row] = others / total
+        log_total = T(math.log(total))
+        mean_log_p[row] -= log_total
+        log_p[row] = math.log1p(-q[row]) if q[row] < 0.5 else log_p[row] - log_total
+        inverse = T(1) / total
+        for k in range(n_classes):
+            z[row, k] *= inverse
+    net.scalars[0], net.scalars[1] = n_classes, memory[net.loss_parameters]
+    if trains:
+        slopes_of_classes(net, labels, rows, logits, z, log_p, q)
+    parameter = address(net.scalars, 1)
+    call(net.loss, (address(memory, at_log_p), address(memory, at_q), address(memory, at_mean), parameter, n))
+    for row in range(n):
+        losses[row] = log_p[row]
 
 
-@njit(nogil=True, error_model="numpy")
-def outputs(loss, z):
-    """The output activation, in place."""
-    if loss.output_kind == OUTPUT_ELEMENTS:
-        call(loss.output, (z.ctypes.data, z.size))
-    elif loss.output_kind == OUTPUT_SOFTMAX:
+@inner
+def slopes_of_classes(net, labels, rows, logits, z, log_p, q):
+    """Probabilities z become the derivatives by the logits."""
+    n, n_classes = z.shape
+    memory, T, (at_is_y, at_p, at_q, at_log_p) = net.memory, net.memory.dtype.type, net.of_outputs
+    is_y, p = matrix(memory, at_is_y, n, n_classes), matrix(memory, at_p, n, n_classes)
+    own_q, own_log_p = matrix(memory, at_q, n, n_classes), matrix(memory, at_log_p, n, n_classes)
+    for row in range(n):
+        label = labels[rows[row]]
+        for k in range(n_classes):
+            is_y[row, k], p[row, k], own_q[row, k], own_log_p[row, k] = T(k == label), z[row, label], q[row], log_p[row]
+    at = (address(memory, logits), address(memory, at_is_y), address(memory, at_p), address(memory, at_q), address(memory, at_log_p))
+    call(net.slope, (*at, address(net.scalars, 0), n * n_classes))
+
+
+@inner
+def shift_down(z, row):
+    """A row less its largest number."""
+    top = z[row, 0]
+    for k in range(1, z.shape[1]):
+        top = max(top, z[row, k])
+    for k in range(z.shape[1]):
+        z[row, k] -= top
+
+
+@inner
+def write_outputs(net, logits, out, n_outputs):
+    """What the output activation makes of the logits, to `out`."""
+    for i in range(len(out)):
+        out[i] = logits[i]
+    z = matrix(out, 0, len(out) // n_outputs, n_outputs)
+    if net.output_kind == SOFTMAX:
         for row in range(len(z)):
-            z[row] -= z[row].max()
-        call(loss.exp, (z.ctypes.data, z.size))
+            shift_down(z, row)
+    if net.output:
+        call(net.output, (address(out, 0), len(out)))
+    if net.output_kind == SOFTMAX:
         for row in range(len(z)):
-            z[row] /= z[row].sum()
+            total = z.dtype.type(0)
+            for k in range(n_outputs):
+                total += z[row, k]
+            for k in range(n_outputs):
+                z[row, k] /= total
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Backward
 
 
-@njit(nogil=True)
-def backward(net, table, b, rows, first, step, drops, g):
-    """Write the gradient's sum over the rows to g, from what `forward` and `lose` have left."""
-    n, n_layers = len(rows), len(net.units) - 1
-    dz = layer_values(b.a, net, b, n_layers, n)
-    spare, following = b.da, b.dz
-    for layer in range(n_layers - 1, -1, -1):
-        enter(b.clock, GRADIENT, layer)
-        if layer == 0 and table.is_sparse:
-            gradient_sparse(net, table, rows, first, step, drops, dz, coef(g, net, 0))
+@inner
+def backward(net, table, rows, first, step, drops):
+    """Add the rows' part to the gradient, from what `forward` and `lose` have left; the first rows of a batch begin it anew."""
+    n, memory = len(rows), net.memory
+    one, zero = memory.dtype.type(1), memory.dtype.type(0)
+    kept = one if first > 0 else zero
+    if first == 0:
+        clear(vector(memory, net.gradient + net.n_weights, net.n_parameters - net.n_weights))
+    at, spare, other = net.layers[len(net.layers) - 1].a, net.dz, net.other_dz
+    for i in range(len(net.layers) - 1, -1, -1):
+        layer = net.layers[i]
+        enter(net.clock, GRADIENT, i)
+        dz = matrix(memory, at, n, layer.n_out)
+        if i == 0 and table.is_sparse:
+            gradient_sparse(net, table, rows, first, step, drops, dz)
         else:
-            np.dot(layer_values(b.a, net, b, layer, n).T, dz, coef(g, net, layer))
-        intercept = vector(g, net.intercepts, layer, dz.shape[1])
-        intercept[:] = 0
-        if layer == n_layers - 1 or net.normalization != BY_BATCH:  # a batch's mean takes any bias away
-            for row in range(n):
-                for unit in range(dz.shape[1]):
-                    intercept[unit] += dz[row, unit]
-        if layer > 0:
-            enter(b.clock, BACKWARD, layer)
-            units = net.units[layer]
-            da = spare[: n * units].reshape(n, units)
-            np.dot(dz, coef(net.w, net, layer).T, da)
-            slopes = layer_values(b.slopes, net, b, layer, n)
-            for row in range(n):
-                for unit in range(units):
-                    da[row, unit] *= slopes[row, unit]
+            add_product(net.gemm, layer.n_in, layer.n_out, n, memory, layer.x, True, at, False, kept, net.gradient + layer.w)
+        if i == len(net.layers) - 1 or net.normalization != BY_BATCH:  # a batch's mean takes any bias away
+            add_up_rows(dz, vector(memory, net.gradient + layer.b, layer.n_out))
+        if i > 0:
+            enter(net.clock, BACKWARD, i)
+            add_product(net.gemm, n, layer.n_in, layer.n_out, memory, at, False, layer.w, True, zero, spare)
+            multiply(vector(memory, spare, n * layer.n_in), vector(memory, net.layers[i - 1].slope, n * layer.n_in))
             if net.normalization != BY_NONE:
-                enter(b.clock, NORMALIZATION, layer - 1)
-                normalize_back(net, b, layer - 1, da, g)
-            dz = da
-            spare, following = following, spare
+                enter(net.clock, NORMALIZATION, i - 1)
+                normalize_back(net, net.layers[i - 1], matrix(memory, spare, n, layer.n_in))
+            at, spare, other = spare, other, spare
+
+
+@inner
+def add_up_rows(dz, db):
+    for row in range(len(dz)):
+        for unit in range(dz.shape[1]):
+            db[unit] += dz[row, unit]
+
+
+@inner
+def multiply(x, y):
+    for i in range(len(x)):
+        x[i] *= y[i]

@@ -4,24 +4,23 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from nnfast.kernels.jit.calls import call
 from nnfast.kernels.jit.clock import BOOKKEEPING, EVALUATION, GRADIENT, LIMITS, enter
-from nnfast.kernels.jit.network import backward, coef, forward, layer_values, lose, outputs
+from nnfast.kernels.jit.compiling import entry, inner
+from nnfast.kernels.jit.memory import address, call, clear, dot, matrix, vector
+from nnfast.kernels.jit.network import backward, forward, lose, write_outputs
 
-FINISHED, NON_FINITE = range(2)  # how a run ended
-LANES = 8
-# Numbers that the kernel of the update takes before the optimizer's own: see `update_of` in nnfast/engines/numba.py.
+TRAIN, DIFFERENTIATE, EVALUATE, PREDICT = range(4)  # what a run does
+FINISHED, NON_FINITE = range(2)  # how it ended
+# What the kernel of the update takes before the optimizer's own numbers: see `_update` of engine.py. Until the weight of the batch is known, THRESHOLD
+# is the learning rate.
 SCALE, DECAY, CLIP, THRESHOLD, SHRINK, RATES = range(6)
 
 
 class Update(NamedTuple):
-    """How weights move; limits of 0 are none."""
+    """How parameters move; limits of 0 are none."""
 
     kernel: int  # address
-    m: object  # T: moments, of w's size where there are any
-    v: object
     n_moments: int
     alpha: float
     l1: float
@@ -30,185 +29,201 @@ class Update(NamedTuple):
     max_norm: float
 
 
-@njit(nogil=True)
-def n_weights(net):
-    """How many of the parameters are weights, which come first; the others are spared by penalties and decay."""
-    return net.intercepts[0]
+@inner
+def sum_squares(net, first, end):
+    """Of the numbers first .. end of the memory, in double precision."""
+    x = address(net.memory, first)
+    return dot(net.dot, end - first, x, x)
 
 
-@njit(nogil=True)
-def sum_squares(x):
-    """In double precision, in eight sums that run abreast."""
-    sums = np.zeros(LANES)
-    whole = len(x) // LANES * LANES
-    for i in range(0, whole, LANES):
-        for lane in range(LANES):
-            sums[lane] += np.float64(x[i + lane]) * np.float64(x[i + lane])
-    total = sums.sum()
-    for i in range(whole, len(x)):
-        total += np.float64(x[i]) * np.float64(x[i])
-    return total
-
-
-@njit(nogil=True)
-def penalty(net, update):
-    """The L2 and L1 terms of the objective, times the batch's weight."""
-    weights = net.w[: n_weights(net)]
-    total = 0.0
-    if update.alpha > 0:
-        total += 0.5 * update.alpha * sum_squares(weights)
+@inner
+def penalty(net, update, squares):
+    """The L2 and L1 terms of the objective, times the batch's weight; squares: the sum of the weights'."""
+    total = 0.5 * update.alpha * squares
     if update.l1 > 0:
         absolute = 0.0
-        for weight in weights:
-            absolute += abs(weight)
+        for i in range(net.n_weights):
+            absolute += abs(net.memory[i])
         total += update.l1 * absolute
     return total
 
 
-@njit(nogil=True)
+@inner
 def weight_of(table, rows):
     """The sum of the rows' weights."""
     if not len(table.weight):
         return np.float64(len(rows))
     total = 0.0
-    for row in rows:
-        total += table.weight[row]
+    for row in range(len(rows)):
+        total += table.weight[rows[row]]
     return total
 
 
-@njit(nogil=True)
-def differentiate(net, table, b, batch, step, drops):
-    """Write the gradient's sum over a batch's rows to b.g; return the sum of their losses."""
-    capacity, loss = len(b.row_loss), 0.0
-    for first in range(0, len(batch), capacity):
-        rows = batch[first : first + capacity]
-        forward(net, table, b, rows, first, step, True, drops)
-        lose(net, table, b, rows, True)
-        loss += b.row_loss[: len(rows)].sum()
-        if first == 0:
-            backward(net, table, b, rows, first, step, drops, b.g)
-        else:
-            backward(net, table, b, rows, first, step, drops, b.part)
-            for i in range(len(b.g)):
-                b.g[i] += b.part[i]
+@inner
+def differentiate(net, table, batch, step, drops):
+    """Leave the gradient's sum over a batch's rows in its place; return the sum of their losses."""
+    loss = 0.0
+    for first in range(0, len(batch), net.capacity):
+        rows = batch[first : first + net.capacity]
+        forward(net, table, rows, first, step, True, drops)
+        loss += lose(net, table, rows, True)
+        backward(net, table, rows, first, step, drops)
     return loss
 
 
-@njit(nogil=True, error_model="numpy")
-def train(net, table, b, update, order, batch_size, rates, t):
-    """One update a batch of the rows `order`.
-
-    rates: what the update's kernel takes, a row for each step, but for SCALE, DECAY, CLIP and THRESHOLD, where the last holds the learning rate; t: updates
-    done before.
-
-    Returns (status, steps done, sum of the batches' losses times their rows).
-    """
-    total, steps = 0.0, 0
+@inner
+def train(net, table, update, order, batch_size, rates, t):
+    """One update a batch of the rows `order`: (FINISHED or NON_FINITE, batches done, updates done, the sum of the batches' losses times their rows)."""
+    total, batches, begun, squares = 0.0, 0, t, sum_squares(net, 0, net.n_weights)
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
         weight = weight_of(table, batch)
-        loss = differentiate(net, table, b, batch, t, True)
-        enter(b.clock, BOOKKEEPING, 0)
-        if weight > 0:
-            loss = (loss + penalty(net, update)) / weight
-            if not math.isfinite(loss) or not move(net, b, update, weight, rates[steps]):
-                return NON_FINITE, steps, total
+        loss = differentiate(net, table, batch, t, True)
+        enter(net.clock, BOOKKEEPING, 0)
+        if weight != 0:  # else there is nothing to learn from
+            loss = (loss + penalty(net, update, squares)) / weight
+            if not math.isfinite(loss):
+                return NON_FINITE, batches, t - begun, total
+            squares = move(net, update, weight, rates[batches])
+            if not math.isfinite(squares):
+                return NON_FINITE, batches, t - begun, total
             total += loss * len(batch)
             t += 1
-        steps += 1
-    return FINISHED, steps, total
+        batches += 1
+    return FINISHED, batches, t - begun, total
 
 
-@njit(nogil=True, error_model="numpy")
-def move(net, b, update, weight, rates):
-    """The update of all parameters, from the gradient's sum over a batch of this weight: whether all is finite."""
-    b.scalars[: len(rates)] = rates
-    b.scalars[SCALE], b.scalars[DECAY] = 1 / weight, update.alpha / weight
-    b.scalars[CLIP] = update.clip_value if update.clip_value > 0 else math.inf
-    b.scalars[THRESHOLD] = rates[THRESHOLD] * update.l1 / weight
+@inner
+def move(net, update, weight, rates):
+    """The update of all parameters, from the gradient's sum over a batch of this weight. Returns the sum of the weights' squares; it is not finite if any
+    parameter, or the gradient's norm where that has a limit, is not."""
+    scalars = net.scalars
+    for i in range(len(rates)):
+        scalars[i] = rates[i]
+    scalars[SCALE], scalars[DECAY] = 1 / weight, update.alpha / weight
+    scalars[CLIP] = update.clip_value if update.clip_value > 0 else math.inf
+    scalars[THRESHOLD] *= update.l1 / weight
     if update.clip_norm > 0:
-        enter(b.clock, LIMITS, 0)
-        norm = finish_gradient(net, b)
+        enter(net.clock, LIMITS, 0)
+        norm = finish_gradient(net)
         if not math.isfinite(norm):
-            return False
-        b.scalars[SCALE], b.scalars[DECAY], b.scalars[CLIP] = min(1.0, update.clip_norm / (norm + 1e-6)), 0.0, math.inf
-    enter(b.clock, GRADIENT, 0)
-    n = n_weights(net)
-    step(net, b, update, 0, n)
-    b.scalars[DECAY], b.scalars[THRESHOLD], b.scalars[SHRINK] = 0.0, 0.0, 1.0
-    step(net, b, update, n, len(net.w))
+            return norm
+        scalars[SCALE], scalars[DECAY], scalars[CLIP] = min(1.0, update.clip_norm / (norm + 1e-6)), 0.0, math.inf
+    enter(net.clock, GRADIENT, 0)
+    step(net, update, 0, net.n_weights)
+    scalars[DECAY], scalars[THRESHOLD], scalars[SHRINK] = 0.0, 0.0, 1.0  # biases, scales and shifts are spared
+    step(net, update, net.n_weights, net.n_parameters)
     if update.max_norm > 0:
-        enter(b.clock, LIMITS, 0)
-        for layer in range(len(net.units) - 2):
-            limit_norms(coef(net.w, net, layer), update.max_norm)
-    enter(b.clock, BOOKKEEPING, 0)
-    return math.isfinite(sum_squares(net.w))
+        enter(net.clock, LIMITS, 0)
+        for i in range(len(net.layers) - 1):
+            layer = net.layers[i]
+            squares = vector(net.memory, net.columns, layer.n_out)
+            limit_norms(matrix(net.memory, layer.w, layer.n_in, layer.n_out), squares, net.memory.dtype.type(update.max_norm))
+    enter(net.clock, BOOKKEEPING, 0)
+    return sum_squares(net, 0, net.n_weights) + 0.0 * sum_squares(net, net.n_weights, net.n_parameters)
 
 
-@njit(nogil=True)
-def step(net, b, update, first, end):
+@inner
+def step(net, update, first, end):
     """Hand the parameters first .. end, their moments and gradients to the optimizer's kernel."""
-    m = update.m[first:].ctypes.data if update.n_moments > 0 else 0
-    v = update.v[first:].ctypes.data if update.n_moments > 1 else 0
-    w, g, scalars = net.w[first:].ctypes.data, b.g[first:].ctypes.data, b.scalars.ctypes.data
+    w, g = address(net.memory, first), address(net.memory, net.gradient + first)
+    m, v, scalars = address(net.memory, net.m + first), address(net.memory, net.v + first), address(net.scalars, 0)
     if update.n_moments == 1:
         call(update.kernel, (w, m, g, scalars, end - first))
     else:
         call(update.kernel, (w, m, v, g, scalars, end - first))
 
 
-@njit(nogil=True, error_model="numpy")
-def finish_gradient(net, b):
-    """b.g becomes the gradient, penalty and clipping of values included; returns its norm."""
-    g, limit = b.g, b.g.dtype.type(b.scalars[CLIP])
-    scale, decay = g.dtype.type(b.scalars[SCALE]), g.dtype.type(b.scalars[DECAY])
+@inner
+def finish_gradient(net):
+    """The gradient's sum becomes the gradient, with penalty and limit of values; returns its norm."""
+    g, T = vector(net.memory, net.gradient, net.n_parameters), net.memory.dtype.type
+    scale, decay, limit = T(net.scalars[SCALE]), T(net.scalars[DECAY]), T(net.scalars[CLIP])
     for i in range(len(g)):
         g[i] *= scale
-    for i in range(n_weights(net)):
-        g[i] += decay * net.w[i]
+    for i in range(net.n_weights):
+        g[i] += decay * net.memory[i]
     for i in range(len(g)):
         g[i] = limit if g[i] > limit else -limit if g[i] < -limit else g[i]
-    return math.sqrt(sum_squares(g))
+    return math.sqrt(sum_squares(net, net.gradient, net.gradient + net.n_parameters))
 
 
-@njit(nogil=True, error_model="numpy")
-def limit_norms(w, max_norm):
+@inner
+def limit_norms(w, squares, max_norm):
     """Scale each unit's incoming weights, a column, down to a norm of max_norm where it is above."""
-    squares = np.zeros(w.shape[1])
+    clear(squares)
     for row in range(w.shape[0]):
         for unit in range(w.shape[1]):
-            squares[unit] += np.float64(w[row, unit]) * np.float64(w[row, unit])
-    factors = np.ones(w.shape[1], w.dtype)
+            squares[unit] += w[row, unit] * w[row, unit]
     for unit in range(w.shape[1]):
-        norm = math.sqrt(squares[unit])
-        if norm > max_norm:
-            factors[unit] = max_norm / norm
+        norm = squares.dtype.type(math.sqrt(squares[unit]))
+        squares[unit] = max_norm / norm if norm > max_norm else squares.dtype.type(1)
     for row in range(w.shape[0]):
         for unit in range(w.shape[1]):
-            w[row, unit] *= factors[unit]
+            w[row, unit] *= squares[unit]
 
 
-@njit(nogil=True, error_model="numpy")
-def loss_gradient(net, table, b, update, order):
-    """(the penalised mean loss of the rows as one batch, their weight); its gradient is in b.g."""
-    loss = differentiate(net, table, b, order, 0, False)
-    weight = weight_of(table, order)
-    b.scalars[SCALE], b.scalars[DECAY], b.scalars[CLIP] = 1 / weight, update.alpha / weight, math.inf
-    finish_gradient(net, b)
-    return (loss + penalty(net, update)) / weight, weight
+@inner
+def loss_gradient(net, table, update, order):
+    """(the penalised mean loss of the rows as one batch, their weight); the gradient is left in its place."""
+    loss, weight = differentiate(net, table, order, 0, False), weight_of(table, order)
+    net.scalars[SCALE], net.scalars[DECAY], net.scalars[CLIP] = 1 / weight, update.alpha / weight, math.inf
+    finish_gradient(net)
+    return (loss + penalty(net, update, sum_squares(net, 0, net.n_weights))) / weight, weight
 
 
-@njit(nogil=True, error_model="numpy")
-def evaluate(net, table, b, order, out, loses):
-    """Write the outputs of the rows; return (the sum of their losses where these are wanted, the sum of their weights)."""
-    enter(b.clock, EVALUATION, 0)
-    capacity, loss, last = len(b.row_loss), 0.0, len(net.units) - 1
-    for first in range(0, len(order), capacity):
-        rows = order[first : first + capacity]
-        forward(net, table, b, rows, first, 0, False, False)
-        out[first : first + len(rows)] = layer_values(b.a, net, b, last, len(rows))
-        outputs(net.loss, out[first : first + len(rows)])
+@inner
+def evaluate(net, table, order, out, loses):
+    """Write the outputs of the rows, one after the other in `out`; return (the sum of their losses where these are wanted, the sum of their weights)."""
+    loss, last = 0.0, net.layers[len(net.layers) - 1]
+    for first in range(0, len(order), net.capacity):
+        rows = order[first : first + net.capacity]
+        forward(net, table, rows, first, 0, False, False)
+        write_outputs(net, vector(net.memory, last.a, len(rows) * last.n_out), vector(out, first * last.n_out, len(rows) * last.n_out), last.n_out)
         if loses:
-            lose(net, table, b, rows, False)
-            loss += b.row_loss[: len(rows)].sum()
+            loss += lose(net, table, rows, False)
     return loss, weight_of(table, order)
+
+
+@entry
+def run(mode, net, table, update, order, batch_size, rates, t, out):
+    """Run the network over the rows `order`. All that Python calls is this one function, since what several share would be compiled for each.
+
+    Parameters
+    ----------
+    mode : int
+        TRAIN, DIFFERENTIATE, EVALUATE or PREDICT.
+    net : Net
+    table : Table
+    update : Update
+    order : ndarray of intp
+        Numbers of rows.
+    batch_size : int
+        TRAIN's.
+    rates : float64 ndarray, a row for each batch
+        TRAIN's: what the update's kernel takes.
+    t : int
+        TRAIN's: updates done before.
+    out : ndarray of T, one-dimensional
+        Where EVALUATE and PREDICT write the outputs.
+
+    Returns
+    -------
+    status : int
+        FINISHED or NON_FINITE.
+    batches, updates : int
+        How many were done.
+    loss : float
+        The sum of the batches' losses times their rows; DIFFERENTIATE: the penalised mean loss; EVALUATE: the sum of the rows' losses times their weights.
+    weight : float
+        The sum of the rows' weights; not TRAIN's.
+    """
+    if mode == TRAIN:
+        status, batches, updates, loss = train(net, table, update, order, batch_size, rates, t)
+        return status, batches, updates, loss, 0.0
+    if mode == DIFFERENTIATE:
+        loss, weight = loss_gradient(net, table, update, order)
+    else:
+        enter(net.clock, EVALUATION, 0)
+        loss, weight = evaluate(net, table, order, out, mode == EVALUATE)
+    return FINISHED, 0, 0, loss, weight

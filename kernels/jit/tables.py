@@ -4,18 +4,19 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import cfunc, njit, types
+from numba import cfunc, types
 from numba.np.numpy_support import from_dtype
 
-from nnfast.kernels.jit.calls import call, load
 from nnfast.kernels.jit.clock import GATHER, enter
 from nnfast.kernels.jit.dropout import layer_key, row_key, unit_hash
+from nnfast.kernels.jit.memory import address, call, clear, load, matrix, vector
+from nnfast.kernels.jit.compiling import inner
 
 
 class Table(NamedTuple):
-    """X by its address, or in CSR form; y or labels, and weights: what there is not has no elements."""
+    """X by its address, or in CSR form; y or labels, and weights: arrays that there are not have no elements."""
 
-    address: int  # of X
+    x: int
     row_bytes: int
     column_bytes: int
     gather: int  # the kernel for X's dtype, `gatherer`'s
@@ -24,7 +25,7 @@ class Table(NamedTuple):
     data: object
     indices: object
     indptr: object
-    y: object
+    y: object  # T
     labels: object
     weight: object  # float64
 
@@ -36,72 +37,80 @@ def gatherer(source, dtype):
     number, result = np.dtype(source.name if source.name != "bool" else "uint8").type, np.dtype(dtype).type
 
     @cfunc(types.void(types.intp, types.intp, types.intp, types.CPointer(types.intp), types.intp, types.intp, types.CPointer(target)))
-    def gather(address, row_bytes, column_bytes, rows, n_rows, n_columns, out):
+    def gather(start, row_bytes, column_bytes, rows, n_rows, n_columns, out):
         for row in range(n_rows):
-            at = address + rows[row] * row_bytes
+            at = start + rows[row] * row_bytes
             for column in range(n_columns):
                 out[row * n_columns + column] = result(load(at + column * column_bytes, number))
 
     return gather.address, gather
 
 
-@njit(nogil=True)
-def gather(net, table, b, rows, first, step, drops):
+@inner
+def gather(net, table, rows, first, step, drops):
     """The rows of a chunk to where its inputs lie, and dropout of inputs."""
-    enter(b.clock, GATHER, 0)
+    enter(net.clock, GATHER, 0)
     if table.is_sparse:
         return
-    n, units = len(rows), net.units[0]
-    x = b.a[: n * units].reshape(n, units)
+    n, units, at = len(rows), net.layers[0].n_in, net.layers[0].x
     if table.is_csr:
-        x[:] = 0
-        for row in range(n):
-            for entry in range(table.indptr[rows[row]], table.indptr[rows[row] + 1]):
-                x[row, table.indices[entry]] += table.data[entry]
+        densify(table, rows, matrix(net.memory, at, n, units))
     else:
-        call(table.gather, (table.address, table.row_bytes, table.column_bytes, rows.ctypes.data, n, units, x.ctypes.data))
-    limit, scale, zero = net.dropout.limits[0], net.dropout.scales[0], x.dtype.type(0)
-    if drops and limit > 0:
-        key = layer_key(net.dropout.seed, np.uint64(step), np.uint64(0))
+        call(table.gather, (table.x, table.row_bytes, table.column_bytes, address(rows, 0), n, units, address(net.memory, at)))
+    if drops and net.input_drop_below > 0:
+        key, zero = layer_key(net.seed, np.uint64(step), np.uint64(0)), net.memory.dtype.type(0)
         for row in range(n):
-            own = row_key(key, np.uint64(first + row))
+            x, own = vector(net.memory, at + row * units, units), row_key(key, np.uint64(first + row))
             for column in range(units):
-                x[row, column] = x[row, column] * scale if unit_hash(own, np.uint32(column)) >= limit else zero
+                x[column] = x[column] * net.input_scale if unit_hash(own, np.uint32(column)) >= net.input_drop_below else zero
 
 
-@njit(nogil=True)
-def entry_factor(dropout, drops, key, column):
-    """What input dropout multiplies a non-zero by."""
-    if not drops or unit_hash(key, np.uint32(column)) >= dropout.limits[0]:
-        return dropout.scales[0] if drops else dropout.values.dtype.type(1)
-    return dropout.values.dtype.type(0)
-
-
-@njit(nogil=True)
-def forward_sparse(net, table, w, rows, first, step, drops, z):
-    """z <- X @ w, for a chunk's rows, over their non-zeros."""
-    drops = drops and net.dropout.limits[0] > 0
-    key = layer_key(net.dropout.seed, np.uint64(step), np.uint64(0))
-    z[:] = 0
+@inner
+def densify(table, rows, x):
     for row in range(len(rows)):
+        for column in range(x.shape[1]):
+            x[row, column] = 0
+        for entry in range(table.indptr[rows[row]], table.indptr[rows[row] + 1]):
+            x[row, table.indices[entry]] += table.data[entry]
+
+
+@inner
+def entry_factor(net, drops, key, column):
+    """What input dropout multiplies a non-zero by."""
+    if not drops:
+        return net.memory.dtype.type(1)
+    return net.input_scale if unit_hash(key, np.uint32(column)) >= net.input_drop_below else net.memory.dtype.type(0)
+
+
+@inner
+def forward_sparse(net, table, rows, first, step, drops, z):
+    """z <- X @ w of the first layer, for a chunk's rows, over their non-zeros."""
+    drops = drops and net.input_drop_below > 0
+    key = layer_key(net.seed, np.uint64(step), np.uint64(0))
+    w = matrix(net.memory, net.layers[0].w, net.layers[0].n_in, z.shape[1])
+    for row in range(len(rows)):
+        for unit in range(z.shape[1]):
+            z[row, unit] = 0
         own = row_key(key, np.uint64(first + row))
         for entry in range(table.indptr[rows[row]], table.indptr[rows[row] + 1]):
             column = table.indices[entry]
-            value = table.data[entry] * entry_factor(net.dropout, drops, own, column)
+            value = table.data[entry] * entry_factor(net, drops, own, column)
             for unit in range(z.shape[1]):
                 z[row, unit] += value * w[column, unit]
 
 
-@njit(nogil=True)
-def gradient_sparse(net, table, rows, first, step, drops, dz, g):
-    """g <- X.T @ dz likewise."""
-    drops = drops and net.dropout.limits[0] > 0
-    key = layer_key(net.dropout.seed, np.uint64(step), np.uint64(0))
-    g[:] = 0
+@inner
+def gradient_sparse(net, table, rows, first, step, drops, dz):
+    """Add X.T @ dz to the first layer's gradient likewise; the first rows of a batch begin it anew."""
+    drops = drops and net.input_drop_below > 0
+    key = layer_key(net.seed, np.uint64(step), np.uint64(0))
+    g = matrix(net.memory, net.gradient + net.layers[0].w, net.layers[0].n_in, dz.shape[1])
+    if first == 0:
+        clear(vector(net.memory, net.gradient, net.layers[0].n_in * dz.shape[1]))
     for row in range(len(rows)):
         own = row_key(key, np.uint64(first + row))
         for entry in range(table.indptr[rows[row]], table.indptr[rows[row] + 1]):
             column = table.indices[entry]
-            value = table.data[entry] * entry_factor(net.dropout, drops, own, column)
+            value = table.data[entry] * entry_factor(net, drops, own, column)
             for unit in range(dz.shape[1]):
                 g[column, unit] += value * dz[row, unit]

@@ -56,8 +56,8 @@ def _choose():
     except ImportError as error:
         raise ImportError(f"{missing} {error}") from error
     warnings.warn(
-        f"{missing} Until then engine='numba' computes: from scikit-learn's speed up to some times that, where engine='cython' is several times faster "
-        "yet, and some seconds of compiling when it is first used.",
+        f"{missing} Until then engine='numba' computes: about as fast with small networks, half as fast with large ones, after some seconds of "
+        "compiling when it is first used; without bfloat16.",
         RuntimeWarning,
         stacklevel=2,
     )

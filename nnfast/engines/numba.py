@@ -60,6 +60,7 @@ def bfloat16_unit():
 class Session(BaseSession):
     __doc__ = BaseSession.__doc__
 
+    _flops_a_thread = 15_000_000  # BLAS's threads are of use in large products alone
     _bfloat16_unit = staticmethod(bfloat16_unit)
     _are_rows = staticmethod(_compiled_metrics.are_rows)
 

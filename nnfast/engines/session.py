@@ -7,7 +7,7 @@ import numpy as np
 from nnfast.engines.arrays import FLOATS, ROW_NUMBERS, checked, checked_arrays, checked_csr, row_numbers
 from nnfast.losses import LOSSES
 from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_constants
-from nnfast.threads import release_threads, reserve_threads
+from nnfast.threads import FLOPS_A_THREAD, release_threads, reserve_threads
 
 # Of tables.
 SOURCES = tuple(map(np.dtype, ("float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")))
@@ -78,6 +78,7 @@ class BaseSession:
     # A subclass has five methods more. `_new_engine` makes the object `_engine` that does the work: Engine of kernels/engine.pyx and that of
     # nnfast/engines/numba.py have the methods that are called here. `_attach` gives it memory; `_update_settings` says what its `set_update` takes;
     # `_are_rows` tells whether all of an array are numbers of rows, and there is one at least; `_bfloat16_unit` is the engine's bfloat16_unit.
+    _flops_a_thread = FLOPS_A_THREAD
 
     # What close() finds where __init__ did not come so far.
     _n_threads, _engine, _role, _labels, _counts = 0, None, "closed", None, None
@@ -98,7 +99,7 @@ class BaseSession:
         # Batch normalization needs the whole batch at once.
         capacity = int(batch_size) if network.normalization == "batch" and y is not None else min(int(batch_size), CHUNK_ROWS)
         self._trained, self._evaluated = np.zeros((2, 2), np.int64)  # rows and non-zeros, where there are counts
-        self._n_threads = reserve_threads(n_threads, capacity, sum(map(math.prod, self._shapes)))
+        self._n_threads = reserve_threads(n_threads, capacity, sum(map(math.prod, self._shapes)), self._flops_a_thread)
         try:
             self._open(X, y, sample_weight, optimizer, regularization, seed, capacity, int(batch_size), counts is not None)
             self._counts = counts
