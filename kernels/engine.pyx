@@ -2,7 +2,7 @@
 """The compiled engine: training, differentiating and running one network, without the GIL.
 
 This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), profile.pxi
-(where the time goes), shuffle.pxi, names.pxi (words for what is compiled in), standalone.pxi and standalone_half.pxi (every kernel on ordinary
+(where the time goes), shuffle.pxi, metrics.pxi (scores of a validation set), names.pxi (words for what is compiled in), standalone.pxi and standalone_half.pxi (every kernel on ordinary
 arrays), predictor.pxi (few rows, soon). Only nnfast.engines.cython calls it, and but for the last, which does so itself, has checked all that comes in.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
@@ -34,6 +34,7 @@ cdef struct Session_:
 include "run.pxi"
 include "shuffle.pxi"
 include "names.pxi"
+include "metrics.pxi"
 include "standalone.pxi"
 include "standalone_half.pxi"
 

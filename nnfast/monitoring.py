@@ -113,8 +113,11 @@ class Validator:
         self._rows = np.arange(n_rows, dtype=np.intp) if validation.rows is None else validation.rows
         self._negates_loss = isinstance(p.scoring, str) and p.scoring == "loss"
         if p.scoring is None:
-            self._score = task.score(y, sample_weight)
+            self._score = task.score(engine, y, sample_weight)
         elif not self._negates_loss:
+            network, dtype = task.network, task.parameters.coefs[0].dtype
+            self._score = scores.compiled(p.scoring, engine, p, labels, y, network.n_outputs, dtype, sample_weight)
+        if self._score is None and not self._negates_loss:
             if X is None:
                 X = blocks.take(task.X, validation.rows) if task.in_blocks else task.X[validation.rows]
             self.scorer = scores.scikit_learns(p.scoring, task.estimator, X, labels, sample_weight)

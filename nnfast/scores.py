@@ -1,88 +1,91 @@
 """Validation scores: how well predictions fit held-out rows.
 
-`accuracy` to `r2` give the same numbers as scikit-learn's `accuracy_score` and `r2_score`, which validate their inputs
-for longer than a small network trains. Each takes what stays the same over a fit and returns the function of the
-predictions. `scikit_learns` makes the same of any of scikit-learn's scorers.
+They give the same numbers as scikit-learn's metrics, which validate their inputs for longer than a small network trains,
+and which get their predictions from an estimator. `accuracy` to `pinball_d2` take the engine and what stays the same
+over a fit, and return the function of the network's outputs; `compiled` finds the one for a scorer's name.
+`scikit_learns` makes a score of any of scikit-learn's scorers.
 """
 
 import copy
 import inspect
+from functools import partial
 from numbers import Real
 
 import numpy as np
+from sklearn.base import is_regressor
 from sklearn.metrics import check_scoring
 
 
-def accuracy(y, sample_weight=None):
+def accuracy(engine, y, sample_weight=None):
     """Weighted share of rows whose largest output is their class.
 
     Parameters
     ----------
-    y : ndarray of shape (n_samples,)
+    engine : module
+        Of `nnfast.engines`.
+    y : ndarray of intp of shape (n_samples,)
         Class numbers.
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of float64 of shape (n_samples,), default=None
 
     Returns
     -------
     score : function of an ndarray of shape (n_samples, n_classes)
     """
-    return lambda predicted: _mean(predicted.argmax(axis=1) == y, sample_weight)
+    return partial(engine.accuracy, y=y, sample_weight=sample_weight)
 
 
-def subset_accuracy(y, sample_weight=None):
+def subset_accuracy(engine, y, sample_weight=None):
     """Weighted share of rows all of whose outputs are on the side of 0.5 that their labels are on.
 
     Parameters
     ----------
+    engine : module
     y : ndarray of shape (n_samples, n_outputs)
         Labels, 0 or 1; one output is a binary problem.
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of float64 of shape (n_samples,), default=None
 
     Returns
     -------
     score : function of an ndarray of shape (n_samples, n_outputs)
     """
-    labels = y > 0.5
-    return lambda predicted: _mean(((predicted > 0.5) == labels).all(axis=1), sample_weight)
+    return partial(engine.subset_accuracy, labels=y > 0.5, sample_weight=sample_weight)
 
 
-def single_class_accuracy(y, sample_weight=None):
+def single_class_accuracy(engine, y, sample_weight=None):
     """1: with one class there is one prediction. The arguments are those of `subset_accuracy`."""
-    return lambda predicted: 1.0
+    return lambda outputs: 1.0
 
 
-def r2(y, sample_weight=None):
+def r2(engine, y, sample_weight=None):
     """Coefficient of determination, 1 - sum w (y - p)^2 / sum w (y - mean(y))^2, averaged over the outputs.
 
     A constant output scores 1 where it is predicted exactly, else 0; predictions that are not finite score NaN.
 
     Parameters
     ----------
+    engine : module
     y : ndarray of shape (n_samples, n_outputs)
-    sample_weight : ndarray of shape (n_samples,), default=None
+    sample_weight : ndarray of float64 of shape (n_samples,), default=None
 
     Returns
     -------
     score : function of an ndarray of shape (n_samples, n_outputs)
     """
     y = y.astype(np.float64, copy=False)
-    weight = 1.0 if sample_weight is None else sample_weight[:, np.newaxis]
-    total = (weight * (y - np.average(y, axis=0, weights=sample_weight)) ** 2).sum(axis=0)
+    total = np.average((y - np.average(y, axis=0, weights=sample_weight)) ** 2, axis=0, weights=sample_weight)
     varies = total != 0
     divisor = np.where(varies, total, 1.0)
 
-    def score(predicted):
-        residual = (weight * (y - predicted) ** 2).sum(axis=0)
-        by_output = np.where(varies, 1 - residual / divisor, residual == 0)
-        mean = float(by_output.mean())
+    def score(outputs):
+        residual = engine.squared_errors(outputs, y, sample_weight)
+        mean = float(np.where(varies, 1 - residual / divisor, residual == 0).mean())
         # The sums are finite unless a prediction is not, or its square overflows: only then look which it was.
-        return mean if np.isfinite(mean) or np.isfinite(predicted).all() else np.nan
+        return mean if np.isfinite(mean) or np.isfinite(outputs).all() else np.nan
 
     return score
 
 
-
-def pinball_d2(levels, y, sample_weight=None):
+def pinball_d2(levels, engine, y, sample_weight=None):
     """Share of the pinball loss explained, 1 - loss(p) / loss(quantile of y), averaged over the outputs.
 
     A constant output scores 1 where it is predicted exactly, else 0; predictions that are not finite score NaN.
@@ -91,6 +94,7 @@ def pinball_d2(levels, y, sample_weight=None):
     ----------
     levels : tuple of float
         One an output.
+    engine : module
     y : ndarray of shape (n_samples, n_outputs)
     sample_weight : ndarray of shape (n_samples,), default=None
 
@@ -127,10 +131,74 @@ def pinball_d2(levels, y, sample_weight=None):
     return score
 
 
-def _mean(hits, sample_weight):
-    if sample_weight is None:
-        return int(np.count_nonzero(hits)) / len(hits)
-    return float(np.average(hits, weights=sample_weight))
+def compiled(scoring, engine, estimator, labels, y, n_outputs, dtype, sample_weight=None):
+    """The score that a scikit-learn scorer gives, from the network's outputs and by compiled code.
+
+    Parameters
+    ----------
+    scoring : str or callable
+        As `scikit_learns` takes it. Compiled are "accuracy", "neg_log_loss", "roc_auc", "roc_auc_ovr" and
+        "roc_auc_ovr_weighted" of one label a row, "r2", "neg_mean_squared_error" and "neg_root_mean_squared_error".
+    engine : module
+    estimator : MLPClassifier or MLPRegressor
+    labels : ndarray
+        y as scikit-learn's scorers take it.
+    y : ndarray
+        y as the engine takes it.
+    n_outputs : int
+        Of the network.
+    dtype : dtype
+        Of what the estimator predicts.
+    sample_weight : ndarray of float64 of shape (n_samples,), default=None
+
+    Returns
+    -------
+    score : function of an ndarray of shape (n_samples, n_outputs), or None
+        None where there is nothing compiled, or where scikit-learn would refuse or warn, as of a class without rows.
+    """
+    if not isinstance(scoring, str):
+        return None
+    if is_regressor(estimator):
+        return _compiled_of_numbers(scoring, engine, labels, n_outputs, sample_weight)
+    return _compiled_of_classes(scoring, engine, labels, y, n_outputs, dtype, sample_weight)
+
+
+def _compiled_of_numbers(scoring, engine, labels, n_outputs, sample_weight):
+    y = np.ascontiguousarray(labels.reshape(len(labels), -1), np.float64)
+    if y.shape[1] != n_outputs:  # several quantiles of one target
+        return None
+    if scoring == "r2":
+        return r2(engine, y, sample_weight) if len(y) > 1 else None
+    if scoring == "neg_mean_squared_error":
+        return lambda outputs: -float(engine.squared_errors(outputs, y, sample_weight).mean())
+    if scoring == "neg_root_mean_squared_error":
+        return lambda outputs: -float(np.sqrt(engine.squared_errors(outputs, y, sample_weight)).mean())
+    return None
+
+
+def _compiled_of_classes(scoring, engine, labels, y, n_outputs, dtype, sample_weight):
+    if labels.ndim > 1:  # several labels a row
+        return None
+    classes = np.arange(max(2, n_outputs))
+    y = y if y.ndim == 1 else (y[:, 0] > 0.5).astype(np.intp)
+    weights = np.bincount(y, sample_weight, len(classes))
+    if scoring == "accuracy" and np.count_nonzero(weights) > 1:  # else there may be one class in all, which is always predicted
+        return accuracy(engine, y, sample_weight) if n_outputs > 1 else subset_accuracy(engine, y[:, None], sample_weight)
+    if not (weights > 0).all():
+        return None
+    if scoring == "neg_log_loss":
+        return lambda outputs: -engine.log_loss(outputs.astype(dtype, copy=False), y, sample_weight)
+    if n_outputs == 1 and scoring in ("roc_auc", "roc_auc_ovr", "roc_auc_ovr_weighted"):
+        return partial(engine.roc_auc, column=0, y=y, positive=1, sample_weight=sample_weight)
+    if n_outputs > 1 and scoring in ("roc_auc_ovr", "roc_auc_ovr_weighted"):
+        shares = weights if scoring.endswith("weighted") else None
+
+        def score(outputs):
+            areas = [engine.roc_auc(outputs, number, y, number, sample_weight) for number in classes]
+            return float(np.average(areas, weights=shares))
+
+        return score
+    return None
 
 
 def scikit_learns(scoring, estimator, X, y, sample_weight=None):

@@ -40,7 +40,7 @@ class Task:
     `X` is an ndarray or CSR of shape (n_samples, n_features), `y` class numbers (n_samples,) for losses of classes,
     else (n_samples, n_outputs) in `dtype`, the arithmetic; `sample_weight` None or float64 (n_samples,). `parameters`
     are those to start from and, as epochs end, those reached. `optimizer` is None for L-BFGS. `stratify` is what a
-    validation split is stratified by, and `score(y, sample_weight)` makes its score: see `nnfast.scores`. `validation`
+    validation split is stratified by, and `score(engine, y, sample_weight)` makes its score: see `nnfast.scores`. `validation`
     is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
     published: what scorers and callbacks get. `in_blocks` is whether X, of any dtype of numbers then, is read as
     `nnfast.blocks` says. `counts` is a list where the fit's time is wanted: see `nnfast.profile`.

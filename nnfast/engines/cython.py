@@ -601,3 +601,63 @@ def are_finite_rows(X):
     """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples, n_features), that the compiled code can read,
     with a row or more, and all finite."""
     return _compiled.are_finite_rows(_isa, X)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Metrics of outputs, shape (n_samples, n_outputs) of float32 or float64, with weights (float64, or None for 1 a row). Sums are in float64.
+
+
+def accuracy(outputs, y, sample_weight=None):
+    """Weighted share of rows whose first largest output is number y (intp, shape (n_samples,))."""
+    hits, total = _compiled.accuracy(*_outputs_and_numbers(outputs, y), _weights(outputs, sample_weight))
+    return hits / total
+
+
+def subset_accuracy(outputs, labels, sample_weight=None):
+    """Weighted share of rows all of whose outputs are above 0.5 where the labels (bool, of outputs' shape) are true, and not where they are false."""
+    labels = _checked(labels, "labels", (np.dtype(bool),), outputs.shape).view(np.uint8)
+    hits, total = _compiled.subset_accuracy(_outputs(outputs), labels, _weights(outputs, sample_weight))
+    return hits / total
+
+
+def log_loss(outputs, y, sample_weight=None):
+    """Weighted mean of -log(p), p a row's probability of class number y (intp), kept from 0 and 1 by the outputs' machine epsilon. One column of outputs is
+    that of class 1 of 2."""
+    epsilon = float(np.finfo(outputs.dtype).eps)
+    loss, total = _compiled.log_loss(*_outputs_and_numbers(outputs, y), _weights(outputs, sample_weight), epsilon)
+    return loss / total
+
+
+def roc_auc(outputs, column, y, positive, sample_weight=None):
+    """Area under the ROC curve of one column of the outputs, for telling the rows with y = positive (intp, shape (n_samples,)) from the others.
+
+    NaN where the weights of one of the two kinds are zero.
+    """
+    column = range(outputs.shape[1])[column]
+    order = outputs[:, column].argsort().astype(np.intp, copy=False)
+    outputs, y = _outputs_and_numbers(outputs, y)
+    return _compiled.roc_auc(outputs, column, order, y, positive, _weights(outputs, sample_weight))
+
+
+def squared_errors(outputs, y, sample_weight=None):
+    """Weighted mean over the rows of (y - output)^2 for each output: shape (n_outputs,); y is float64 and of outputs' shape."""
+    errors = np.empty(outputs.shape[1])
+    y = _checked(y, "y", (np.dtype(np.float64),), outputs.shape)
+    total = _compiled.squared_errors(_outputs(outputs), y, _weights(outputs, sample_weight), errors)
+    return errors / total
+
+
+def _outputs(outputs):
+    return _checked(outputs, "outputs", _FLOATS, (*np.shape(outputs)[:1], max(1, np.shape(outputs)[-1])))
+
+
+def _outputs_and_numbers(outputs, y):
+    outputs = _outputs(outputs)
+    y = _checked(y, "y", _ROW_NUMBERS, (len(outputs),))
+    if not _compiled.are_rows(y, max(2, outputs.shape[1])):
+        raise ValueError(f"y must hold class numbers 0 .. {max(2, outputs.shape[1]) - 1}, and one at least")
+    return outputs, y
+
+
+def _weights(outputs, sample_weight):
+    return None if sample_weight is None else _checked(sample_weight, "sample_weight", (np.dtype(np.float64),), (len(outputs),))
