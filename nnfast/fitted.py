@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from nnfast import blocks, engines
-from nnfast.activations import ACTIVATIONS, ALIASES, resolve_activations
+from nnfast.activations import ALIASES, activation_of, resolve_activations
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.mapped import is_large
 from nnfast.network import Network, Parameters
@@ -94,7 +94,7 @@ class FittedNetwork:
             scale, shift = (arrays[layer - 1].astype(z.dtype) for arrays in (self.norm_scales_, self.norm_shifts_))
             z = NORMALIZATIONS["layer"].predict(z, scale, shift, float(self.norm_eps))
         name, parameter = activations[layer - 1]
-        return ACTIVATIONS[name].function(z, parameter).astype(result, copy=False)
+        return activation_of(name).function(z, parameter).astype(result, copy=False)
 
     def _compute(self, X, given, activation, loss, n_layers):
         """Outputs of a network of the first `n_layers` layers, and the dtype they should have."""

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from nnfast.initializers import initializer_for
-from nnfast.losses import LOSSES
+from nnfast.losses import loss_of
+from nnfast.own_functions import Loss
 
 
 @dataclass
@@ -56,11 +57,11 @@ class Network:
     ----------
     layer_units : tuple of int
         Units of every layer, inputs first, outputs last.
-    activation : str or tuple of (str, float or None)
+    activation : str or tuple of (str or nnfast.Activation, float or None)
         Activation of all hidden layers, a name in `nnfast.activations`; or each one's, with its own parameter (None:
         the default).
-    loss : str
-        A name in `nnfast.losses`; it decides the output activation.
+    loss : str or nnfast.Loss
+        A name in `nnfast.losses`, or the user's own; it decides the output activation.
     loss_parameters : tuple of float, default=()
         The loss's own: see its record.
     normalization : {"batch", "layer"} or None, default=None
@@ -71,7 +72,7 @@ class Network:
 
     layer_units: tuple[int, ...]
     activation: str | tuple
-    loss: str
+    loss: str | Loss
     loss_parameters: tuple[float, ...] = ()
     normalization: str | None = None
     norm_eps: float = 1e-5
@@ -87,7 +88,7 @@ class Network:
     @property
     def out_activation(self):
         """Name of the output activation."""
-        return LOSSES[self.loss].out_activation
+        return loss_of(self.loss).out_activation
 
     @property
     def n_outputs(self):

@@ -120,6 +120,12 @@ def elementwise(function, n_arrays, n_scalars, dtype, *, name=None):
     return _compiled(emit, f"{'T' * n_arrays}Dn {graph.dtype}", outputs, name)
 
 
+def try_to_trace(function, n_arguments, dtype):
+    """Raise what is wrong with a function of so many numbers that should return one."""
+    graph = Graph(dtype)
+    one(run(function, graph, [graph.input(i) for i in range(n_arguments)]))
+
+
 def one(result):
     if isinstance(result, list):
         raise NotCompilable(f"returns {len(result)} numbers: it must return one")

@@ -375,8 +375,9 @@ def _of(op):
 
 FUNCTIONS = {
     name: _of(name)
-    for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "arctan", "erf", "erfc", "expit", "ndtr", "floor",
-                 "ceil", "trunc", "rint", "exp2", "log2", "log10", "cbrt", "tan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh", "gamma", "lgamma")
+    for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "arctan", "erf", "erfc", "expit", "ndtr",
+                 "floor", "ceil", "trunc", "rint", "exp2", "log2", "log10", "cbrt", "tan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh",
+                 "gamma", "lgamma")
 } | {
     "abs": abs, "absolute": abs, "fabs": abs, "negative": operator.neg, "positive": operator.pos, "add": operator.add, "subtract": operator.sub,
     "multiply": operator.mul, "divide": operator.truediv, "true_divide": operator.truediv, "floor_divide": operator.floordiv,

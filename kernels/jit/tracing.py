@@ -27,6 +27,8 @@ def run(function, graph, arguments):
     NotCompilable
         If it cannot be told; what the function raises by itself goes through.
     """
+    if isinstance(getattr(type(function), "__call__", None), types.FunctionType):  # an object that can be called
+        function = types.MethodType(type(function).__call__, function)
     function = stand_in(function)
     paths = 0
 

@@ -8,9 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from nnfast.activations import ACTIVATIONS
+from nnfast.activations import activation_of
 from nnfast.kernels import engine as _compiled
-from nnfast.losses import LOSSES
+from nnfast.losses import LOSSES, LOSS_BY_OUT_ACTIVATION, loss_of
+from nnfast.own_functions import Activation, Loss
 from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_constants
 from nnfast.threads import release_threads, reserve_threads
 
@@ -191,16 +192,15 @@ class Session:
         n_hidden = len(network.layer_units) - 2
         if len(regularization.dropout) not in (0, n_hidden):
             raise ValueError(f"dropout must have one rate for each of {n_hidden} hidden layers, or none, got {regularization.dropout!r}")
-        loss = LOSSES[network.loss]
         if optimizer and network.normalization and regularization.alpha_dropout and any(regularization.dropout):
             raise ValueError("alpha dropout goes with no normalization")
         self._engine = _compiled.Engine(
             _isa,
             self._dtype.itemsize == 8,
             network.layer_units,
-            [_activation(name, parameter) for name, parameter in network.activations],
-            _compiled.LOSSES[loss.kernel],
-            _loss_parameters(loss, network),
+            [_activation(*each, self._dtype.name) for each in network.activations],
+            _loss_code(network.loss),
+            _loss_parameters(network),
             capacity=capacity,
             batch_size=batch_size,
             n_threads=self._n_threads,
@@ -212,6 +212,7 @@ class Session:
             norm_momentum=network.norm_momentum,
             times=times,
             unit=self._unit,
+            own_loss=_own_loss(network.loss, self._dtype.name),
         )
         self._use_table(X, capacity)
         if trains:
@@ -253,7 +254,7 @@ class Session:
         if sample_weight is not None:
             sample_weight = _checked(sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,))
         # Where a loss is a mean over the outputs, steps go along the sum, as scikit-learn's do: right for them, not for a line search.
-        scale = 1 / LOSSES[self._network.loss].descent_scale(self._network.n_outputs) if with_true_gradient else 1.0
+        scale = 1 / loss_of(self._network.loss).descent_scale(self._network.n_outputs) if with_true_gradient else 1.0
         self._engine.use_targets(y, sample_weight, scale)
 
     def check_targets(self):
@@ -473,14 +474,35 @@ _NOTHING = np.zeros(0, np.uint8)
 _CLASS_LOSSES = ("log_loss", "focal")
 
 
-def _activation(name, parameter):
-    """(number, parameter) of a hidden layer's activation."""
-    record = ACTIVATIONS[name]
+def _activation(activation, parameter, dtype):
+    """(number, parameter, address of an own one or 0) of a hidden layer's activation."""
+    if isinstance(activation, Activation):
+        return _compiled.OWN_ACTIVATION, 0.0, _own_kernels().activation_kernel(activation, dtype).address
+    record = activation_of(activation)
     parameter = record.default if parameter is None else parameter
-    return _compiled.ACTIVATIONS[record.kernel], 0.0 if parameter is None else parameter
+    return _compiled.ACTIVATIONS[record.kernel], 0.0 if parameter is None else parameter, 0
 
 
-def _loss_parameters(loss, network):
+def _loss_code(loss):
+    return _compiled.OWN_LOSS if isinstance(loss, Loss) else _compiled.LOSSES[LOSSES[loss].kernel]
+
+
+def _own_loss(loss, dtype):
+    """(address, whether it is a mean over outputs, the loss that has its output activation) of the user's own loss; else None."""
+    if not isinstance(loss, Loss):
+        return None
+    output = _loss_code(LOSS_BY_OUT_ACTIVATION[loss.out_activation].name)
+    return _own_kernels().loss_kernel(loss, dtype).address, loss.is_mean, output
+
+
+def _own_kernels():
+    from nnfast.engines import own_kernels  # which nothing else needs
+
+    return own_kernels
+
+
+def _loss_parameters(network):
+    loss = loss_of(network.loss)
     parameters = network.loss_parameters or loss.defaults
     expected = network.n_outputs if network.loss == "quantile" else len(loss.defaults)
     if network.loss == "quantile" and len(parameters) == 1:
@@ -594,7 +616,8 @@ def _row_settings(activation, n_hidden, loss, norm_eps, is_double):
     """Codes and numbers for the compiled code: (those of every hidden layer's activation, the loss's, epsilon)."""
     named = ((activation, None),) * n_hidden if isinstance(activation, str) else activation
     eps = _at_least_tiny(float(norm_eps), np.dtype(np.float64 if is_double else np.float32))
-    return tuple(_activation(name, parameter) for name, parameter in named), _compiled.LOSSES[LOSSES[loss].kernel], eps
+    dtype = "float64" if is_double else "float32"
+    return tuple(_activation(*each, dtype) for each in named), _loss_code(loss), eps
 
 
 def are_finite_rows(X):
