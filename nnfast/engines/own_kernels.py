@@ -15,6 +15,7 @@ from nnfast.own_functions import Activation, Loss, name_of
 # How far df may be from what differences of f say, as a share of their size.
 _DERIVATIVE_TOLERANCE = 1e-2
 _STEP = 1e-4
+MOST_TARGETS = 4096  # that a loss is tried with
 
 
 def activation_kernel(activation, dtype):
@@ -43,7 +44,8 @@ def loss_kernel(loss, dtype):
 
 @lru_cache(maxsize=1024)
 def _own_activation(own, dtype):
-    df = own.df and (lambda z, a: own.df(z))
+    given = own.df
+    df = given and (lambda z, a: given(z))
     return _explained(own, "activation", 1, dtype, lambda elementwise: elementwise.activation(own.f, df, dtype))
 
 
@@ -156,19 +158,16 @@ def check_activation(own, dtype):
 
 
 def check_loss(own, y, dtype):
-    """The same of a loss, for targets of which these are some."""
-    y = np.asarray(y).ravel()
-    some = np.unique(np.concatenate([np.quantile(y[:: max(1, len(y) // 4096)], np.linspace(0, 1, 17), method="nearest"), [y.min(), y.max()]]))
-    _check_loss(own, tuple(some.tolist()), dtype)
-
-
-@lru_cache(maxsize=1024)
-def _check_loss(own, targets, dtype):
-    z = _grid()
+    """The same of a loss, for targets of which these are some: a few with many z, many with few."""
+    y = np.asarray(y, dtype).ravel()
+    y = np.concatenate([y[:: max(1, len(y) // MOST_TARGETS)], [y.min(), y.max()]])
+    few = np.unique(np.quantile(y, np.linspace(0, 1, 17), method="nearest"))
+    z, pairs = _grid().astype(dtype), [(y, np.zeros_like(y))]
     if own.out_activation == "identity":
-        spread = max(targets) - min(targets)
-        z = np.concatenate([z, *(np.array(targets) + distance * spread for distance in (0, -1, 1, 1e-3, -1e-3))])
-    y, z = (each.ravel() for each in np.meshgrid(np.array(targets, dtype), z.astype(dtype)))
+        z = np.concatenate([z, *(few + share * np.ptp(few) for share in (-1, -1e-3, 1e-3, 1))])
+        pairs.append((y, y))
+    pairs.append([each.ravel() for each in np.meshgrid(few, z)])
+    y, z = map(np.concatenate, zip(*pairs, strict=True))
     _check_finite(own, "loss", loss_values(own, y, z), dtype, y=y, z=z)
     if own.df is not None:
         y, z = y.astype(np.float64), z.astype(np.float64)
