@@ -109,9 +109,9 @@ cdef class Engine:
     def __init__(self, isa, bint double_precision, layer_units, activations, int loss, loss_parameters, *, ptrdiff_t capacity,
                  ptrdiff_t batch_size, int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0, int normalization=NORM_NONE,
                  double norm_eps=0, double norm_momentum=0, bint times=False, unit=None, own_loss=None):
-        """activations: (number, parameter, address of an own one or 0) of every hidden layer; times: whether there will be phase_seconds(); unit: what
-        does bfloat16 products while training, or None; own_loss: of LOSS_OWN, its address, whether a row's is the mean over outputs, and the loss
-        that has its output activation."""
+        """activations: (number, parameter, address of an own one or 0) of every hidden layer; times: whether there will be phase_seconds(); unit:
+        what does bfloat16 products while training, or None; own_loss: of LOSS_OWN, its address, whether a row's is the mean over outputs, and the
+        loss that has its output activation."""
         cdef Net *net = &self.session.net
         net.kernels = nnfast_kernels(_ISAS[isa], double_precision)
         if net.kernels == NULL:

@@ -50,8 +50,9 @@ cdef struct Scratch:
 cdef class RowNetwork:
     """A network for few rows at a time, over the arrays of its parameters where they are, or over copies, which are aligned and so read sooner.
 
-    activations: (number, parameter, address of an own one or 0) of every hidden layer; scales and shifts: of layer normalization, or empty. Arrays of another layout are converted,
-    and those of another dtype, but for weights of the other float, which are converted as they are packed. Nothing changes after construction.
+    activations: (number, parameter, address of an own one or 0) of every hidden layer; scales and shifts: of layer normalization, or empty. Arrays of
+    another layout are converted, and those of another dtype, but for weights of the other float, which are converted as they are packed. Nothing
+    changes after construction.
     """
     cdef const Kernels *kernels
     cdef RowLayer *layers

@@ -614,7 +614,7 @@ def predictor(activation, loss, norm_eps, arrays, dtypes, float32_gives):
 @lru_cache
 def _row_settings(activation, n_hidden, loss, norm_eps, is_double):
     """Codes and numbers for the compiled code: (those of every hidden layer's activation, the loss's, epsilon)."""
-    named = ((activation, None),) * n_hidden if isinstance(activation, str) else activation
+    named = activation if isinstance(activation, tuple) else ((activation, None),) * n_hidden
     eps = _at_least_tiny(float(norm_eps), np.dtype(np.float64 if is_double else np.float32))
     dtype = "float64" if is_double else "float32"
     return tuple(_activation(*each, dtype) for each in named), _loss_code(loss), eps
