@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit, ndtr
 
 from nnfast.own_functions import Activation as OwnActivation
+from nnfast.own_functions import name_of
 from nnfast.words import did_you_mean
 
 
@@ -367,7 +368,8 @@ def _resolve_name(name, hint):
     if isinstance(name, str) and ALIASES.get(name, name) in ACTIVATIONS:
         return ALIASES.get(name, name)
     accepted = [*ACTIVATIONS, *ALIASES]
-    meant = did_you_mean(name, accepted) or hint
+    own = f" Did you mean nnfast.Activation({name_of(name)})?" if callable(name) else ""
+    meant = own or did_you_mean(name, accepted) or hint
     raise ValueError(f"activation must be one of {', '.join(map(repr, accepted))}, got {name!r}.{meant}")
 
 

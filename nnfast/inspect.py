@@ -245,7 +245,9 @@ def _slopes(activation, parameter):
     """Sizes of an activation's slopes, from one end to the other."""
     half = np.geomspace(1e-6, 1e6, 1201)
     z = np.concatenate([-half[::-1], [0.0], half])
-    return np.abs(activation.derivative(z, activation.function(z, parameter), parameter))
+    slopes = np.abs(activation.derivative(z, activation.function(z, parameter), parameter))
+    finite = np.isfinite(slopes)  # where a function of the user's overflows, it is not flat
+    return np.where(finite, slopes, slopes[finite].max())
 
 
 def weight_statistics(estimator, *, bins=50):

@@ -57,7 +57,8 @@ class Activation:
     Notes
     -----
     It is compiled by Numba, an extra (`pip install "nnfast[numba]"`), when a fit or a prediction first needs it, for the CPU that it runs on: in a
-    tenth of a second or two, once a process. Only the functions are pickled. Two are equal if their functions and options are.
+    tenth of a second or two, once a process. What it takes from outside, numbers and other functions, is looked up where a fit begins. Only the
+    functions are pickled. Two are equal if their functions and options are.
 
     Where a fit begins, f and its derivative are computed for z from -10 to 10. A ValueError says where they are not finite, or what in them
     cannot be compiled or differentiated; a UserWarning, that df is not the derivative of f.
@@ -218,7 +219,7 @@ def _shown(own, options):
     return f"{type(own).__name__}({', '.join([*functions, *(f'{name}={value!r}' for name, value in options.items())])})"
 
 
-def check_own_functions(network, y, dtype):
+def check_own_functions(network, y, dtype, renew):
     """Compile what of a network is the user's own and try it, before a fit begins: see `nnfast.engines.own_kernels`."""
     own = [each for each, _ in network.activations if isinstance(each, Activation)]
     if not own and not isinstance(network.loss, Loss):
@@ -226,6 +227,6 @@ def check_own_functions(network, y, dtype):
     from nnfast.engines import own_kernels
 
     for each in dict.fromkeys(own):
-        own_kernels.check_activation(each, np.dtype(dtype).name)
+        own_kernels.check_activation(each, np.dtype(dtype).name, renew)
     if isinstance(network.loss, Loss):
-        own_kernels.check_loss(network.loss, y, np.dtype(dtype).name)
+        own_kernels.check_loss(network.loss, y, np.dtype(dtype).name, renew)

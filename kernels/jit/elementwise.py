@@ -31,7 +31,7 @@ VECTOR_BYTES = 64
 
 @dataclass(frozen=True)
 class Kernel:
-    """`address` is that of the C function; `call` the same for ctypes. Whoever holds the address holds the kernel, or it is freed."""
+    """`address` is that of the C function, for as long as the process runs; `call` the same for ctypes."""
 
     address: int
     call: object = field(repr=False)

@@ -425,6 +425,8 @@ def _call_numpy(function, args, options):
     if name == "where" and len(args) == 3:
         condition, yes, no = args
         yes, no = graph.constant(0).like(yes), graph.constant(0).like(no)
+        if yes is None or no is None:
+            raise NotCompilable("gives numpy.where what is no number")
         if isinstance(condition, Number):
             condition = condition != 0
         return select(condition if isinstance(condition, Condition) else bool(condition), yes, no)

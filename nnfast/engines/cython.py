@@ -611,10 +611,15 @@ def predictor(activation, loss, norm_eps, arrays, dtypes, float32_gives):
     return _compiled.Predictor(*(networks[dtype.itemsize == 8] for dtype in dtypes), float32_gives.itemsize == 8)
 
 
-@lru_cache
 def _row_settings(activation, n_hidden, loss, norm_eps, is_double):
     """Codes and numbers for the compiled code: (those of every hidden layer's activation, the loss's, epsilon)."""
     named = activation if isinstance(activation, tuple) else ((activation, None),) * n_hidden
+    own = any(isinstance(each, Activation) for each, _ in named)  # whose addresses may change
+    return (_find_row_settings.__wrapped__ if own else _find_row_settings)(named, loss, norm_eps, is_double)
+
+
+@lru_cache
+def _find_row_settings(named, loss, norm_eps, is_double):
     eps = _at_least_tiny(float(norm_eps), np.dtype(np.float64 if is_double else np.float32))
     dtype = "float64" if is_double else "float32"
     return tuple(_activation(*each, dtype) for each in named), _loss_code(loss), eps

@@ -1,11 +1,11 @@
-"""Kernels of activations and losses for those engines that call C functions: of the user's own functions, which are tried and explained here, and of records.
+"""Kernels of activations and losses for engines that call C functions: of records, and of the user's own functions, which are tried and explained here.
 
 Numba is imported when the first is asked for.
 """
 
 import traceback
 import warnings
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ def activation_kernel(activation, dtype):
         If the user's function cannot be compiled.
     """
     if isinstance(activation, Activation):
-        return _own_activation(activation, dtype)
+        return _kernel(activation, dtype)
     return _elementwise().activation(
         activation.f, activation.df, dtype, has_parameter=activation.parameter_name is not None, name=activation.name
     )
@@ -39,18 +39,27 @@ def activation_kernel(activation, dtype):
 
 def loss_kernel(loss, dtype):
     """The kernel ``void (const T *y, T *z, T *value, const T *parameters, intptr n)`` of the user's own loss; it reads no parameters."""
-    return _own_loss(loss, dtype)
+    return _kernel(loss, dtype)
 
 
-@lru_cache(maxsize=1024)
-def _own_activation(own, dtype):
+_kernels = {}
+
+
+def _kernel(own, dtype, renew=False):
+    """The kernel made before, unless there is none or it is to be renewed: what a function refers to may have changed."""
+    if renew or (own, dtype) not in _kernels:
+        compile_kernel = _compile_activation if isinstance(own, Activation) else _compile_loss
+        _kernels[own, dtype] = compile_kernel(own, dtype)
+    return _kernels[own, dtype]
+
+
+def _compile_activation(own, dtype):
     given = own.df
     df = given and (lambda z, a: given(z))
     return _explained(own, "activation", 1, dtype, lambda elementwise: elementwise.activation(own.f, df, dtype))
 
 
-@lru_cache(maxsize=1024)
-def _own_loss(own, dtype):
+def _compile_loss(own, dtype):
     return _explained(own, "loss", 2, dtype, lambda elementwise: elementwise.loss(own.f, own.df, dtype))
 
 
@@ -143,21 +152,22 @@ def _grid():
     return np.concatenate([np.linspace(-10, 10, 401), small, -small])
 
 
-@lru_cache(maxsize=1024)
-def check_activation(own, dtype):
-    """Raise ValueError unless f and its derivative can be compiled and are finite; warn where df is not f's derivative."""
+def check_activation(own, dtype, renew=True):
+    """Raise ValueError unless f and its derivative can be compiled and are finite; warn where df is not f's derivative.
+
+    With `renew` what the functions refer to is looked up again.
+    """
     z = _grid().astype(dtype)
-    kernel = activation_kernel(own, dtype)
-    a, slope = z.copy(), np.empty_like(z)
-    kernel.call(a.ctypes.data, slope.ctypes.data, z.size, 0.0)
-    _check_finite(own, "activation", (a, slope), dtype, z=z)
+    _kernel(own, dtype, renew)
+    _check_finite(own, "activation", activation_values(own, z), dtype, z=z)
     if own.df is not None:
         z = _grid()
+        _kernel(own, "float64", renew)
         values = [activation_values(own, z + shift)[0] for shift in (-_STEP, 0, _STEP)]
         _compare(own, "activation", values, activation_values(own, z)[1], z=z)
 
 
-def check_loss(own, y, dtype):
+def check_loss(own, y, dtype, renew=True):
     """The same of a loss, for targets of which these are some: a few with many z, many with few."""
     y = np.asarray(y, dtype).ravel()
     y = np.concatenate([y[:: max(1, len(y) // MOST_TARGETS)], [y.min(), y.max()]])
@@ -168,8 +178,10 @@ def check_loss(own, y, dtype):
         pairs.append((y, y))
     pairs.append([each.ravel() for each in np.meshgrid(few, z)])
     y, z = map(np.concatenate, zip(*pairs, strict=True))
+    _kernel(own, dtype, renew)
     _check_finite(own, "loss", loss_values(own, y, z), dtype, y=y, z=z)
     if own.df is not None:
+        _kernel(own, "float64", renew)
         y, z = y.astype(np.float64), z.astype(np.float64)
         values = [loss_values(own, y, z + shift)[0] for shift in (-_STEP, 0, _STEP)]
         _compare(own, "loss", values, loss_values(own, y, z)[1], y=y, z=z)
@@ -196,8 +208,8 @@ def _compare(own, parameter, values, slopes, **at):
     if off[worst] > _DERIVATIVE_TOLERANCE:
         where = ", ".join(f"{name}={numbers[worst]:g}" for name, numbers in at.items())
         warnings.warn(
-            f"{parameter}={own!r}: {_place(own.df)} is not the derivative of {name_of(own.f)!r}: for {where} it gives {slopes[worst]:.6g}, differences of "
-            f"the values {both[worst]:.6g}. The fit goes along df. Leave df out to have it made.",
+            f"{parameter}={own!r}: {_place(own.df)} is not the derivative of {name_of(own.f)!r}: for {where} it gives {slopes[worst]:.6g}, differences "
+            f"of the values {both[worst]:.6g}. The fit goes along df. Leave df out to have it made.",
             UserWarning,
             stacklevel=2,
         )
