@@ -9,7 +9,6 @@ Kernels with a name, those of the records, are kept on disk where Numba keeps wh
 
 import ctypes
 import hashlib
-import math
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -319,7 +318,8 @@ class _Vectors:
         return self._lane_by_lane(_LIBM[op], args)
 
     def _constant(self, value):
-        value = float(self.graph.dtype.type(value)) if abs(value) < math.inf else value
+        with np.errstate(over="ignore"):
+            value = float(self.graph.dtype.type(value))
         return ir.Constant(self.vector, [ir.Constant(self.real, value)] * self.lanes)
 
     def _integer(self, value):

@@ -305,17 +305,17 @@ def power(x, y):
         if x.op == "constant":
             return x.graph.constant(_known("power", x.value, y.value))
         if abs(y.value) <= LARGEST_POWER and y.value == int(y.value):
-            whole = _whole_power(x, int(abs(y.value)))
+            whole = whole_power(x, int(abs(y.value)))
             return whole if y.value >= 0 else 1 / whole
         if y.value in (0.5, -0.5):
             return unary("sqrt", x) if y.value > 0 else 1 / unary("sqrt", x)
     return x.graph.node(Number, "power", x, y)
 
 
-def _whole_power(x, n):
+def whole_power(x, n):
     if n == 0:
         return x.graph.constant(1)
-    half = _whole_power(x, n // 2) if n > 1 else None
+    half = whole_power(x, n // 2) if n > 1 else None
     return x if n == 1 else half * half * x if n % 2 else half * half
 
 

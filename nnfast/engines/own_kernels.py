@@ -1,4 +1,4 @@
-"""Kernels of activations and losses for engines that call C functions: of records, and of the user's own functions, which are tried and explained here.
+"""Kernels of activations and losses for engines that call C functions: of records, and of the user's own functions, which are tried here.
 
 Numba is imported when the first is asked for.
 """
@@ -208,8 +208,8 @@ def _compare(own, parameter, values, slopes, **at):
     if off[worst] > _DERIVATIVE_TOLERANCE:
         where = ", ".join(f"{name}={numbers[worst]:g}" for name, numbers in at.items())
         warnings.warn(
-            f"{parameter}={own!r}: {_place(own.df)} is not the derivative of {name_of(own.f)!r}: for {where} it gives {slopes[worst]:.6g}, differences "
-            f"of the values {both[worst]:.6g}. The fit goes along df. Leave df out to have it made.",
+            f"{parameter}={own!r}: {_place(own.df)} is not the derivative of {name_of(own.f)!r}: for {where} it gives {slopes[worst]:.6g}, "
+            f"differences of the values {both[worst]:.6g}. The fit goes along df. Leave df out to have it made.",
             UserWarning,
             stacklevel=2,
         )
