@@ -271,7 +271,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             norm_eps=float(self.norm_eps),
             norm_momentum=float(self.norm_momentum),
         )
-        check_own_functions(network, targets.y, dtype, renew=not one_epoch)
+        check_own_functions(network, targets.y, dtype, goes_on=one_epoch)
         random_state = check_random_state(self.random_state)
         if from_scratch:
             parameters = network.initialize(random_state, parameter_dtype, self.initializer)

@@ -219,14 +219,19 @@ def _shown(own, options):
     return f"{type(own).__name__}({', '.join([*functions, *(f'{name}={value!r}' for name, value in options.items())])})"
 
 
-def check_own_functions(network, y, dtype, renew):
-    """Compile what of a network is the user's own and try it, before a fit begins: see `nnfast.engines.own_kernels`."""
-    own = [each for each, _ in network.activations if isinstance(each, Activation)]
+def check_own_functions(network, y, dtype, *, goes_on):
+    """Compile what of a network is the user's own and try it, before a fit begins: see `nnfast.engines.own_kernels`.
+
+    With `goes_on`, for a fit that goes on with another, only what is not compiled yet.
+    """
+    own = dict.fromkeys(each for each, _ in network.activations if isinstance(each, Activation))
     if not own and not isinstance(network.loss, Loss):
         return
     from nnfast.engines import own_kernels
 
-    for each in dict.fromkeys(own):
-        own_kernels.check_activation(each, np.dtype(dtype).name, renew)
-    if isinstance(network.loss, Loss):
-        own_kernels.check_loss(network.loss, y, np.dtype(dtype).name, renew)
+    dtype = np.dtype(dtype).name
+    for each in own:
+        if not (goes_on and own_kernels.is_compiled(each, dtype)):
+            own_kernels.check_activation(each, dtype)
+    if isinstance(network.loss, Loss) and not (goes_on and own_kernels.is_compiled(network.loss, dtype)):
+        own_kernels.check_loss(network.loss, y, dtype)

@@ -199,7 +199,8 @@ def check_together(p, activation, regularization):
         What `p` asks for.
     """
     if p.alpha_dropout:
-        names = {activation} if isinstance(activation, str) else {activation_of(each).name for each, _ in activation}
+        named = activation if isinstance(activation, tuple) else ((activation, None),)
+        names = {activation_of(each).name for each, _ in named}
         others = sorted(names - {"selu"})
         if others:
             raise ValueError(

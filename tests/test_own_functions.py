@@ -250,6 +250,15 @@ def test_what_looks_inside():
     assert [len(each) for each in inspect.dead_units(own, X).dead] == [len(each) for each in inspect.dead_units(same, X).dead]
 
 
+@pytest.mark.parametrize("out_activation", ["identity", "exp", "logistic"])
+def test_output_activations_of_regressors(out_activation):
+    X, y = data(MLPRegressor, n_outputs=2)
+    loss = Loss(squared, out_activation=out_activation)
+    estimator = fitted(MLPRegressor, X, y, loss=loss, early_stopping=True)
+    assert estimator.out_activation_ == out_activation
+    np.testing.assert_allclose(estimator.predict(X), loss.output(estimator._outputs(X, logits=True)), rtol=1e-12)
+
+
 def test_partial_fit_warm_starts_weights_and_sparse_tables():
     X, y = data(MLPClassifier)
     X[abs(X) < 1.9] = 0

@@ -4,7 +4,7 @@ import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -495,6 +495,7 @@ def _own_loss(loss, dtype):
     return _own_kernels().loss_kernel(loss, dtype).address, loss.is_mean, output
 
 
+@cache
 def _own_kernels():
     from nnfast.engines import own_kernels  # which nothing else needs
 

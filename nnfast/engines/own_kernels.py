@@ -152,22 +152,27 @@ def _grid():
     return np.concatenate([np.linspace(-10, 10, 401), small, -small])
 
 
-def check_activation(own, dtype, renew=True):
+def is_compiled(own, dtype):
+    """Whether this process has a kernel of the user's own function."""
+    return (own, dtype) in _kernels
+
+
+def check_activation(own, dtype):
     """Raise ValueError unless f and its derivative can be compiled and are finite; warn where df is not f's derivative.
 
-    With `renew` what the functions refer to is looked up again.
+    What the functions refer to is looked up again.
     """
     z = _grid().astype(dtype)
-    _kernel(own, dtype, renew)
+    _kernel(own, dtype, renew=True)
     _check_finite(own, "activation", activation_values(own, z), dtype, z=z)
     if own.df is not None:
         z = _grid()
-        _kernel(own, "float64", renew)
+        _kernel(own, "float64", renew=True)
         values = [activation_values(own, z + shift)[0] for shift in (-_STEP, 0, _STEP)]
         _compare(own, "activation", values, activation_values(own, z)[1], z=z)
 
 
-def check_loss(own, y, dtype, renew=True):
+def check_loss(own, y, dtype):
     """The same of a loss, for targets of which these are some: a few with many z, many with few."""
     y = np.asarray(y, dtype).ravel()
     y = np.concatenate([y[:: max(1, len(y) // MOST_TARGETS)], [y.min(), y.max()]])
@@ -178,10 +183,10 @@ def check_loss(own, y, dtype, renew=True):
         pairs.append((y, y))
     pairs.append([each.ravel() for each in np.meshgrid(few, z)])
     y, z = map(np.concatenate, zip(*pairs, strict=True))
-    _kernel(own, dtype, renew)
+    _kernel(own, dtype, renew=True)
     _check_finite(own, "loss", loss_values(own, y, z), dtype, y=y, z=z)
     if own.df is not None:
-        _kernel(own, "float64", renew)
+        _kernel(own, "float64", renew=True)
         y, z = y.astype(np.float64), z.astype(np.float64)
         values = [loss_values(own, y, z + shift)[0] for shift in (-_STEP, 0, _STEP)]
         _compare(own, "loss", values, loss_values(own, y, z)[1], y=y, z=z)
