@@ -3,9 +3,10 @@
 cdef extern from "src/kernels.h" nogil:
     enum: ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, ACTIVATION_LEAKY_RELU
     enum: ACTIVATION_DROPPED_RELU, ACTIVATION_STORED, ACTIVATION_ELU
-    enum: ACTIVATION_SELU, ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_GELU_SIGMOID, ACTIVATION_SILU, ACTIVATION_MISH, ACTIVATION_SOFTPLUS
+    enum: ACTIVATION_SELU, ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_GELU_SIGMOID, ACTIVATION_SILU, ACTIVATION_MISH
+    enum: ACTIVATION_SOFTPLUS, ACTIVATION_OWN
     enum: LOSS_LOG, LOSS_FOCAL, LOSS_BINARY_LOG, LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR, LOSS_HUBER, LOSS_LOG_COSH
-    enum: LOSS_POISSON, LOSS_GAMMA, LOSS_QUANTILE
+    enum: LOSS_POISSON, LOSS_GAMMA, LOSS_QUANTILE, LOSS_OWN
     enum: UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_NADAM, UPDATE_RMSPROP, UPDATE_ADAGRAD, UPDATE_LION
     enum: SOURCE_FLOAT32, SOURCE_FLOAT64, SOURCE_INT8, SOURCE_INT16, SOURCE_INT32, SOURCE_INT64
     enum: SOURCE_UINT8, SOURCE_UINT16, SOURCE_UINT32, SOURCE_UINT64
@@ -51,10 +52,15 @@ cdef extern from "src/kernels.h" nogil:
     ctypedef struct Dropout:
         uint32_t threshold
         double scale, shift, dropped
+    ctypedef void own_activation_fn(void *, void *, ptrdiff_t, double) noexcept nogil
+    ctypedef void own_loss_fn(const void *, void *, void *, const void *, ptrdiff_t) noexcept nogil
     ctypedef struct Loss:
         int kind
         double gradient_scale
         const double *parameters
+        int output
+        bint own_is_mean
+        own_loss_fn *own
     ctypedef struct Csr:
         const void *data
         const void *indices

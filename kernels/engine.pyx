@@ -108,9 +108,10 @@ cdef class Engine:
 
     def __init__(self, isa, bint double_precision, layer_units, activations, int loss, loss_parameters, *, ptrdiff_t capacity,
                  ptrdiff_t batch_size, int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0, int normalization=NORM_NONE,
-                 double norm_eps=0, double norm_momentum=0, bint times=False, unit=None):
-        """activations: (number, parameter) of every hidden layer; times: whether there will be phase_seconds(); unit: what does bfloat16 products
-        while training, or None."""
+                 double norm_eps=0, double norm_momentum=0, bint times=False, unit=None, own_loss=None):
+        """activations: (number, parameter, address of an own one or 0) of every hidden layer; times: whether there will be phase_seconds(); unit:
+        what does bfloat16 products while training, or None; own_loss: of LOSS_OWN, its address, whether a row's is the mean over outputs, and the
+        loss that has its output activation."""
         cdef Net *net = &self.session.net
         net.kernels = nnfast_kernels(_ISAS[isa], double_precision)
         if net.kernels == NULL:
@@ -132,7 +133,10 @@ cdef class Engine:
         net.stride = net.panel_rows * net.kernels.panel
         net.batch_size = batch_size
         net.n_features = layer_units[0]
-        net.loss.kind = loss
+        net.loss.kind = net.loss.output = loss
+        if own_loss is not None:
+            address, net.loss.own_is_mean, net.loss.output = own_loss
+            net.loss.own = <own_loss_fn *> <uintptr_t> address
         net.loss.gradient_scale = 1
         if len(loss_parameters):
             self.loss_parameters = np.array(loss_parameters, np.float64)
@@ -167,7 +171,8 @@ cdef class Engine:
             layer.in_panels = (layer.gradient.n_in + panel - 1) // panel
             layer.out_panels = (layer.gradient.n_out + panel - 1) // panel
             if i < net.n_layers - 1:
-                layer.activation, layer.parameter = activations[i]
+                layer.activation, layer.parameter, address = activations[i]
+                layer.own = <own_activation_fn *> <uintptr_t> address
             layer.norm.epsilon = norm_eps
             layer.norm.momentum = norm_momentum
             weights += layer.gradient.n_in * layer.gradient.n_out

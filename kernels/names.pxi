@@ -6,6 +6,8 @@ ACTIVATIONS = {"identity": ACTIVATION_IDENTITY, "logistic": ACTIVATION_LOGISTIC,
 LOSSES = {"log_loss": LOSS_LOG, "focal": LOSS_FOCAL, "binary_log_loss": LOSS_BINARY_LOG, "binary_focal": LOSS_BINARY_FOCAL,
           "squared_error": LOSS_SQUARED_ERROR, "absolute_error": LOSS_ABSOLUTE_ERROR, "huber": LOSS_HUBER, "log_cosh": LOSS_LOG_COSH,
           "poisson": LOSS_POISSON, "gamma": LOSS_GAMMA, "quantile": LOSS_QUANTILE}
+# The user's own, which come with the address of a function; see kernels.h.
+OWN_ACTIVATION, OWN_LOSS = ACTIVATION_OWN, LOSS_OWN
 UPDATES = {"none": UPDATE_NONE, "sgd": UPDATE_SGD, "adam": UPDATE_ADAM, "adamw": UPDATE_ADAM, "nadam": UPDATE_NADAM, "rmsprop": UPDATE_RMSPROP,
            "adagrad": UPDATE_ADAGRAD, "lion": UPDATE_LION}
 NORMALIZATIONS = {None: NORM_NONE, "batch": NORM_BATCH, "layer": NORM_LAYER}

@@ -26,6 +26,7 @@ cdef struct Layer:
     int activation
     int derivative             # how the backward pass gets it: the activation, DROPPED_RELU or STORED
     double parameter           # of the activation
+    own_activation_fn *own     # ACTIVATION_OWN
     bint is_fused              # the product's epilogue does the activation
     bint is_half               # while training, the products are those of net.half
     Norm norm
@@ -120,6 +121,15 @@ cdef inline bint can_be_fused(int activation) noexcept nogil:
     return activation == ACTIVATION_IDENTITY or activation == ACTIVATION_RELU or activation == ACTIVATION_LEAKY_RELU
 
 
+cdef inline void activate(const Kernels *kernels, int activation, double parameter, own_activation_fn *own, void *a, void *slope,
+                          ptrdiff_t n) noexcept nogil:
+    """n pre-activations become activations, and where slope is not NULL, their derivatives are stored there."""
+    if own != NULL:
+        own(a, slope, n, parameter)
+    else:
+        kernels.activate(activation, parameter, a, a, slope, n)
+
+
 cdef double add_up(const double *x, ptrdiff_t n) noexcept nogil:
     """The sum of x in an order that depends on n alone."""
     cdef double lanes[LANES]
@@ -179,7 +189,9 @@ cdef void activate_panel(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_
     if is_training(net) and layer.derivative == ACTIVATION_STORED:
         slope = at_row(net, at_panel(net, layer.slope, p, net.panel_rows), first)
     if not layer.is_fused and (layer.activation != ACTIVATION_IDENTITY or slope != NULL):
-        net.kernels.activate(layer.activation, layer.parameter, a, a, slope, rows * net.kernels.panel)
+        activate(net.kernels, layer.activation, layer.parameter, layer.own, a, slope, rows * net.kernels.panel)
+        if layer.own != NULL and slope != NULL and used < net.kernels.panel:
+            net.kernels.clear_pads(slope, rows, used)  # where it may be anything, and meets zeros
     if layer.drops and net.mode == TRAIN:
         net.kernels.drop(&layer.dropout, layer.dropout_base, net.chunk - net.batch + first, p * net.kernels.panel, rows,
                          vectors_in(net, layer.gradient.n_out, p), a, slope)
@@ -319,7 +331,7 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
         net.kernels.lose(&net.loss, z, net.stride, rows, n_out, net.y, net.label, index, net.weight, is_training(net), scratch,
                          net.row_loss + first)
     if not is_training(net):
-        net.kernels.output(net.loss.kind, z, net.stride, rows, n_out, scratch, net.out + (net.chunk + first) * n_out * net.kernels.real_bytes)
+        net.kernels.output(net.loss.output, z, net.stride, rows, n_out, scratch, net.out + (net.chunk + first) * n_out * net.kernels.real_bytes)
         return
     for i in range(last, 0, -1):
         backward_layer(net, i, first, rows, worker)

@@ -31,6 +31,7 @@ cdef struct RowLayer:
     bint narrow
     int activation
     double parameter
+    own_activation_fn *own
     Norm norm
 
 cdef struct Scratch:
@@ -49,8 +50,9 @@ cdef struct Scratch:
 cdef class RowNetwork:
     """A network for few rows at a time, over the arrays of its parameters where they are, or over copies, which are aligned and so read sooner.
 
-    activations: (number, parameter) of every hidden layer; scales and shifts: of layer normalization, or empty. Arrays of another layout are converted,
-    and those of another dtype, but for weights of the other float, which are converted as they are packed. Nothing changes after construction.
+    activations: (number, parameter, address of an own one or 0) of every hidden layer; scales and shifts: of layer normalization, or empty. Arrays of
+    another layout are converted, and those of another dtype, but for weights of the other float, which are converted as they are packed. Nothing
+    changes after construction.
     """
     cdef const Kernels *kernels
     cdef RowLayer *layers
@@ -88,7 +90,8 @@ cdef class RowNetwork:
             layer.narrow = i == self.n_layers - 1 and layer.n_out <= NARROW  # as in Engine.choose_forms
             layer.b = self.vector(intercepts, i)
             if i < self.n_layers - 1:
-                layer.activation, layer.parameter = activations[i]
+                layer.activation, layer.parameter, address = activations[i]
+                layer.own = <own_activation_fn *> <uintptr_t> address
                 if scales:
                     layer.norm.epsilon = norm_eps
                     layer.norm.scale = self.vector(scales, i)
@@ -186,7 +189,7 @@ cdef class RowNetwork:
             norm.inverse = &inverse
             kernels.normalize_rows(out, out, kernels.panel, 1, n, &norm, 0)
         if layer.activation != ACTIVATION_IDENTITY:
-            kernels.activate(layer.activation, layer.parameter, out, out, NULL, end)
+            activate(kernels, layer.activation, layer.parameter, layer.own, out, NULL, end)
             memset(out + n * real, 0, (end - n) * real)
 
     cdef void forward_strips(self, RowLayer *layer, const char *a, char *out, char *strip) noexcept nogil:
@@ -227,7 +230,7 @@ cdef class RowNetwork:
             kernels.normalize_rows(out, out, stride, rows, n, &norm, 0)
         if not fuses and layer.activation != ACTIVATION_IDENTITY:
             for p in range((n + panel - 1) // panel):
-                kernels.activate(layer.activation, layer.parameter, out + p * stride * real, out + p * stride * real, NULL, rows * panel)
+                activate(kernels, layer.activation, layer.parameter, layer.own, out + p * stride * real, NULL, rows * panel)
             self.clear_pads(out, rows, stride, n)
 
     cdef inline void clear_pads(self, char *out, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t n) noexcept nogil:

@@ -383,7 +383,7 @@ cdef class Table:
     def loss(self, str name, y, z, weight=None, double gradient_scale=1, parameters=()):
         """(row_loss, dz): each row's loss in float64 and its gradient by z, both times weight. y: class numbers for the losses of classes."""
         own = np.array(parameters, np.float64)
-        cdef Loss loss = Loss(LOSSES[name], gradient_scale, NULL)
+        cdef Loss loss = Loss(LOSSES[name], gradient_scale, NULL, LOSSES[name], False, NULL)
         if own.size:
             loss.parameters = <const double *> pointer(own)
         rows, n_out = z.shape

@@ -30,6 +30,7 @@ def facts():
     yield "nnfast", nnfast.__version__
     for name in _DEPENDENCIES:
         yield name, _attempt(lambda name=name: version(name))
+    yield "numba", _attempt(lambda: version("numba"))
     yield "instruction set", _attempt(lambda: _engine().instruction_set())
     yield "available", _attempt(lambda: ", ".join(_engine().instruction_sets()))
     yield "bfloat16 units", _attempt(lambda: ", ".join(_engine().bfloat16_units()) or "none")

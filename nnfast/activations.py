@@ -11,6 +11,8 @@ from numbers import Real
 import numpy as np
 from scipy.special import expit, ndtr
 
+from nnfast.own_functions import Activation as OwnActivation
+from nnfast.own_functions import name_of
 from nnfast.words import did_you_mean
 
 
@@ -282,6 +284,12 @@ _ALL = (
 ACTIVATIONS = {activation.name: activation for activation in _ALL}
 ALIASES = {"sigmoid": "logistic", "linear": "identity"}
 
+
+def activation_of(named):
+    """The record of a name, or the user's own activation itself, which presents what a record does."""
+    return named if isinstance(named, OwnActivation) else ACTIVATIONS[named]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # From an estimator's parameters
 
@@ -291,8 +299,8 @@ def resolve_activations(activation, activation_params, n_hidden):
 
     Parameters
     ----------
-    activation : str, tuple or list
-        A name in `ACTIVATIONS` or `ALIASES`; a tuple of a name and the activation's own parameter, as a number or as a
+    activation : str, nnfast.Activation, tuple or list
+        A name in `ACTIVATIONS` or `ALIASES`; one of the user's own; a tuple of a name and the activation's own parameter, as a number or as a
         dict of its name and number; or a list of these, one a hidden layer.
     activation_params : dict or None
         Numbers by parameter name, for all hidden layers whose activation has such a parameter and no tuple of its own.
@@ -301,7 +309,7 @@ def resolve_activations(activation, activation_params, n_hidden):
 
     Returns
     -------
-    tuple of (str, float or None)
+    tuple of (str or nnfast.Activation, float or None)
         One a hidden layer, aliases replaced; None stands for the activation's default.
 
     Raises
@@ -327,7 +335,7 @@ def resolve_activations(activation, activation_params, n_hidden):
     common = _check_common(activation_params, entries)
     resolved = []
     for name, parameter in entries:
-        record = ACTIVATIONS[name]
+        record = activation_of(name)
         if parameter is None and record.parameter_name in common:
             parameter = record.check(common[record.parameter_name])
         resolved.append((name, parameter))
@@ -344,7 +352,7 @@ def _resolve_entry(entry, hint):
             f"hidden layer use a list, {list(entry)!r}."
         )
     name, parameter = _resolve_name(entry[0], hint), entry[1]
-    record = ACTIVATIONS[name]
+    record = activation_of(name)
     if isinstance(parameter, dict):
         for key in parameter:
             if key != record.parameter_name:
@@ -355,10 +363,13 @@ def _resolve_entry(entry, hint):
 
 
 def _resolve_name(name, hint):
+    if isinstance(name, OwnActivation):
+        return name
     if isinstance(name, str) and ALIASES.get(name, name) in ACTIVATIONS:
         return ALIASES.get(name, name)
     accepted = [*ACTIVATIONS, *ALIASES]
-    meant = did_you_mean(name, accepted) or hint
+    own = f" Did you mean nnfast.Activation({name_of(name)})?" if callable(name) else ""
+    meant = own or did_you_mean(name, accepted) or hint
     raise ValueError(f"activation must be one of {', '.join(map(repr, accepted))}, got {name!r}.{meant}")
 
 
@@ -370,8 +381,9 @@ def _check_common(activation_params, entries):
         raise ValueError(
             f"activation_params must be a dict such as {{'negative_slope': 0.2}} or None, got {activation_params!r}."
         )
-    names = sorted({name for name, _ in entries})
-    accepted = {ACTIVATIONS[name].parameter_name for name in names} - {None}
+    records = [activation_of(name) for name, _ in entries]
+    names = sorted({record.name for record in records})
+    accepted = {record.parameter_name for record in records} - {None}
     for key in activation_params:
         if key not in accepted:
             raise ValueError(

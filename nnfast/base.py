@@ -17,6 +17,7 @@ from nnfast.fitted import PARAMETER_ATTRIBUTES, FittedNetwork, network_activatio
 from nnfast.mapped import exceeds_memory
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
+from nnfast.own_functions import check_own_functions
 from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, check_together
 from nnfast.profile import profiled
 from nnfast.regularization import Regularization
@@ -270,6 +271,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             norm_eps=float(self.norm_eps),
             norm_momentum=float(self.norm_momentum),
         )
+        check_own_functions(network, targets.y, dtype, goes_on=one_epoch)
         random_state = check_random_state(self.random_state)
         if from_scratch:
             parameters = network.initialize(random_state, parameter_dtype, self.initializer)

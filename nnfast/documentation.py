@@ -36,9 +36,10 @@ _PARAMETERS = f"""\
 hidden_layer_sizes : int or array-like of shape (n_layers - 2,), default=(100,)
     Units of the hidden layers, first to last. `()` is a linear model.
 
-activation : str, tuple or list, default='relu'
-    Activation of the hidden layers, from the pre-activation z: a name; a tuple of a name and its parameter's value,
-    as in ('leaky_relu', 0.2); or a list of names and tuples, one a hidden layer.
+activation : str, nnfast.Activation, tuple or list, default='relu'
+    Activation of the hidden layers, from the pre-activation z: a name; a function of your own, as in
+    nnfast.Activation(softsign); a tuple of a name and its parameter's value, as in ('leaky_relu', 0.2); or a list of
+    these, one a hidden layer.
 
 {_formulas(ACTIVATIONS.values())}
 
@@ -213,9 +214,9 @@ profile : bool, default=False
     environment variable NNFAST_PROFILE=1 asks for it, too, and prints it."""
 
 _CLASSIFIER_PARAMETERS = f"""\
-loss : {{'log_loss', 'focal'}}, default='log_loss'
+loss : {{'log_loss', 'focal'}} or nnfast.Loss, default='log_loss'
     What is minimised over the rows, z the output layer's pre-activations. Two classes, which have one output, and
-    several labels have the form for 0 and 1:
+    several labels have the form for 0 and 1, and may have a function of your own, an nnfast.Loss:
 
 {_formulas(LOSSES[name] for loss in CLASSIFIER_LOSSES for name in (loss, f"binary_{loss}"))}
 
@@ -232,13 +233,14 @@ focal_gamma : float, default=2.0
     How much less the rows count that are right already; 0 is 'log_loss'. For 'focal'."""
 
 _REGRESSOR_LOSS = f"""\
-loss : str, default='squared_error'
+loss : str or nnfast.Loss, default='squared_error'
     What is minimised over the rows, z the output layer's pre-activations. But for 'poisson' and 'gamma', scale y
     unless its spread is near 1 anyway: as with TransformedTargetRegressor of `sklearn.compose`.
 
 {_formulas(LOSSES[name] for name in REGRESSOR_LOSSES)}
 
-    'poisson' needs y >= 0 and 'gamma' y > 0; both predict exp(z), the others z."""
+    'poisson' needs y >= 0 and 'gamma' y > 0; both predict exp(z), the others z. An nnfast.Loss is a function of your
+    own."""
 
 _REGRESSOR_PARAMETERS = """\
 huber_delta : float, default=1.0

@@ -19,7 +19,8 @@ from nnfast.compiled import CompiledClassifier, CompiledRegressor, state_of
 from nnfast.documentation import documented
 from nnfast.exceptions import QuantileCrossingWarning
 from nnfast.fitted import labels_of
-from nnfast.losses import LOSSES
+from nnfast.losses import loss_of
+from nnfast.own_functions import Loss
 from nnfast.parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, check_quantile
 
 
@@ -88,10 +89,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _check_together(self, activation, regularization):
         super()._check_together(activation, regularization)
-        if self.loss == "focal" and self.label_smoothing:
+        if self.loss != "log_loss" and self.label_smoothing:
             raise ValueError(
-                f"label_smoothing={self.label_smoothing} is for loss='log_loss', got loss='focal', which has one class "
+                f"label_smoothing={self.label_smoothing} is for loss='log_loss', got loss={self.loss!r}, which has one class "
                 "a row. Use label_smoothing=0.0 with it."
+            )
+        if isinstance(self.loss, Loss) and self.loss.out_activation != "logistic":
+            raise ValueError(
+                f"loss={self.loss!r} predicts by out_activation={self.loss.out_activation!r}, but a classifier predicts probabilities. Use "
+                f"Loss({self.loss.name}, out_activation='logistic'): y is 0 or 1 then, and z the logit."
             )
 
     def _begin_partial_fit(self, y, classes):
@@ -133,6 +139,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             labels = np.ascontiguousarray(binarizer.transform(y), dtype=dtype)
             return self._binary(labels, None, scores.subset_accuracy)
         codes = np.searchsorted(binarizer.classes_, y)
+        if binarizer.y_type_ == "multiclass" and isinstance(self.loss, Loss):
+            raise ValueError(
+                f"loss={self.loss!r} is a function of one output, for two classes or several labels, got a y of {len(binarizer.classes_)} classes, "
+                "whose probabilities depend on all outputs. Use 'log_loss' or 'focal', or sklearn.multiclass.OneVsRestClassifier."
+            )
         if binarizer.y_type_ == "multiclass":
             y = codes.astype(np.intp, copy=False)
             loss_parameters = self.focal_gamma if self.loss == "focal" else self.label_smoothing
@@ -143,6 +154,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _binary(self, y, stratify, score):
         """Targets of which each is 0 or 1."""
+        if isinstance(self.loss, Loss):
+            return Targets(y, self.loss, (), y.shape[1], stratify, score)
         if self.loss == "focal":
             return Targets(y, "binary_focal", (float(self.focal_gamma),), y.shape[1], stratify, score)
         if self.label_smoothing:
@@ -346,7 +359,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             self.quantiles_ = np.array(check_quantile(self.quantile))
 
     def _encode(self, y, dtype):
-        record = LOSSES[self.loss]
+        record = loss_of(self.loss)
         outside = y[~record.in_domain(y)]
         if len(outside):
             raise ValueError(f"loss={self.loss!r} needs {record.domain}, got a y of {outside[0]}.")

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from nnfast import blocks, engines
-from nnfast.activations import ACTIVATIONS, ALIASES, resolve_activations
+from nnfast.activations import ALIASES, OwnActivation, activation_of, resolve_activations
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.mapped import is_large
 from nnfast.network import Network, Parameters
@@ -26,9 +26,12 @@ PARAMETER_ATTRIBUTES = {
 
 
 def network_activation(p, n_hidden):
-    """The activation of a `Network`: the name, where that is all."""
-    if p.activation_params is None and isinstance(p.activation, str):
-        return ALIASES.get(p.activation, p.activation)
+    """The activation of a `Network`: the name or the user's own, where that is all."""
+    if p.activation_params is None:
+        if isinstance(p.activation, str):
+            return ALIASES.get(p.activation, p.activation)
+        if isinstance(p.activation, OwnActivation):
+            return p.activation
     return resolve_activations(p.activation, p.activation_params, n_hidden)
 
 
@@ -94,7 +97,7 @@ class FittedNetwork:
             scale, shift = (arrays[layer - 1].astype(z.dtype) for arrays in (self.norm_scales_, self.norm_shifts_))
             z = NORMALIZATIONS["layer"].predict(z, scale, shift, float(self.norm_eps))
         name, parameter = activations[layer - 1]
-        return ACTIVATIONS[name].function(z, parameter).astype(result, copy=False)
+        return activation_of(name).function(z, parameter).astype(result, copy=False)
 
     def _compute(self, X, given, activation, loss, n_layers):
         """Outputs of a network of the first `n_layers` layers, and the dtype they should have."""

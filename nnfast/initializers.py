@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnfast.activations import ACTIVATIONS
+from nnfast.activations import activation_of
 from nnfast.words import did_you_mean
 
 # Glorot and Bengio derive 6 for units of slope 1 at zero; scikit-learn uses 2 for the logistic, whatever the layer.
@@ -156,8 +156,8 @@ def initializer_for(name, activation):
     ----------
     name : str
         In `INITIALIZERS`, or "auto".
-    activation : str
-        In `nnfast.activations.ACTIVATIONS`; "identity" for the output layer.
+    activation : str or nnfast.Activation
+        In `nnfast.activations.ACTIVATIONS`, or the user's own; "identity" for the output layer.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def initializer_for(name, activation):
         If there is no initializer of that name.
     """
     if name == "auto":
-        return INITIALIZERS[ACTIVATIONS[activation].initializer]
+        return INITIALIZERS[activation_of(activation).initializer]
     if name not in INITIALIZERS:
         accepted = [*INITIALIZERS, "auto"]
         meant = did_you_mean(name, accepted)

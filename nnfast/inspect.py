@@ -21,7 +21,7 @@ from nnfast import learning_curve
 from nnfast.base import BaseMLP
 from nnfast.class_weight import weigh
 from nnfast.findings import DeadUnits, GradientFlow, Saturation, WeightStatistics, layer_names
-from nnfast.losses import LOSSES
+from nnfast.losses import loss_of
 from nnfast.passes import Passes
 from nnfast.validation import check_rows, check_sample_weight, check_table
 
@@ -100,7 +100,7 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
         weight_norms = np.array([np.linalg.norm(coef) for coef in passes.coefs])
         for rows in [slice(n)] if passes.by_batch else passes.chunks(n):
             layers = passes.forward(X[rows], training=True)
-            by_logits = LOSSES[targets.loss].gradient(targets.y[rows], layers[-1].u, targets.loss_parameters)
+            by_logits = loss_of(targets.loss).gradient(targets.y[rows], layers[-1].u, targets.loss_parameters)
             for i, du, dw in passes.backward(layers, weight[rows] * by_logits):
                 squares[i] += np.vdot(du, du)
                 weight_gradients[i] += dw
@@ -245,7 +245,9 @@ def _slopes(activation, parameter):
     """Sizes of an activation's slopes, from one end to the other."""
     half = np.geomspace(1e-6, 1e6, 1201)
     z = np.concatenate([-half[::-1], [0.0], half])
-    return np.abs(activation.derivative(z, activation.function(z, parameter), parameter))
+    slopes = np.abs(activation.derivative(z, activation.function(z, parameter), parameter))
+    finite = np.isfinite(slopes)  # where a function of the user's overflows, it is not flat
+    return np.where(finite, slopes, slopes[finite].max())
 
 
 def weight_statistics(estimator, *, bins=50):

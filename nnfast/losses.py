@@ -365,6 +365,12 @@ _ALL = (
 
 LOSSES = {loss.name: loss for loss in _ALL}
 
+
+def loss_of(named):
+    """The record of a name, or the user's own loss itself, which presents what a record does."""
+    return LOSSES[named] if isinstance(named, str) else named
+
+
 # A loss whose `output` an output activation is.
 LOSS_BY_OUT_ACTIVATION = {
     LOSSES[name].out_activation: LOSSES[name] for name in ("log_loss", "binary_log_loss", "squared_error", "poisson")

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from nnfast.initializers import initializer_for
-from nnfast.losses import LOSSES
+from nnfast.losses import loss_of
+from nnfast.own_functions import Activation, Loss
 
 
 @dataclass
@@ -56,11 +57,11 @@ class Network:
     ----------
     layer_units : tuple of int
         Units of every layer, inputs first, outputs last.
-    activation : str or tuple of (str, float or None)
-        Activation of all hidden layers, a name in `nnfast.activations`; or each one's, with its own parameter (None:
+    activation : str, nnfast.Activation or tuple of (one of these, float or None)
+        Activation of all hidden layers, a name in `nnfast.activations` or the user's own; or each one's, with its own parameter (None:
         the default).
-    loss : str
-        A name in `nnfast.losses`; it decides the output activation.
+    loss : str or nnfast.Loss
+        A name in `nnfast.losses`, or the user's own; it decides the output activation.
     loss_parameters : tuple of float, default=()
         The loss's own: see its record.
     normalization : {"batch", "layer"} or None, default=None
@@ -70,8 +71,8 @@ class Network:
     """
 
     layer_units: tuple[int, ...]
-    activation: str | tuple
-    loss: str
+    activation: str | Activation | tuple
+    loss: str | Loss
     loss_parameters: tuple[float, ...] = ()
     normalization: str | None = None
     norm_eps: float = 1e-5
@@ -80,14 +81,14 @@ class Network:
     @property
     def activations(self):
         """Name and parameter (or None) of every hidden layer's activation."""
-        if isinstance(self.activation, str):
-            return ((self.activation, None),) * (len(self.layer_units) - 2)
-        return self.activation
+        if isinstance(self.activation, tuple):
+            return self.activation
+        return ((self.activation, None),) * (len(self.layer_units) - 2)
 
     @property
     def out_activation(self):
         """Name of the output activation."""
-        return LOSSES[self.loss].out_activation
+        return loss_of(self.loss).out_activation
 
     @property
     def n_outputs(self):
@@ -114,7 +115,7 @@ class Network:
         """Draw what a fit starts from, layer by layer as scikit-learn does: `Parameters`."""
         names = [name for name, _ in self.activations]
         # The output layer is drawn as the last hidden one by scikit-learn's rule, and as a linear one by "auto".
-        last = self.activation if isinstance(self.activation, str) else names[-1] if names else "identity"
+        last = self.activation if not isinstance(self.activation, tuple) else names[-1] if names else "identity"
         parameters = self.blank(dtype)
         for i, shape in enumerate(self.shapes):
             hidden = i < len(names)

@@ -18,13 +18,14 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-from nnfast.activations import ACTIVATIONS, ALIASES
+from nnfast.activations import ACTIVATIONS, ALIASES, activation_of
 from nnfast.callbacks import HOOKS
 from nnfast.engines import ENGINES
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
 from nnfast.optimizers import OPTIMIZERS, Optimizer
+from nnfast.own_functions import Activation, Loss, name_of
 from nnfast.schedules import SCHEDULES, Schedule
 from nnfast.words import did_you_mean
 
@@ -35,7 +36,7 @@ _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 
 CONSTRAINTS = {
     "hidden_layer_sizes": ["array-like", _AT_LEAST_ONE],
-    "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), tuple, list],
+    "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), Activation, tuple, list],
     "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
     "alpha": [_NOT_NEGATIVE],
     "batch_size": [StrOptions({"auto"}), _AT_LEAST_ONE],
@@ -82,14 +83,14 @@ CONSTRAINTS = {
 }
 
 CLASSIFIER_CONSTRAINTS = CONSTRAINTS | {
-    "loss": [StrOptions(set(CLASSIFIER_LOSSES))],
+    "loss": [StrOptions(set(CLASSIFIER_LOSSES)), Loss],
     "class_weight": [StrOptions({"balanced"}), dict, list, None],
     "label_smoothing": [_BELOW_ONE],
     "focal_gamma": [_NOT_NEGATIVE],
 }
 
 REGRESSOR_CONSTRAINTS = CONSTRAINTS | {
-    "loss": [StrOptions(set(REGRESSOR_LOSSES))],
+    "loss": [StrOptions(set(REGRESSOR_LOSSES)), Loss],
     "huber_delta": [_POSITIVE],
     "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
 }
@@ -131,6 +132,9 @@ def _hint(name, value, accepted):
     """A sentence of what a value that is not accepted may have meant; none where nothing is close."""
     if name == "loss" and isinstance(value, int | tuple | list):  # MLPRegressor((64, 64))
         return " It comes first, as in scikit-learn: did you mean hidden_layer_sizes?"
+    if name in ("activation", "loss") and callable(value):
+        cls = {"activation": Activation, "loss": Loss}[name].__name__
+        return f" Did you mean nnfast.{cls}({name_of(value)})?"
     if name == "solver" and isinstance(value, type) and issubclass(value, Optimizer):
         return f" Did you mean {value.__name__}()?"
     if name == "learning_rate" and isinstance(value, Real):
@@ -195,7 +199,8 @@ def check_together(p, activation, regularization):
         What `p` asks for.
     """
     if p.alpha_dropout:
-        names = {activation} if isinstance(activation, str) else {name for name, _ in activation}
+        named = activation if isinstance(activation, tuple) else ((activation, None),)
+        names = {activation_of(each).name for each, _ in named}
         others = sorted(names - {"selu"})
         if others:
             raise ValueError(

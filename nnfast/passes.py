@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnfast.activations import ACTIVATIONS, resolve_activations
+from nnfast.activations import activation_of, resolve_activations
 from nnfast.normalization import NORMALIZATIONS
 
 # Numbers of the widest layer that are in memory at once.
@@ -48,7 +48,7 @@ class Passes:
         self.coefs = self._parameters.coefs
         self.n_hidden = len(self.coefs) - 1
         named = resolve_activations(estimator.activation, estimator.activation_params, self.n_hidden)
-        self.activations = tuple((ACTIVATIONS[name], parameter) for name, parameter in named)
+        self.activations = tuple((activation_of(name), parameter) for name, parameter in named)
         self._normalization, self._eps = NORMALIZATIONS.get(estimator._normalization()), float(estimator.norm_eps)
         self.by_batch = self._normalization is not None and self._normalization.keeps_statistics
 

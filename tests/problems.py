@@ -10,7 +10,7 @@ import reference
 import scipy.sparse
 
 from nnfast.engines import cython as engine
-from nnfast.losses import LOSSES
+from nnfast.losses import loss_of
 from nnfast.network import Network
 from nnfast.optimizers import Adam
 from nnfast.regularization import Regularization
@@ -18,7 +18,7 @@ from nnfast.regularization import Regularization
 
 def targets(loss, shape, rng, dtype):
     """Such as the loss is defined for, as a session takes them."""
-    kind = LOSSES[loss].out_activation
+    kind = loss_of(loss).out_activation
     if kind == "softmax":
         return rng.integers(0, shape[1], shape[0])
     if kind == "logistic":

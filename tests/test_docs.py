@@ -45,6 +45,8 @@ def extension():
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "benchmark_results"])  # which `python -m bench` wrote
 def test_examples(page, tmp_path, monkeypatch):
+    if page == "own_functions":
+        pytest.importorskip("numba")
     monkeypatch.chdir(tmp_path)
     # Fences are no output; blank in their place, they leave line numbers as they are.
     text = re.sub(r"^```.*$", "", PAGES[page], flags=re.MULTILINE)

@@ -9,7 +9,6 @@ Kernels with a name, those of the records, are kept on disk where Numba keeps wh
 
 import ctypes
 import hashlib
-import math
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,8 +17,8 @@ from threading import RLock
 import numba
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from nnfast.kernels.jit.expressions import Condition, Graph, Integer, NotCompilable, differentiate, operands_first
@@ -31,7 +30,7 @@ VECTOR_BYTES = 64
 
 @dataclass(frozen=True)
 class Kernel:
-    """`address` is that of the C function; `call` the same for ctypes. Whoever holds the address holds the kernel, or it is freed."""
+    """`address` is that of the C function, for as long as the process runs; `call` the same for ctypes."""
 
     address: int
     call: object = field(repr=False)
@@ -118,6 +117,12 @@ def elementwise(function, n_arrays, n_scalars, dtype, *, name=None):
         _emit_loop(builder, graph, n, dict(enumerate(arrays)), loaded, list(zip(outputs, arrays)))
 
     return _compiled(emit, f"{'T' * n_arrays}Dn {graph.dtype}", outputs, name)
+
+
+def try_to_trace(function, n_arguments, dtype):
+    """Raise what is wrong with a function of so many numbers that should return one."""
+    graph = Graph(dtype)
+    one(run(function, graph, [graph.input(i) for i in range(n_arguments)]))
 
 
 def one(result):
@@ -265,8 +270,18 @@ _INSTRUCTIONS = {"abs": "fabs"} | {name: name for name in ("sqrt", "floor", "cei
 
 
 @cache
+def _features():
+    """Of the CPU that Numba compiles for, as LLVM writes them: "+avx2" and the like."""
+    return frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+
+
 def _has_scalef():
-    return bool(get_host_cpu_features().get("avx512f"))
+    return "+avx512f" in _features()
+
+
+@cache
+def _has_fma():
+    return "+fma" in _features() or "+neon" in _features()
 
 
 class _Vectors:
@@ -293,6 +308,8 @@ class _Vectors:
             return self._constant(node.value) if not isinstance(node, Integer) else self._integer(node.value)
         if op in _ARITHMETIC:
             return getattr(builder, _ARITHMETIC[op])(*args)
+        if op == "fma" and not _has_fma():  # a call of libm for each lane would take too long: tails of erfc and ndtr lose some digits
+            return builder.fadd(builder.fmul(*args[:2]), args[2])
         if op in _INSTRUCTIONS:
             return self._call(f"llvm.{_INSTRUCTIONS[op]}.{self.suffix}", self.vector, args)
         if op in _COMPARISONS:
@@ -316,7 +333,8 @@ class _Vectors:
         return self._lane_by_lane(_LIBM[op], args)
 
     def _constant(self, value):
-        value = float(self.graph.dtype.type(value)) if abs(value) < math.inf else value
+        with np.errstate(over="ignore"):
+            value = float(self.graph.dtype.type(value))
         return ir.Constant(self.vector, [ir.Constant(self.real, value)] * self.lanes)
 
     def _integer(self, value):
@@ -355,7 +373,7 @@ class _Vectors:
         """y, or where some |x| is beyond the limit, what libm has for the whole vector."""
         builder = self.builder
         size = self._call(f"llvm.fabs.{self.suffix}", self.vector, [x])
-        beyond = builder.fcmp_ordered(">", size, self._constant(limit))
+        beyond = builder.fcmp_ordered(">", size, self._constant(limit if _has_fma() else 0.5))
         somewhere = builder.icmp_unsigned("!=", builder.bitcast(beyond, ir.IntType(self.lanes)), ir.IntType(self.lanes)(0))
         before = builder.block
         with builder.if_then(somewhere, likely=False):

@@ -4,18 +4,16 @@ Nothing is packed: parameters are one flat vector in the order of Parameters.lea
 """
 
 from functools import cache
-from inspect import signature
 from time import perf_counter
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from nnfast.kernels.jit import clock as clocks
-from nnfast.kernels.jit import elementwise, network, run
+from nnfast.kernels.jit import network, run
 from nnfast.kernels.jit.memory import blas
 from nnfast.kernels.jit.tables import Table, gatherer
 from nnfast.normalization import NORMALIZATIONS
-from nnfast.regularization import soft_threshold
 
 POLL_SECONDS = 0.1  # a signal's handler can run after so long
 _NO_RATES = np.zeros((0, 0))
@@ -34,11 +32,14 @@ class Engine:
     dtype : dtype
         T, the arithmetic.
     layer_units : sequence of int
-    activations : list of (record, parameter or None)
-        Of the hidden layers.
-    loss : record of nnfast.losses
+    activations : list of (kernel, parameter)
+        Of the hidden layers; all kernels are those of `elementwise.py`.
+    loss : record of nnfast.losses, or what presents the same
+    loss_kernels : (of values, of slopes or None, of exp, of the output activation or None)
+        Those of `of_records.py`.
     loss_parameters : sequence of float
     optimizer : record of nnfast.optimizers, or None
+    update : kernel, or None
     normalization : {"batch", "layer"} or None
     norm_eps, norm_momentum : float
     n_threads : int
@@ -49,16 +50,14 @@ class Engine:
         Whether there are targets, and whether there will be phase_seconds().
     """
 
-    def __init__(self, dtype, layer_units, activations, loss, loss_parameters, optimizer, normalization, norm_eps, norm_momentum, n_threads, *,
-                 capacity, batch_size, trains, times):
+    def __init__(self, dtype, layer_units, activations, loss, loss_kernels, loss_parameters, optimizer, update, normalization, norm_eps, norm_momentum,
+                 n_threads, *, capacity, batch_size, trains, times):
         self._dtype, self._units, self._optimizer = np.dtype(dtype), list(layer_units), optimizer
         self._capacity, self._batch_size, self._trains, self._n_threads = capacity, batch_size, trains, n_threads
         self._normalization, self._norm_eps, self._norm_momentum = _NORMALIZATIONS[normalization], norm_eps, norm_momentum
-        kernels = [_activation(record, self._dtype) for record, _ in activations]
-        self._activations = [(kernel.address, record.default if own is None else own) for kernel, (record, own) in zip(kernels, activations)]
-        self._loss, self._loss_parameters, self._gradient_scale = loss, loss_parameters, 1.0
-        self._loss_kernels, self._update_kernel = _loss_kernels(loss, self._dtype), _update(optimizer, self._dtype) if optimizer else None
-        self._kept = [kernels, self._loss_kernels, self._update_kernel]
+        self._activations, self._update_kernel = activations, update
+        self._loss, self._loss_kernels, self._loss_parameters, self._gradient_scale = loss, loss_kernels, loss_parameters, 1.0
+        self._kept = []
         self._dropout, self._limits = ([], 0), {}
         self._clock = np.zeros(clocks.SLOTS + len(clocks.PHASES) * (len(layer_units) - 1) if times else 0, np.int64)
         self._seconds_a_tick = 0.0
@@ -140,13 +139,12 @@ class Engine:
         columns, *of_rows = memory.take([2 * widest, *[capacity] * 3])
         *of_outputs, loss_parameters = memory.take([units[-1] * capacity * self._trains] * 5)
         if self._activations:
-            hidden["activation"], parameters = zip(*self._activations)
-            hidden["parameter"] = [0.0 if parameter is None else parameter for parameter in parameters]
+            hidden["activation"], hidden["parameter"] = zip(*((kernel.address, parameter) for kernel, parameter in self._activations))
         rates, seed = self._dropout
         rates = [(int(rate * 2**32), *kept) for rate, *kept in rates] or [(0, 1.0, 0.0, 0.0)]
         for name, values in zip(("drop_below", "kept_scale", "kept_shift", "dropped"), zip(*rates[1:])):
             hidden[name] = values
-        exp, value, slope, output = (kernel.address if kernel else 0 for kernel in self._loss_kernels)
+        value, slope, exp, output = (kernel.address if kernel else 0 for kernel in self._loss_kernels)
         n_outputs, is_mean, (product, dot) = units[-1], self._loss.is_mean, blas(T)
         self._memory = np.zeros(memory.used, T)
         own = self._memory[loss_parameters : loss_parameters + n_outputs * capacity * self._trains]
@@ -314,48 +312,6 @@ def blas_gflops(dtype, n_threads, rounds):
             np.dot(a, a, out)
             best = min(best, perf_counter() - began)
     return 2 * a.size * len(a) / best / 1e9
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Kernels, from the records
-
-
-def _activation(record, dtype):
-    return elementwise.activation(record.f, record.df, dtype, has_parameter=record.parameter_name is not None, name=record.name)
-
-
-def _exp(z):
-    return np.exp(z)
-
-
-def _loss_kernels(record, dtype):
-    """(That of exp, of the loss's values, of its slopes or None, of the output activation or None)."""
-    exp = elementwise.output(_exp, dtype, name="exp")
-    if record.out_activation == "softmax":
-        output = exp
-    else:
-        output = None if record.out_activation == "identity" else elementwise.output(record.output, dtype, name=f"{record.name}_output")
-    if not record.of_classes:
-        return exp, elementwise.loss(record.f, record.df, dtype, has_parameter=record.parameter_name is not None, name=record.name), None, output
-
-    n_own = len(record.defaults)
-    value = elementwise.elementwise(record.f, 3, n_own, dtype, name=record.name)
-    return exp, value, elementwise.elementwise(record.df, 5, 1 + n_own, dtype, name=f"{record.name}_slope"), output
-
-
-def _update(optimizer, dtype):
-    """Weights w, moments and gradients g, with SCALE, DECAY, CLIP, THRESHOLD and SHRINK of run.py, then the optimizer's rates."""
-    n_moments = optimizer.n_moments
-    n_rates = len(signature(optimizer.step).parameters) - 2 - n_moments
-
-    def update(w, *others):
-        moments, g = others[:n_moments], others[n_moments]
-        scale, decay, clip, threshold, shrink, *rates = others[n_moments + 1 :]
-        g = np.clip(g * scale + w * decay, -clip, clip)
-        w, *moments = optimizer.step(w * shrink, g, *moments, *rates)
-        return soft_threshold(w, threshold), *moments
-
-    return elementwise.elementwise(update, n_moments + 2, run.RATES + n_rates, dtype, name=optimizer.name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -305,17 +305,17 @@ def power(x, y):
         if x.op == "constant":
             return x.graph.constant(_known("power", x.value, y.value))
         if abs(y.value) <= LARGEST_POWER and y.value == int(y.value):
-            whole = _whole_power(x, int(abs(y.value)))
+            whole = whole_power(x, int(abs(y.value)))
             return whole if y.value >= 0 else 1 / whole
         if y.value in (0.5, -0.5):
             return unary("sqrt", x) if y.value > 0 else 1 / unary("sqrt", x)
     return x.graph.node(Number, "power", x, y)
 
 
-def _whole_power(x, n):
+def whole_power(x, n):
     if n == 0:
         return x.graph.constant(1)
-    half = _whole_power(x, n // 2) if n > 1 else None
+    half = whole_power(x, n // 2) if n > 1 else None
     return x if n == 1 else half * half * x if n % 2 else half * half
 
 
@@ -375,8 +375,9 @@ def _of(op):
 
 FUNCTIONS = {
     name: _of(name)
-    for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "arctan", "erf", "erfc", "expit", "ndtr", "floor",
-                 "ceil", "trunc", "rint", "exp2", "log2", "log10", "cbrt", "tan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh", "gamma", "lgamma")
+    for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "arctan", "erf", "erfc", "expit", "ndtr",
+                 "floor", "ceil", "trunc", "rint", "exp2", "log2", "log10", "cbrt", "tan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh",
+                 "gamma", "lgamma")
 } | {
     "abs": abs, "absolute": abs, "fabs": abs, "negative": operator.neg, "positive": operator.pos, "add": operator.add, "subtract": operator.sub,
     "multiply": operator.mul, "divide": operator.truediv, "true_divide": operator.truediv, "floor_divide": operator.floordiv,
@@ -424,6 +425,8 @@ def _call_numpy(function, args, options):
     if name == "where" and len(args) == 3:
         condition, yes, no = args
         yes, no = graph.constant(0).like(yes), graph.constant(0).like(no)
+        if yes is None or no is None:
+            raise NotCompilable("gives numpy.where what is no number")
         if isinstance(condition, Number):
             condition = condition != 0
         return select(condition if isinstance(condition, Condition) else bool(condition), yes, no)

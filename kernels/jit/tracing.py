@@ -149,16 +149,22 @@ def stand_in(value, made=None):
         return _Module(value)
     if isinstance(getattr(value, "py_func", None), types.FunctionType):  # compiled by Numba
         return stand_in(value.py_func, made)
+    if isinstance(getattr(type(value), "__call__", None), types.FunctionType) and not _is_library(type(value)):  # an object that can be called
+        return types.MethodType(stand_in(type(value).__call__, made), value)
     if value in (float, min, max) if isinstance(value, (type, types.BuiltinFunctionType)) else False:
         return _BUILTINS[value.__name__]
     return value
+
+
+def _is_library(each):
+    return str(each.__module__).partition(".")[0] in ("numpy", "scipy", "numba")
 
 
 def _rebuilt(function, made):
     """The same code with stand-ins for its globals and the values that it encloses."""
     if hasattr(function, "__wrapped__") and hasattr(function, "__array_function__"):
         return function
-    if function.__module__ and function.__module__.partition(".")[0] in ("numpy", "scipy"):
+    if _is_library(function):
         return function
     names = {"__builtins__": _BUILTINS}  # which a function takes over when it is made
     cells = None if function.__closure__ is None else tuple(types.CellType() for _ in function.__closure__)

@@ -11,7 +11,7 @@ bits. What is here in words of x * 2^k is rounded once, and once more where the 
 import math
 from collections import namedtuple
 
-from nnfast.kernels.jit.expressions import Condition, Integer, Number, copysign, fma, integer, maximum, minimum, operands_first, select, unary
+from nnfast.kernels.jit.expressions import LARGEST_POWER, Integer, Number, copysign, fma, maximum, operands_first, unary, whole_power
 
 Width = namedtuple("Width", "mantissa bias rounder exp_highest exp_lowest ln2_high ln2_low smallest scale_bits sqrt_half_bits tail_closed epsilon")
 FLOAT = Width(23, 127, 12582912.0, 88.72283935546875, -103.98, 0.693359375, -2.12194440e-4, 2.0**-126, 25, 0x3F3504F3, 16.0, 2.0**-24)
@@ -309,8 +309,17 @@ def erf(x):
     return choose(size < near, x * polynomial(z, series), copysign(1 - tail, x))
 
 
+def power(x, y):
+    """x**y: by libm, unless y is known and so many and a half."""
+    if y.op == "constant" and abs(y.value) <= LARGEST_POWER and (2 * y.value) % 2 == 1:
+        p = whole_power(x, int(abs(y.value))) * unary("sqrt", x)
+        return p if y.value > 0 else 1 / p
+    return x.graph.node(Number, "power", x, y)
+
+
 _ONE = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "expit": expit, "sinh": sinh, "cosh": cosh, "sin": sin, "cos": cos,
-        "arctan": arctan, "ndtr": ndtr, "erf": erf, "erfc": erfc, "logaddexp": logaddexp}
+        "arctan": arctan, "ndtr": ndtr, "erf": erf, "erfc": erfc, "logaddexp": logaddexp,
+        "power": power}
 
 
 def lowered(outputs):

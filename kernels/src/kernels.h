@@ -20,9 +20,9 @@
  * forward pass. */
 enum { ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, ACTIVATION_LEAKY_RELU, ACTIVATION_DROPPED_RELU, ACTIVATION_STORED,
        ACTIVATION_ELU, ACTIVATION_SELU, ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_GELU_SIGMOID, ACTIVATION_SILU, ACTIVATION_MISH,
-       ACTIVATION_SOFTPLUS };
+       ACTIVATION_SOFTPLUS, ACTIVATION_OWN };
 enum { LOSS_LOG, LOSS_FOCAL, LOSS_BINARY_LOG, LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR, LOSS_HUBER, LOSS_LOG_COSH, LOSS_POISSON,
-       LOSS_GAMMA, LOSS_QUANTILE };
+       LOSS_GAMMA, LOSS_QUANTILE, LOSS_OWN };
 enum { UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_NADAM, UPDATE_RMSPROP, UPDATE_ADAGRAD, UPDATE_LION };
 enum { SOURCE_FLOAT32, SOURCE_FLOAT64, SOURCE_INT8, SOURCE_INT16, SOURCE_INT32, SOURCE_INT64,
        SOURCE_UINT8, SOURCE_UINT16, SOURCE_UINT32, SOURCE_UINT64, N_SOURCES };
@@ -77,11 +77,19 @@ typedef struct {
     double scale, shift, dropped;
 } Dropout;
 
-/* A loss, its output activation, and its own parameters: one, or one for each output. gradient_scale multiplies the gradients. */
+/* The user's own functions, compiled for this CPU by kernels/jit/elementwise.py, of numbers of the table's dtype. The first: a holds z and becomes
+ * f(z), and slope, unless it is NULL, f'(z). The second: value becomes f(y, z) and z its derivative by z; no parameters. */
+typedef void own_activation_fn(void *a, void *slope, ptrdiff_t n, double parameter);
+typedef void own_loss_fn(const void *y, void *z, void *value, const void *parameters, ptrdiff_t n);
+
+/* A loss, its output activation, and its own parameters: one, or one for each output. gradient_scale multiplies the gradients. LOSS_OWN is `own`,
+ * elementwise, of which the row's loss is the sum over outputs or the mean. `output` is the loss that has its output activation. */
 typedef struct {
     int kind;
     double gradient_scale;
     const double *parameters;
+    int output, own_is_mean;
+    own_loss_fn *own;
 } Loss;
 
 /* Rows of a sparse table, as scipy's CSR has them. */

@@ -182,6 +182,22 @@ INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const pt
     return total;
 }
 
+/* The user's own loss of VL rows: the sum over outputs, and columns replaced by dz. Lanes of no row have a y of 0, and are not looked at. */
+INLINE vec lose_own(const Loss *loss, REAL *columns, ptrdiff_t n_out, const REAL *y, const ptrdiff_t *index, int lanes)
+{
+    enum { TOGETHER = 4 }; /* columns of a call */
+    REAL target[TOGETHER * VL] = {0}, value[TOGETHER * VL];
+    vec total = {0};
+    for (ptrdiff_t j = 0; j < n_out; j += TOGETHER) {
+        ptrdiff_t count = n_out - j < TOGETHER ? n_out - j : TOGETHER;
+        for (ptrdiff_t c = 0; c < count; c++)
+            for (int r = 0; r < lanes; r++) target[c * VL + r] = y[index[r] * n_out + j + c];
+        loss->own(target, columns + j * VL, value, NULL, count * VL);
+        for (ptrdiff_t c = 0; c < count; c++) total += load(value + c * VL);
+    }
+    return loss->own_is_mean ? total / (REAL)n_out : total;
+}
+
 INLINE int is_of_classes(int loss) { return loss == LOSS_LOG || loss == LOSS_FOCAL; } /* one softmax, and labels for targets */
 INLINE int is_mean(int loss)                                                          /* over outputs */
 {
@@ -201,6 +217,8 @@ static void lose(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, p
         load_columns(z, stride, lanes, n_out, columns);
         if (is_of_classes(loss->kind)) {
             total = lose_class(loss, columns, n_out, label, index, lanes);
+        } else if (loss->kind == LOSS_OWN) {
+            total = lose_own(loss, columns, n_out, y, index, lanes);
         } else {
             for (ptrdiff_t j = 0; j < n_out; j++) {
                 REAL target[VL] = {0}, *at = columns + j * VL;

@@ -3,16 +3,17 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
-from nnfast.activations import ACTIVATIONS
+from nnfast.activations import activation_of
 from nnfast.engines.arrays import row_numbers
 from nnfast.engines.metrics import Metrics
 from nnfast.engines.session import CHUNK_ROWS, SPARSE_BELOW, BaseSession, NonFinite, at_least_tiny  # noqa: F401
 from nnfast.kernels import engine as _compiled
-from nnfast.losses import LOSSES
+from nnfast.losses import LOSS_BY_OUT_ACTIVATION, LOSSES
+from nnfast.own_functions import Activation, Loss
 
 def instruction_sets():
     """Names of the instruction sets that were compiled in and that this CPU has, slowest first."""
@@ -102,8 +103,8 @@ class Session(BaseSession):
             _isa,
             self._dtype.itemsize == 8,
             network.layer_units,
-            [_activation(name, parameter) for name, parameter in network.activations],
-            _compiled.LOSSES[LOSSES[network.loss].kernel],
+            [_activation(*each, self._dtype.name) for each in network.activations],
+            _loss_code(network.loss),
             loss_parameters,
             n_threads=self._n_threads,
             update=_compiled.UPDATES[optimizer.kernel] if optimizer else _compiled.UPDATES["none"],
@@ -112,6 +113,7 @@ class Session(BaseSession):
             norm_eps=at_least_tiny(network.norm_eps, self._dtype),
             norm_momentum=network.norm_momentum,
             unit=self._unit,
+            own_loss=_own_loss(network.loss, self._dtype.name),
             **sizes,
         )
 
@@ -135,11 +137,32 @@ class Session(BaseSession):
 _NOTHING = np.zeros(0, np.uint8)
 
 
-def _activation(name, parameter):
-    """(number, parameter) of a hidden layer's activation."""
-    record = ACTIVATIONS[name]
+def _activation(activation, parameter, dtype):
+    """(number, parameter, address of an own one or 0) of a hidden layer's activation."""
+    if isinstance(activation, Activation):
+        return _compiled.OWN_ACTIVATION, 0.0, _own_kernels().activation_kernel(activation, dtype).address
+    record = activation_of(activation)
     parameter = record.default if parameter is None else parameter
-    return _compiled.ACTIVATIONS[record.kernel], 0.0 if parameter is None else parameter
+    return _compiled.ACTIVATIONS[record.kernel], 0.0 if parameter is None else parameter, 0
+
+
+def _loss_code(loss):
+    return _compiled.OWN_LOSS if isinstance(loss, Loss) else _compiled.LOSSES[LOSSES[loss].kernel]
+
+
+def _own_loss(loss, dtype):
+    """(address, whether it is a mean over outputs, the loss that has its output activation) of the user's own loss; else None."""
+    if not isinstance(loss, Loss):
+        return None
+    output = _loss_code(LOSS_BY_OUT_ACTIVATION[loss.out_activation].name)
+    return _own_kernels().loss_kernel(loss, dtype).address, loss.is_mean, output
+
+
+@cache
+def _own_kernels():
+    from nnfast.engines import own_kernels  # which nothing else needs
+
+    return own_kernels
 
 
 def predict(network, parameters, X, *, dtype, n_threads=None):
@@ -185,12 +208,18 @@ def predictor(activation, loss, norm_eps, arrays, dtypes, float32_gives):
     return _compiled.Predictor(*(networks[dtype.itemsize == 8] for dtype in dtypes), float32_gives.itemsize == 8)
 
 
-@lru_cache
 def _row_settings(activation, n_hidden, loss, norm_eps, is_double):
     """Codes and numbers for the compiled code: (those of every hidden layer's activation, the loss's, epsilon)."""
-    named = ((activation, None),) * n_hidden if isinstance(activation, str) else activation
+    named = activation if isinstance(activation, tuple) else ((activation, None),) * n_hidden
+    own = any(isinstance(each, Activation) for each, _ in named)  # whose addresses may change
+    return (_find_row_settings.__wrapped__ if own else _find_row_settings)(named, loss, norm_eps, is_double)
+
+
+@lru_cache
+def _find_row_settings(named, loss, norm_eps, is_double):
     eps = at_least_tiny(float(norm_eps), np.dtype(np.float64 if is_double else np.float32))
-    return tuple(_activation(name, parameter) for name, parameter in named), _compiled.LOSSES[LOSSES[loss].kernel], eps
+    dtype = "float64" if is_double else "float32"
+    return tuple(_activation(*each, dtype) for each in named), _loss_code(loss), eps
 
 
 def are_finite_rows(X):

@@ -6,13 +6,16 @@ the Cython engine, and its numbers are that engine's to rounding only.
 
 import numpy as np
 
-from nnfast.activations import ACTIVATIONS
+from nnfast.activations import activation_of
 from nnfast.engines.arrays import FLOATS, row_numbers
 from nnfast.engines.metrics import Metrics
+from nnfast.engines.own_kernels import activation_kernel, loss_kernel
 from nnfast.engines.session import CHUNK_ROWS, SPARSE_BELOW, BaseSession, NonFinite, at_least_tiny  # noqa: F401
 from nnfast.kernels.jit import engine as _compiled
 from nnfast.kernels.jit import metrics as _compiled_metrics
-from nnfast.losses import LOSSES
+from nnfast.kernels.jit import of_records
+from nnfast.losses import LOSS_BY_OUT_ACTIVATION, loss_of
+from nnfast.own_functions import Loss
 
 
 def instruction_sets():
@@ -69,10 +72,12 @@ class Session(BaseSession):
         return _compiled.Engine(
             self._dtype,
             network.layer_units,
-            [(ACTIVATIONS[name], parameter) for name, parameter in network.activations],
-            LOSSES[network.loss],
+            [_activation(*each, self._dtype.name) for each in network.activations],
+            loss_of(network.loss),
+            _loss_kernels(network.loss, self._dtype.name),
             loss_parameters,
             optimizer,
+            of_records.update(optimizer, self._dtype) if optimizer else None,
             network.normalization,
             at_least_tiny(network.norm_eps, self._dtype),
             network.norm_momentum,
@@ -86,6 +91,20 @@ class Session(BaseSession):
     def _update_settings(self, optimizer, regularization):
         names = ("alpha", "l1", "clip_norm", "clip_value", "max_norm") if optimizer else ("alpha",)
         return {name: float(getattr(regularization, name) or 0.0) for name in names}
+
+
+def _activation(activation, parameter, dtype):
+    """(kernel, parameter) of a hidden layer's activation."""
+    record = activation_of(activation)
+    parameter = record.default if parameter is None else parameter
+    return activation_kernel(record, dtype), 0.0 if parameter is None else parameter
+
+
+def _loss_kernels(loss, dtype):
+    """What the compiled Engine takes."""
+    if isinstance(loss, Loss):
+        return loss_kernel(loss, dtype), None, *of_records.output(LOSS_BY_OUT_ACTIVATION[loss.out_activation], dtype)
+    return *of_records.loss(loss_of(loss), dtype), *of_records.output(loss_of(loss), dtype)
 
 
 def predict(network, parameters, X, *, dtype, n_threads=None):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from nnfast.engines.arrays import FLOATS, ROW_NUMBERS, checked, checked_arrays, checked_csr, row_numbers
-from nnfast.losses import LOSSES
+from nnfast.losses import loss_of
 from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_constants
 from nnfast.threads import FLOPS_A_THREAD, release_threads, reserve_threads
 
@@ -116,7 +116,7 @@ class BaseSession:
             raise ValueError("alpha dropout goes with no normalization")
         self._engine = self._new_engine(
             optimizer,
-            loss_parameters(LOSSES[network.loss], network),
+            loss_parameters(network),
             capacity=capacity,
             batch_size=batch_size,
             trains=trains,
@@ -146,7 +146,7 @@ class BaseSession:
         self._engine.use_csr(data, indices, indptr, sparse, int(longest.sum()))
 
     def _use_targets(self, y, sample_weight, with_true_gradient):
-        labels = LOSSES[self._network.loss].of_classes
+        labels = loss_of(self._network.loss).of_classes
         shape = (self._n_samples,) if labels else (self._n_samples, self._network.n_outputs)
         y = checked(y, "y", ROW_NUMBERS if labels else (self._dtype,), shape)
         self._labels = y if labels else None
@@ -154,7 +154,7 @@ class BaseSession:
         if sample_weight is not None:
             sample_weight = checked(sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,))
         # Where a loss is a mean over the outputs, steps go along the sum, as scikit-learn's do: right for them, not for a line search.
-        scale = 1 / LOSSES[self._network.loss].descent_scale(self._network.n_outputs) if with_true_gradient else 1.0
+        scale = 1 / loss_of(self._network.loss).descent_scale(self._network.n_outputs) if with_true_gradient else 1.0
         self._engine.use_targets(y, sample_weight, scale)
 
     def check_targets(self):
@@ -370,8 +370,9 @@ class BaseSession:
             self._raise_pending()
 
 
-def loss_parameters(loss, network):
+def loss_parameters(network):
     """The loss's own parameters: one, or one an output; the record's where the network has none."""
+    loss = loss_of(network.loss)
     parameters = network.loss_parameters or loss.defaults
     expected = network.n_outputs if network.loss == "quantile" else len(loss.defaults)
     if network.loss == "quantile" and len(parameters) == 1:
