@@ -206,8 +206,9 @@ n_threads : int, default=None
     Most threads to use. None decides by the work at hand and by what the process may use; the results are the same
     bits for any number.
 
-engine : {{'auto', 'cython'}}, default='auto'
-    What computes.
+engine : {{'auto', 'cython', 'numba'}}, default='auto'
+    What computes. 'auto' is 'cython', the fastest, where its compiled extension is installed, else 'numba', with a
+    warning. 'numba' needs the extra of that name.
 
 profile : bool, default=False
     Whether to find out where the fit's time goes: see `profile_`. It costs a few percent, for small networks more. The

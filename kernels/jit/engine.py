@@ -3,7 +3,9 @@
 Nothing is packed: parameters are one flat vector in the order of Parameters.learned, and a row-major matrix product a layer is BLAS's.
 """
 
+import os
 from functools import cache
+from threading import Lock
 from time import perf_counter
 
 import numpy as np
@@ -25,7 +27,7 @@ _NORMALIZATIONS = {None: network.BY_NONE} | {
 
 
 class Engine:
-    """One network over one table. Built in steps: the constructor says what there is, `use_...` give it a table and targets, `attach` takes memory.
+    """One network over one table. Built in steps: the constructor says what there is, `use_...` give it a table and targets, `attach` memory.
 
     Parameters
     ----------
@@ -50,8 +52,8 @@ class Engine:
         Whether there are targets, and whether there will be phase_seconds().
     """
 
-    def __init__(self, dtype, layer_units, activations, loss, loss_kernels, loss_parameters, optimizer, update, normalization, norm_eps, norm_momentum,
-                 n_threads, *, capacity, batch_size, trains, times):
+    def __init__(self, dtype, layer_units, activations, loss, loss_kernels, loss_parameters, optimizer, update, normalization, norm_eps,
+                 norm_momentum, n_threads, *, capacity, batch_size, trains, times):
         self._dtype, self._units, self._optimizer = np.dtype(dtype), list(layer_units), optimizer
         self._capacity, self._batch_size, self._trains, self._n_threads = capacity, batch_size, trains, n_threads
         self._normalization, self._norm_eps, self._norm_momentum = _NORMALIZATIONS[normalization], norm_eps, norm_momentum
@@ -153,8 +155,9 @@ class Engine:
             self._clock[clocks.N_LAYERS] = len(layers)
         self._net = network.Net(
             layers=layers, memory=self._memory, scalars=np.zeros(16), losses=np.zeros(capacity), clock=self._clock, capacity=capacity,
-            n_weights=n_weights, n_parameters=n, gradient=gradient, m=moments[0], v=moments[1], dz=dz, other_dz=other_dz, columns=columns, of_rows=tuple(of_rows),
-            of_outputs=tuple(of_outputs), gemm=product, dot=dot, normalization=self._normalization, eps=T.type(self._norm_eps), momentum=T.type(self._norm_momentum),
+            n_weights=n_weights, n_parameters=n, gradient=gradient, m=moments[0], v=moments[1],
+            dz=dz, other_dz=other_dz, columns=columns, of_rows=tuple(of_rows), of_outputs=tuple(of_outputs), gemm=product, dot=dot,
+            normalization=self._normalization, eps=T.type(self._norm_eps), momentum=T.type(self._norm_momentum),
             of_classes=self._loss.of_classes, loss=value, slope=slope, exp=exp, output=output,
             output_kind=network.OUTPUT_KINDS.index(self._loss.out_activation), loss_parameters=loss_parameters,
             mean_factor=1 / n_outputs if is_mean else 1.0, slope_factor=T.type(self._gradient_scale),
@@ -167,7 +170,8 @@ class Engine:
     # Parameters
 
     def load(self, learned, means, variances, moments, t):
-        """Take float32 or float64 arrays; learned: those of all coefs, intercepts, scales and shifts; moments: likewise for each, or None for zeros."""
+        """Take float32 or float64 arrays; learned: those of all coefs, intercepts, scales and shifts; moments: likewise for each, or None for
+        zeros."""
         _pack(learned, self._memory)
         _pack([*means, *variances], self._memory[self._statistics :])
         for start, which in self._moments:
@@ -197,8 +201,8 @@ class Engine:
     # Runs
 
     def train(self, order, rates):
-        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean loss, or None if a loss or gradient was not
-        finite, in step `step`.
+        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean loss, or None if a loss or gradient
+        was not finite, in step `step`.
 
         A run goes on for about POLL_SECONDS at a time: a signal's handler runs where Python code does. Where it raises, `stopped` is true.
         """
@@ -246,6 +250,7 @@ class Engine:
         steps = self.t + 1 + np.arange(len(rates))
         columns = np.zeros((len(rates), run.RATES)), *(np.broadcast_to(each, len(rates))[:, None] for each in self._optimizer.rates(rates, steps))
         scalars = np.hstack(columns)
+        scalars[scalars > 0] = np.maximum(scalars[scalars > 0], np.finfo(self._dtype).tiny)  # what is positive stays so, such as epsilon
         scalars[:, run.THRESHOLD], scalars[:, run.SHRINK] = rates, self._optimizer.shrink(rates)
         return scalars
 
@@ -359,25 +364,42 @@ def _writable(array):
     return np.asarray(_Memory(interface | {"data": (interface["data"][0], False)}))
 
 
-@cache
-def _blas():
-    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
-
-
 class blas_threads:
-    """A context in which BLAS uses at most so many threads."""
+    """A context in which BLAS uses at most so many threads. BLAS has one number for the process: of calls that go on at the same time, the least
+    counts."""
+
+    _lock, _asked, _before = Lock(), [], []
 
     def __init__(self, n_threads):
         self._n_threads = n_threads
 
     def __enter__(self):
-        self._before = [library.num_threads for library in _blas()]
-        self._set([min(before, self._n_threads) for before in self._before])
+        with self._lock:
+            if not self._asked:
+                self._before[:] = [library.num_threads for library in _blas()]
+            self._asked.append(self._n_threads)
+            self._set(min(self._asked))
 
     def __exit__(self, *error):
-        self._set(self._before)
+        with self._lock:
+            self._asked.remove(self._n_threads)
+            self._set(min(self._asked, default=np.inf))
 
-    def _set(self, numbers):
-        for library, number in zip(_blas(), numbers):
-            if library.num_threads != number:
-                library.set_num_threads(number)
+    def _set(self, number):
+        for library, before in zip(_blas(), self._before):
+            if library.num_threads != min(before, number):
+                library.set_num_threads(min(before, number))
+
+
+@cache
+def _blas():
+    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+
+
+def _start_anew():
+    """In a forked child, where the other calls' threads do not exist."""
+    blas_threads._lock = Lock()
+    blas_threads._asked.clear()
+
+
+os.register_at_fork(after_in_child=_start_anew)

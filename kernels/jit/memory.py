@@ -95,8 +95,8 @@ def blas(dtype):
 
 @intrinsic
 def add_product(typing_context, gemm, n, m, k, memory, a, a_transposed, b, b_transposed, factor, out):
-    """out <- factor out + A @ B, of shapes (n, m), (n, k) and (k, m), all row by row from numbers a, b and out of `memory` on; where they are said to be
-    transposed, A lies there as (k, n) and B as (m, k)."""
+    """out <- factor out + A @ B, of shapes (n, m), (n, k) and (k, m), all row by row from numbers a, b and out of `memory` on; where they are
+    said to be transposed, A lies there as (k, n) and B as (m, k)."""
 
     def generate(context, builder, signature, values):
         gemm, n, m, k, memory_, a, a_transposed, b, b_transposed, factor, out = values

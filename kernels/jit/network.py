@@ -3,8 +3,8 @@
 Read `forward`, `lose` and `backward` first: they are the textbook's. What is done to single numbers (activations, losses, updates) comes from the
 records' own formulas, which `elementwise.py` compiles; those kernels are called by their addresses.
 
-All numbers of the arithmetic, T, lie in one array, `net.memory`: whatever is called "where" is the place of a first number there. Rows are those of one chunk
-of a batch, n of them, and a layer's values an array of shape (n, n_out), row by row.
+All numbers of the arithmetic, T, lie in one array, `net.memory`: whatever is called "where" is the place of a first number there. Rows are those of
+one chunk of a batch, n of them, and a layer's values an array of shape (n, n_out), row by row.
 """
 
 import math
@@ -118,7 +118,8 @@ def activate(net, i, n, first, step, trains, drops):
         key = layer_key(net.seed, np.uint64(step), np.uint64(i + 1))
         for row in range(n):
             at = row * layer.n_out
-            drop_out(layer, row_key(key, np.uint64(first + row)), vector(memory, layer.a + at, layer.n_out), vector(memory, layer.slope + at, layer.n_out))
+            a, slope = vector(memory, layer.a + at, layer.n_out), vector(memory, layer.slope + at, layer.n_out)
+            drop_out(layer, row_key(key, np.uint64(first + row)), a, slope)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

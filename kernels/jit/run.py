@@ -1,4 +1,5 @@
-"""What the engine calls: an epoch of updates, a gradient, the evaluation and the outputs of rows. Each goes through its rows in batches and chunks."""
+"""What the engine calls: an epoch of updates, a gradient, the evaluation and the outputs of rows. Each goes through its rows in batches and chunks.
+"""
 
 import math
 from typing import NamedTuple
@@ -12,8 +13,8 @@ from nnfast.kernels.jit.network import backward, forward, lose, write_outputs
 
 TRAIN, DIFFERENTIATE, EVALUATE, PREDICT = range(4)  # what a run does
 FINISHED, NON_FINITE = range(2)  # how it ended
-# What the kernel of the update takes before the optimizer's own numbers: see `_update` of engine.py. Until the weight of the batch is known, THRESHOLD
-# is the learning rate.
+# What the kernel of the update takes before the optimizer's own numbers: see `update` of of_records.py. Until the weight of the batch is known,
+# THRESHOLD is the learning rate.
 SCALE, DECAY, CLIP, THRESHOLD, SHRINK, RATES = range(6)
 
 
@@ -73,7 +74,8 @@ def differentiate(net, table, batch, step, drops):
 
 @inner
 def train(net, table, update, order, batch_size, rates, t):
-    """One update a batch of the rows `order`: (FINISHED or NON_FINITE, batches done, updates done, the sum of the batches' losses times their rows)."""
+    """One update a batch of the rows `order`: (FINISHED or NON_FINITE, batches done, updates done, the sum of the batches' losses times their
+    rows)."""
     total, batches, begun, squares = 0.0, 0, t, sum_squares(net, 0, net.n_weights)
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
@@ -95,8 +97,8 @@ def train(net, table, update, order, batch_size, rates, t):
 
 @inner
 def move(net, update, weight, rates):
-    """The update of all parameters, from the gradient's sum over a batch of this weight. Returns the sum of the weights' squares; it is not finite if any
-    parameter, or the gradient's norm where that has a limit, is not."""
+    """The update of all parameters, from the gradient's sum over a batch of this weight. Returns the sum of the weights' squares; it is not finite
+    if any parameter, or the gradient's norm where that has a limit, is not."""
     scalars = net.scalars
     for i in range(len(rates)):
         scalars[i] = rates[i]
@@ -174,7 +176,8 @@ def loss_gradient(net, table, update, order):
 
 @inner
 def evaluate(net, table, order, out, loses):
-    """Write the outputs of the rows, one after the other in `out`; return (the sum of their losses where these are wanted, the sum of their weights)."""
+    """Write the outputs of the rows, one after the other in `out`; return (the sum of their losses where these are wanted, the sum of their
+    weights)."""
     loss, last = 0.0, net.layers[len(net.layers) - 1]
     for first in range(0, len(order), net.capacity):
         rows = order[first : first + net.capacity]
@@ -214,7 +217,8 @@ def run(mode, net, table, update, order, batch_size, rates, t, out):
     batches, updates : int
         How many were done.
     loss : float
-        The sum of the batches' losses times their rows; DIFFERENTIATE: the penalised mean loss; EVALUATE: the sum of the rows' losses times their weights.
+        The sum of the batches' losses times their rows; DIFFERENTIATE: the penalised mean loss; EVALUATE: the sum of the rows' losses times
+        their weights.
     weight : float
         The sum of the rows' weights; not TRAIN's.
     """

@@ -22,7 +22,8 @@ class Metrics:
         return hits / total
 
     def subset_accuracy(self, outputs, labels, sample_weight=None):
-        """Weighted share of rows all of whose outputs are above 0.5 where the labels (bool, of outputs' shape) are true, and not where they are false."""
+        """Weighted share of rows all of whose outputs are above 0.5 where the labels (bool, of outputs' shape) are true, and not where they are
+        false."""
         labels = checked(labels, "labels", (np.dtype(bool),), outputs.shape).view(np.uint8)
         hits, total = self._compiled.subset_accuracy(_outputs(outputs), labels, _weights(outputs, sample_weight))
         return hits / total
@@ -46,7 +47,8 @@ class Metrics:
         if n_outputs == 1:
             own, start, columns = outputs[y == 1, 0], np.array([0, np.count_nonzero(y)]), outputs.T.copy()
         else:
-            own, start, columns = np.empty(n_rows, outputs.dtype), np.r_[0, np.bincount(y, minlength=n_outputs).cumsum()], np.empty_like(outputs.T, order="C")
+            own, columns = np.empty(n_rows, outputs.dtype), np.empty_like(outputs.T, order="C")
+            start = np.r_[0, np.bincount(y, minlength=n_outputs).cumsum()]
             self._compiled.split_columns(outputs, y, own, start[:-1].copy(), columns)
         for first, last in pairwise(start):
             own[first:last].sort()

@@ -90,7 +90,7 @@ class Session(BaseSession):
 
     def _update_settings(self, optimizer, regularization):
         names = ("alpha", "l1", "clip_norm", "clip_value", "max_norm") if optimizer else ("alpha",)
-        return {name: float(getattr(regularization, name) or 0.0) for name in names}
+        return {name: at_least_tiny(float(getattr(regularization, name) or 0.0), self._dtype) for name in names}
 
 
 def _activation(activation, parameter, dtype):
