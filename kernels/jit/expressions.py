@@ -360,6 +360,10 @@ def _logaddexp(x, y):
     return x.graph.node(Number, "logaddexp", x, y)
 
 
+def _log(x, base=None):
+    return unary("log", x) if base is None else unary("log", x) / unary("log", base)
+
+
 def _clip(x, low=None, high=None):
     x = x if low is None else maximum(x, low)
     return x if high is None else minimum(x, high)
@@ -383,7 +387,7 @@ FUNCTIONS = {
     "multiply": operator.mul, "divide": operator.truediv, "true_divide": operator.truediv, "floor_divide": operator.floordiv,
     "remainder": operator.mod, "power": power, "pow": power, "float_power": power, "square": lambda x: x * x, "reciprocal": lambda x: 1 / x,
     "sign": sign, "copysign": copysign, "maximum": maximum, "minimum": minimum, "fmax": maximum, "fmin": minimum, "clip": _clip,
-    "logaddexp": _logaddexp, "xlogy": _xlogy,
+    "log": _log, "logit": lambda x: unary("log", x) - unary("log1p", -x), "logaddexp": _logaddexp, "xlogy": _xlogy,
     "log_expit": lambda x: -_logaddexp(x.graph.constant(0), -x),
     "hypot": lambda x, y: unary("sqrt", x * x + y * y), "radians": lambda x: x * (math.pi / 180), "degrees": lambda x: x * (180 / math.pi),
     "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge, "equal": operator.eq,
@@ -404,7 +408,7 @@ def call(name, args, origin="numpy"):
     graph = next(each.graph for each in args if isinstance(each, Node))
     if name in _ON_CONDITIONS:
         return _ON_CONDITIONS[name](*args)
-    if name not in FUNCTIONS:
+    if name not in FUNCTIONS or (origin, name) == ("math", "remainder"):  # which is another than NumPy's
         raise NotCompilable(f"uses {origin}.{name}, which nnfast does not know")
     blank = graph.constant(0)
     args = [each if each is None and name == "clip" else blank.like(each) for each in args]
