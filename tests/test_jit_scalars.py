@@ -1,11 +1,12 @@
 """Python functions of one number as vector code: values to a few ULP, derivatives, the forms that functions may have, and kernels on disk."""
 
+import enum
+import functools
 import math
 import os
 import re
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -174,14 +175,37 @@ def enclosing(steepness):
     return lambda z: z / (1 + math.exp(-steepness * z))
 
 
+class Side(enum.Enum):
+    LEFT = -1
+    RIGHT = 1
+
+
+class Line:
+    def __init__(self, slope):
+        self.slope = slope
+
+    def __call__(self, z):
+        return self.slope * math.fabs(z)
+
+
+@functools.cache
+def remembered(z):
+    return math.tanh(z)
+
+
+largest = max
+
 CASES = {
+    "an object": (Line(2.0), lambda x: 2 * abs(x)),
+    "what is remembered": (lambda z: remembered(z) + Side.RIGHT.value, lambda x: np.tanh(x) + 1),
+    "another name": (lambda z: largest(z, -z) + largest(1, 2), lambda x: abs(x) + 2),
     "a global": (lambda z: RATE * z + math.pi, lambda x: RATE * x + np.pi),
     "if": (bent, lambda x: np.where((x < -1) | (x > 2), 0.25, np.where(x > 0, 1, RATE)) * x),
     "a function": (lambda z: z * helper(z, scale=3.0), lambda x: x * np.exp(-x * x / 3)),
     "a loop": (by_loop, lambda x: x + x**2 / 2 + x**3 / 6),
     "an import": (imports_late, np.tanh),
     "a closure": (enclosing(1.5), lambda x: x / (1 + np.exp(-1.5 * x))),
-    "a partial": (partial(helper, scale=5.0), lambda x: np.exp(-x * x / 5)),
+    "a partial": (functools.partial(helper, scale=5.0), lambda x: np.exp(-x * x / 5)),
     "softsign": (lambda z: z / (1 + abs(z)), lambda x: x / (1 + abs(x))),
     "snake": (lambda z: z + math.sin(3 * z) ** 2 / 3, lambda x: x + np.sin(3 * x) ** 2 / 3),
     "a conditional expression": (lambda z: z if z > 0 else math.expm1(z), lambda x: np.where(x > 0, x, np.expm1(x))),
@@ -196,6 +220,7 @@ CASES = {
     "powers": (lambda z: (1 + z * z) ** -0.5 + abs(z) ** 1.5 + 2**z + z**-2, lambda x: (1 + x * x) ** -0.5 + abs(x) ** 1.5 + 2**x + x ** -2.0),
     "logarithms": (lambda z: math.log1p(z * z) + special.xlogy(2, 1 + z * z) + np.log2(9 + z), lambda x: 3 * np.log1p(x * x) + np.log2(9 + x)),
     "sums of exponentials": (lambda z: np.logaddexp(z, -2 * z) + special.erfc(z), lambda x: np.logaddexp(x, -2 * x) + special.erfc(x)),
+    "other bases": (lambda z: math.log(z * z + 1, 3) + special.logit(special.expit(z)), lambda x: np.log(x * x + 1) / np.log(3) + x),
     "hyperbolic": (lambda z: math.sinh(z) + np.cosh(z) + math.atan(z), lambda x: np.sinh(x) + np.cosh(x) + np.arctan(x)),
     "trigonometric": (lambda z: math.cos(z) * math.tan(z / 3), lambda x: np.cos(x) * np.tan(x / 3)),
     "signs": (lambda z: math.copysign(math.sqrt(abs(z)), z) + np.sign(z) * math.fabs(z), lambda x: np.sign(x) * np.sqrt(abs(x)) + x),
@@ -293,9 +318,12 @@ REFUSED = {
     "returns a bool": lambda z: z > 0,
     "returns a str": lambda z: "z",
     "returns 2 numbers": lambda z: (z, z),
+    "the same count": lambda z: (z, z) if z > 0 else z,
+    "same count of": lambda z: z if z > 0 else (z, z),
     "loops of a known length": until_small,
     "numpy.mean": lambda z: np.mean(z),
     "scipy.special.j0": lambda z: special.j0(z),
+    "math.remainder": lambda z: math.remainder(z, 2),
     "math.frexp": lambda z: math.frexp(z)[0],
     "one number": lambda z: sum(z),
     "a Python number": lambda z: "%f" % z,

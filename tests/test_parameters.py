@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import InvalidParameterError
 from small import BOTH, QUIET, small, table
 
+import nnfast
 from nnfast import MLPClassifier, MLPRegressor, QuantileCrossingWarning
 from nnfast.activations import ACTIVATIONS, ALIASES
 from nnfast.callbacks import Callback, TimeLimit
@@ -40,7 +41,7 @@ BOTHS = {
     "hidden_layer_sizes": ([(), (3,), [4, 2], 5, np.array([2, 2])], [0, (3, 0), (3, -1), (3, 2.5), "wide", None]),
     "activation": (
         [*ACTIVATIONS, *ALIASES, ("leaky_relu", 0.3), ("elu", {"alpha": 0.5}), ["tanh"], [("softplus", 2.0)]],
-        ["rellu", 3, None, ["relu", "tanh"], ["rellu"], ("relu", 0.1), ("elu", -1.0), ("relu", "tanh")],
+        ["rellu", 3, None, ["relu", "tanh"], ["rellu"], ("relu", 0.1), ("elu", -1.0), ("relu", "tanh"), np.tanh, [np.tanh], nnfast.Loss(max)],
     ),
     "solver": (["lbfgs", *OPTIMIZERS, Lion(beta_2=0.9)], ["adamx", 3, None, Lion, ("adam",)]),
     "alpha": ([0, 0.1], [-1.0, "much", None]),
@@ -88,13 +89,13 @@ BOTHS = {
 }
 ONES = {
     MLPClassifier: {
-        "loss": ([*CLASSIFIER_LOSSES], ["logloss", "focall", "squared_error", None]),
+        "loss": ([*CLASSIFIER_LOSSES], ["logloss", "focall", "squared_error", None, max, nnfast.Loss(max)]),
         "class_weight": ([None, "balanced", {0: 2.0}, {0: 1, 1: 3}], ["balance", 3, {0: -1.0}, {0: "a"}, {7: 1.0}, [{0: 1.0}]]),
         "label_smoothing": ([0, 0.1], [1.0, -0.1, None]),
         "focal_gamma": ([0, 1, 2.5], [-0.1, None]),
     },
     MLPRegressor: {
-        "loss": ([each for each in REGRESSOR_LOSSES if each != "gamma"], ["huberr", "log_loss", "mse", None]),
+        "loss": ([each for each in REGRESSOR_LOSSES if each != "gamma"], ["huberr", "log_loss", "mse", None, max, nnfast.Activation(abs)]),
         "huber_delta": ([0.1], [0, None]),
         "quantile": (
             [0.9, [0.1, 0.9], (0.5,), np.array([0.2, 0.7])],

@@ -12,7 +12,7 @@ LARGEST_WHEEL = 3_000_000  # bytes
 SOURCES = (".c", ".h", ".pyx", ".pxd", ".pxi")
 IN_SDIST = (
     *("pyproject.toml", "setup.py", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
-    *("nnfast/py.typed", "nnfast/estimators.py", "kernels/engine.pyx", "kernels/README.md", "kernels/src/dense.h"),
+    *("nnfast/py.typed", "nnfast/estimators.py", "kernels/engine.pyx", "kernels/README.md", "kernels/src/dense.h", "kernels/jit/elementwise.py"),
     *("tests/reference.py", "tests/test_package.py", "bench/conftest.py", "docs/index.md", "tools/check_distributions.py"),
 )
 
@@ -40,7 +40,7 @@ def _problems_of_wheel(path):
             yield f"{path.name}: {name} is neither in nnfast/ nor in {info}"
         if name.endswith(SOURCES):
             yield f"{path.name}: {name} is source, which an installed package does not need"
-    for name in ("nnfast/py.typed", "nnfast/kernels/__init__.py", f"{info}licenses/LICENSE"):
+    for name in ("nnfast/py.typed", "nnfast/kernels/__init__.py", "nnfast/kernels/jit/elementwise.py", f"{info}licenses/LICENSE"):
         if name not in names:
             yield f"{path.name}: {name} is missing"
     if not any(name.startswith("nnfast/kernels/engine.") for name in names):

@@ -21,7 +21,8 @@ from numba.core import cgutils, types
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from nnfast.kernels.jit.expressions import Condition, Graph, Integer, NotCompilable, differentiate, operands_first
+from nnfast.kernels.jit.derivatives import differentiate
+from nnfast.kernels.jit.expressions import Graph, Integer, NotCompilable, operands_first
 from nnfast.kernels.jit.tracing import run
 from nnfast.kernels.jit.vector_math import lowered
 

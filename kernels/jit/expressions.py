@@ -1,6 +1,6 @@
-"""What a function of numbers computes, as a graph of operations: made by running it on `Number`s, and differentiated by the chain rule.
+"""What a function of numbers computes, as a graph of operations: made by running it on `Number`s.
 
-Operations of one graph with equal operands are one node, so a and f'(z) share what they have in common. Python's numbers take the width of what
+Operations of one graph with equal operands are one node, so a and f'(z) (`derivatives.py`) share what they have in common. Python's numbers take the width of what
 they meet, as in NumPy 2: a graph has one width for all. Comparisons are `Condition`s, and `if` asks its graph what to take them for: see
 `tracing.py`, which takes every path in turn.
 """
@@ -360,6 +360,10 @@ def _logaddexp(x, y):
     return x.graph.node(Number, "logaddexp", x, y)
 
 
+def _log(x, base=None):
+    return unary("log", x) if base is None else unary("log", x) / unary("log", base)
+
+
 def _clip(x, low=None, high=None):
     x = x if low is None else maximum(x, low)
     return x if high is None else minimum(x, high)
@@ -383,7 +387,7 @@ FUNCTIONS = {
     "multiply": operator.mul, "divide": operator.truediv, "true_divide": operator.truediv, "floor_divide": operator.floordiv,
     "remainder": operator.mod, "power": power, "pow": power, "float_power": power, "square": lambda x: x * x, "reciprocal": lambda x: 1 / x,
     "sign": sign, "copysign": copysign, "maximum": maximum, "minimum": minimum, "fmax": maximum, "fmin": minimum, "clip": _clip,
-    "logaddexp": _logaddexp, "xlogy": _xlogy,
+    "log": _log, "logit": lambda x: unary("log", x) - unary("log1p", -x), "logaddexp": _logaddexp, "xlogy": _xlogy,
     "log_expit": lambda x: -_logaddexp(x.graph.constant(0), -x),
     "hypot": lambda x, y: unary("sqrt", x * x + y * y), "radians": lambda x: x * (math.pi / 180), "degrees": lambda x: x * (180 / math.pi),
     "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge, "equal": operator.eq,
@@ -404,7 +408,7 @@ def call(name, args, origin="numpy"):
     graph = next(each.graph for each in args if isinstance(each, Node))
     if name in _ON_CONDITIONS:
         return _ON_CONDITIONS[name](*args)
-    if name not in FUNCTIONS:
+    if name not in FUNCTIONS or (origin, name) == ("math", "remainder"):  # which is another than NumPy's
         raise NotCompilable(f"uses {origin}.{name}, which nnfast does not know")
     blank = graph.constant(0)
     args = [each if each is None and name == "clip" else blank.like(each) for each in args]
@@ -440,94 +444,6 @@ def _call_numpy(function, args, options):
     if name in ("abs", "sign", "round", "real"):
         return {"abs": abs, "sign": sign, "round": round, "real": operator.pos}[name](*args)
     raise NotCompilable(f"uses numpy.{name}, which nnfast does not know")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Derivatives. None stands for zero, so that no 0 * inf comes up.
-
-
-def _d_arcsin(y, x):
-    return 1 / unary("sqrt", (1 - x) * (1 + x))
-
-
-_SLOPES = {  # by each operand, of the value y and the operands
-    "neg": (lambda y, x: x.graph.constant(-1),),
-    "abs": (lambda y, x: sign(x),),
-    "add": (lambda y, a, b: a.graph.constant(1),) * 2,
-    "sub": (lambda y, a, b: a.graph.constant(1), lambda y, a, b: a.graph.constant(-1)),
-    "mul": (lambda y, a, b: b, lambda y, a, b: a),
-    "div": (lambda y, a, b: 1 / b, lambda y, a, b: -y / b),
-    "exp": (lambda y, x: y,),
-    "expm1": (lambda y, x: y + 1,),
-    "exp2": (lambda y, x: math.log(2) * y,),
-    "log": (lambda y, x: 1 / x,),
-    "log1p": (lambda y, x: 1 / (1 + x),),
-    "log2": (lambda y, x: 1 / math.log(2) / x,),
-    "log10": (lambda y, x: 1 / math.log(10) / x,),
-    "sqrt": (lambda y, x: 0.5 / y,),
-    "cbrt": (lambda y, x: 1 / (3 * y * y),),
-    "tanh": (lambda y, x: 1 - y * y,),
-    "sinh": (lambda y, x: unary("cosh", x),),
-    "cosh": (lambda y, x: unary("sinh", x),),
-    "sin": (lambda y, x: unary("cos", x),),
-    "cos": (lambda y, x: -unary("sin", x),),
-    "tan": (lambda y, x: 1 + y * y,),
-    "arctan": (lambda y, x: 1 / (1 + x * x),),
-    "arcsin": (_d_arcsin,),
-    "arccos": (lambda y, x: -_d_arcsin(y, x),),
-    "arcsinh": (lambda y, x: 1 / unary("sqrt", x * x + 1),),
-    "arccosh": (lambda y, x: 1 / unary("sqrt", (x - 1) * (x + 1)),),
-    "arctanh": (lambda y, x: 1 / ((1 - x) * (1 + x)),),
-    "erf": (lambda y, x: 2 / math.sqrt(math.pi) * unary("exp", -(x * x)),),
-    "erfc": (lambda y, x: -2 / math.sqrt(math.pi) * unary("exp", -(x * x)),),
-    "expit": (lambda y, x: y * unary("expit", -x),),
-    "ndtr": (lambda y, x: 1 / math.sqrt(2 * math.pi) * unary("exp", -0.5 * x * x),),
-    "logaddexp": (lambda y, a, b: unary("expit", a - b), lambda y, a, b: unary("expit", b - a)),
-    "power": (lambda y, a, b: b * power(a, b - 1), lambda y, a, b: y * unary("log", a)),
-    "copysign": (lambda y, a, b: copysign(a.graph.constant(1), b) * sign(a), None),
-    "floor": (None,), "ceil": (None,), "trunc": (None,), "rint": (None,),
-}
-_WITHOUT_SLOPE = {"gamma": "math.gamma", "lgamma": "math.lgamma"}
-
-
-def differentiate(output, by):
-    """The derivative of one node by another, as a node."""
-    slopes = {}
-    for node in operands_first([output]):
-        if node is by:
-            slopes[node] = output.graph.constant(1)
-        elif isinstance(node, Number):
-            slopes[node] = _slope(node, slopes)
-    slope = slopes[output]
-    return output.graph.constant(0) if slope is None else slope
-
-
-def _slope(node, slopes):
-    if node.op == "select":
-        condition, yes, no = node.args
-        if slopes[yes] is None and slopes[no] is None:
-            return None
-        return select(condition, *(node.graph.constant(0) if slopes[each] is None else slopes[each] for each in (yes, no)))
-    total = None
-    for operand, each in enumerate(node.args):
-        if slopes[each] is None:
-            continue
-        if node.op not in _SLOPES:
-            raise NotCompilable(f"uses {_WITHOUT_SLOPE.get(node.op, node.op)}, whose derivative nnfast does not know")
-        partial = _SLOPES[node.op][operand]
-        if partial is None:
-            continue
-        term = _product(partial(node, *node.args), slopes[each])
-        total = term if total is None else total + term
-    return total
-
-
-def _product(partial, slope):
-    if partial.op == "constant" and partial.value == -1:
-        return -slope
-    if slope.op == "constant" and slope.value == -1:
-        return -partial
-    return partial * slope
 
 
 def operands_first(outputs):

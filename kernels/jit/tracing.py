@@ -53,14 +53,18 @@ def run(function, graph, arguments):
         finally:
             graph.decide = None
         for i in range(len(taken) - 1, len(decided) - 1, -1):
-            other = follow([value for _, value in taken[:i]] + [False])
-            if (type(result), len(result or ())) != (type(other), len(other or ())) if isinstance(result, list) else isinstance(other, list):
-                raise NotCompilable("returns one number here and several there")
-            condition = taken[i][0]
-            result = [select(condition, *pair) for pair in zip(result, other)] if isinstance(result, list) else select(condition, result, other)
+            result = _merged(taken[i][0], result, follow([value for _, value in taken[:i]] + [False]))
         return result
 
     return follow([])
+
+
+def _merged(condition, yes, no):
+    if isinstance(yes, Number) and isinstance(no, Number):
+        return select(condition, yes, no)
+    if isinstance(yes, Number) or isinstance(no, Number) or len(yes) != len(no):
+        raise NotCompilable("does not always return the same count of numbers")
+    return [select(condition, *pair) for pair in zip(yes, no)]
 
 
 def _checked(result, graph):
@@ -149,10 +153,12 @@ def stand_in(value, made=None):
         return _Module(value)
     if isinstance(getattr(value, "py_func", None), types.FunctionType):  # compiled by Numba
         return stand_in(value.py_func, made)
+    if isinstance(value, functools._lru_cache_wrapper):
+        return stand_in(value.__wrapped__, made)
+    if isinstance(value, (type, types.BuiltinFunctionType)):
+        return _BUILTINS[value.__name__] if value in (float, min, max) else value
     if isinstance(getattr(type(value), "__call__", None), types.FunctionType) and not _is_library(type(value)):  # an object that can be called
         return types.MethodType(stand_in(type(value).__call__, made), value)
-    if value in (float, min, max) if isinstance(value, (type, types.BuiltinFunctionType)) else False:
-        return _BUILTINS[value.__name__]
     return value
 
 
@@ -162,8 +168,6 @@ def _is_library(each):
 
 def _rebuilt(function, made):
     """The same code with stand-ins for its globals and the values that it encloses."""
-    if hasattr(function, "__wrapped__") and hasattr(function, "__array_function__"):
-        return function
     if _is_library(function):
         return function
     names = {"__builtins__": _BUILTINS}  # which a function takes over when it is made
