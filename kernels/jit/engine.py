@@ -12,18 +12,13 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from nnfast.kernels.jit import clock as clocks
-from nnfast.kernels.jit import network, run
+from nnfast.kernels.jit import network, normalization, run
 from nnfast.kernels.jit.memory import blas
 from nnfast.kernels.jit.tables import Table, gatherer
-from nnfast.normalization import NORMALIZATIONS
 
 POLL_SECONDS = 0.1  # a signal's handler can run after so long
 _NO_RATES = np.zeros((0, 0))
 
-# Number of the way, by the names of the records: see network.py.
-_NORMALIZATIONS = {None: network.BY_NONE} | {
-    name: network.BY_BATCH if record.keeps_statistics else network.BY_LAYER for name, record in NORMALIZATIONS.items()
-}
 
 
 class Engine:
@@ -56,7 +51,7 @@ class Engine:
                  norm_momentum, n_threads, *, capacity, batch_size, trains, times):
         self._dtype, self._units, self._optimizer = np.dtype(dtype), list(layer_units), optimizer
         self._capacity, self._batch_size, self._trains, self._n_threads = capacity, batch_size, trains, n_threads
-        self._normalization, self._norm_eps, self._norm_momentum = _NORMALIZATIONS[normalization], norm_eps, norm_momentum
+        self._normalization, self._norm_eps, self._norm_momentum = normalization, norm_eps, norm_momentum
         self._activations, self._update_kernel = activations, update
         self._loss, self._loss_kernels, self._loss_parameters, self._gradient_scale = loss, loss_kernels, loss_parameters, 1.0
         self._kept = []
@@ -113,7 +108,7 @@ class Engine:
         T, units, capacity, memory = self._dtype, self._units, self._capacity, _Plan()
         layers = np.zeros(len(units) - 1, network.LAYER)
         layers["n_in"], layers["n_out"] = units[:-1], units[1:]
-        hidden, is_normalized, is_batch = layers[:-1], self._normalization != network.BY_NONE, self._normalization == network.BY_BATCH
+        hidden, is_normalized, is_batch = layers[:-1], self._normalization is not None, self._normalization == "batch"
         # What is learned, in the order of Parameters.learned; then what goes with it number by number.
         layers["w"] = memory.take(layers["n_in"] * layers["n_out"])
         n_weights = memory.used
@@ -147,7 +142,8 @@ class Engine:
         for name, values in zip(("drop_below", "kept_scale", "kept_shift", "dropped"), zip(*rates[1:])):
             hidden[name] = values
         value, slope, exp, output = (kernel.address if kernel else 0 for kernel in self._loss_kernels)
-        n_outputs, is_mean, (product, dot) = units[-1], self._loss.is_mean, blas(T)
+        n_outputs, is_mean, (product, dot, axpy) = units[-1], self._loss.is_mean, blas(T)
+        normalize, normalize_back = (kernel(T).address for kernel in normalization.BY_NAME[self._normalization]) if is_normalized else (0, 0)
         self._memory = np.zeros(memory.used, T)
         own = self._memory[loss_parameters : loss_parameters + n_outputs * capacity * self._trains]
         own.reshape(-1, n_outputs)[:] = self._loss_parameters or 0.0
@@ -156,8 +152,8 @@ class Engine:
         self._net = network.Net(
             layers=layers, memory=self._memory, scalars=np.zeros(16), losses=np.zeros(capacity), clock=self._clock, capacity=capacity,
             n_weights=n_weights, n_parameters=n, gradient=gradient, m=moments[0], v=moments[1],
-            dz=dz, other_dz=other_dz, columns=columns, of_rows=tuple(of_rows), of_outputs=tuple(of_outputs), gemm=product, dot=dot,
-            normalization=self._normalization, eps=T.type(self._norm_eps), momentum=T.type(self._norm_momentum),
+            dz=dz, other_dz=other_dz, columns=columns, of_rows=tuple(of_rows), of_outputs=tuple(of_outputs), gemm=product, dot=dot, axpy=axpy,
+            normalize=normalize, normalize_back=normalize_back, by_batch=is_batch, eps=float(self._norm_eps), momentum=float(self._norm_momentum),
             of_classes=self._loss.of_classes, loss=value, slope=slope, exp=exp, output=output,
             output_kind=network.OUTPUT_KINDS.index(self._loss.out_activation), loss_parameters=loss_parameters,
             mean_factor=1 / n_outputs if is_mean else 1.0, slope_factor=T.type(self._gradient_scale),

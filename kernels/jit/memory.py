@@ -88,8 +88,8 @@ def call(typing_context, function, arguments):
 
 
 def blas(dtype):
-    """Addresses of BLAS's product of matrices, and of vectors in double precision, as SciPy offers them."""
-    names = ("dgemm", "ddot") if dtype.itemsize == 8 else ("sgemm", "dsdot")
+    """Addresses in BLAS, as SciPy offers it: of products of matrices, of vectors in double precision, and of a number and a vector."""
+    names = ("dgemm", "ddot", "daxpy") if dtype.itemsize == 8 else ("sgemm", "dsdot", "saxpy")
     return [get_cython_function_address("scipy.linalg.cython_blas", name) for name in names]
 
 
@@ -142,6 +142,23 @@ def dot(typing_context, function, n, x, y):
         return builder.call(builder.inttoptr(function, prototype.as_pointer()), arguments)
 
     return types.float64(*[types.intp] * 4), generate
+
+
+@intrinsic
+def add_multiple(typing_context, axpy, n, factor, x, y):
+    """y <- y + factor x, of n numbers at two addresses."""
+
+    def generate(context, builder, signature, values):
+        axpy, n, factor, x, y = values
+        small = ir.IntType(32)
+        length, step = cgutils.alloca_once_value(builder, builder.trunc(n, small)), cgutils.alloca_once_value(builder, small(1))
+        arguments = [length, cgutils.alloca_once_value(builder, factor), x, step, y, step]
+        prototype = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+        builder.call(builder.inttoptr(axpy, prototype.as_pointer()), arguments)
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(size, size, factor, size, size), generate
 
 
 @intrinsic

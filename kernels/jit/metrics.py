@@ -3,16 +3,13 @@
 import math
 
 import numpy as np
-from numba import njit
+
+from nnfast.kernels.jit.compiling import entry
 
 PART = 256  # rows whose sums are added up by themselves, so that rounding does not grow with the rows
 
 
-def _compiled(function):
-    return njit(nogil=True, cache=True, error_model="numpy")(function)
-
-
-@_compiled
+@entry
 def are_rows(x, n):
     """Whether all of x are within 0 .. n - 1, and there is one at least."""
     bad = 0
@@ -21,7 +18,7 @@ def are_rows(x, n):
     return len(x) > 0 and bad == 0
 
 
-@_compiled
+@entry
 def _add_up(hits, weight):
     """The sums of weight * hit, and of the weights."""
     total, whole = 0.0, 0.0
@@ -49,7 +46,7 @@ def _takes_weight(function):
 
 
 @_takes_weight
-@_compiled
+@entry
 def accuracy(outputs, y, weight):
     """The sums of the weights of the rows whose first largest output is number y, and of all."""
     hits = np.empty(len(outputs))
@@ -63,7 +60,7 @@ def accuracy(outputs, y, weight):
 
 
 @_takes_weight
-@_compiled
+@entry
 def subset_accuracy(outputs, labels, weight):
     """The sums of the weights of the rows all of whose outputs are above 0.5 where the labels are 1, and not where they are 0, and of all."""
     hits = np.empty(len(outputs))
@@ -76,7 +73,7 @@ def subset_accuracy(outputs, labels, weight):
 
 
 @_takes_weight
-@_compiled
+@entry
 def log_loss(outputs, y, weight, epsilon):
     """The sums of weight * -log(probability of y), and of the weights. Probabilities are kept within epsilon .. 1 - epsilon; a single column is that
     of y = 1."""
@@ -92,7 +89,7 @@ def log_loss(outputs, y, weight, epsilon):
     return _add_up(losses, weight)
 
 
-@_compiled
+@entry
 def areas_under_roc(positives, start, all, areas):
     """Writes the areas of several columns, a row of `all` each, ascending; the outputs of the positive rows of column k, ascending, are
     positives[start[k] : start[k + 1]]. NaN where all rows are of one kind."""
@@ -109,7 +106,7 @@ def areas_under_roc(positives, start, all, areas):
         areas[k] = (area - n_positives * n_positives) / (2 * n_positives * (n - n_positives))
 
 
-@_compiled
+@entry
 def split_columns(outputs, y, own, following, columns):
     """Writes each row's output of class y to own[following[y]], which moves on, and the outputs by columns."""
     for row in range(len(outputs)):
@@ -119,7 +116,7 @@ def split_columns(outputs, y, own, following, columns):
             columns[k, row] = outputs[row, k]
 
 
-@_compiled
+@entry
 def weighted_roc_auc(outputs, column, order, y, positive, weight):
     """The area of one column, where rows have weights, from `order`, the rows by its ascending outputs. NaN if the weights of one kind are zero."""
     area, positives, others, at = 0.0, 0.0, 0.0, 0
@@ -141,7 +138,7 @@ def weighted_roc_auc(outputs, column, order, y, positive, weight):
 
 
 @_takes_weight
-@_compiled
+@entry
 def squared_errors(outputs, y, weight, errors):
     """Writes the sum over the rows of weight * (y - output)^2 of each output, and returns the sum of the weights."""
     squares, total = np.empty(len(outputs)), 0.0

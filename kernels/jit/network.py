@@ -18,7 +18,6 @@ from nnfast.kernels.jit.dropout import drop_out, layer_key, row_key
 from nnfast.kernels.jit.memory import add_product, address, call, clear, matrix, vector
 from nnfast.kernels.jit.tables import forward_sparse, gather, gradient_sparse
 
-BY_NONE, BY_BATCH, BY_LAYER = range(3)  # how hidden layers are normalised
 OUTPUT_KINDS = ("identity", "logistic", "exp", "softmax")
 SOFTMAX = OUTPUT_KINDS.index("softmax")
 
@@ -29,7 +28,7 @@ LAYER = np.dtype([
     ("mean", np.int64), ("variance", np.int64),  # running statistics
     ("x", np.int64), ("a", np.int64),  # its inputs, the values of the layer below, and its own; those of the last become dz
     ("slope", np.int64),  # derivatives of its activation
-    ("normal", np.int64), ("root", np.int64),  # what was normalised, before scale and shift, and what it was divided by: see normalize
+    ("normal", np.int64), ("root", np.int64),  # what was normalised, before scale and shift, and what it was divided by: normalization.py
     ("activation", np.int64), ("parameter", np.float64),  # the kernel's address, and its own
     ("drop_below", np.uint32), ("kept_scale", np.float64), ("kept_shift", np.float64), ("dropped", np.float64),  # see drop_out
 ])
@@ -54,9 +53,12 @@ class Net(NamedTuple):
     of_outputs: object  # four places where there is room for a number of each row's every output
     gemm: int  # addresses in BLAS
     dot: int
-    normalization: int
-    eps: object  # T
-    momentum: object  # T: weight of a batch in the running statistics
+    axpy: int
+    normalize: int  # addresses of the kernels of normalization.py; 0: none
+    normalize_back: int
+    by_batch: bool
+    eps: float
+    momentum: float  # weight of a batch in the running statistics
     of_classes: bool  # whether the loss is a function of softmax's probabilities
     loss: int  # address of the kernel for outputs, or, of losses of classes, for rows
     slope: int  # address of the kernel for derivatives, of losses of classes
@@ -89,14 +91,16 @@ def forward(net, table, rows, first, step, trains, drops):
         enter(net.clock, FORWARD, i)
         z = matrix(net.memory, layer.a, n, layer.n_out)
         if i == 0 and table.is_sparse:
-            forward_sparse(net, table, rows, first, step, drops, z)
+            forward_sparse(net, table, rows, first, step, drops)
         else:
             add_product(net.gemm, n, layer.n_out, layer.n_in, net.memory, layer.x, False, layer.w, False, net.memory.dtype.type(0), layer.a)
         add_to_rows(z, vector(net.memory, layer.b, layer.n_out))
         if i < last:
-            if net.normalization != BY_NONE:
+            if net.normalize:
                 enter(net.clock, NORMALIZATION, i)
-                normalize(net, layer, z, trains)
+                learned = (layer.normal, layer.root, layer.scale, layer.shift, layer.mean, layer.variance)
+                sizes = (address(net.memory, 0), n, layer.n_out, layer.a)
+                call(net.normalize, (*sizes, *learned, net.columns, np.intp(trains), net.eps, net.momentum))
                 enter(net.clock, FORWARD, i)
             activate(net, i, n, first, step, trains, drops)
 
@@ -120,122 +124,6 @@ def activate(net, i, n, first, step, trains, drops):
             at = row * layer.n_out
             a, slope = vector(memory, layer.a + at, layer.n_out), vector(memory, layer.slope + at, layer.n_out)
             drop_out(layer, row_key(key, np.uint64(first + row)), a, slope)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Normalization: nnfast/normalization.py has it in NumPy
-
-
-@inner
-def normalize(net, layer, z, trains):
-    """z <- scale (z - mean) / root + shift, in place; what lies between stays for the way back."""
-    n, units = z.shape
-    normal = matrix(net.memory, layer.normal, n, units) if trains else z
-    if net.normalization == BY_LAYER:
-        normalize_rows(z, normal, vector(net.memory, layer.root, n), net.eps)
-    else:
-        if trains and n > 1:
-            mean, variance = vector(net.memory, net.columns, units), vector(net.memory, net.columns + units, units)
-            take_statistics(net, layer, z, mean, variance)
-        else:  # a batch of one row has no variance
-            mean, variance = vector(net.memory, layer.mean, units), vector(net.memory, layer.variance, units)
-        normalize_columns(z, normal, mean, variance, vector(net.memory, layer.root, units), net.eps)
-    scale_columns(normal, vector(net.memory, layer.scale, units), vector(net.memory, layer.shift, units), z)
-
-
-@inner
-def normalize_rows(z, normal, roots, eps):
-    """Each row by its own mean and variance, over its units."""
-    units = z.dtype.type(z.shape[1])
-    for row in range(len(z)):
-        mean, variance = z.dtype.type(0), z.dtype.type(0)
-        for unit in range(z.shape[1]):
-            mean += z[row, unit]
-        mean /= units
-        for unit in range(z.shape[1]):
-            variance += (z[row, unit] - mean) * (z[row, unit] - mean)
-        roots[row] = math.sqrt(variance / units + eps)
-        for unit in range(z.shape[1]):
-            normal[row, unit] = (z[row, unit] - mean) / roots[row]
-
-
-@inner
-def take_statistics(net, layer, z, mean, variance):
-    """Each unit's mean and variance over the batch, of which the running ones take note."""
-    n, units = z.shape
-    clear(mean)
-    clear(variance)
-    for row in range(n):
-        for unit in range(units):
-            mean[unit] += z[row, unit]
-    for unit in range(units):
-        mean[unit] /= z.dtype.type(n)
-    for row in range(n):
-        for unit in range(units):
-            variance[unit] += (z[row, unit] - mean[unit]) * (z[row, unit] - mean[unit])
-    running_mean, running_variance = vector(net.memory, layer.mean, units), vector(net.memory, layer.variance, units)
-    for unit in range(units):
-        running_mean[unit] += net.momentum * (mean[unit] - running_mean[unit])
-        running_variance[unit] += net.momentum * (variance[unit] / z.dtype.type(n - 1) - running_variance[unit])
-        variance[unit] /= z.dtype.type(n)
-
-
-@inner
-def normalize_columns(z, normal, mean, variance, roots, eps):
-    """Each unit by a mean and a variance."""
-    for unit in range(z.shape[1]):
-        roots[unit] = math.sqrt(variance[unit] + eps)
-    for row in range(len(z)):
-        for unit in range(z.shape[1]):
-            normal[row, unit] = (z[row, unit] - mean[unit]) / roots[unit]
-
-
-@inner
-def scale_columns(normal, scale, shift, z):
-    for row in range(len(z)):
-        for unit in range(z.shape[1]):
-            z[row, unit] = scale[unit] * normal[row, unit] + shift[unit]
-
-
-@inner
-def normalize_back(net, layer, dz):
-    """From the gradient by a normalization's output to that by its input, in place; those by scale and shift are left in theirs."""
-    n, units = dz.shape
-    normal, scale = matrix(net.memory, layer.normal, n, units), vector(net.memory, layer.scale, units)
-    dscale, dshift = vector(net.memory, net.gradient + layer.scale, units), vector(net.memory, net.gradient + layer.shift, units)
-    for row in range(n):
-        for unit in range(units):
-            dscale[unit] += dz[row, unit] * normal[row, unit]
-            dshift[unit] += dz[row, unit]
-    if net.normalization == BY_LAYER:
-        normalize_rows_back(dz, normal, scale, vector(net.memory, layer.root, n))
-    else:  # the batch is one chunk: dscale and dshift are whole
-        normalize_columns_back(dz, normal, scale, dscale, dshift, vector(net.memory, layer.root, units))
-
-
-@inner
-def normalize_rows_back(dz, normal, scale, roots):
-    units = dz.dtype.type(dz.shape[1])
-    for row in range(len(dz)):
-        mean, along = dz.dtype.type(0), dz.dtype.type(0)
-        for unit in range(dz.shape[1]):
-            dz[row, unit] *= scale[unit]
-            mean += dz[row, unit]
-            along += dz[row, unit] * normal[row, unit]
-        mean /= units
-        along /= units
-        for unit in range(dz.shape[1]):
-            dz[row, unit] = (dz[row, unit] - mean - normal[row, unit] * along) / roots[row]
-
-
-@inner
-def normalize_columns_back(dz, normal, scale, dscale, dshift, roots):
-    n = dz.dtype.type(len(dz))
-    own = dz.dtype.type(len(dz) > 1)  # one row was normalised by constants
-    for row in range(len(dz)):
-        for unit in range(dz.shape[1]):
-            inside = dz[row, unit] - own * (dshift[unit] / n + normal[row, unit] * (dscale[unit] / n))
-            dz[row, unit] = scale[unit] * inside / roots[unit]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -378,18 +266,20 @@ def backward(net, table, rows, first, step, drops):
         enter(net.clock, GRADIENT, i)
         dz = matrix(memory, at, n, layer.n_out)
         if i == 0 and table.is_sparse:
-            gradient_sparse(net, table, rows, first, step, drops, dz)
+            gradient_sparse(net, table, rows, first, step, drops, at)
         else:
             add_product(net.gemm, layer.n_in, layer.n_out, n, memory, layer.x, True, at, False, kept, net.gradient + layer.w)
-        if i == len(net.layers) - 1 or net.normalization != BY_BATCH:  # a batch's mean takes any bias away
+        if i == len(net.layers) - 1 or not net.by_batch:  # a batch's mean takes any bias away
             add_up_rows(dz, vector(memory, net.gradient + layer.b, layer.n_out))
         if i > 0:
             enter(net.clock, BACKWARD, i)
             add_product(net.gemm, n, layer.n_in, layer.n_out, memory, at, False, layer.w, True, zero, spare)
             multiply(vector(memory, spare, n * layer.n_in), vector(memory, net.layers[i - 1].slope, n * layer.n_in))
-            if net.normalization != BY_NONE:
+            if net.normalize:
                 enter(net.clock, NORMALIZATION, i - 1)
-                normalize_back(net, net.layers[i - 1], matrix(memory, spare, n, layer.n_in))
+                below = net.layers[i - 1]
+                gradients = (net.gradient + below.scale, net.gradient + below.shift)
+                call(net.normalize_back, (address(memory, 0), n, below.n_out, spare, below.normal, below.root, below.scale, *gradients))
             at, spare, other = spare, other, spare
 
 

@@ -13,6 +13,7 @@ from nnfast.kernels.jit.network import backward, forward, lose, write_outputs
 
 TRAIN, DIFFERENTIATE, EVALUATE, PREDICT = range(4)  # what a run does
 FINISHED, NON_FINITE = range(2)  # how it ended
+BLOCK = 4096  # parameters that are moved at a time
 # What the kernel of the update takes before the optimizer's own numbers: see `update` of of_records.py. Until the weight of the batch is known,
 # THRESHOLD is the learning rate.
 SCALE, DECAY, CLIP, THRESHOLD, SHRINK, RATES = range(6)
@@ -112,28 +113,35 @@ def move(net, update, weight, rates):
             return norm
         scalars[SCALE], scalars[DECAY], scalars[CLIP] = min(1.0, update.clip_norm / (norm + 1e-6)), 0.0, math.inf
     enter(net.clock, GRADIENT, 0)
-    step(net, update, 0, net.n_weights)
+    squares = step(net, update, 0, net.n_weights)
     scalars[DECAY], scalars[THRESHOLD], scalars[SHRINK] = 0.0, 0.0, 1.0  # biases, scales and shifts are spared
-    step(net, update, net.n_weights, net.n_parameters)
+    squares += 0.0 * step(net, update, net.n_weights, net.n_parameters)
     if update.max_norm > 0:
         enter(net.clock, LIMITS, 0)
         for i in range(len(net.layers) - 1):
             layer = net.layers[i]
-            squares = vector(net.memory, net.columns, layer.n_out)
-            limit_norms(matrix(net.memory, layer.w, layer.n_in, layer.n_out), squares, net.memory.dtype.type(update.max_norm))
+            norms = vector(net.memory, net.columns, layer.n_out)
+            limit_norms(matrix(net.memory, layer.w, layer.n_in, layer.n_out), norms, net.memory.dtype.type(update.max_norm))
+        squares = sum_squares(net, 0, net.n_weights) + 0.0 * squares
     enter(net.clock, BOOKKEEPING, 0)
-    return sum_squares(net, 0, net.n_weights) + 0.0 * sum_squares(net, net.n_weights, net.n_parameters)
+    return squares
 
 
 @inner
 def step(net, update, first, end):
-    """Hand the parameters first .. end, their moments and gradients to the optimizer's kernel."""
-    w, g = address(net.memory, first), address(net.memory, net.gradient + first)
-    m, v, scalars = address(net.memory, net.m + first), address(net.memory, net.v + first), address(net.scalars, 0)
-    if update.n_moments == 1:
-        call(update.kernel, (w, m, g, scalars, end - first))
-    else:
-        call(update.kernel, (w, m, v, g, scalars, end - first))
+    """Hand the parameters first .. end, their moments and gradients to the optimizer's kernel. Returns the sum of the parameters' squares, which
+    are taken block by block while they are in the cache."""
+    squares, scalars = 0.0, address(net.scalars, 0)
+    for start in range(first, end, BLOCK):
+        n = min(BLOCK, end - start)
+        w, m, v = address(net.memory, start), address(net.memory, net.m + start), address(net.memory, net.v + start)
+        g = address(net.memory, net.gradient + start)
+        if update.n_moments == 1:
+            call(update.kernel, (w, m, g, scalars, n))
+        else:
+            call(update.kernel, (w, m, v, g, scalars, n))
+        squares += dot(net.dot, n, w, w)
+    return squares
 
 
 @inner

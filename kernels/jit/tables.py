@@ -9,7 +9,7 @@ from numba.np.numpy_support import from_dtype
 
 from nnfast.kernels.jit.clock import GATHER, enter
 from nnfast.kernels.jit.dropout import layer_key, row_key, unit_hash
-from nnfast.kernels.jit.memory import address, call, clear, load, matrix, vector
+from nnfast.kernels.jit.memory import add_multiple, address, call, clear, load, matrix, vector
 from nnfast.kernels.jit.compiling import inner
 
 
@@ -75,42 +75,41 @@ def densify(table, rows, x):
 
 
 @inner
-def entry_factor(net, drops, key, column):
+def entry_factor(net, key, column):
     """What input dropout multiplies a non-zero by."""
-    if not drops:
-        return net.memory.dtype.type(1)
     return net.input_scale if unit_hash(key, np.uint32(column)) >= net.input_drop_below else net.memory.dtype.type(0)
 
 
 @inner
-def forward_sparse(net, table, rows, first, step, drops, z):
+def forward_sparse(net, table, rows, first, step, drops):
     """z <- X @ w of the first layer, for a chunk's rows, over their non-zeros."""
-    drops = drops and net.input_drop_below > 0
-    key = layer_key(net.seed, np.uint64(step), np.uint64(0))
-    w = matrix(net.memory, net.layers[0].w, net.layers[0].n_in, z.shape[1])
-    for row in range(len(rows)):
-        for unit in range(z.shape[1]):
-            z[row, unit] = 0
-        own = row_key(key, np.uint64(first + row))
-        for entry in range(table.indptr[rows[row]], table.indptr[rows[row] + 1]):
-            column = table.indices[entry]
-            value = table.data[entry] * entry_factor(net, drops, own, column)
-            for unit in range(z.shape[1]):
-                z[row, unit] += value * w[column, unit]
+    layer, memory, bytes_a_unit = net.layers[0], net.memory, net.memory.itemsize
+    z, w = address(memory, layer.a), address(memory, layer.w)
+    clear(vector(memory, layer.a, len(rows) * layer.n_out))
+    add_sparse(net, table, rows, first, step, drops, z, w, True, layer.n_out * bytes_a_unit)
 
 
 @inner
 def gradient_sparse(net, table, rows, first, step, drops, dz):
-    """Add X.T @ dz to the first layer's gradient likewise; the first rows of a batch begin it anew."""
-    drops = drops and net.input_drop_below > 0
-    key = layer_key(net.seed, np.uint64(step), np.uint64(0))
-    g = matrix(net.memory, net.gradient + net.layers[0].w, net.layers[0].n_in, dz.shape[1])
+    """Add X.T @ dz to the first layer's gradient likewise; the first rows of a batch begin it anew. dz: where it is."""
+    layer, memory, bytes_a_unit = net.layers[0], net.memory, net.memory.itemsize
     if first == 0:
-        clear(vector(net.memory, net.gradient, net.layers[0].n_in * dz.shape[1]))
+        clear(vector(memory, net.gradient + layer.w, layer.n_in * layer.n_out))
+    g = address(memory, net.gradient + layer.w)
+    add_sparse(net, table, rows, first, step, drops, address(memory, dz), g, False, layer.n_out * bytes_a_unit)
+
+
+@inner
+def add_sparse(net, table, rows, first, step, drops, of_rows, of_columns, to_rows, stride):
+    """For each non-zero, add its multiple of its column's vector to its row's, or the other way round. They begin at two addresses, a stride apart."""
+    drops = drops and net.input_drop_below > 0
+    key, n_out, one = layer_key(net.seed, np.uint64(step), np.uint64(0)), net.layers[0].n_out, net.memory.dtype.type(1)
     for row in range(len(rows)):
-        own = row_key(key, np.uint64(first + row))
+        own, of_row = row_key(key, np.uint64(first + row)), of_rows + row * stride
         for entry in range(table.indptr[rows[row]], table.indptr[rows[row] + 1]):
             column = table.indices[entry]
-            value = table.data[entry] * entry_factor(net, drops, own, column)
-            for unit in range(dz.shape[1]):
-                g[column, unit] += value * dz[row, unit]
+            value, of_column = table.data[entry] * (entry_factor(net, own, column) if drops else one), of_columns + column * stride
+            if to_rows:
+                add_multiple(net.axpy, n_out, value, of_column, of_row)
+            else:
+                add_multiple(net.axpy, n_out, value, of_row, of_column)
