@@ -6,6 +6,7 @@ import pickle
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import problems
@@ -247,6 +248,17 @@ def test_estimators_fit_alike(cls, solver):
     for wrong, error in ((X[0], ValueError), (X[:, :2], ValueError), (X.tolist(), TypeError), (X.astype(int), TypeError)):
         with pytest.raises(error, match="X must"):
             compiled.predict(wrong)
+
+
+def test_fits_in_threads_are_those_of_one():
+    X, y = np.random.default_rng(0).normal(size=(400, 10)), np.arange(400) % 2
+
+    def fit(seed):
+        return MLPClassifier((20,), engine="numba", max_iter=30, tol=1, n_iter_no_change=30, random_state=seed % 3).fit(X, y).loss_
+
+    expected = [fit(seed) for seed in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(fit, range(12))) == expected * 4
 
 
 CHECKS = [

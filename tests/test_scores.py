@@ -13,6 +13,13 @@ ENGINE = engines.get_engine()
 ROWS = (2, 7, 255, 256, 257, 5000)
 
 
+@pytest.fixture(params=engines.ENGINES)
+def engine(request):
+    if request.param == "numba":
+        pytest.importorskip("numba")
+    return engines.get_engine(request.param)
+
+
 def draw(n_rows, n_outputs, dtype, weighted, *, ties=False):
     """Probabilities, class numbers of which every one occurs, and weights of which some are 0."""
     rng = np.random.default_rng(n_rows + n_outputs)
@@ -33,16 +40,16 @@ def columns(p):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_outputs", [1, 2, 5])
 @pytest.mark.parametrize("n_rows", [n for n in ROWS if n >= 7])
-def test_metrics_of_classes(n_rows, n_outputs, weighted, dtype):
+def test_metrics_of_classes(engine, n_rows, n_outputs, weighted, dtype):
     p, y, weight = draw(n_rows, n_outputs, dtype, weighted)
     predicted = (p[:, 0] > 0.5).astype(int) if n_outputs == 1 else p.argmax(axis=1)
     expected = metrics.accuracy_score(y, predicted, sample_weight=weight)
     if n_outputs == 1:
-        assert ENGINE.subset_accuracy(p, y[:, None] == 1, weight) == pytest.approx(expected, rel=1e-12)
+        assert engine.subset_accuracy(p, y[:, None] == 1, weight) == pytest.approx(expected, rel=1e-12)
     else:
-        assert ENGINE.accuracy(p, y, weight) == pytest.approx(expected, rel=1e-12)
+        assert engine.accuracy(p, y, weight) == pytest.approx(expected, rel=1e-12)
     expected = metrics.log_loss(y, columns(p), sample_weight=weight)
-    assert ENGINE.log_loss(p, y, weight) == pytest.approx(expected, rel=1e-12 if dtype == "float64" else 1e-6)
+    assert engine.log_loss(p, y, weight) == pytest.approx(expected, rel=1e-12 if dtype == "float64" else 1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -50,9 +57,9 @@ def test_metrics_of_classes(n_rows, n_outputs, weighted, dtype):
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("n_rows", ROWS)
-def test_roc_auc(n_rows, n_outputs, ties, weighted, dtype):
+def test_roc_auc(engine, n_rows, n_outputs, ties, weighted, dtype):
     p, y, weight = draw(n_rows, n_outputs, dtype, weighted, ties=ties)
-    areas = ENGINE.roc_auc(p, y, weight)
+    areas = engine.roc_auc(p, y, weight)
     for column in range(n_outputs):
         positive = 1 if n_outputs == 1 else column
         if len(np.unique((y == positive)[slice(None) if weight is None else weight > 0])) == 2:
@@ -66,15 +73,15 @@ def test_roc_auc(n_rows, n_outputs, ties, weighted, dtype):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("n_rows", ROWS)
-def test_metrics_of_numbers(n_rows, n_outputs, weighted, dtype):
+def test_metrics_of_numbers(engine, n_rows, n_outputs, weighted, dtype):
     rng = np.random.default_rng(n_rows)
     y = 1e3 + rng.standard_normal((n_rows, n_outputs))
     p = (y + rng.standard_normal(y.shape)).astype(dtype)
     weight = rng.random(n_rows) if weighted else None
     wide = p.astype(np.float64)
     expected = metrics.mean_squared_error(y, wide, sample_weight=weight, multioutput="raw_values")
-    np.testing.assert_allclose(ENGINE.squared_errors(p, y, weight), expected, rtol=1e-12)
-    assert scores.r2(ENGINE, y, weight)(p) == pytest.approx(metrics.r2_score(y, wide, sample_weight=weight), rel=1e-12, abs=1e-12)
+    np.testing.assert_allclose(engine.squared_errors(p, y, weight), expected, rtol=1e-12)
+    assert scores.r2(engine, y, weight)(p) == pytest.approx(metrics.r2_score(y, wide, sample_weight=weight), rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.parametrize(("function", "arguments"), [
@@ -88,9 +95,9 @@ def test_metrics_of_numbers(n_rows, n_outputs, weighted, dtype):
     ("roc_auc", (np.zeros((3, 1)), np.array([0, 1, 2]))),
     ("squared_errors", (np.zeros((3, 1)), np.zeros((3, 1), np.float32))),
 ])
-def test_what_does_not_fit_is_refused(function, arguments):
+def test_what_does_not_fit_is_refused(engine, function, arguments):
     with pytest.raises(ValueError, match="must"):
-        getattr(ENGINE, function)(*arguments)
+        getattr(engine, function)(*arguments)
 
 
 BINARY, CLASSES, NUMBERS = (load(return_X_y=True) for load in (load_breast_cancer, load_iris, load_diabetes))
