@@ -69,7 +69,7 @@ def compare(shape, epochs, activation="relu"):
     return {name: np.array(times) for name, times in taken.items()}
 
 
-CASES = [(SHAPES[name], EPOCHS[name], "relu") for name in EPOCHS] + [(shape, 2, "relu") for shape in MORE]
+CASES = [(SHAPES[name], EPOCHS[name], "relu") for name in EPOCHS] + [(shape, 12, "relu") for shape in MORE]
 CASES += [(SHAPES["s"], EPOCHS["s"], activation) for activation in ACTIVATIONS]
 
 
@@ -84,7 +84,10 @@ def test_speed(shape, epochs, activation, report):
     report(
         f"engine='numba' beside scikit-learn (float64): microseconds a step, and times its speed; medians of {ROUNDS} turns",
         shape=str(shape), activation=activation,
-        **{name: f"{np.median(each) / steps * 1e6:.0f}" + ("" if name == "scikit-learn" else f" ({times(name):.1f}x)") for name, each in taken.items()},
+        **{
+            name: f"{np.median(each) / steps * 1e6:.0f}" + ("" if name == "scikit-learn" else f" ({times(name):.1f}x)")
+            for name, each in taken.items()
+        },
     )
     assert times("numba") >= (LIMITS.get(shape.name, 1.0) if activation == "relu" else 1.0)
 

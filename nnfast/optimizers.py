@@ -56,7 +56,7 @@ class Optimizer:
 
     @staticmethod
     def step(w, g, *moments_and_rates):
-        """(w, *moments) after a step of one element, or of arrays, from these before it, without weight decay."""
+        """w and the moments after a step of one element, or of arrays, from those before it, without weight decay."""
         raise NotImplementedError
 
     def shrink(self, learning_rate):

@@ -250,6 +250,7 @@ def test_estimators_fit_alike(cls, solver):
             compiled.predict(wrong)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fits_in_threads_are_those_of_one():
     X, y = np.random.default_rng(0).normal(size=(400, 10)), np.arange(400) % 2
 

@@ -103,7 +103,8 @@ def output(f, dtype, *, name=None):
 def elementwise(function, n_arrays, n_scalars, dtype, *, name=None):
     """``void (T *x0, T *x1, ..., const double *scalars, intptr n)``: x0, x1, ... become what ``function(x0, x1, ..., *scalars)`` returns.
 
-    That is a tuple of numbers for the first arrays, or one number for the first. What is made of scalars, n_scalars of them, alone, is rounded to T last.
+    That is a tuple of numbers for the first arrays, or one number for the first. What is made of scalars alone, of which there are n_scalars, is
+    rounded to T last.
     """
     graph = Graph(dtype)
     inputs = [graph.input(i) for i in range(n_arrays + n_scalars)]

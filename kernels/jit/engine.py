@@ -257,7 +257,7 @@ class Engine:
             *_, loss, weight = self._run(run.DIFFERENTIATE, _writable(order))
         self._end()
         self.rows_begun = len(order)
-        return loss if weight else None
+        return loss / len(order) if weight else None
 
     def predict(self, order, out):
         """Outputs of the rows `order`, row-major, in T."""
@@ -278,7 +278,8 @@ class Engine:
 
     def _run(self, mode, order, rates=_NO_RATES, out=None):
         out = self._memory[:0] if out is None else out
-        return run.run(mode, self._net, self._table, self._update, order, self._batch_size, rates, self.t, out)
+        batch_size, t = (self._batch_size, self.t) if mode == run.TRAIN else (len(order), 0)
+        return run.run(mode, self._net, self._table, self._update, order, batch_size, rates, t, out)
 
     def close(self):
         """Let go of the memory. Nothing else may be called after it."""

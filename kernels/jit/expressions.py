@@ -1,8 +1,8 @@
 """What a function of numbers computes, as a graph of operations: made by running it on `Number`s.
 
-Operations of one graph with equal operands are one node, so a and f'(z) (`derivatives.py`) share what they have in common. Python's numbers take the width of what
-they meet, as in NumPy 2: a graph has one width for all. Comparisons are `Condition`s, and `if` asks its graph what to take them for: see
-`tracing.py`, which takes every path in turn.
+Operations of one graph with equal operands are one node, so a and f'(z) (`derivatives.py`) share what they have in common. Python's numbers take
+the width of what they meet, as in NumPy 2: a graph has one width for all. Comparisons are `Condition`s, and `if` asks its graph what to take them
+for: see `tracing.py`, which takes every path in turn.
 """
 
 import math

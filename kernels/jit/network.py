@@ -35,6 +35,8 @@ LAYER = np.dtype([
 
 
 class Net(NamedTuple):
+    """A network, its parameters, and room for what a chunk's rows make of them."""
+
     layers: object  # LAYER, each
     memory: object  # T
     scalars: object  # float64, for calls of kernels
@@ -48,7 +50,7 @@ class Net(NamedTuple):
     v: int
     dz: int  # where there is room for one layer's dz, and for another's
     other_dz: int
-    columns: int  # where there is room for a number of each unit of the widest layer
+    columns: int  # where there is room for two numbers of each unit of the widest layer
     of_rows: object  # three places where there is room for a number of each row
     of_outputs: object  # four places where there is room for a number of each row's every output
     gemm: int  # addresses in BLAS

@@ -1,12 +1,11 @@
-"""What the engine calls: an epoch of updates, a gradient, the evaluation and the outputs of rows. Each goes through its rows in batches and chunks.
-"""
+"""What the engine calls: `run`, for an epoch of updates, a gradient, the evaluation or the outputs of rows."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from nnfast.kernels.jit.clock import BOOKKEEPING, EVALUATION, GRADIENT, LIMITS, enter
+from nnfast.kernels.jit.clock import BOOKKEEPING, GRADIENT, LIMITS, enter
 from nnfast.kernels.jit.compiling import entry, inner
 from nnfast.kernels.jit.memory import address, call, clear, dot, matrix, vector
 from nnfast.kernels.jit.network import backward, forward, lose, write_outputs
@@ -59,41 +58,6 @@ def weight_of(table, rows):
     for row in range(len(rows)):
         total += table.weight[rows[row]]
     return total
-
-
-@inner
-def differentiate(net, table, batch, step, drops):
-    """Leave the gradient's sum over a batch's rows in its place; return the sum of their losses."""
-    loss = 0.0
-    for first in range(0, len(batch), net.capacity):
-        rows = batch[first : first + net.capacity]
-        forward(net, table, rows, first, step, True, drops)
-        loss += lose(net, table, rows, True)
-        backward(net, table, rows, first, step, drops)
-    return loss
-
-
-@inner
-def train(net, table, update, order, batch_size, rates, t):
-    """One update a batch of the rows `order`: (FINISHED or NON_FINITE, batches done, updates done, the sum of the batches' losses times their
-    rows)."""
-    total, batches, begun, squares = 0.0, 0, t, sum_squares(net, 0, net.n_weights)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        weight = weight_of(table, batch)
-        loss = differentiate(net, table, batch, t, True)
-        enter(net.clock, BOOKKEEPING, 0)
-        if weight != 0:  # else there is nothing to learn from
-            loss = (loss + penalty(net, update, squares)) / weight
-            if not math.isfinite(loss):
-                return NON_FINITE, batches, t - begun, total
-            squares = move(net, update, weight, rates[batches])
-            if not math.isfinite(squares):
-                return NON_FINITE, batches, t - begun, total
-            total += loss * len(batch)
-            t += 1
-        batches += 1
-    return FINISHED, batches, t - begun, total
 
 
 @inner
@@ -173,32 +137,10 @@ def limit_norms(w, squares, max_norm):
             w[row, unit] *= squares[unit]
 
 
-@inner
-def loss_gradient(net, table, update, order):
-    """(the penalised mean loss of the rows as one batch, their weight); the gradient is left in its place."""
-    loss, weight = differentiate(net, table, order, 0, False), weight_of(table, order)
-    net.scalars[SCALE], net.scalars[DECAY], net.scalars[CLIP] = 1 / weight, update.alpha / weight, math.inf
-    finish_gradient(net)
-    return (loss + penalty(net, update, sum_squares(net, 0, net.n_weights))) / weight, weight
-
-
-@inner
-def evaluate(net, table, order, out, loses):
-    """Write the outputs of the rows, one after the other in `out`; return (the sum of their losses where these are wanted, the sum of their
-    weights)."""
-    loss, last = 0.0, net.layers[len(net.layers) - 1]
-    for first in range(0, len(order), net.capacity):
-        rows = order[first : first + net.capacity]
-        forward(net, table, rows, first, 0, False, False)
-        write_outputs(net, vector(net.memory, last.a, len(rows) * last.n_out), vector(out, first * last.n_out, len(rows) * last.n_out), last.n_out)
-        if loses:
-            loss += lose(net, table, rows, False)
-    return loss, weight_of(table, order)
-
-
 @entry
 def run(mode, net, table, update, order, batch_size, rates, t, out):
-    """Run the network over the rows `order`. All that Python calls is this one function, since what several share would be compiled for each.
+    """Run the network over the rows `order`, in batches, and these in chunks. One function does it all: what several share would be compiled for
+    each.
 
     Parameters
     ----------
@@ -210,7 +152,7 @@ def run(mode, net, table, update, order, batch_size, rates, t, out):
     order : ndarray of intp
         Numbers of rows.
     batch_size : int
-        TRAIN's.
+        But for TRAIN, all rows are one batch.
     rates : float64 ndarray, a row for each batch
         TRAIN's: what the update's kernel takes.
     t : int
@@ -225,17 +167,39 @@ def run(mode, net, table, update, order, batch_size, rates, t, out):
     batches, updates : int
         How many were done.
     loss : float
-        The sum of the batches' losses times their rows; DIFFERENTIATE: the penalised mean loss; EVALUATE: the sum of the rows' losses times
-        their weights.
+        The sum of the batches' losses, penalties included, times their rows; EVALUATE: the sum of the rows' losses times their weights.
     weight : float
-        The sum of the rows' weights; not TRAIN's.
+        The sum of the last batch's weights.
     """
-    if mode == TRAIN:
-        status, batches, updates, loss = train(net, table, update, order, batch_size, rates, t)
-        return status, batches, updates, loss, 0.0
-    if mode == DIFFERENTIATE:
-        loss, weight = loss_gradient(net, table, update, order)
-    else:
-        enter(net.clock, EVALUATION, 0)
-        loss, weight = evaluate(net, table, order, out, mode == EVALUATE)
-    return FINISHED, 0, 0, loss, weight
+    trains, differentiates = mode == TRAIN, mode == TRAIN or mode == DIFFERENTIATE
+    total, weight, batches, begun, last = 0.0, 0.0, 0, t, net.layers[len(net.layers) - 1]
+    squares = sum_squares(net, 0, net.n_weights) if differentiates else 0.0
+    for start in range(0, len(order), batch_size):
+        batch, loss = order[start : start + batch_size], 0.0
+        weight = weight_of(table, batch)
+        for first in range(0, len(batch), net.capacity):
+            rows = batch[first : first + net.capacity]
+            forward(net, table, rows, first, t, differentiates, trains)
+            if not differentiates:
+                n = len(rows) * last.n_out
+                write_outputs(net, vector(net.memory, last.a, n), vector(out, (start + first) * last.n_out, n), last.n_out)
+            if mode != PREDICT:
+                loss += lose(net, table, rows, differentiates)
+            if differentiates:
+                backward(net, table, rows, first, t, trains)
+        enter(net.clock, BOOKKEEPING, 0)
+        if not differentiates:
+            total += loss
+        elif weight != 0:  # else there is nothing to learn from
+            loss = (loss + penalty(net, update, squares)) / weight
+            if trains:
+                squares = move(net, update, weight, rates[batches]) if math.isfinite(loss) else loss
+                if not math.isfinite(squares):
+                    return NON_FINITE, batches, t - begun, total, weight
+                t += 1
+            else:
+                net.scalars[SCALE], net.scalars[DECAY], net.scalars[CLIP] = 1 / weight, update.alpha / weight, math.inf
+                finish_gradient(net)
+            total += loss * len(batch)
+        batches += 1
+    return FINISHED, batches, t - begun, total, weight

@@ -101,7 +101,8 @@ def gradient_sparse(net, table, rows, first, step, drops, dz):
 
 @inner
 def add_sparse(net, table, rows, first, step, drops, of_rows, of_columns, to_rows, stride):
-    """For each non-zero, add its multiple of its column's vector to its row's, or the other way round. They begin at two addresses, a stride apart."""
+    """For each non-zero, add its multiple of its column's vector to its row's, or the other way round. They begin at two addresses, a stride
+    apart."""
     drops = drops and net.input_drop_below > 0
     key, n_out, one = layer_key(net.seed, np.uint64(step), np.uint64(0)), net.layers[0].n_out, net.memory.dtype.type(1)
     for row in range(len(rows)):
