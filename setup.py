@@ -20,7 +20,8 @@ import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
-from setuptools.errors import BaseError, CCompilerError
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError, CompileError
 
 MODE = os.environ.get("NNFAST_BUILD", "")
 MUST_COMPILE = bool(MODE)
@@ -92,11 +93,21 @@ class BuildLibraries(build_clib):
         try:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(lambda library: build_clib.build_libraries(self, [library]), libraries))
-        except (CCompilerError, BaseError) as error:
+        except (CCompilerError, BaseError, OSError) as error:
             if MUST_COMPILE:
                 raise
             # The extension, which is optional, will not link, and setuptools goes on without it.
             print(f"nnfast: its C code does not compile here: {error}. Installed without it, nnfast computes by engine='numba', which needs nnfast[numba].")
+
+
+class BuildExtension(build_ext):
+    """Lets an optional extension fail where there is no compiler at all, as it does where there is one that refuses."""
+
+    def build_extension(self, extension):
+        try:
+            super().build_extension(extension)
+        except OSError as error:
+            raise CompileError(str(error)) from error
 
 
 engine = Extension(
@@ -106,15 +117,17 @@ engine = Extension(
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *((f"NNFAST_{isa.upper()}", None) for isa in ISAS)],
     extra_compile_args=COMMON,
     extra_link_args=LINK + ["-lpthread"],
-    optional=not MUST_COMPILE,
     # What the libraries are made of, too: setuptools does not link anew because a library is newer.
     depends=[str(FLAGS), *HEADERS]
     + [*INCLUDED, *sum(TABLES.values(), [])]
     + [f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi")],
 )
 
+extensions = cythonize([engine], compiler_directives=dict.fromkeys(("boundscheck", "wraparound"), MODE == "boundscheck"))
+extensions[0].optional = not MUST_COMPILE  # which cythonize does not hand on
+
 setup(
-    cmdclass={"build_clib": BuildLibraries},
+    cmdclass={"build_clib": BuildLibraries, "build_ext": BuildExtension},
     libraries=[library(isa) for isa in reversed(ISAS)],  # the widest takes longest
-    ext_modules=cythonize([engine], compiler_directives=dict.fromkeys(("boundscheck", "wraparound"), MODE == "boundscheck")),
+    ext_modules=extensions,
 )
