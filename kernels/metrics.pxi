@@ -95,6 +95,8 @@ cdef double area_under_roc(const Real *positives, ptrdiff_t n_positives, const R
     for i in range(n_positives):
         while below < n and all[below] < positives[i]:
             below += 1
+        if not_above < below:
+            not_above = below
         while not_above < n and all[not_above] <= positives[i]:
             not_above += 1
         area += below + not_above

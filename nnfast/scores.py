@@ -189,8 +189,8 @@ def _compiled_of_classes(scoring, engine, labels, y, n_outputs, dtype, sample_we
     if scoring == "neg_log_loss":
         return lambda outputs: -engine.log_loss(outputs.astype(dtype, copy=False), y, sample_weight)
     if scoring in ("roc_auc_ovr", "roc_auc_ovr_weighted", *(("roc_auc",) if n_outputs == 1 else ())):
-        shares = weights if scoring.endswith("weighted") and n_outputs > 1 else None
-        return lambda outputs: float(np.average(engine.roc_auc(outputs, y, sample_weight), weights=shares))
+        shares = weights / weights.sum() if scoring.endswith("weighted") and n_outputs > 1 else np.full(n_outputs, 1 / n_outputs)
+        return lambda outputs: float(engine.roc_auc(outputs, y, sample_weight) @ shares)
     return None
 
 

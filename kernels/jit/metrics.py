@@ -99,6 +99,7 @@ def areas_under_roc(positives, start, all, areas):
         for value in positives[start[k] : start[k + 1]]:
             while below < n and all[k, below] < value:
                 below += 1
+            not_above = max(not_above, below)
             while not_above < n and all[k, not_above] <= value:
                 not_above += 1
             area += below + not_above

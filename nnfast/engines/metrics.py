@@ -45,12 +45,14 @@ class Metrics:
             orders = (column.argsort().astype(np.intp, copy=False) for column in outputs.T)
             return np.array([self._compiled.weighted_roc_auc(outputs, k, order, y, k + number, weight) for k, order in enumerate(orders)])
         if n_outputs == 1:
-            own, start, columns = outputs[y == 1, 0], np.array([0, np.count_nonzero(y)]), outputs.T.copy()
+            own, columns = outputs[:, 0][y == 1], outputs.reshape(1, -1).copy()
+            start = np.array([0, len(own)])
         else:
             own, columns = np.empty(n_rows, outputs.dtype), np.empty_like(outputs.T, order="C")
-            start = np.r_[0, np.bincount(y, minlength=n_outputs).cumsum()]
+            start = np.zeros(n_outputs + 1, np.intp)
+            np.bincount(y, minlength=n_outputs).cumsum(out=start[1:])
             self._compiled.split_columns(outputs, y, own, start[:-1].copy(), columns)
-        for first, last in pairwise(start):
+        for first, last in pairwise(start.tolist()):
             own[first:last].sort()
         columns.sort(axis=1)
         areas = np.empty(n_outputs)
