@@ -1,5 +1,6 @@
 """Kernels made of what the records of nnfast state: activations, losses and their outputs, the updates of optimizers."""
 
+from functools import lru_cache
 from inspect import signature
 
 import numpy as np
@@ -9,6 +10,7 @@ from nnfast.kernels.jit.run import RATES
 from nnfast.regularization import soft_threshold
 
 
+@lru_cache
 def activation(record, dtype):
     """The kernel of `elementwise.activation`."""
     return elementwise.activation(record.f, record.df, dtype, has_parameter=record.parameter_name is not None, name=record.name)
@@ -18,6 +20,7 @@ def _exp(z):
     return np.exp(z)
 
 
+@lru_cache
 def output(record, dtype):
     """(The kernel of exp, and that of the loss's output activation: None for the identity, and for softmax that of exp.)"""
     exp = elementwise.output(_exp, dtype, name="exp")
@@ -26,6 +29,7 @@ def output(record, dtype):
     return exp, elementwise.output(record.output, dtype, name=f"{record.name}_output")
 
 
+@lru_cache
 def loss(record, dtype):
     """(The kernel of the values, and for losses of classes that of the slopes, else None): see `Net` in network.py."""
     if not record.of_classes:
@@ -35,6 +39,7 @@ def loss(record, dtype):
     return value, elementwise.elementwise(record.df, 5, 1 + n_own, dtype, name=f"{record.name}_slope")
 
 
+@lru_cache
 def update(optimizer, dtype):
     """Of weights, their moments and gradients, with SCALE, DECAY, CLIP, THRESHOLD and SHRINK of run.py, then the optimizer's rates."""
     n_moments = optimizer.n_moments
