@@ -35,8 +35,8 @@ from nnfast.tuning import (
 
 def log_integers(low, high):
     """P(k): the share of log((high + 1/2) / (low - 1/2)) that lies between k - 1/2 and k + 1/2."""
-    k = np.arange(low, high + 1)
-    return dict(zip(k.tolist(), np.diff(np.log(np.arange(low, high + 2) - 0.5)) / np.log((high + 0.5) / (low - 0.5)), strict=True))
+    borders = np.log(np.arange(low, high + 2) - 0.5)
+    return dict(zip(range(low, high + 1), np.diff(borders) / (borders[-1] - borders[0]), strict=True))
 
 
 # Each with the distribution of its draws: a function of the cumulative probability, or a dict of the probabilities.
@@ -462,7 +462,7 @@ def test_numbers_of_numpy_become_pythons():
         (lambda: choice(), "choice must have one or more values, got none"),
         (lambda: choice([]), "choice must have one or more values, got none"),
         (lambda: choice("a", "b", "a"), "The values of choice must differ, got 'a' twice"),
-        (lambda: layers(shape="pyramide"), "shape of layers must be one of 'constant', .*got 'pyramide'. Did you mean 'pyramid'?"),
+        (lambda: layers(shape="pyramide"), "shape of layers must be one of 'constant', .*'pyramide'. Did you mean 'pyramid'?"),
         (lambda: layers(depth=0), "depth of layers must be an integer, 1 or more, a pair .*got 0"),
         (lambda: layers(depth=(0, 3)), r"depth of layers must be .*got \(0, 3\)"),
         (lambda: layers(depth=(3, 1)), "low of int_uniform must be below high=1, got 3"),
@@ -475,7 +475,7 @@ def test_numbers_of_numpy_become_pythons():
         (lambda: tied(uniform(-1, 1)), r"scale of tied must be a scale of positive numbers .*got uniform\(-1.0, 1.0\)"),
         (lambda: tied(0.1), "scale of tied must be a scale of positive numbers .*got 0.1"),
         (lambda: tied(layers()), "scale of tied must be a scale of positive numbers .*got layers"),
-        (lambda: tied(uniform(1, 2), to="step__rows"), "to of tied must be the name of a parameter without a prefix, got 'step__rows'"),
+        (lambda: tied(uniform(1, 2), to="a__b"), "to of tied must be the name of a parameter without a prefix, got 'a__b'"),
         (lambda: tied(uniform(1, 2), base=0), "base of tied must be a number of rows, an integer of 1 or more, got 0"),
         (lambda: tied(uniform(1, 2), rule="Linear"), "rule must be 'linear' or 'sqrt', got 'Linear'. Did you mean 'linear'?"),
     ],
