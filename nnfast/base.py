@@ -43,6 +43,7 @@ _HISTORY = (
     "best_validation_score_",
     "validation_loss_curve_",
     "learning_rate_curve_",
+    "learning_rate_init_",
     "history_",
     "t_",
     "n_iter_",
@@ -222,7 +223,10 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, validation_indices))
 
     @profiled
-    def _fit(self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None, counts=None):
+    def _fit(
+        self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None, counts=None, instead=None
+    ):
+        """Fit; or return what `instead`, a function of (task, engine, random_state), makes of what would be fitted."""
         engine = engines.get_engine(self.engine)
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -301,6 +305,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             in_blocks=in_blocks,
             counts=counts,
         )
+        if instead is not None:
+            return instead(task, engine, random_state)
         publish = self._publisher(draft)
         if lbfgs:
             fit_lbfgs(task, self, engine, publish)
