@@ -17,7 +17,9 @@ from nnfast.blocks import BUFFER_BATCHES, BUFFER_BLOCKS, take
 from nnfast.exceptions import DivergenceError
 from nnfast.reporting import SCALE
 
-LOW, HIGH, SMOOTHING = 1e-6, 10.0, 0.8
+HIGH, SMOOTHING = 10.0, 0.8
+# Where it is not given, the lowest rate is the first of these within a decade of which the loss does not explode.
+LOWS = (1e-6, 1e-10, 1e-14, 1e-18)
 # Of a test whose length is not given. The more steps, the lower the rates by which the loss comes down.
 STEPS_PER_DECADE = 32
 # Below this there is no slope to be had of a decade.
@@ -25,9 +27,6 @@ _FEWEST_PER_DECADE = 4
 # The loss explodes where it is so many times its least value, or its way down, above the least; an odd batch is not
 # enough.
 _EXPLODES, _IN_A_ROW = 3.0, 3
-# Where it explodes within the first decade, and no rate was asked for, the test begins anew so much lower, down to the
-# lowest.
-_LOWER, _LOWEST = 1e-4, 1e-18
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,10 +43,10 @@ class RateCurve:
         Their exponential moving average, corrected for its start.
     steepest : float
         The rate at which the smoothed loss falls most, by the logarithm of the rate: the slope is that of a straight
-        line through the half decades on both sides.
+        line through the half decades on both sides, and where a decade's mean is least the way down ends.
     minimum : float
-        The rate at which the smoothed loss is least: the next ones make it worse. A tenth of it is the other usual
-        choice.
+        The rate from there on at which the smoothed loss is least: the next ones make it worse. A tenth of it is the
+        other usual choice.
     suggestion : float
         The lower of `steepest` and `minimum` / 10, to two digits.
     diverged_at : float or None
@@ -95,7 +94,7 @@ class RateCurve:
         if self.diverged_at is not None:
             ax.axvline(self.diverged_at, color="C3", linestyle=":", label=f"diverged: {self.diverged_at:.2g}")
         # What matters is the way down. The explosion would make a flat line of it.
-        before = smoothed[: np.argmin(smoothed) + 1]
+        before = smoothed[: np.searchsorted(self.rates, self.minimum) + 1]
         least, most = before.min(), before.max()
         height = most - least or abs(most) or 1.0
         ax.set_ylim(least - 0.1 * height, most + 0.4 * height)
@@ -122,7 +121,7 @@ def range_test(
     random_state : numpy.random.RandomState
         Copied, not drawn from.
     low, high : float
-        The first rate, and the last. None: `LOW`, or lower if the loss explodes within a decade of it.
+        The first rate, and the last. None: see `LOWS`.
     n_epochs : int, optional
         Passes over the rows. None: as many, or such a part of one, as `STEPS_PER_DECADE` take.
     smoothing : float
@@ -141,36 +140,37 @@ def range_test(
     if task.sample_weight is not None and not task.in_blocks:
         rows = rows[task.sample_weight[rows] > 0]  # a batch of weights 0 would have no loss
     batch_size = min(batch_size, len(rows))
-    lowest = _LOWEST if low is None else low
-    low = LOW if low is None else low
-    while True:
-        decades = math.log10(high / low)
-        n_steps = round(decades * STEPS_PER_DECADE) + 1
-        if n_epochs is not None:
-            n_steps = n_epochs * (len(rows) // batch_size)
-            fewest = math.ceil(decades * _FEWEST_PER_DECADE) + 1
-            if n_steps < fewest:
-                raise ValueError(
-                    f"n_epochs must be enough for {fewest} steps, from a rate of {low:g} to one of {high:g}, got {n_epochs}, "
-                    f"which are {n_steps} steps of {batch_size} rows. Accepted is {-(-fewest // (len(rows) // batch_size))} "
-                    "or more, or None."
-                )
-        rates = np.geomspace(low, high, n_steps)
+    for lowest in LOWS if low is None else (low,):
+        decades = math.log10(high / lowest)
+        rates = np.geomspace(lowest, high, _n_steps(decades, n_epochs, len(rows), batch_size))
         losses, smoothed, diverged = _climb(task, rows, batch_size, p, engine, random_state, rates, smoothing)
-        window = round((n_steps - 1) / decades / 2) * 2 + 1  # steps of a decade
+        window = round((len(rates) - 1) / decades / 2) * 2 + 1  # steps of a decade
         if len(smoothed) > window:
             return _read(rates, losses, smoothed, window, diverged)
-        if low <= lowest:
-            raise DivergenceError(f"The loss explodes within a decade of the lowest learning rate tried, {low:g}. {SCALE}")
-        low *= _LOWER
+    raise DivergenceError(f"The loss explodes within a decade of the lowest learning rate tried, {lowest:g}. {SCALE}")
+
+
+def _n_steps(decades, n_epochs, n_rows, batch_size):
+    """Steps of a test of so many epochs, or if that is None of the usual length."""
+    if n_epochs is None:
+        return round(decades * STEPS_PER_DECADE) + 1
+    per_epoch = n_rows // batch_size
+    fewest = math.ceil(decades * _FEWEST_PER_DECADE) + 1
+    if n_epochs * per_epoch < fewest:
+        raise ValueError(
+            f"n_epochs must be enough for {fewest} steps, {_FEWEST_PER_DECADE} a decade of rates, got {n_epochs}, which are "
+            f"{n_epochs * per_epoch} steps of {batch_size} rows. Accepted is {-(-fewest // per_epoch)} or more, or None."
+        )
+    return n_epochs * per_epoch
 
 
 def _read(rates, losses, smoothed, window, diverged):
     """The curve, as far as it came, and its rates."""
     n, half = len(smoothed), window // 2
-    least = max(int(np.argmin(smoothed)), half)
-    slopes = savgol_filter(smoothed, window, polyorder=1, deriv=1)
-    steepest = half + int(np.argmin(slopes[half : least + 1]))
+    levels, slopes = (savgol_filter(smoothed, window, polyorder=1, deriv=order)[half : n - half] for order in (0, 1))
+    # On the way down, which the lowest decade ends, noise of single steps apart.
+    steepest = half + int(np.argmin(slopes[: np.argmin(levels) + 1]))
+    least = steepest + int(np.argmin(smoothed[steepest:]))
     steepest, minimum = float(rates[steepest]), float(rates[least])
     return RateCurve(
         rates=rates[:n],

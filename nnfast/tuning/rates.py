@@ -6,11 +6,11 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from nnfast.base import BaseMLP
-from nnfast.rate_finder import HIGH, SMOOTHING
+from nnfast.rate_finder import HIGH, LOWS, SMOOTHING
 from nnfast.training import try_rates
 
-# Of which the slopes are taken over one.
-_FEWEST_DECADES = 2
+# Times the lowest rate that the highest is at least: slopes are taken over a decade of them.
+_FEWEST = 100
 
 
 def lr_find(
@@ -89,7 +89,7 @@ def lr_find(
     >>> found = lr_find(clf, X / 16, y)
     >>> 0.01 < found.suggestion < found.minimum < found.diverged_at
     True
-    >>> clf.set_params(learning_rate_init="auto", max_iter=10).fit(X / 16, y).learning_rate_init_ == found.suggestion
+    >>> clf.set_params(learning_rate_init="auto", max_iter=50, tol=1).fit(X / 16, y).learning_rate_init_ == found.suggestion
     True
     """
     _check(low, high, n_epochs, smoothing)
@@ -126,8 +126,9 @@ def _check(low, high, n_epochs, smoothing):
     for name, value, accepted, words in checks:
         if not accepted:
             raise ValueError(f"{name} must be {words}, got {value!r}.")
-    if low is not None and high < low * 10**_FEWEST_DECADES:
-        raise ValueError(f"high must be at least a hundred times low={low!r}, got {high!r}.")
+    low = LOWS[0] if low is None else low
+    if high < low * _FEWEST:
+        raise ValueError(f"high must be at least {_FEWEST} times low={low!r}, got {high!r}.")
 
 
 def _is_number(value, kind=Real):
