@@ -22,15 +22,16 @@ import numpy as np
 from nnfast.blocks import BlockSession
 from nnfast.callbacks import Callbacks
 from nnfast.exceptions import DivergenceError
-from nnfast.going_on import comparable, go_on, monitored
+from nnfast.going_on import comparable, go_on, initial_rate, monitored
 from nnfast.holdout import Validation, split
 from nnfast.lbfgs import fit_lbfgs
 from nnfast.monitoring import FitState, Patience, Records, Validator
 from nnfast.network import Network, Parameters
+from nnfast.rate_finder import range_test
 from nnfast.regularization import Regularization
 from nnfast.reporting import NON_FINITE, Silence, check_finite, cure, reporter, warn
 
-__all__ = ["Course", "Task", "Validation", "fit_lbfgs", "fit_stochastic"]
+__all__ = ["Course", "Task", "Validation", "fit_lbfgs", "fit_stochastic", "try_rates"]
 
 
 @dataclass
@@ -188,6 +189,12 @@ class Course:
         self._fit.check()
 
 
+def try_rates(task, parameters, engine, random_state, **settings):
+    """The learning-rate range test of what `fit_stochastic` would train: see `nnfast.rate_finder.range_test`."""
+    rows, _ = split(task, parameters, random_state)
+    return range_test(task, rows, _batch_size(parameters, len(rows)), parameters, engine, random_state, **settings)
+
+
 class _Fit:
     """One fit: what it works with is set up here, then come what an epoch does, and how it ends.
 
@@ -203,11 +210,14 @@ class _Fit:
         self.rows, validation = split(task, p, random_state)
         self.validator = None if validation is None else Validator(task, validation, p, engine)
         self.batch_size = _batch_size(p, len(self.rows))
+        earlier = history.get("_optimizer")
+        rate_init = initial_rate(earlier, p, task.optimizer, one_epoch=one_epoch)
+        if rate_init is None:
+            rate_init = range_test(task, self.rows, self.batch_size, p, engine, random_state).suggestion
         self.seed = _dropout_seed(task.regularization, random_state)
         steps_per_epoch = -(-len(self.rows) // self.batch_size)
-        earlier = history.get("_optimizer")
         self.optimizer, self.run, self.going_on = go_on(
-            earlier, p, task.optimizer, steps_per_epoch, one_epoch=one_epoch
+            earlier, p, task.optimizer, rate_init, steps_per_epoch, one_epoch=one_epoch
         )
         self.going_on["monitored"] = monitored(task, p)
 
@@ -305,11 +315,11 @@ class _Fit:
         self.diverged, epoch, step = True, self.whole["n_iter"] + 1, non_finite.step + 1
         where = f"The loss or a gradient was not finite in epoch {epoch}, step {step}."
         if not self.keeps_best or self.patience.best == -np.inf:
-            return DivergenceError(f"{NON_FINITE} {where} {cure(self.p)}")
+            return DivergenceError(f"{NON_FINITE} {where} {self._cure()}")
         self.restore_best()
         self.warning = (
             f"{where} Training stopped there, and the parameters of the best epoch, with {self._monitored().lower()} "
-            f"{self._in_own_sign(self.patience.best):f}, were restored. {cure(self.p)}"
+            f"{self._in_own_sign(self.patience.best):f}, were restored. {self._cure()}"
         )
         return None
 
@@ -341,7 +351,7 @@ class _Fit:
 
     def check(self):
         """Raise a DivergenceError unless all parameters are finite."""
-        where = f"They overflowed in the last step of epoch {self.whole['n_iter']}. {cure(self.p)}"
+        where = f"They overflowed in the last step of epoch {self.whole['n_iter']}. {self._cure()}"
         check_finite(self.parameters, where)
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -434,6 +444,7 @@ class _Fit:
         attributes = {
             "n_iter_": whole["n_iter"],
             "t_": whole["t"],
+            "learning_rate_init_": self.run.learning_rate_init,
             "parameters": self.parameters,
             **self.records.attributes(whole["n_iter"]),
             "best_loss_": None if early_stopping else -whole["best"],
@@ -449,6 +460,9 @@ class _Fit:
         if whole["n_iter"]:
             attributes |= {"loss_": whole["loss"], "_no_improvement_count": whole["n_stalled"]}
         return attributes
+
+    def _cure(self):
+        return cure(self.p, self.run.learning_rate_init)
 
     def _monitored(self):
         """What patience watches, in words."""

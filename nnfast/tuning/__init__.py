@@ -6,6 +6,7 @@ from nnfast.tuning.batches import scaled_learning_rate
 from nnfast.tuning.coarse_to_fine import CoarseToFineSearchCV
 from nnfast.tuning.hyperband import HyperbandSearchCV
 from nnfast.tuning.priorities import default_space
+from nnfast.tuning.rates import lr_find
 from nnfast.tuning.scales import (
     Scale,
     choice,
@@ -31,6 +32,7 @@ __all__ = [
     "int_uniform",
     "layers",
     "log_uniform",
+    "lr_find",
     "one_minus_log_uniform",
     "scaled_learning_rate",
     "tied",
