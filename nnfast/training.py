@@ -155,6 +155,14 @@ class _Fit:
 
     def open(self, stack):
         """Open what has to be closed: the engine's sessions, and a progress bar."""
+        self.stack = stack
+        self._open_session(self.task.parameters, self.going_on["moments"], self.going_on["t"])
+        if self.validator is not None:
+            stack.enter_context(self.validator)
+        self.say = reporter(self.p.verbose, self.max_iter, type(self.p).__name__)
+        stack.callback(self.say.close)
+
+    def _open_session(self, parameters, moments, t):
         task, p = self.task, self.p
         session = task.session(
             self.engine,
@@ -167,12 +175,17 @@ class _Fit:
             bfloat16=p.precision == "bfloat16",
             counts=task.counts,
         )
-        self.session = stack.enter_context(session)
-        session.load(task.parameters, self.going_on["moments"], self.going_on["t"])
-        if self.validator is not None:
-            stack.enter_context(self.validator)
-        self.say = reporter(p.verbose, self.max_iter, type(p).__name__)
-        stack.callback(self.say.close)
+        self.stack.enter_context(session)
+        session.load(parameters, moments, t)
+        self.session, self.regularization = session, task.regularization
+
+    def _change_regularization(self):
+        """Go on in another session, since a session's memory is laid out for what it regularizes."""
+        parameters = self.task.network.blank(self.task.dtype)  # in which nothing is rounded
+        self.session.store(parameters)
+        t, moments = self.session.t, self.session.take_moments()
+        self.session.__exit__(None, None, None)  # raises what a signal handler raised as the epoch ended
+        self._open_session(parameters, moments, t)
 
     def begin(self):
         """Tell the callbacks that a fit begins."""
@@ -190,6 +203,8 @@ class _Fit:
 
     def epoch(self, n_iter):
         """Train an epoch, measure it, steer by it, and let others watch."""
+        if self.task.regularization is not self.regularization:
+            self._change_regularization()
         self.callbacks.begin_epoch()
         row = self._train(n_iter)
         if self.validator is not None:
