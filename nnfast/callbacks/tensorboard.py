@@ -108,7 +108,8 @@ class TensorBoard(Callback):
         require_tensorboardx()  # before there is a folder for it
         self.folder, self._n_epochs = new_folder(self.logdir, self.name or type(estimator).__name__), self._n_before
         self._open()
-        self._writer.add_text("estimator", f"```\n{estimator!r}\n```", self._n_before)
+        described = estimator.__repr__(N_CHAR_MAX=100_000)  # scikit-learn's, which is cut at 700 characters otherwise
+        self._writer.add_text("estimator", f"```\n{described}\n```", self._n_before)
 
     def on_epoch_end(self, estimator, state):
         step = self._n_epochs = self._n_before + state.epoch
@@ -126,8 +127,10 @@ class TensorBoard(Callback):
         self._close()
 
     def _open(self, purge_step=None):
+        # tensorboardX names a file by the second, and replaces one that is there: calls of partial_fit take less.
+        suffix = f".{self._n_before:08d}"
         self._writer = require_tensorboardx().SummaryWriter(
-            str(self.folder), purge_step=purge_step, flush_secs=_FLUSH_SECONDS
+            str(self.folder), purge_step=purge_step, flush_secs=_FLUSH_SECONDS, filename_suffix=suffix
         )
 
     def _close(self):
