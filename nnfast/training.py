@@ -244,6 +244,14 @@ class _Fit:
 
     def open(self, stack):
         """Open what has to be closed: the engine's sessions, and a progress bar."""
+        self.stack = stack
+        self._open_session()
+        if self.validator is not None:
+            stack.enter_context(self.validator)
+        if self.whole["n_iter"] == 0:
+            self.say = reporter(self.p.verbose, self.max_iter, type(self.p).__name__)
+
+    def _open_session(self):
         task, p = self.task, self.p
         session = task.session(
             self.engine,
@@ -256,12 +264,22 @@ class _Fit:
             bfloat16=p.precision == "bfloat16",
             counts=task.counts,
         )
-        self.session = stack.enter_context(session)
-        self.session.load(*self.reached)
-        if self.validator is not None:
-            stack.enter_context(self.validator)
-        if self.whole["n_iter"] == 0:
-            self.say = reporter(p.verbose, self.max_iter, type(p).__name__)
+        self.stack.enter_context(session)
+        session.load(*self.reached)
+        self.session, self.regularization = session, task.regularization
+
+    def _keep_reached(self):
+        """Take over what the engine has reached, which ends its session."""
+        kept = self.task.network.blank(self.task.dtype)  # in which nothing is rounded
+        self.session.store(kept)
+        t, moments = self.session.t, self.session.take_moments()
+        self.reached = kept, moments, t
+
+    def _change_regularization(self):
+        """Go on in another session, since a session's memory is laid out for what it regularizes."""
+        self._keep_reached()
+        self.session.__exit__(None, None, None)  # raises what a signal handler raised as the epoch ended
+        self._open_session()
 
     def begin(self):
         """Tell the callbacks that a fit begins."""
@@ -279,6 +297,8 @@ class _Fit:
 
     def epoch(self, n_iter):
         """Train an epoch, measure it, steer by it, and let others watch."""
+        if self.task.regularization is not self.regularization:
+            self._change_regularization()
         self.callbacks.begin_epoch()
         row = self._train(n_iter)
         if self.validator is not None:
@@ -292,10 +312,7 @@ class _Fit:
 
     def pause(self):
         """Keep what the engine has reached, for the next `open`, and publish it."""
-        session = self.session
-        kept = self.task.network.blank(self.task.dtype)
-        session.store(kept)
-        self.reached = kept, session.take_moments(), self.whole["n_steps"]
+        self._keep_reached()
         self.publish_reached()
 
     def publish_reached(self):
