@@ -9,7 +9,6 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.signal import savgol_filter
 from sklearn.utils.random import sample_without_replacement
 
 from nnfast import plotting
@@ -167,7 +166,10 @@ def _n_steps(decades, n_epochs, n_rows, batch_size):
 def _read(rates, losses, smoothed, window, diverged):
     """The curve, as far as it came, and its rates."""
     n, half = len(smoothed), window // 2
-    levels, slopes = (savgol_filter(smoothed, window, polyorder=1, deriv=order)[half : n - half] for order in (0, 1))
+    # Of the least-squares line through every window: the slope, but for a factor, and the level in its middle.
+    bounded = np.minimum(smoothed, 1e100)  # what explodes may be near the largest number
+    slopes = np.correlate(bounded, np.arange(-half, half + 1.0))
+    levels = np.correlate(bounded, np.ones(window))
     # On the way down, which the lowest decade ends, noise of single steps apart.
     steepest = half + int(np.argmin(slopes[: np.argmin(levels) + 1]))
     least = steepest + int(np.argmin(smoothed[steepest:]))
