@@ -232,16 +232,21 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             fit_stochastic(**arguments, one_epoch=one_epoch)
         return self
 
-    def _course(self, X, y, sample_weight=None, held_out=(None,) * 4, *, rows=None):
+    def _course(self, X, y, sample_weight=None, held_out=(None,) * 4, *, rows=None, shared=lambda array: array):
         """A fit by minibatches that goes on as far as it is told: see `nnfast.training.Course`.
 
         Parameters are those of `fit`, and `rows`, an array of intp: numbers of the rows of X that are all that the fit
-        sees of it. Nothing is copied for that, and the network is to the bit that of ``fit(X[rows], y[rows])``. Weights
-        are of all rows.
+        sees of it. X is not copied for that, and the network is to the bit that of ``fit(X[rows], y[rows])``. Weights
+        are of all rows. `shared` takes an array of targets or weights and returns an equal one, which others may have.
         """
         self._validate_params()
         check_held_out(*held_out)
-        return Course(**self._prepared(X, y, sample_weight, held_out, rows=rows))
+        arguments = self._prepared(X, y, sample_weight, held_out, rows=rows)
+        task = arguments["task"]
+        task.y = shared(task.y)
+        if task.sample_weight is not None:
+            task.sample_weight = shared(task.sample_weight)
+        return Course(**arguments)
 
     def _prepared(self, X, y, sample_weight, held_out, *, one_epoch=False, classes=None, counts=None, rows=None):
         """What `fit_stochastic` and `fit_lbfgs` are called with, as a dict."""

@@ -245,6 +245,7 @@ class _Fit:
     def open(self, stack):
         """Open what has to be closed: the engine's sessions, and a progress bar."""
         self.stack = stack
+        self._hold_rows(np.intp)
         self._open_session()
         if self.validator is not None:
             stack.enter_context(self.validator)
@@ -274,6 +275,11 @@ class _Fit:
         self.session.store(kept)
         t, moments = self.session.t, self.session.take_moments()
         self.reached = kept, moments, t
+
+    def _hold_rows(self, dtype):
+        """Keep the order of the rows in this dtype, where it is an array."""
+        if isinstance(self.rows, np.ndarray):
+            self.rows = self.state._rows = self.rows.astype(dtype, copy=False)
 
     def _change_regularization(self):
         """Go on in another session, since a session's memory is laid out for what it regularizes."""
@@ -314,6 +320,7 @@ class _Fit:
         """Keep what the engine has reached, for the next `open`, and publish it."""
         self._keep_reached()
         self.publish_reached()
+        self._hold_rows(np.min_scalar_type(self.task.X.shape[0]))  # many fits may wait, each with an order of its own
 
     def publish_reached(self):
         """Publish the last whole epoch or, where early stopping keeps it, the best one, as if the fit ended here."""

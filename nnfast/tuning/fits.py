@@ -100,7 +100,8 @@ class FoldFit:
             self._note_epochs(material.network)
             return False
         if self._course is None:
-            self._course = material.network._course(material.X, material.y, **material.fit_params, rows=material.rows)
+            arguments = {**material.fit_params, "rows": material.rows, "shared": run.folds.shared}
+            self._course = material.network._course(material.X, material.y, **arguments)
         course, given_up = self._course, False
 
         def pause():

@@ -7,6 +7,7 @@ estimator gets rows of its own, as in scikit-learn's searches.
 
 import threading
 import weakref
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,6 +121,21 @@ class _Shared:
     value: Any = None
 
 
+class _Interned:
+    """Arrays that are equal are one array, for as long as somebody has it."""
+
+    def __init__(self):
+        self._arrays, self._lock = weakref.WeakValueDictionary(), threading.Lock()
+
+    def __call__(self, array):
+        key = array.dtype.str, array.shape, zlib.crc32(np.ascontiguousarray(array))
+        with self._lock:
+            there = self._arrays.get(key)
+            if there is None or not np.array_equal(there, array):
+                there = self._arrays[key] = array
+            return there
+
+
 class Folds:
     """A table, and the folds of it.
 
@@ -153,6 +169,7 @@ class Folds:
         # A scorer of the user's may look at X and at the estimator's steps.
         self._scores_network = not _routing_enabled() and _is_plain(scorer)
         self.folds = [Fold(i, _row_numbers(train, X), _row_numbers(test, X)) for i, (train, test) in enumerate(splits)]
+        self.shared = _Interned()  # what networks need of targets and weights
         self._fitted_steps, self._lock = OrderedDict(), threading.Lock()
         self._rows_to_score, self._tests = weakref.WeakValueDictionary(), {}
 

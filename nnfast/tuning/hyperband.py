@@ -159,16 +159,21 @@ class HyperbandSearchCV(BaseSearch):
     def _halve(self, run, trials, rounds, max_iter):
         """Train the trials of a bracket, fewer and fewer."""
         for i, (_, n_epochs) in enumerate(rounds):
-            run.train(trials, n_epochs)
-            for trial in trials:
+            n_kept, done = rounds[i + 1][0] if i + 1 < len(rounds) else 0, []
+
+            def drop(trial, n_epochs=n_epochs, n_kept=n_kept, done=done):
+                # As soon as there are enough better ones: so no more networks wait than will go on.
                 trial.params = {**trial.params, max_iter: self._planned(run, trial, n_epochs)}
-            n_kept = 0 if run.over or i + 1 == len(rounds) else rounds[i + 1][0]
-            kept = run.best(n_kept, trials)
-            status = "unfinished" if run.over else "pruned" if i + 1 < len(rounds) else "complete"
-            for trial in trials:
-                if not any(trial is each for each in kept):
-                    run.finish(trial, status)
-            trials = kept
+                done.append(trial)
+                kept = run.best(n_kept, done)
+                for each in [each for each in done if each not in kept]:
+                    done.remove(each)
+                    if np.isnan(each.ended):
+                        run.finish(each, "pruned" if n_kept else "complete")
+
+            run.train(trials, n_epochs, then=drop)
+            trials = [] if run.over else done
+            trials = [trial for trial in sorted(trials, key=lambda each: each.number) if np.isnan(trial.ended)]
 
     def _planned(self, run, trial, n_epochs):
         """The `max_iter` of a network that is trained so far as this one."""

@@ -64,8 +64,8 @@ class Run:
     def best(self, n, trials=None):
         """The `n` best of the trials, of all by default, best first; those without a score are none."""
         scored = [(self.score(trial), trial) for trial in (self.trials if trials is None else trials)]
-        scored = [(score, trial) for score, trial in scored if np.isfinite(score)]
-        return [trial for _, trial in sorted(scored, key=lambda each: -each[0])[:n]]
+        scored = [(-score, trial.number, trial) for score, trial in scored if np.isfinite(score)]
+        return [trial for *_, trial in sorted(scored)[:n]]
 
     def begin(self, params, **more):
         """A new trial, not yet trained."""
@@ -79,7 +79,7 @@ class Run:
         self.train(trials)
         return trials
 
-    def train(self, trials, until=None, watches=None):
+    def train(self, trials, until=None, watches=None, then=None):
         """Train trials to an epoch, or by None to the end of their fits.
 
         Parameters
@@ -89,9 +89,11 @@ class Run:
         watches : list of callable(epoch, score), default=None
             For each trial what is told the score of its first fold after every epoch, and gives the trial up by
             returning True: the other folds are trained only where it does not.
+        then : callable(trial), default=None
+            Called for every trial that has come so far in all its folds.
         """
         if watches is None:
-            self._train([(trial, fit, None) for trial in trials for fit in trial.fits], until)
+            self._train([(trial, fit, None) for trial in trials for fit in trial.fits], until, then)
         else:
             first = [(trial, trial.fits[0], watch) for trial, watch in zip(trials, watches, strict=True)]
             self._train(first, until)
@@ -101,7 +103,7 @@ class Run:
                 if trial.fits[0].status not in ("complete", None) and np.isnan(trial.ended):
                     self.finish(trial, trial.fits[0].status)
 
-    def _train(self, work, until):
+    def _train(self, work, until, then=None):
         n_left = {id(trial): 0 for trial, _, _ in work}
         for trial, _, _ in work:
             n_left[id(trial)] += 1
@@ -109,8 +111,11 @@ class Run:
         def done(item):
             trial = item[0]
             n_left[id(trial)] -= 1
-            if not n_left[id(trial)] and all(fit.status for fit in trial.fits):
-                self.finish(trial)
+            if not n_left[id(trial)]:
+                if all(fit.status for fit in trial.fits):
+                    self.finish(trial)
+                if then is not None:
+                    then(trial)
 
         self._jobs.run(lambda item: item[1].train(self, until, item[2]), work, done)
 
