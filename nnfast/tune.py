@@ -1,0 +1,260 @@
+"""The command `nnfast tune`: a search within a budget of time, beside the defaults, and the scores of both on held-out rows."""
+
+import json
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
+from sklearn.pipeline import make_pipeline
+
+import nnfast
+from nnfast import engines, threads, tuning
+from nnfast.tables import TEST_SIZE, RawTable, TableError
+
+# What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is over.
+METHODS = {
+    "hyperband": ("HyperbandSearchCV", {"n_iterations": None}),
+    "coarse-to-fine": ("CoarseToFineSearchCV", {"n_rounds": None}),
+    "bayes": ("BayesianSearchCV", {"n_trials": None}),
+    "random": ("CoarseToFineSearchCV", {"n_rounds": 1, "n_candidates": 100_000}),
+}
+DEFAULT_METHOD = next(iter(METHODS))
+MOST_ROWS = 50_000
+# Beside what is tuned: float32 has the same scores as float64 in half the time.
+FIXED = {"precision": "float32"}
+
+_ESTIMATORS = {"classification": "MLPClassifier", "regression": "MLPRegressor"}
+_SCORES = {"classification": "accuracy", "regression": "R2"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A pipeline fitted on all rows to train on, its mean score over the folds, its score on the held-out rows."""
+
+    pipeline: object
+    validation: float
+    test: float
+
+    @property
+    def parameters(self):
+        """The network's parameters that are not at their defaults."""
+        network = self.pipeline[-1]
+        defaults = type(network)().get_params()
+        return {name: _plain(value) for name, value in network.get_params().items() if not _same(value, defaults[name])}
+
+
+def check(path, *, method=DEFAULT_METHOD, out=None, save=None):
+    """Raise what would otherwise come after the search: a missing library, or a file that cannot be written.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file of the table, which is not to be written to.
+
+    method, out, save : as in `run`.
+
+    Raises
+    ------
+    ImportError
+        If the method, or the report, needs a library that is not installed.
+
+    ValueError
+        If `out` or `save` cannot be written.
+    """
+    if method == "bayes":
+        try:
+            import optuna  # noqa: F401
+        except ImportError as error:
+            others = ", ".join(name for name in METHODS if name != method)
+            raise ImportError(f"--method bayes needs Optuna: pip install 'nnfast[tune]'; without it there are {others}.") from error
+    if out is not None:
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError as error:
+            raise ImportError("--out draws figures, which needs matplotlib: pip install 'nnfast[plot]'.") from error
+    written = {option: Path(file) for option, file in {"--out": out, "--save": save}.items() if file is not None}
+    if len({file.resolve() for file in written.values()}) < len(written):
+        raise ValueError(f"--out and --save must be two files, got {out} for both.")
+    for option, file in written.items():
+        if file.resolve() == Path(path).resolve():
+            raise ValueError(f"{option} {file} is the table itself; the file must be another one.")
+        _check_writable(option, file)
+
+
+def _check_writable(option, path):
+    new = not path.exists()
+    try:
+        path.open("ab").close()
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise ValueError(f"{option} {path} cannot be written: {error.strerror or error}.") from None
+
+
+def run(table: RawTable, *, budget, method=DEFAULT_METHOD, tier=3, cv=3, seed=0, jobs=None, out=None, save=None, source=None):
+    """Print the defaults' scores, what a search finds within a time, and its scores.
+
+    Parameters
+    ----------
+    table : RawTable
+
+    budget : float
+        Seconds for the search. The defaults' cross-validation and two fits on all rows come on top.
+
+    method : {"hyperband", "coarse-to-fine", "bayes", "random"}
+
+    tier : {1, 2, 3}
+        How much to tune: see `nnfast.tuning.default_space`.
+
+    cv : int
+        Folds of the rows to train on. They are the same for the defaults and for every trial.
+
+    seed : int
+        Draws the folds, the trials, and each network's weights.
+
+    jobs : int, default=None
+        Most fits at a time. None: as many as there are cores.
+
+    out, save : str or Path, default=None
+        Files to write: the report of the search, and the parameters.
+
+    source : dict, default=None
+        What else to save: where the table comes from.
+
+    Returns
+    -------
+    defaults, tuned : Result
+        The same one twice where no trial beats the defaults.
+    """
+    jobs = threads.n_threads_available() if jobs is None else jobs
+    folds = _folds(table, cv, seed)
+    print(_opening(table, cv), flush=True)
+
+    with warnings.catch_warnings():
+        # Trials are meant to end when the method says, and a rare class is not in every fold.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        base = _pipeline(table, FIXED | {"random_state": seed})
+        start = time.perf_counter()
+        with parallel_config(backend="threading", n_jobs=jobs):
+            scores = cross_validate(base, table.X_train, table.y_train, cv=folds, error_score="raise")["test_score"]
+        print(f"\nDefaults: {_SCORES[table.task]} {scores.mean():.4f}, in {time.perf_counter() - start:.1f} s.", flush=True)
+        base.fit(table.X_train, table.y_train)
+        defaults = Result(base, scores.mean(), base.score(table.X_test, table.y_test))
+
+        start = time.perf_counter()
+        search = _search(table, method, tier, seed).set_params(cv=folds, n_jobs=jobs, time_budget=budget, verbose=_verbose())
+        search.fit(table.X_train, table.y_train)
+        seconds = time.perf_counter() - start
+        print(_trials(search, method, seconds))
+        tuned = defaults
+        if search.best_score_ > defaults.validation:
+            best = search.best_estimator_
+            tuned = Result(best, search.best_score_, best.score(table.X_test, table.y_test))
+
+    print(_result(table, defaults, tuned))
+    if out is not None:
+        search.report(out)
+        print(f"Report: {out}")
+    if save is not None:
+        facts = {"method": method, "budget": budget, "seconds": round(seconds, 3), "trials": len(search.cv_results_["params"]), "tier": tier}
+        _save(save, table, defaults, tuned, (source or {}) | facts | {"cv": cv, "seed": seed})
+        print(f"Parameters: {save}")
+    return defaults, tuned
+
+
+def _pipeline(table, parameters):
+    network = getattr(nnfast, _ESTIMATORS[table.task])
+    return make_pipeline(clone(table.encoder), network(**table.parameters | parameters))
+
+
+def _search(table, method, tier, seed):
+    base = _pipeline(table, FIXED | {"random_state": seed})
+    name, options = METHODS[method]
+    return getattr(tuning, name)(base, tuning.default_space(base, tier=tier), random_state=seed, **options)
+
+
+def _folds(table, cv, seed):
+    n_rows = len(table.y_train)
+    if not 2 <= cv <= n_rows // 2:
+        raise TableError(f"{table.name}: --cv must be from 2 to {n_rows // 2}, half of the {n_rows:,} rows to tune on, got {cv}.")
+    stratified = table.task == "classification" and np.unique(table.y_train, return_counts=True)[1].min() >= cv
+    return (StratifiedKFold if stratified else KFold)(cv, shuffle=True, random_state=seed)
+
+
+def _verbose():
+    """ "progress" where somebody watches and tqdm is there, else False."""
+    if not sys.stderr.isatty():
+        return False
+    try:
+        import tqdm  # noqa: F401
+    except ImportError:
+        return False
+    return "progress"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is printed and saved
+
+
+def _opening(table, cv):
+    n_threads = threads.n_threads_available()
+    lines = [
+        f"nnfast {nnfast.__version__} ({engines.get_engine().instruction_set()}, {n_threads} thread{'s' * (n_threads > 1)})",
+        *table.notes,
+        f"{table.name}: {len(table.y_train):,} rows to tune on, in {cv} folds; {len(table.y_test):,} rows, {TEST_SIZE:.0%}, held out for the end.",
+    ]
+    return "\n".join(lines)
+
+
+def _trials(search, method, seconds):
+    status = search.cv_results_["status"]
+    counts = ", ".join(f"{np.count_nonzero(status == each)} {each}" for each in dict.fromkeys(status))
+    return f"{method}: {len(status)} trials in {seconds:.1f} s ({counts})."
+
+
+def _result(table, defaults, tuned):
+    lines = [""]
+    if tuned is defaults:
+        lines += ["No trial beats the defaults: they stay. A longer --budget may help."]
+    else:
+        lines += [_python(type(tuned.pipeline[-1]).__name__, tuned.parameters)]
+    lines += ["", f"{_SCORES[table.task]:<10}{'validation':>12}{'test':>10}"]
+    for name, result in {"defaults": defaults, "tuned": tuned}.items():
+        lines += [f"{name:<10}{result.validation:>12.4f}{result.test:>10.4f}"]
+    return "\n".join(lines)
+
+
+def _python(name, parameters):
+    inside = "".join(f"    {parameter}={value!r},\n" for parameter, value in parameters.items())
+    return f"{name}(\n{inside})"
+
+
+def _save(path, table, defaults, tuned, facts):
+    scores = {
+        name: {"validation": float(result.validation), "test": float(result.test)}
+        for name, result in {"defaults": defaults, "tuned": tuned}.items()
+    }
+    content = {
+        "nnfast": nnfast.__version__,
+        "estimator": _ESTIMATORS[table.task],
+        "params": {} if tuned is defaults else tuned.parameters,
+        "scoring": _SCORES[table.task].lower(),
+        "scores": scores,
+        **facts,
+    }
+    Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _same(value, default):
+    return type(value) is type(default) and value == default
