@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from joblib import parallel_config
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -24,8 +24,10 @@ METHODS = {
     "hyperband": ("HyperbandSearchCV", {"n_iterations": None}),
     "coarse-to-fine": ("CoarseToFineSearchCV", {"n_rounds": None}),
     "bayes": ("BayesianSearchCV", {"n_trials": None}),
-    "random": ("CoarseToFineSearchCV", {"n_rounds": 1, "n_candidates": 1000}),
+    "random": ("CoarseToFineSearchCV", {"n_rounds": 1}),
 }
+# "random" draws its candidates before the first one is trained: more than there is time for, a second, and no more than this in all.
+CANDIDATES_A_SECOND, MOST_CANDIDATES = 5, 1000
 DEFAULT_METHOD = next(iter(METHODS))
 MOST_ROWS = 50_000
 # The arithmetic of all fits, those of the defaults too: the scores of float64 in half the time.
@@ -36,6 +38,8 @@ FIXED = {"hidden_layer_sizes": (128, 128), "activation": "gelu", "initializer": 
 # Epochs of a fit to the end of its schedule, from and to, for tables of so many rows. Fewer rows make fewer steps an epoch, and get
 # more epochs for it, up to so many times as many.
 EPOCHS, EPOCHS_ROWS, MOST_TIMES = (9, 45), 10_000, 20
+# Hyperband's epochs are a power of 3, so that all its brackets are whole; 81 would take a minute for little more than the first.
+HYPERBAND_EPOCHS = 27
 
 _ESTIMATORS = {"classification": "MLPClassifier", "regression": "MLPRegressor"}
 _SCORES = {"classification": "accuracy", "regression": "R2"}
@@ -156,7 +160,7 @@ def run(table: RawTable, *, budget, method=DEFAULT_METHOD, tier=3, cv=3, seed=0,
         defaults = Result(base, scores.mean(), base.score(table.X_test, table.y_test))
 
         start = time.perf_counter()
-        search = _search(table, method, tier, cv, seed)
+        search = _search(table, method, budget, tier, cv, seed)
         # The best is fitted here: in full, where the time was over before its trial was, so that its parameters stand for it.
         search.set_params(cv=folds, n_jobs=jobs, time_budget=budget, refit=False, verbose=_verbose())
         search.fit(table.X_train, table.y_train)
@@ -183,22 +187,24 @@ def _pipeline(table, parameters):
     return make_pipeline(clone(table.encoder), network(**table.parameters | ARITHMETIC | parameters))
 
 
-def _search(table, method, tier, cv, seed):
+def _search(table, method, budget, tier, cv, seed):
     n_rows = len(table.y_train) * (cv - 1) // cv
     times = min(MOST_TIMES, max(1, EPOCHS_ROWS / n_rows))
     fewest, most = (round(times * epochs) for epochs in EPOCHS)
     base = _pipeline(table, FIXED | {"random_state": seed, "max_iter": round((fewest * most) ** 0.5)})
     space = _space(base, tier, n_rows)
     name, options = METHODS[method]
+    if method == "random":
+        options = options | {"n_candidates": max(10, min(MOST_CANDIDATES, round(CANDIDATES_A_SECOND * budget)))}
     if method == "hyperband":
-        options = options | {"max_epochs": round(27 * times)}
+        options = options | {"max_epochs": round(HYPERBAND_EPOCHS * times)}
     elif tier == 3:
         space |= _prefixed(base, {"max_iter": int_log_uniform(fewest, most)})
     return getattr(tuning, name)(base, space, random_state=seed, **options)
 
 
 def _space(base, tier, n_rows):
-    """`default_space`, narrower, so that a minute goes a long way, and from the third tier on with batch normalization or without."""
+    """`default_space`, narrower, so that a minute goes a long way; in the third tier, classes with batch normalization or without."""
     space = dict(default_space(base, tier=tier, n_samples=n_rows))
     rate = log_uniform(1e-3, 3e-2)
     narrow = {
@@ -207,7 +213,10 @@ def _space(base, tier, n_rows):
         "alpha": log_uniform(1e-5, 1.0),
     }
     space |= {name: scale for name, scale in _prefixed(base, narrow).items() if name in space}
-    return space | (_prefixed(base, {"normalization": [None, "batch"]}) if tier == 3 else {})
+    if tier == 3 and is_classifier(base):
+        # Not for quantities: on a table with outliers, "batch" was worse by far, and on held-out rows worse than in validation.
+        space |= _prefixed(base, {"normalization": [None, "batch"]})
+    return space
 
 
 def _prefixed(base, parameters):

@@ -1,12 +1,9 @@
 """`nnfast tune`: a search of a second on small tables, what it prints and saves, each error in one line and before the search, Ctrl-C."""
 
 import json
-import os
 import re
 import signal
-import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,8 +12,12 @@ from sklearn.pipeline import make_pipeline
 from test_cli import CSV, columns, run
 
 import nnfast
-from nnfast import __main__, tables, tune, tuning
+from nnfast import __main__, tables, tune
+from nnfast.tuning.search import Run
 
+# For `--budget` where the search ends sooner by itself.
+LONG = ("--budget", "10m")
+FEW = pytest.mark.usefixtures("few_trials")
 QUIET = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -26,37 +27,19 @@ def pandas():
 
 
 @pytest.fixture(autouse=True)
-def stand_ins(monkeypatch):
-    """TODO: until the searches are there."""
-    if hasattr(tuning, "HyperbandSearchCV"):
-        return
-    from scipy.stats import loguniform
-    from sklearn.model_selection import RandomizedSearchCV
+def few_epochs(monkeypatch):
+    """Trials of a few milliseconds."""
+    monkeypatch.setattr(tune, "MOST_TIMES", 1)
+    monkeypatch.setattr(tune, "EPOCHS", (2, 6))
+    monkeypatch.setattr(tune, "HYPERBAND_EPOCHS", 3)
 
-    class Search(RandomizedSearchCV):
-        def __init__(self, estimator, space, *, n_rounds=1, n_candidates=1, n_trials=1, n_iterations=1, time_budget=None, verbose=False, cv=None, n_jobs=None, random_state=None):
-            super().__init__(estimator, space, n_iter=2, cv=cv, random_state=random_state)
-            self.space, self.n_rounds, self.n_candidates, self.n_trials, self.n_iterations = space, n_rounds, n_candidates, n_trials, n_iterations
-            self.time_budget = time_budget
 
-        def fit(self, X, y):
-            self.verbose, self.param_distributions = 0, self.space
-            if isinstance(next(iter(self.space.values())), list):
-                self.n_iter = 1
-            super().fit(X, y)
-            self.cv_results_["status"] = np.array(["complete"] * len(self.cv_results_["params"]))
-            return self
-
-        def report(self, path):
-            from pathlib import Path
-
-            Path(path).write_text("<html></html>")
-
-    for name, _ in tune.METHODS.values():
-        monkeypatch.setattr(tuning, name, Search, raising=False)
-    monkeypatch.setattr(
-        tuning, "default_space", lambda estimator, tier: {f"{estimator.steps[-1][0]}__learning_rate_init": loguniform(1e-4, 1e-2)}, raising=False
-    )
+@pytest.fixture
+def few_trials(monkeypatch):
+    """The searches come to an end before the time is over, however busy the machine is."""
+    few = {"hyperband": {"n_iterations": 1}, "coarse-to-fine": {"n_rounds": 2, "n_candidates": 3}, "bayes": {"n_trials": 4}, "random": {"n_rounds": 1}}
+    monkeypatch.setattr(tune, "METHODS", {name: (cls, few[name]) for name, (cls, _) in tune.METHODS.items()})
+    monkeypatch.setattr(tune, "MOST_CANDIDATES", 5)
 
 
 @pytest.fixture
@@ -76,11 +59,12 @@ def scores(lines):
 # A search
 
 
+@FEW
 @QUIET
 @pytest.mark.parametrize("target", ["label", "price"])
 def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
     saved = tmp_path / "params.json"
-    code, out, err = run(capsys, "tune", csv, "--target", target, "--budget", "1s", "--tier", "1", "--seed", "3", "--save", saved)
+    code, out, err = run(capsys, "tune", csv, "--target", target, *LONG, "--tier", "2", "--seed", "3", "--save", saved)
     assert (code, err) == (0, [])
     assert max(map(len, out)) <= 120
     assert out[0].startswith(f"nnfast {nnfast.__version__} (")
@@ -97,7 +81,7 @@ def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
     assert cls is (nnfast.MLPRegressor if target == "price" else nnfast.MLPClassifier)
     if content["params"]:
         code_lines = "\n".join(out[out.index(f"{cls.__name__}(") : out.index(")") + 1])
-        assert eval(code_lines, {cls.__name__: cls}).get_params() == cls(**content["params"]).get_params()
+        assert json.loads(json.dumps(eval(f"dict{code_lines.removeprefix(cls.__name__)}"))) == content["params"]
     table = tables.read_raw(csv, target)
     folds = (KFold if target == "price" else StratifiedKFold)(3, shuffle=True, random_state=3)
     for name, parameters in {"defaults": {}, "tuned": content["params"]}.items():
@@ -110,29 +94,40 @@ def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
             assert test == pytest.approx(content["scores"][name]["test"], abs=1e-6)
 
 
+@FEW
 @QUIET
 @pytest.mark.parametrize("method", tune.METHODS)
-def test_methods(capsys, csv, tmp_path, method):
+def test_methods(capsys, csv, method):
     if method == "bayes":
         pytest.importorskip("optuna")
-    report = tmp_path / "report.html"
-    options = ("--budget", "1", "--method", method, "--tier", "1", "--jobs", "1", "--cv", "2")
-    code, out, _ = run(capsys, "tune", csv, "--target", "label", *options, "--out", report)
-    assert code == 0
-    assert any(re.match(rf"{method}: \d+ trials? in \d\.\d s", line) for line in out)
-    assert f"Report: {report}" in out
-    assert "</html>" in report.read_text()
+    options = (*LONG, "--method", method, "--jobs", "1", "--cv", "2")
+    code, out, err = run(capsys, "tune", csv, "--target", "label", *options)
+    assert (code, err) == (0, [])
+    assert any(re.match(rf"{method}: \d+ trials? in \d+\.\d s", line) for line in out)
     printed = scores(line for line in out if line)
     assert printed["tuned"][0] >= printed["defaults"][0]
+
+
+@FEW
+@QUIET
+def test_a_report(capsys, csv, tmp_path):
+    pytest.importorskip("nnfast.tuning.report")
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "report.html"
+    code, out, err = run(capsys, "tune", csv, "--target", "price", *LONG, "--tier", "2", "--out", path)
+    assert (code, err) == (0, [])
+    assert f"Report: {path}" in out
+    assert "</html>" in path.read_text(encoding="utf-8")
 
 
 def test_the_methods_are_those_of_the_command_line():
     assert tuple(tune.METHODS) == __main__._METHODS
 
 
+@FEW
 def test_the_defaults_stay_where_no_trial_beats_them(capsys, csv, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "default_space", lambda estimator, tier: {"mlpclassifier__learning_rate_init": [1e-9]})
-    code, out, _ = run(capsys, "tune", csv, "--target", "label", "--method", "random", "--budget", "1", "--save", tmp_path / "p.json")
+    monkeypatch.setattr(tune, "_space", lambda base, tier, n_rows: {"mlpclassifier__learning_rate_init": [1e-9]})
+    code, out, _ = run(capsys, "tune", csv, "--target", "label", "--method", "random", *LONG, "--save", tmp_path / "p.json")
     assert code == 0
     assert "No trial beats the defaults: they stay. A longer --budget may help." in out
     content = json.loads((tmp_path / "p.json").read_text())
@@ -140,6 +135,7 @@ def test_the_defaults_stay_where_no_trial_beats_them(capsys, csv, tmp_path, monk
     assert content["scores"]["tuned"] == content["scores"]["defaults"]
 
 
+@FEW
 def test_a_table_of_odd_columns_and_rare_classes(capsys, pandas, tmp_path):
     """Gaps and text in a column of numbers, classes that are not in every fold, rows without a target."""
     frame = pandas.DataFrame(columns(40)).drop(columns=["label", "price"])
@@ -147,13 +143,14 @@ def test_a_table_of_odd_columns_and_rare_classes(capsys, pandas, tmp_path):
     frame.loc[5, "number"] = "n/a?"
     frame["y"] = ["a", "b"] * 18 + ["c", "d", None, None]
     frame.to_csv(tmp_path / "t.csv", index=False)
-    code, out, err = run(capsys, "tune", tmp_path / "t.csv", "--target", "y", "--budget", "1", "--tier", "1")
+    code, out, err = run(capsys, "tune", tmp_path / "t.csv", "--target", "y", *LONG)
     assert (code, err) == (0, [])
     assert "2 rows without a target were left out." in out
 
 
+@FEW
 def test_rows(capsys, csv):
-    code, out, _ = run(capsys, "tune", csv, "--target", "label", "--rows", 40, "--budget", "0.5", "--tier", 1)
+    code, out, _ = run(capsys, "tune", csv, "--target", "label", "--rows", 40, *LONG)
     assert code == 0
     assert "some table: 30 rows to tune on, in 3 folds; 10 rows, 25%, held out for the end." in out
 
@@ -266,13 +263,14 @@ def test_without_a_library(capsys, no_search, csv, monkeypatch, missing, argumen
     assert words in err[0]
 
 
+@FEW
 @QUIET
 def test_a_file_that_is_there_is_not_touched_until_the_end(capsys, csv, tmp_path):
     saved = tmp_path / "p.json"
     saved.write_text("before")
     assert run(capsys, "tune", csv, "--target", "label", "--cv", "1", "--save", saved)[0] == 2
     assert saved.read_text() == "before"
-    assert run(capsys, "tune", csv, "--target", "label", "--budget", "0.5", "--tier", "1", "--save", saved)[0] == 0
+    assert run(capsys, "tune", csv, "--target", "label", *LONG, "--save", saved)[0] == 0
     json.loads(saved.read_text())
 
 
@@ -280,26 +278,44 @@ def test_a_file_that_is_there_is_not_touched_until_the_end(capsys, csv, tmp_path
 # Ctrl-C
 
 
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is something else on Windows")
-def test_ctrl_c_ends_the_search_and_keeps_the_best(csv, tmp_path):
-    command = [sys.executable, "-u", "-m", "nnfast", "tune", csv, "--target", "price", "--budget", "1h", "--save", "p.json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        for line in process.stdout:
-            if line.startswith("Defaults"):
-                break
-        time.sleep(3)
-        process.send_signal(signal.SIGINT)
-        out = process.stdout.read()
-        assert process.wait(60) == 0, process.stderr.read()
-    assert "tuned" in out
-    assert json.loads((tmp_path / "p.json").read_text())["trials"] > 0
+def interrupted(*arguments, **named):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """Comes when the third trial has ended."""
+    finish, n_finished = Run.finish, 0
+
+    def interrupted(self, *arguments, **named):
+        nonlocal n_finished
+        finish(self, *arguments, **named)
+        n_finished += 1
+        if n_finished == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Run, "finish", interrupted)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_ends_the_search(capsys, csv, tmp_path):
+    saved = tmp_path / "p.json"
+    code, out, err = run(capsys, "tune", csv, "--target", "price", "--budget", "1h", "--save", saved)
+    assert (code, err) == (0, [])
+    assert scores(line for line in out if line).keys() == {"defaults", "tuned"}
+    assert json.loads(saved.read_text())["trials"] >= 3
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_second_ctrl_c_ends_the_command(capsys, csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "_trials", interrupted)
+    code, _, err = run(capsys, "tune", csv, "--target", "price", "--budget", "1h", "--save", tmp_path / "p.json")
+    assert (code, err) == (130, ["nnfast: interrupted"])
+    assert not (tmp_path / "p.json").exists()
 
 
 @pytest.mark.parametrize("where", ["cross_validate", "_search"])
-def test_ctrl_c_elsewhere_ends_the_command(capsys, csv, monkeypatch, where):
-    def interrupted(*arguments, **named):
-        raise KeyboardInterrupt
-
+def test_ctrl_c_before_the_search_ends_the_command(capsys, csv, monkeypatch, where):
     monkeypatch.setattr(tune, where, interrupted)
     code, _, err = run(capsys, "tune", csv, "--target", "label")
     assert (code, err) == (130, ["nnfast: interrupted"])
