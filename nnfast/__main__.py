@@ -10,7 +10,7 @@ import nnfast
 
 _TABLE_ONLY = ("target", "task", "rows")
 _TASKS = ("classification", "regression")
-_METHODS = ("hyperband", "coarse-to-fine", "bayes", "random")
+_METHODS = ("coarse-to-fine", "hyperband", "bayes", "random")
 
 
 def main(arguments=None):

@@ -21,8 +21,8 @@ from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, t
 
 # What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is over.
 METHODS = {
-    "hyperband": ("HyperbandSearchCV", {"n_iterations": None}),
     "coarse-to-fine": ("CoarseToFineSearchCV", {"n_rounds": None}),
+    "hyperband": ("HyperbandSearchCV", {"n_iterations": None}),
     "bayes": ("BayesianSearchCV", {"n_trials": None}),
     "random": ("CoarseToFineSearchCV", {"n_rounds": 1}),
 }
@@ -37,7 +37,7 @@ ARITHMETIC = {"precision": "float32"}
 FIXED = {"hidden_layer_sizes": (128, 128), "activation": "gelu", "initializer": "auto", "learning_rate": "cosine"}
 # Epochs of a fit to the end of its schedule, from and to, for tables of so many rows. Fewer rows make fewer steps an epoch, and get
 # more epochs for it, up to so many times as many.
-EPOCHS, EPOCHS_ROWS, MOST_TIMES = (9, 45), 10_000, 20
+EPOCHS, EPOCHS_ROWS, MOST_TIMES = (9, 45), 10_000, 10
 # Hyperband's epochs are a power of 3, so that all its brackets are whole; 81 would take a minute for little more than the first.
 HYPERBAND_EPOCHS = 27
 
@@ -119,7 +119,7 @@ def run(table: RawTable, *, budget, method=DEFAULT_METHOD, tier=3, cv=3, seed=0,
     budget : float
         Seconds for the search. The defaults' cross-validation and two fits on all rows come on top.
 
-    method : {"hyperband", "coarse-to-fine", "bayes", "random"}
+    method : {"coarse-to-fine", "hyperband", "bayes", "random"}
 
     tier : {1, 2, 3}
         How much to tune: see `nnfast.tuning.default_space`.

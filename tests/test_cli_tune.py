@@ -74,7 +74,7 @@ def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
     assert content["scores"].keys() == printed.keys() == {"defaults", "tuned"}
     for name, both in printed.items():
         assert both == pytest.approx([content["scores"][name][part] for part in ("validation", "test")], abs=5e-5)
-    assert {"nnfast": nnfast.__version__, "table": str(csv), "target": target, "method": "hyperband", "seed": 3}.items() <= content.items()
+    assert {"nnfast": nnfast.__version__, "table": str(csv), "target": target, "method": "coarse-to-fine", "seed": 3}.items() <= content.items()
 
     # The parameters are the estimator's, and make the scores that are said, as the defaults do theirs.
     cls = getattr(nnfast, content["estimator"])
