@@ -44,6 +44,7 @@ _HISTORY = (
     "best_validation_score_",
     "validation_loss_curve_",
     "learning_rate_curve_",
+    "learning_rate_init_",
     "history_",
     "t_",
     "n_iter_",

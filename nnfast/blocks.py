@@ -182,9 +182,9 @@ class BlockSession:
             left_over = batch_size - 1
         self._capacity = min(self._n_samples, self._n_blocks * rows_of_block + left_over)
         if network.normalization == "batch" and batch_size > self._capacity:
-            # Only state.gradient_norms asks for such batches: those of epochs fit.
+            # Only state.gradients asks for such batches: those of epochs fit.
             raise ValueError(
-                "state.gradient_norms with normalization='batch' takes the statistics of all rows trained on at once: "
+                "state.gradients with normalization='batch' takes the statistics of all rows trained on at once: "
                 f"of a table read in blocks that may be at most {self._capacity} rows, got {batch_size} rows."
             )
         self._engine, self._network, self._dtype = engine, network, np.dtype(dtype)

@@ -67,8 +67,11 @@ learning_rate : str, schedule or callable, default='constant'
 
 {_list((name, (schedule.__doc__ or "").partition(chr(10))[0]) for name, schedule in SCHEDULES.items())}
 
-learning_rate_init : float, default=0.001
-    The initial learning rate. Not used by 'lbfgs'.
+learning_rate_init : float or 'auto', default=0.001
+    The initial learning rate. 'auto' finds one before the training begins, as `nnfast.tuning.lr_find` does, by about
+    200 steps on a copy of the network and on rows that are trained on; the fit is then that of a number, to the bit.
+    `partial_fit` finds it in its first call. A warm start with the same solver keeps the rate found; after a fit with
+    a number it finds one, from the parameters as they are. Not used by 'lbfgs'.
 
 power_t : float, default=0.5
     Exponent of learning_rate='invscaling'.
@@ -274,6 +277,10 @@ validation_loss_curve_ : list of float or None
 
 learning_rate_curve_ : list of float
     Learning rate of every epoch's last update. Absent after 'lbfgs'.
+
+learning_rate_init_ : float
+    The initial learning rate: `learning_rate_init`, or for 'auto' the one found. In `partial_fit`, that of the call
+    that began. Absent after 'lbfgs'.
 
 history_ : dict of str to ndarray
     Numbers of every epoch, or iteration of 'lbfgs', by name: 'loss' and 'seconds', but for 'lbfgs' 'learning_rate',

@@ -22,7 +22,21 @@ from nnfast.schedules import resolve_schedule
 _SCIKIT_LEARNS = ("constant", "invscaling", "adaptive")
 
 
-def go_on(earlier, p, optimizer, steps_per_epoch, *, one_epoch):
+def initial_rate(earlier, p, optimizer, *, one_epoch):
+    """The initial learning rate, or None where learning_rate_init="auto" has to find one. The arguments are those of `go_on`.
+
+    One that was found is gone on with, for it would be another one for a network that has learned; but not with
+    another optimizer, whose rates are others.
+    """
+    if not isinstance(p.learning_rate_init, str):
+        return float(p.learning_rate_init)
+    if earlier is None:
+        return None
+    goes_on = one_epoch or (p.warm_start and earlier.get("found") and earlier["name"] == optimizer.name)
+    return earlier["learning_rate_init"] if goes_on else None
+
+
+def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
     """The optimizer, the run of the schedule, and the state for later calls, as of now: (optimizer, run, state).
 
     Parameters
@@ -33,15 +47,17 @@ def go_on(earlier, p, optimizer, steps_per_epoch, *, one_epoch):
         Read for `learning_rate`, `learning_rate_init`, `power_t`, `max_iter` and `warm_start`.
     optimizer : record of nnfast.optimizers
         The one that `p` asks for.
+    rate_init : float
+        See `initial_rate`.
     steps_per_epoch : int
     one_epoch : bool
         Whether this is `partial_fit`.
     """
-    learning_rate, rate_init, power_t = p.learning_rate, float(p.learning_rate_init), p.power_t
+    learning_rate, power_t, found = p.learning_rate, p.power_t, isinstance(p.learning_rate_init, str)
     if one_epoch and earlier is not None:
         optimizer = OPTIMIZERS[earlier["name"]](**earlier["hyperparameters"])
         rate_init, power_t = earlier["learning_rate_init"], earlier["power_t"]
-        learning_rate = earlier["learning_rate"]
+        learning_rate, found = earlier["learning_rate"], earlier.get("found", False)
     name = learning_rate if isinstance(learning_rate, str) else None
     full = one_epoch or p.warm_start == "full"
     same_optimizer = earlier is not None and earlier["name"] == optimizer.name
@@ -62,6 +78,7 @@ def go_on(earlier, p, optimizer, steps_per_epoch, *, one_epoch):
         "hyperparameters": asdict(optimizer),
         "learning_rate": learning_rate,
         "learning_rate_init": rate_init,
+        "found": found,
         "power_t": power_t,
         "schedule": run.state,
         "t": earlier["t"] if keeps_moments else 0,

@@ -16,7 +16,14 @@ from nnfast.monitoring import FitState, Records, Validator
 from nnfast.reporting import NON_FINITE, SCALE, Silence, check_finite, reporter
 
 # What an earlier fit by minibatches leaves behind that an estimator fitted by L-BFGS does not have.
-_NOT_LBFGS = ("loss_curve_", "learning_rate_curve_", "best_loss_", "best_validation_score_", "_no_improvement_count")
+_NOT_LBFGS = (
+    "loss_curve_",
+    "learning_rate_curve_",
+    "learning_rate_init_",
+    "best_loss_",
+    "best_validation_score_",
+    "_no_improvement_count",
+)
 _VALIDATION_CURVES = ("validation_loss_curve_", "validation_scores_")
 
 # SciPy 1.15 rewrote L-BFGS-B in C; before it, the Fortran printed through this option, and now there is none.

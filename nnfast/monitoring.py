@@ -1,6 +1,8 @@
 """What a fit measures and keeps of every epoch: records, validation, patience, and the state that callbacks see."""
 
+from dataclasses import replace
 from functools import partial
+from numbers import Real
 
 import numpy as np
 
@@ -184,6 +186,9 @@ class FitState:
     learning_rate : float or None
         Rate of the next update; None for 'lbfgs'. Setting it takes effect with the next epoch: all later rates of the
         schedule are scaled alike.
+    clip_norm, clip_value : float or None
+        What gradients are clipped to, as of the estimator's parameters. Setting it, to None for no clipping, takes
+        effect with the next epoch and lasts until the end of this fit. Not for 'lbfgs'.
     stop_reason : str or None
         Not None once the fit has been asked to stop.
     """
@@ -192,7 +197,7 @@ class FitState:
         self.epoch, self.max_epochs = 0, max_epochs
         self.loss = self.validation_loss = self.validation_score = self.best = self.stop_reason = None
         self.improved, self.n_stalled = False, 0
-        self._kept = None  # of a copy: history and learning rate
+        self._kept = None  # of a copy: what properties gave
         self.parameters = task.parameters
         self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run
 
@@ -200,16 +205,17 @@ class FitState:
         # A callback that keeps its state still pickles and copies with its estimator: the numbers, not the fit.
         links = ("_task", "_p", "_engine", "_rows", "_records", "_run")
         numbers = {name: None if name in links else value for name, value in vars(self).items()}
-        return numbers | {"_kept": (self.history, self.learning_rate)}
+        names = ("history", "learning_rate", "clip_norm", "clip_value")
+        return numbers | {"_kept": {name: getattr(self, name) for name in names}}
 
     @property
     def history(self):
-        return self._kept[0] if self._kept else self._records.history(self.epoch)
+        return self._kept["history"] if self._kept else self._records.history(self.epoch)
 
     @property
     def learning_rate(self):
         if self._kept:
-            return self._kept[1]
+            return self._kept["learning_rate"]
         return None if self._run is None else self._run.learning_rate
 
     @learning_rate.setter
@@ -218,6 +224,34 @@ class FitState:
         if self._run is None:
             raise AttributeError("solver='lbfgs' has no learning rate to set")
         self._run.learning_rate = value
+
+    @property
+    def clip_norm(self):
+        return self._clip("clip_norm")
+
+    @clip_norm.setter
+    def clip_norm(self, value):
+        self._set_clip("clip_norm", value)
+
+    @property
+    def clip_value(self):
+        return self._clip("clip_value")
+
+    @clip_value.setter
+    def clip_value(self, value):
+        self._set_clip("clip_value", value)
+
+    def _clip(self, name):
+        return self._kept[name] if self._kept else getattr(self._task.regularization, name)
+
+    def _set_clip(self, name, value):
+        self._need_fit(f"set {name}")
+        if self._run is None:
+            raise AttributeError(f"solver='lbfgs' has no {name} to set")
+        if value is not None and not (isinstance(value, Real) and not isinstance(value, bool) and value > 0):
+            raise ValueError(f"{name} must be None or a positive number, got {value!r}.")
+        if value != self._clip(name):
+            self._task.regularization = replace(self._task.regularization, **{name: value})
 
     def _need_fit(self, what):
         if self._kept:
@@ -232,17 +266,17 @@ class FitState:
 
         The keys are "coefs" and "intercepts", with normalization also "scales" and "shifts".
         """
-        return _norms(self.parameters)
+        return norms(self.parameters)
 
-    def gradient_norms(self):
-        """Norms of the gradient of the loss over all rows trained on, as `weight_norms` gives those of the parameters.
+    def gradients(self):
+        """The gradient of the loss over all rows trained on: a `Parameters` of float64 arrays, as `parameters` is.
 
         The loss is the mean over the rows plus the L2 term; dropout and `l1` are left out, and batch normalization goes
         by the statistics of all rows, which takes memory for the whole table's activations, and of a table that is read
         in blocks can be had of one buffer at most. Computing it takes a pass forth and back over the table, about the
         time of an epoch.
         """
-        self._need_fit("compute gradient_norms")
+        self._need_fit("compute gradients")
         task = self._task
         gradient = np.empty(task.network.n_parameters)
         with task.session(
@@ -253,10 +287,15 @@ class FitState:
             n_threads=self._p.n_threads,
         ) as session:
             session.loss_gradient(task.network.pack(self.parameters), gradient, self._rows)
-        return _norms(task.network.unpack(gradient))
+        return replace(task.network.unpack(gradient), means=[], variances=[])
+
+    def gradient_norms(self):
+        """Norms of `gradients`, as `weight_norms` gives those of the parameters."""
+        return norms(self.gradients())
 
 
-def _norms(parameters):
+def norms(parameters):
+    """Euclidean norms of the arrays of `Parameters`: see `FitState.weight_norms`."""
     groups = {name: getattr(parameters, name) for name in ("coefs", "intercepts", "scales", "shifts")}
     return {
         name: np.array([np.linalg.norm(array.astype(np.float64)) for array in arrays])

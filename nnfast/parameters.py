@@ -41,7 +41,7 @@ CONSTRAINTS = {
     "alpha": [_NOT_NEGATIVE],
     "batch_size": [StrOptions({"auto"}), _AT_LEAST_ONE],
     "learning_rate": [StrOptions(set(SCHEDULES)), Schedule, callable],
-    "learning_rate_init": [_POSITIVE],
+    "learning_rate_init": [_POSITIVE, StrOptions({"auto"})],
     "power_t": [_NOT_NEGATIVE],
     "max_iter": [_AT_LEAST_ONE],
     "shuffle": ["boolean", StrOptions({"blocks"})],

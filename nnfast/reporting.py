@@ -13,9 +13,10 @@ NON_FINITE = (
 SCALE = "Scale X, for example with sklearn.preprocessing.StandardScaler."
 
 
-def cure(p):
-    """What to do about a stochastic fit that diverged."""
-    return f"Lower learning_rate_init, now {p.learning_rate_init}, or scale X, for example with StandardScaler."
+def cure(p, rate):
+    """What to do about a stochastic fit that diverged; `rate` is the one that learning_rate_init="auto" found."""
+    now = f"'auto', which is {rate:g} here" if isinstance(p.learning_rate_init, str) else p.learning_rate_init
+    return f"Lower learning_rate_init, now {now}, or scale X, for example with StandardScaler."
 
 
 def warn(message):

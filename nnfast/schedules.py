@@ -73,7 +73,8 @@ class Schedule:
         Parameters
         ----------
         learning_rate_init : float
-            The highest rate of the schedules that fall or cycle.
+            The highest rate of the schedules that fall or cycle. Where it is another one than that of `state`, the run
+            goes on as if it had been this one from the beginning, and what `Run.learning_rate` was set to is over.
         steps_per_epoch : int
             Updates in an epoch of this fit; it may be another number in the fit that `state` comes from.
         max_epochs : int
@@ -166,6 +167,11 @@ class Run:
         self.memory = schedule._memory(learning_rate_init)
         if state.get("schedule") == schedule.name:
             self.memory.update((key, state[key]) for key in self.memory)
+        before = state.get("learning_rate_init", learning_rate_init)
+        if before != learning_rate_init:
+            self.scale = 1.0
+            if "rate" in self.memory:
+                self.memory["rate"] = max(self.memory["rate"] * learning_rate_init / before, schedule.floor)
         self._fractions = np.arange(steps_per_epoch) / steps_per_epoch
 
     @property
@@ -178,6 +184,7 @@ class Run:
             "n_epochs": self.n_epochs,
             "e": self.e,
             "scale": self.scale,
+            "learning_rate_init": self.learning_rate_init,
             **self.memory,
         }
 

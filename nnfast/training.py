@@ -22,15 +22,16 @@ import numpy as np
 from nnfast.blocks import BlockSession
 from nnfast.callbacks import Callbacks
 from nnfast.exceptions import DivergenceError
-from nnfast.going_on import comparable, go_on, monitored
+from nnfast.going_on import comparable, go_on, initial_rate, monitored
 from nnfast.holdout import Validation, split
 from nnfast.lbfgs import fit_lbfgs
 from nnfast.monitoring import FitState, Patience, Records, Validator
 from nnfast.network import Network, Parameters
+from nnfast.rate_finder import range_test
 from nnfast.regularization import Regularization
 from nnfast.reporting import NON_FINITE, Silence, check_finite, cure, reporter, warn
 
-__all__ = ["Course", "Task", "Validation", "fit_lbfgs", "fit_stochastic"]
+__all__ = ["Course", "Task", "Validation", "fit_lbfgs", "fit_stochastic", "try_rates"]
 
 
 @dataclass
@@ -188,6 +189,12 @@ class Course:
         self._fit.check()
 
 
+def try_rates(task, parameters, engine, random_state, **settings):
+    """The learning-rate range test of what `fit_stochastic` would train: see `nnfast.rate_finder.range_test`."""
+    rows, _ = split(task, parameters, random_state)
+    return range_test(task, rows, _batch_size(parameters, len(rows)), parameters, engine, random_state, **settings)
+
+
 class _Fit:
     """One fit: what it works with is set up here, then come what an epoch does, and how it ends.
 
@@ -203,11 +210,14 @@ class _Fit:
         self.rows, validation = split(task, p, random_state)
         self.validator = None if validation is None else Validator(task, validation, p, engine)
         self.batch_size = _batch_size(p, len(self.rows))
+        earlier = history.get("_optimizer")
+        rate_init = initial_rate(earlier, p, task.optimizer, one_epoch=one_epoch)
+        if rate_init is None:
+            rate_init = range_test(task, self.rows, self.batch_size, p, engine, random_state).suggestion
         self.seed = _dropout_seed(task.regularization, random_state)
         steps_per_epoch = -(-len(self.rows) // self.batch_size)
-        earlier = history.get("_optimizer")
         self.optimizer, self.run, self.going_on = go_on(
-            earlier, p, task.optimizer, steps_per_epoch, one_epoch=one_epoch
+            earlier, p, task.optimizer, rate_init, steps_per_epoch, one_epoch=one_epoch
         )
         self.going_on["monitored"] = monitored(task, p)
 
@@ -234,6 +244,14 @@ class _Fit:
 
     def open(self, stack):
         """Open what has to be closed: the engine's sessions, and a progress bar."""
+        self.stack = stack
+        self._open_session()
+        if self.validator is not None:
+            stack.enter_context(self.validator)
+        if self.whole["n_iter"] == 0:
+            self.say = reporter(self.p.verbose, self.max_iter, type(self.p).__name__)
+
+    def _open_session(self):
         task, p = self.task, self.p
         session = task.session(
             self.engine,
@@ -246,12 +264,22 @@ class _Fit:
             bfloat16=p.precision == "bfloat16",
             counts=task.counts,
         )
-        self.session = stack.enter_context(session)
-        self.session.load(*self.reached)
-        if self.validator is not None:
-            stack.enter_context(self.validator)
-        if self.whole["n_iter"] == 0:
-            self.say = reporter(p.verbose, self.max_iter, type(p).__name__)
+        self.stack.enter_context(session)
+        session.load(*self.reached)
+        self.session, self.regularization = session, task.regularization
+
+    def _keep_reached(self):
+        """Take over what the engine has reached, which ends its session."""
+        kept = self.task.network.blank(self.task.dtype)  # in which nothing is rounded
+        self.session.store(kept)
+        t, moments = self.session.t, self.session.take_moments()
+        self.reached = kept, moments, t
+
+    def _change_regularization(self):
+        """Go on in another session, since a session's memory is laid out for what it regularizes."""
+        self._keep_reached()
+        self.session.__exit__(None, None, None)  # raises what a signal handler raised as the epoch ended
+        self._open_session()
 
     def begin(self):
         """Tell the callbacks that a fit begins."""
@@ -269,6 +297,8 @@ class _Fit:
 
     def epoch(self, n_iter):
         """Train an epoch, measure it, steer by it, and let others watch."""
+        if self.task.regularization is not self.regularization:
+            self._change_regularization()
         self.callbacks.begin_epoch()
         row = self._train(n_iter)
         if self.validator is not None:
@@ -282,10 +312,7 @@ class _Fit:
 
     def pause(self):
         """Keep what the engine has reached, for the next `open`, and publish it."""
-        session = self.session
-        kept = self.task.network.blank(self.task.dtype)
-        session.store(kept)
-        self.reached = kept, session.take_moments(), self.whole["n_steps"]
+        self._keep_reached()
         self.publish_reached()
 
     def publish_reached(self):
@@ -305,11 +332,11 @@ class _Fit:
         self.diverged, epoch, step = True, self.whole["n_iter"] + 1, non_finite.step + 1
         where = f"The loss or a gradient was not finite in epoch {epoch}, step {step}."
         if not self.keeps_best or self.patience.best == -np.inf:
-            return DivergenceError(f"{NON_FINITE} {where} {cure(self.p)}")
+            return DivergenceError(f"{NON_FINITE} {where} {self._cure()}")
         self.restore_best()
         self.warning = (
             f"{where} Training stopped there, and the parameters of the best epoch, with {self._monitored().lower()} "
-            f"{self._in_own_sign(self.patience.best):f}, were restored. {cure(self.p)}"
+            f"{self._in_own_sign(self.patience.best):f}, were restored. {self._cure()}"
         )
         return None
 
@@ -341,7 +368,7 @@ class _Fit:
 
     def check(self):
         """Raise a DivergenceError unless all parameters are finite."""
-        where = f"They overflowed in the last step of epoch {self.whole['n_iter']}. {cure(self.p)}"
+        where = f"They overflowed in the last step of epoch {self.whole['n_iter']}. {self._cure()}"
         check_finite(self.parameters, where)
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -434,6 +461,7 @@ class _Fit:
         attributes = {
             "n_iter_": whole["n_iter"],
             "t_": whole["t"],
+            "learning_rate_init_": self.run.learning_rate_init,
             "parameters": self.parameters,
             **self.records.attributes(whole["n_iter"]),
             "best_loss_": None if early_stopping else -whole["best"],
@@ -449,6 +477,9 @@ class _Fit:
         if whole["n_iter"]:
             attributes |= {"loss_": whole["loss"], "_no_improvement_count": whole["n_stalled"]}
         return attributes
+
+    def _cure(self):
+        return cure(self.p, self.run.learning_rate_init)
 
     def _monitored(self):
         """What patience watches, in words."""

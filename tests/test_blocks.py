@@ -301,7 +301,7 @@ def test_gradient_norms_in_a_callback(tmp_path):
     small(MLPRegressor, callbacks=[theirs], shuffle=False, **shared).fit(X, y, weight)
     for name, norms in theirs.norms.items():
         np.testing.assert_allclose(ours.norms[name], norms, rtol=1e-9)
-    with pytest.raises(ValueError, match="state.gradient_norms with normalization='batch'.*blocks.*at most 15 rows, got 83 rows"):
+    with pytest.raises(ValueError, match="state.gradients with normalization='batch'.*blocks.*at most 15 rows, got 83 rows"):
         small(MLPRegressor, callbacks=[Norms()], normalization="batch", **shared).fit(X, y, weight)
 
 

@@ -22,7 +22,7 @@ from nnfast import MLPClassifier, MLPRegressor, engines
 pytestmark = QUIET
 
 # What the estimators have beyond scikit-learn's.
-OWN_ATTRIBUTES = {"validation_loss_curve_", "learning_rate_curve_", "history_"}
+OWN_ATTRIBUTES = {"validation_loss_curve_", "learning_rate_curve_", "learning_rate_init_", "history_"}
 OWN_ARGUMENTS = {"X_val", "y_val", "sample_weight_val", "validation_indices"}
 
 

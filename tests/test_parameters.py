@@ -47,7 +47,7 @@ BOTHS = {
     "alpha": ([0, 0.1], [-1.0, "much", None]),
     "batch_size": (["auto", 1, 7], [0, 2.5, "aut", None]),
     "learning_rate": ([*SCHEDULES, halved, SCHEDULES["cosine"]()], ["cosin", 0.1, None, SCHEDULES["cosine"]]),
-    "learning_rate_init": ([0.01], [0, -0.1, None]),
+    "learning_rate_init": ([0.01, "auto"], [0, -0.1, None, "Auto"]),
     "power_t": ([0, 0.3], [-1.0, None]),
     "max_iter": ([1, 3], [0, 2.5, None]),
     "shuffle": ([True, False, "blocks"], ["yes", "block", None]),

@@ -67,7 +67,7 @@ class BaseSession:
     Attributes
     ----------
     whole_epochs : bool
-        Whether the parameters and moments are those of the end of an epoch.
+        Whether the parameters and moments are there, and those of the end of an epoch.
 
     Raises
     ------
@@ -204,7 +204,7 @@ class BaseSession:
         """The optimizer's moments: for each, arrays in the order of `Parameters.learned`. Ends the session, whose memory they take over
         piece by piece: nothing may be called after it."""
         self._require("train")
-        self._role = "closed"
+        self._role, self.whole_epochs = "closed", False  # whoever is interrupted here finds no moments any more
         moments = []
         self._engine.release_weights()
         for which in range(self._engine.n_moments):

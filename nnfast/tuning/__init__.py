@@ -6,7 +6,17 @@ from nnfast.tuning.batches import scaled_learning_rate
 from nnfast.tuning.coarse_to_fine import CoarseToFineSearchCV
 from nnfast.tuning.hyperband import HyperbandSearchCV
 from nnfast.tuning.priorities import default_space
-from nnfast.tuning.scales import Scale, choice, int_log_uniform, int_uniform, layers, log_uniform, one_minus_log_uniform, uniform
+from nnfast.tuning.rates import lr_find
+from nnfast.tuning.scales import (
+    Scale,
+    choice,
+    int_log_uniform,
+    int_uniform,
+    layers,
+    log_uniform,
+    one_minus_log_uniform,
+    uniform,
+)
 from nnfast.tuning.spaces import Space, tied
 
 __all__ = [
@@ -22,6 +32,7 @@ __all__ = [
     "int_uniform",
     "layers",
     "log_uniform",
+    "lr_find",
     "one_minus_log_uniform",
     "scaled_learning_rate",
     "tied",

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from joblib import effective_n_jobs
+from sklearn import config_context, get_config
 
 from nnfast.threads import at_most, n_threads_available
 
@@ -71,11 +72,12 @@ class Jobs:
             self._run_here(function, items, done)
             return
         share = max(1, n_threads_available() // n_at_once)
+        settings = get_config()  # scikit-learn's, which are the thread's own
 
         def job(item):
             if self._limits.over:
                 return False
-            with at_most(share):
+            with at_most(share), config_context(**settings):
                 function(item)
             return True
 

@@ -1,0 +1,160 @@
+"""Trials for TensorBoard: a run each, with what its HPARAMS tab wants to compare them by."""
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+
+from nnfast.callbacks.files import new_folder
+from nnfast.callbacks.tensorboard import require_tensorboardx
+
+# The HPARAMS tab knows failures and successes; all other statuses are successes.
+_FAILURES = ("diverged", "failed")
+
+
+class TrialLog:
+    """Writes the trials of one search, a run each, for TensorBoard's HPARAMS tab: the table and the parallel coordinates.
+
+    Of every trial there are, in a folder "trial-0000" and so on: its parameters, its metrics, its curves by epoch as the
+    scalars "epoch/loss" and "epoch/score", and its status as a text. A trial is written as a whole, and no file stays
+    open.
+
+    Parameters
+    ----------
+    logdir : str or Path
+        As in `tensorboard --logdir`. The trials are in a folder of their own there, "search-1", "search-2" and so on,
+        so that searches do not mix.
+
+    Attributes
+    ----------
+    folder : Path or None
+        That folder, once there is a trial in it.
+
+    Raises
+    ------
+    ImportError
+        Without tensorboardX.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from nnfast.tuning.tensorboard import TrialLog
+    >>> with tempfile.TemporaryDirectory() as logdir:
+    ...     log = TrialLog(logdir)
+    ...     log.write(0, {"hidden_layer_sizes": (64, 64), "alpha": 0.001}, {"score": 0.9})
+    ...     log.write(1, {"hidden_layer_sizes": (32,), "alpha": 0.1}, {"score": 0.8}, {"loss": [0.7, 0.5]})
+    ...     sorted(str(folder.relative_to(logdir)) for folder in log.folder.iterdir())
+    ['search-1/trial-0000', 'search-1/trial-0001']
+    """
+
+    def __init__(self, logdir):
+        require_tensorboardx()
+        self.logdir, self.folder = logdir, None
+
+    def write(self, number, params, metrics, curve=None, status="complete"):
+        """Write a trial.
+
+        Parameters
+        ----------
+        number : int
+        params : dict
+            Its parameters. Values that are no bool, number or string are written as strings, tuples of integers like
+            `hidden_layer_sizes` as "64-64".
+        metrics : dict of str to float
+            What trials are compared by, such as {"score": 0.9}; NaN is left out.
+        curve : dict, default=None
+            As an entry of the searches' `cv_results_["learning_curve"]`: "loss", of every epoch, and "score_epochs" and
+            "score", scores and the epochs that they were measured after. Any may be missing.
+        status : str, default="complete"
+            "diverged" and "failed" are failures in the HPARAMS tab, all others successes.
+        """
+        if self.folder is None:
+            self.folder = new_folder(self.logdir, "search")
+        curve = curve or {}
+        start, end = _summaries(params, status)
+        with require_tensorboardx().SummaryWriter(str(self.folder / f"trial-{number:04d}")) as writer:
+            writer.file_writer.add_summary(start)
+            for epoch, loss in enumerate(curve.get("loss", ()), 1):
+                writer.add_scalar("epoch/loss", loss, epoch)
+            for epoch, score in zip(curve.get("score_epochs", ()), curve.get("score", ()), strict=True):
+                writer.add_scalar("epoch/score", score, epoch)
+            for name, value in metrics.items():
+                if not math.isnan(value):
+                    writer.add_scalar(name, value, 0)
+            writer.add_text("status", status)
+            writer.file_writer.add_summary(end)
+
+
+def log_search(search, logdir):
+    """Write the trials of a search that is over, scikit-learn's `GridSearchCV` say, as a `TrialLog` does.
+
+    The metrics are the mean scores over the folds, by the names of several scorers or as "score", with
+    `return_train_score` also as "train_score", and the mean "fit_seconds".
+
+    Parameters
+    ----------
+    search : fitted search
+        One with `cv_results_`. Curves and statuses are written where it has them; else a trial without a score failed.
+    logdir : str or Path
+
+    Returns
+    -------
+    Path
+        The folder of the search in `logdir`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from nnfast import MLPClassifier
+    >>> from nnfast.tuning.tensorboard import log_search
+    >>> X, y = load_iris(return_X_y=True)
+    >>> search = GridSearchCV(MLPClassifier(learning_rate_init=0.1, tol=0.1), {"alpha": [1e-4, 1e-2]}, cv=2).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as logdir:
+    ...     len(list(log_search(search, logdir).iterdir()))
+    2
+    """
+    results, log = search.cv_results_, TrialLog(logdir)
+    metrics = {"fit_seconds": results["mean_fit_time"]}
+    for key in results:
+        for prefix, name in (("mean_test_", ""), ("mean_train_", "train_")):
+            if key.startswith(prefix):
+                metrics[name + key.removeprefix(prefix)] = results[key]
+    scores = next(results[key] for key in results if key.startswith("mean_test_"))
+    statuses = results.get("status", np.where(np.isnan(scores), "failed", "complete"))
+    curves = results.get("learning_curve", [None] * len(scores))
+    for number, params in enumerate(results["params"]):
+        of_trial = {name: float(values[number]) for name, values in metrics.items()}
+        log.write(number, params, of_trial, curves[number], str(statuses[number]))
+    return log.folder
+
+
+def _summaries(params, status):
+    """tensorboardX's summaries of the beginning and the end of a trial."""
+    from tensorboardX.proto.api_pb2 import Status
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+    from tensorboardX.summary import hparams
+
+    # There is one of the experiment, too. It would name the parameters of one trial and hide those that only others have;
+    # without it TensorBoard gathers them, and their ranges, from all trials, and takes all scalars for metrics.
+    _, start, end = hparams({name: _plain(value) for name, value in params.items()}, {})
+    if status in _FAILURES:
+        plugin_data = end.value[0].metadata.plugin_data
+        content = HParamsPluginData.FromString(plugin_data.content)
+        content.session_end_info.status = Status.Value("STATUS_FAILURE")
+        plugin_data.content = content.SerializeToString()
+    return start, end
+
+
+def _plain(value):
+    """A parameter's value as a bool, a finite number or a string."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, Real) and math.isfinite(value):
+        return int(value) if isinstance(value, Integral) else float(value)
+    if isinstance(value, list | tuple) and value and all(isinstance(each, Integral) for each in value):
+        return "-".join(map(str, value))
+    return str(value)

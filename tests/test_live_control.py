@@ -1,0 +1,502 @@
+"""Steering a long fit: LiveControl and its files, clipping that changes between epochs, and going on after an interrupt."""
+
+import math
+import pickle
+import tomllib
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from nnfast import MLPClassifier, MLPRegressor, engines
+from nnfast.callbacks import Callback, LiveControl
+from nnfast.callbacks.live_control import _toml
+from nnfast.schedules import Adaptive, Cosine, InvScaling, Plateau
+
+ENGINES = pytest.mark.parametrize("engine", ["cython", "numba"])
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def table(n_samples=60):
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(n_samples, 4))
+    return X, (X[:, 0] + 0.5 * rng.normal(size=n_samples) > 0).astype(int)
+
+
+def small(cls=MLPClassifier, **parameters):
+    chosen = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "batch_size": 16, "shuffle": False}
+    return cls(**chosen | parameters)
+
+
+def same(ours, others):
+    pairs = zip(ours.coefs_ + ours.intercepts_, others.coefs_ + others.intercepts_, strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+class At(Callback):
+    """Does something after some epochs: a dict of epoch -> function(state), or an exception to raise."""
+
+    def __init__(self, acts):
+        self.acts = acts
+
+    def __getstate__(self):
+        return {"acts": {}}  # functions do not pickle
+
+    def on_fit_begin(self, estimator, state):
+        self.on_epoch_end(estimator, state)
+
+    def on_epoch_end(self, estimator, state):
+        act = self.acts.get(state.epoch)
+        if isinstance(act, BaseException):
+            raise act
+        if act is not None:
+            act(state)
+
+
+def setting(**values):
+    def act(state):
+        for name, value in values.items():
+            setattr(state, name, value)
+            assert getattr(state, name) == value
+
+    return act
+
+
+def writing(path, texts):
+    """A callback that writes these texts (bytes, or None to delete) to the control file after these epochs."""
+
+    def act(text):
+        return lambda state: path.unlink() if text is None else path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    return At({epoch: act(text) for epoch, text in texts.items()})
+
+
+def told(path):
+    return tomllib.loads(path.with_suffix(".state.toml").read_text(encoding="utf-8"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Clipping that changes during a fit
+
+
+@ENGINES
+@pytest.mark.parametrize("clip", [{"clip_norm": 0.01}, {"clip_value": 0.002}, {"clip_norm": 0.01, "clip_value": 0.002}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"solver": "sgd", "learning_rate": "invscaling"},
+        {"solver": "adam", "batch_size": 60},
+        {"solver": "nadam", "normalization": "batch"},
+        {"solver": "adamw", "n_threads": 2},
+        {"solver": "adam", "sparse": True},
+    ],
+    ids=lambda more: more["solver"] + "".join(f" {name}" for name in [*more][1:]),
+)
+def test_a_fit_with_other_clipping_is_two_fits(engine, clip, more):
+    if engine == "numba":
+        pytest.importorskip("numba")
+    X, y = table()
+    if more.get("sparse"):
+        X = csr_array(X * (np.abs(X) > 1.5))
+    X = X.astype(np.float32)
+    parameters = {name: value for name, value in more.items() if name != "sparse"} | {"engine": engine}
+    changed = small(callbacks=[At({3: setting(**clip)})], **parameters).fit(X, y)
+    pieces = small(max_iter=3, warm_start="full", **parameters).fit(X, y).set_params(**clip).fit(X, y)
+    assert same(changed, pieces)
+    assert changed.loss_curve_ == pieces.loss_curve_
+    assert not same(changed, small(**parameters).fit(X, y))
+    back = small(callbacks=[At({0: setting(**dict.fromkeys(clip)), 4: setting(**clip)})], **parameters, **clip)
+    pieces = small(max_iter=4, warm_start="full", **parameters).fit(X, y).set_params(max_iter=2, **clip).fit(X, y)
+    assert same(back.fit(X, y), pieces)
+    assert {name: back.get_params()[name] for name in clip} == clip
+
+
+@ENGINES
+def test_changing_to_limits_that_nothing_reaches_changes_nothing(engine):
+    if engine == "numba":
+        pytest.importorskip("numba")
+    X, y = table()
+    X = X.astype(np.float32)
+    parameters = {"dropout": 0.3, "shuffle": True, "engine": engine, "early_stopping": True, "precision": "float64"}
+    changed = small(callbacks=[At({n: setting(clip_value=1e6 + n) for n in range(4)})], **parameters).fit(X, y)
+    plain = small(**parameters).fit(X, y)
+    assert same(changed, plain)
+    assert changed.validation_scores_ == plain.validation_scores_
+
+
+def test_clipping_changes_in_tables_read_in_blocks():
+    X, y = table()
+    parameters = {"shuffle": "blocks", "solver": "sgd"}
+    changed = small(callbacks=[At({3: setting(clip_norm=0.01)})], **parameters).fit(X, y)
+    plain = small(**parameters).fit(X, y)
+    assert changed.loss_curve_[:3] == plain.loss_curve_[:3]
+    assert changed.loss_curve_[3] != plain.loss_curve_[3] or changed.loss_curve_[4] != plain.loss_curve_[4]
+
+
+def test_clipping_of_a_state():
+    X, y = table()
+    seen = []
+
+    def look(state):
+        seen.append((state.clip_norm, state.clip_value, pickle.loads(pickle.dumps(state)).clip_norm))
+        for value in (0, -1.0, "1", True, math.nan):
+            with pytest.raises(ValueError, match=f"clip_norm must be None or a positive number, got {value!r}"):
+                state.clip_norm = value
+        with pytest.raises(AttributeError, match="cannot set clip_value: .* not the fit"):
+            pickle.loads(pickle.dumps(state)).clip_value = 1
+
+    small(callbacks=[At({1: look})], clip_norm=2).fit(X, y)
+    assert seen == [(2, None, 2)]
+
+    def refuse(state):
+        with pytest.raises(AttributeError, match="lbfgs"):
+            state.clip_norm = 1
+
+    small(solver="lbfgs", callbacks=[At({1: refuse})]).fit(X, y)
+
+
+@pytest.mark.parametrize("where", ["load", "take_moments", "close"])
+def test_an_interrupt_while_clipping_changes(where, monkeypatch):
+    X, y = table()
+    expected = small(max_iter=3).fit(X, y)
+    engine = engines.get_engine()
+    called = getattr(engine.Session, where)
+
+    def interrupted(self, *arguments):
+        called(self, *arguments)
+        raise KeyboardInterrupt
+
+    def act(state):
+        state.clip_norm = 0.1
+        monkeypatch.setattr(engine.Session, where, interrupted)
+
+    callbacks = [At({3: act})]
+    estimator = small(callbacks=callbacks)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, y)
+    monkeypatch.undo()
+    assert same(estimator, expected)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 3
+    assert len(estimator.set_params(callbacks=None).partial_fit(X, y).loss_curve_) == 4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The control file
+
+
+def test_what_the_file_says_is_done(tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    texts = {
+        1: "learning_rate = 0.02\n",
+        2: 'learning_rate = 0.02\nsave = "a.joblib"\nclip_norm = 0.5\n',
+        3: 'save = "a.joblib"\nclip_norm = 0.5\nclip_value = 0.25\n',
+        4: 'learning_rate = 0.01\nsave = "b.joblib"\nclip_norm = inf\nstop = false',
+        6: "clip_value = 0.125\nstop = true\n",
+    }
+    seen = []
+    watch = At({n: lambda state: seen.append((state.learning_rate, state.clip_norm, state.clip_value)) for n in range(9)})
+    estimator = small(max_iter=100, callbacks=[writing(path, texts), LiveControl(path), watch], clip_norm=2.0).fit(X, y)
+    assert estimator.n_iter_ == 6
+    assert estimator.learning_rate_curve_ == pytest.approx([0.001, 0.02, 0.02, 0.02, 0.01, 0.01])
+    assert [each[1:] for each in seen] == [
+        (2.0, None), (2.0, None), (0.5, None), (0.5, 0.25), (None, None), (None, None), (2.0, 0.125),
+    ]
+    acts = {1: setting(learning_rate=0.02), 2: setting(clip_norm=0.5), 3: setting(clip_value=0.25)}
+    acts |= {4: setting(learning_rate=0.01, clip_norm=None, clip_value=None)}
+    assert same(estimator, small(callbacks=[At(acts)], clip_norm=2.0).fit(X, y))
+    for name, n in (("a", 2), ("b", 4)):
+        saved = joblib.load(tmp_path / f"{name}.joblib")
+        assert same(saved, small(max_iter=n, callbacks=[At(acts)], clip_norm=2.0).fit(X, y))
+        assert saved.n_iter_ == n
+    state = told(path)
+    assert [(each["epoch"], each["what"]) for each in state.pop("applied")] == [
+        (1, "learning_rate = 0.02"),
+        (2, "clip_norm = 0.5"), (2, 'save = "a.joblib"'),
+        (3, "clip_value = 0.25"),
+        (4, "learning_rate = 0.01"), (4, "clip_norm = inf"), (4, "clip_value = inf"), (4, 'save = "b.joblib"'),
+        (6, "clip_norm = 2.0"), (6, "clip_value = 0.125"), (6, "stop = true"),
+    ]
+    assert state.pop("time").tzinfo is not None
+    assert state.pop("seconds") >= 0
+    assert state == {
+        "status": "ended", "epoch": 6, "max_epochs": 100, "epochs_before": 0, "loss": estimator.loss_,
+        "best": estimator.best_loss_, "n_stalled": 0, "learning_rate": pytest.approx(0.01), "clip_norm": 2.0,
+        "clip_value": 0.125, "stop_reason": "stop = true in control.toml", "control": {"clip_value": 0.125, "stop": True},
+    }
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.joblib", "b.joblib", "control.state.toml", "control.toml"]
+
+
+def test_the_state_is_that_of_every_epoch(tmp_path):
+    X, y = table()
+    path = tmp_path / "control"
+    states = []
+    callbacks = [LiveControl(path), At({n: lambda state: states.append(told(path)) for n in range(1, 7)})]
+    estimator = small(callbacks=callbacks, learning_rate="cosine", batch_size=60).fit(X, y, X_val=X, y_val=y)
+    for name, curve in (
+        ("loss", estimator.loss_curve_),
+        ("validation_loss", estimator.validation_loss_curve_),
+        ("validation_score", estimator.validation_scores_),
+        ("epoch", [1, 2, 3, 4, 5, 6]),
+        ("status", 6 * ["running"]),
+        ("learning_rate", estimator.learning_rate_curve_[1:]),  # of the next epoch
+    ):
+        assert [state[name] for state in states][: len(curve)] == curve
+    assert tomllib.loads(path.read_text()) == {}  # the template
+    assert all(f"# {key} = " in path.read_text() for key in ("learning_rate", "clip_norm", "clip_value", "stop", "save"))
+
+
+BROKEN = {
+    "half-written": "learning_rate = 0.0",
+    "no TOML": "learning_rate: 0.5\n",
+    "empty": "",
+    "no UTF-8": b"learning_rate = 0.1 # \xff\n",
+    "deleted": None,
+}
+BROKEN["half-written"] = 'learning_rate = 0.05\nsave = "net.job'
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_read_again_later(name, tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    errors = []
+    texts = {0: "learning_rate = 0.02\nclip_norm = 0.5\n", 2: BROKEN[name], 4: "learning_rate = 0.05\nclip_norm = 0.5\n"}
+    look = At({n: lambda state: errors.append((told(path).get("error", ""), state.clip_norm)) for n in range(1, 7)})
+    estimator = small(callbacks=[writing(path, texts), LiveControl(path), look]).fit(X, y)
+    assert estimator.learning_rate_curve_ == pytest.approx(4 * [0.02] + 2 * [0.05])
+    assert [bool(error) for error, _ in errors] == [False, True, True, False, False, False]
+    assert errors[1][0].startswith("control.toml could not be read, and what was read before is in force: ")
+    assert {clip for _, clip in errors} == {0.5}
+    assert [each["what"] for each in told(path)["applied"]] == [
+        "learning_rate = 0.02", "clip_norm = 0.5", "learning_rate = 0.05",
+    ]
+
+
+IGNORED = {
+    "learning_rat = 0.1": "learning_rat is no key: there are learning_rate, .*Did you mean 'learning_rate'",
+    'learning_rate = "0.1"': "learning_rate must be a positive number, got '0.1'",
+    "learning_rate = 0": "learning_rate must be a positive number, got 0",
+    "learning_rate = inf": "learning_rate must be a positive number, got inf",
+    "learning_rate = true": "learning_rate must be a positive number, got True",
+    "clip_norm = -1": "clip_norm must be a positive number; inf is no clipping, got -1",
+    "stop = 1": "stop must be true or false, got 1",
+    "save = true": "save must be a path in quotes, got True",
+    'save = "nowhere/net.joblib"': "save = .* could not be done: .*nowhere",
+    "[section]\nstop = true": "section is no key",
+}
+
+
+@pytest.mark.parametrize("text", IGNORED)
+def test_what_cannot_be_is_told_once_and_the_rest_is_done(text, tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text("clip_value = 0.125\n" + text)
+    states = []
+    callbacks = [LiveControl(path), At({n: lambda state: states.append((told(path), state.clip_value)) for n in (1, 2)})]
+    with pytest.warns(UserWarning, match=IGNORED[text]) as caught:
+        estimator = small(callbacks=callbacks).fit(X, y)
+    caught = [each for each in caught if not issubclass(each.category, ConvergenceWarning)]
+    assert len(caught) == 1
+    assert estimator.learning_rate_curve_ == 6 * [0.001]
+    for state, clip_value in states:
+        assert len(state["ignored"]) == 1
+        assert state["ignored"][0] in str(caught[0].message)
+        assert clip_value == 0.125
+    path.write_text("clip_value = 0.125\n")
+    small(callbacks=[LiveControl(path)]).fit(X, y)
+    assert "ignored" not in told(path)
+
+
+def test_what_the_fit_cannot_do_is_told(tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text("learning_rate = 0.5\nclip_norm = 1\n")
+    with pytest.warns(UserWarning, match="could not be done: solver='lbfgs'"):
+        small(solver="lbfgs", callbacks=[LiveControl(path)]).fit(X, y)
+    assert [each.split(" ")[0] for each in told(path)["ignored"]] == ["learning_rate", "clip_norm"]
+
+    class Unpicklable(Callback):
+        pass
+
+    path.write_text('save = "unpicklable.joblib"\n')
+    with pytest.warns(UserWarning, match="save = .* could not be done: .*pickle"):
+        small(callbacks=[LiveControl(path), Unpicklable()]).fit(X, y)
+    assert not (tmp_path / "unpicklable.joblib").exists()
+
+
+def test_the_rest_of_a_fit_survives_a_state_that_cannot_be_written(tmp_path, monkeypatch):
+    X, y = table()
+    path = tmp_path / "control.toml"
+
+    def full(state):
+        def mkstemp(**arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("tempfile.mkstemp", mkstemp)
+
+    with pytest.warns(UserWarning, match="cannot be written.*No space left") as caught:
+        estimator = small(callbacks=[At({2: full, 5: lambda state: monkeypatch.undo()}), LiveControl(path)]).fit(X, y)
+    assert sum("cannot be written" in str(each.message) for each in caught) == 1
+    assert told(path)["epoch"] == 6
+    assert same(estimator, small().fit(X, y))
+
+
+@pytest.mark.parametrize("path", ["nowhere/control.toml", "."])
+def test_paths_that_cannot_be(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match="path of LiveControl must be a file in a folder that is there, got"):
+        small(callbacks=[LiveControl(tmp_path / path)]).fit(*table())
+
+
+def test_an_unreadable_state_file_is_replaced(tmp_path):
+    path = tmp_path / "control.toml"
+    path.with_suffix(".state.toml").write_text("half a st")
+    with pytest.warns(UserWarning, match="control.state.toml cannot be read and is replaced"):
+        small(callbacks=[LiveControl(path)]).fit(*table())
+    assert told(path)["epoch"] == 6
+
+
+def test_clones_pickles_and_copies(tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    callback = LiveControl(path)
+    assert eval(repr(callback), {"LiveControl": LiveControl, "PosixPath": Path, "WindowsPath": Path}) == callback
+    copies = []
+
+    class Copy(Callback):
+        def on_epoch_end(self, estimator, state):
+            copies.append(pickle.loads(pickle.dumps(callback)))
+
+    estimator = small(callbacks=[callback, Copy()]).fit(X, y)
+    assert copies == 6 * [callback]
+    assert pickle.loads(pickle.dumps(callback)) == callback == clone(estimator).callbacks[0]
+
+
+@pytest.mark.parametrize(
+    "value", [True, 0, -3, 1e-05, 1e300, math.inf, "", 'a "b" \\ \n\t\x00\x7f', "é🐼", ["a", "b"], np.float32(0.1), np.int64(3)]
+)
+def test_toml(value):
+    assert tomllib.loads(f"a = {_toml(value)}")["a"] == value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Fits that are interrupted and resumed
+
+
+def test_an_order_is_not_carried_out_again_when_the_fit_goes_on(tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text('learning_rate = 0.02\nclip_norm = 0.5\nsave = "net.joblib"\nstop = true\n')
+    estimator = small(callbacks=[LiveControl(path)], warm_start="full", learning_rate="cosine").fit(X, y)
+    assert estimator.n_iter_ == 0
+    path.write_text('learning_rate = 0.02\nclip_norm = 0.5\nsave = "net.joblib"\n')
+    estimator.fit(X, y)  # the rate is what it became: a warm start of a fit without an epoch begins at the init
+    first = estimator.learning_rate_curve_[0]
+    estimator.fit(X, y)
+    assert estimator.n_iter_ == 6
+    assert len(estimator.loss_curve_) == 12
+    assert estimator.learning_rate_curve_[0] == first
+    state = told(path)
+    assert state["epochs_before"] == 6
+    assert state["clip_norm"] == 0.5
+
+
+@pytest.mark.parametrize("calls", ["partial_fit", "warm start"])
+def test_pieces_remember_what_was_read(calls, tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text('learning_rate = 0.02\nclip_norm = 0.5\nsave = "net.joblib"\n')
+    estimator = small(callbacks=[LiveControl(path)], solver="sgd", max_iter=1, warm_start="full")
+    for n in range(4):
+        if n == 2:
+            path.write_text("learning_rate = 0.01\nclip_norm = 0.5\n")
+        estimator.partial_fit(X, y, classes=[0, 1]) if calls == "partial_fit" else estimator.fit(X, y)
+    assert estimator.learning_rate_curve_ == pytest.approx([0.02, 0.02, 0.01, 0.01])
+    assert joblib.load(tmp_path / "net.joblib").n_iter_ == 1
+    orders = [(each["epoch"], each["what"]) for each in told(path)["applied"]]
+    assert [each for each in orders if "clip" not in each[1]] == [
+        (0, "learning_rate = 0.02"), (1, 'save = "net.joblib"'), (2, "learning_rate = 0.01"),
+    ]
+    assert [each for each in orders if "clip" in each[1]] == [(n, "clip_norm = 0.5") for n in range(4)]
+
+
+SCHEDULES = {
+    "constant": "constant",
+    "invscaling": InvScaling(power_t=0.2),
+    "adaptive": Adaptive(),
+    "cosine": Cosine(floor=1e-4),
+    "plateau": Plateau(patience=0, threshold=1.0),
+}
+
+
+@ENGINES
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_an_interrupted_fit_goes_on_with_what_was_changed(schedule, engine):
+    if engine == "numba":
+        pytest.importorskip("numba")
+    X, y = table()
+    parameters = {
+        "learning_rate": SCHEDULES[schedule], "solver": "sgd", "warm_start": "full", "engine": engine, "tol": 0.05,
+        "n_iter_no_change": 2, "learning_rate_init": 0.04,
+    }
+    estimator = small(callbacks=[At({4: KeyboardInterrupt()})], **parameters)
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, y)
+    plain = small(callbacks=[At({4: lambda state: state.stop()})], **parameters).fit(X, y).set_params(callbacks=None)
+    assert estimator.loss_curve_ == plain.loss_curve_
+    assert len(estimator.loss_curve_) == 4
+    before, copied = list(estimator.loss_curve_), pickle.loads(pickle.dumps(estimator))
+    unchanged = copied.set_params(callbacks=None).fit(X, y)
+    estimator.set_params(callbacks=None, learning_rate_init=0.01, clip_norm=0.05).fit(X, y)
+    for name, curve in estimator.history_.items():
+        assert len(curve) == len(estimator.history_["loss"]) > 4, name
+    assert estimator.loss_curve_[:4] == before
+    n = min(len(estimator.loss_curve_), len(unchanged.loss_curve_), 5)
+    # The first epoch: later ones depend on stalls, which depend on the losses.
+    ours, theirs = (each.learning_rate_curve_[4:n] for each in (estimator, unchanged))
+    if schedule == "cosine":  # whose floor stays
+        ours, theirs = np.subtract(ours, 1e-4), np.subtract(theirs, 1e-4)
+        assert ours == pytest.approx(theirs * (0.01 - 1e-4) / (0.04 - 1e-4))
+    else:
+        assert ours == pytest.approx([rate / 4 for rate in theirs])
+    same_start = small(**parameters | {"learning_rate_init": 0.01, "clip_norm": 0.05})
+    same_start.__dict__ |= {name: value for name, value in vars(plain).items() if name.endswith("_") or name.startswith("_")}
+    assert same_start.fit(X, y).loss_curve_ == estimator.loss_curve_
+
+
+def test_a_new_learning_rate_init_takes_the_place_of_a_rate_that_was_set():
+    X, y = table()
+    first = small(warm_start="full", callbacks=[At({2: setting(learning_rate=0.05)})]).fit(X, y)
+    kept = pickle.dumps(first.set_params(callbacks=None))
+    assert pickle.loads(kept).fit(X, y).learning_rate_curve_ == pytest.approx(2 * [0.001] + 10 * [0.05])
+    changed = pickle.loads(kept).set_params(learning_rate_init=0.002).fit(X, y)
+    assert changed.learning_rate_curve_ == pytest.approx(2 * [0.001] + 4 * [0.05] + 6 * [0.002])
+    # partial_fit has the hyperparameters of the call that began
+    assert pickle.loads(kept).set_params(learning_rate_init=0.002).partial_fit(X, y).learning_rate_curve_[-1] == pytest.approx(0.05)
+
+
+def test_an_estimator_that_was_pickled_before_the_rate_was_noted_goes_on():
+    X, y = table()
+    estimator = small(warm_start="full", learning_rate=Plateau()).fit(X, y)
+    del estimator._optimizer["schedule"]["learning_rate_init"]
+    assert len(estimator.fit(X, y).loss_curve_) == 12
+
+
+def test_regressors_are_steered_too(tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text("learning_rate = 0.1\n")
+    regr = small(MLPRegressor, callbacks=[LiveControl(path)]).fit(X, y.astype(float))
+    assert all(a == b for a, b in pairwise(regr.learning_rate_curve_))
