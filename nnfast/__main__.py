@@ -71,13 +71,25 @@ def _parser():
     tune.set_defaults(run=_tune)
     tune.add_argument("table", metavar="TABLE", help="a CSV or Parquet file")
     tune.add_argument("--target", metavar="COLUMN", required=True, help="the column of TABLE to predict")
-    tune.add_argument("--budget", type=_seconds, default=60.0, metavar="TIME", help="time to search for, such as 60s, 2m or 1h; default: 60s")
+    tune.add_argument(
+        "--budget",
+        type=_seconds,
+        default=60.0,
+        metavar="TIME",
+        help="time to search for, such as 60s, 2m or 1h; default: 60s",
+    )
     tune.add_argument("--method", choices=_METHODS, default=_METHODS[0], help="how to search; default: %(default)s")
     tune.add_argument("--out", metavar="HTML", help="write a page with all trials and figures to this file")
     tune.add_argument("--save", metavar="JSON", help="write the best parameters to this file")
     tune.add_argument("--task", choices=_TASKS, help="default: guessed from the target")
     tune.add_argument("--rows", type=_positive, metavar="N", help="most rows of TABLE to use, at random; default: 50000")
-    tune.add_argument("--tier", type=int, choices=(1, 2, 3), default=3, help="how much to tune: from the learning rate alone to all that matters; default: 3")
+    tune.add_argument(
+        "--tier",
+        type=int,
+        choices=(1, 2, 3),
+        default=3,
+        help="how much to tune: from the learning rate alone to all that matters; default: 3",
+    )
     tune.add_argument("--cv", type=_positive, default=3, metavar="N", help="folds of the cross-validation; default: 3")
     tune.add_argument("--seed", type=_natural, default=0, metavar="N", help="draws folds, trials and weights; default: 0")
     tune.add_argument("--jobs", type=_positive, metavar="N", help="fits at a time; default: as many as there are cores")
