@@ -174,13 +174,13 @@ def run(
             tuned = Result(best, search.best_score_, best.score(table.X_test, table.y_test))
 
     print(_result(table, defaults, tuned))
-    if out is not None:
-        search.report(out)
-        print(f"Report: {out}")
     if save is not None:
         facts = {"method": method, "budget": budget, "seconds": round(seconds, 3), "trials": len(_begun(search)), "tier": tier}
         _save(save, table, defaults, tuned, (source or {}) | facts | {"cv": cv, "seed": seed})
         print(f"Parameters: {save}")
+    if out is not None:
+        search.report(out)
+        print(f"Report: {out}")
     return defaults, tuned
 
 
