@@ -1,10 +1,11 @@
-"""Tables for the demonstration: those that scikit-learn bundles, and a CSV or Parquet file, made ready to train on."""
+"""Tables for the command line: those that scikit-learn bundles, and a CSV or Parquet file, made ready to train on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.impute import SimpleImputer
@@ -23,6 +24,34 @@ TEST_SIZE = 0.25
 
 class TableError(ValueError):
     """A table that cannot be read or trained on. The message is for the user, and says what would do."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table split but not scaled, with the encoder that makes features of its columns, which nobody has fitted.
+
+    The encoder is to be fitted on the rows trained on alone: on `X_train` for one fit, on a part of it in each fold of a
+    cross-validation. X is a DataFrame, or an array where the columns have no names. y has mean 0 and variance 1 over
+    `y_train` for "regression", and is 0, 1, ... for "classification".
+
+    `parameters` are those that estimators should have for this table, where the defaults do not suit it.
+    """
+
+    name: str
+    task: str
+    X_train: object
+    X_test: object
+    y_train: np.ndarray
+    y_test: np.ndarray
+    encoder: object
+    notes: tuple[str, ...] = ()
+    parameters: dict = field(default_factory=dict)
+
+    def encoded(self):
+        """The `Table` of it: both parts as features, by an encoder fitted on the part to train on."""
+        encoder = clone(self.encoder)
+        X_train, X_test = encoder.fit_transform(self.X_train), encoder.transform(self.X_test)
+        return Table(self.name, self.task, X_train, X_test, self.y_train, self.y_test, self.notes, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -64,11 +93,16 @@ def bundled() -> Iterator[Table]:
         ("diabetes", load_diabetes, "regression", {"alpha": 10.0}),
     ):
         X, y = load(return_X_y=True)
-        yield _split_and_scale(name, task, X, y, StandardScaler(), parameters=parameters)
+        yield _split(name, task, X, y, StandardScaler(), parameters=parameters).encoded()
 
 
 def read(path, target, *, task=None, max_rows=None) -> Table:
-    """The table in a file, ready to train on.
+    """The table in a file, ready to train on; see `read_raw`."""
+    return read_raw(path, target, task=task, max_rows=max_rows).encoded()
+
+
+def read_raw(path, target, *, task=None, max_rows=None) -> RawTable:
+    """The table in a file, split, with an encoder that makes it ready to train on.
 
     Numbers are imputed with the median and scaled, dates count as days, everything else is one-hot encoded.
 
@@ -119,7 +153,7 @@ def read(path, target, *, task=None, max_rows=None) -> Table:
         notes.append(f"Task: {task}, guessed from {_values(frame[target])} (--task says otherwise).")
     y = _classes(frame[target], path) if task == "classification" else _quantities(frame[target], path)
     encoder, X = _encoder(frame.drop(columns=target).dropna(axis="columns", how="all"), path, notes)
-    return _split_and_scale(path.stem, task, X, y, encoder, notes)
+    return _split(path.stem, task, X, y, encoder, notes)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -256,7 +290,7 @@ def _encoder(frame, path, notes):
     return encoder, pandas.DataFrame(numbers | categories, index=frame.index)
 
 
-def _split_and_scale(name, task, X, y, encoder, notes=(), parameters=()):
+def _split(name, task, X, y, encoder, notes=(), parameters=()):
     counts = np.bincount(y) if task == "classification" else None
     # A class of one row can only be on one side.
     stratify = y if counts is not None and counts.min() >= 2 and len(counts) <= TEST_SIZE * len(y) else None
@@ -266,5 +300,4 @@ def _split_and_scale(name, task, X, y, encoder, notes=(), parameters=()):
     if task == "regression":
         mean, std = y_train.mean(), y_train.std()
         y_train, y_test = (y_train - mean) / std, (y_test - mean) / std
-    X_train, X_test = encoder.fit_transform(X_train), encoder.transform(X_test)
-    return Table(name, task, X_train, X_test, y_train, y_test, tuple(notes), dict(parameters))
+    return RawTable(name, task, X_train, X_test, y_train, y_test, encoder, tuple(notes), dict(parameters))

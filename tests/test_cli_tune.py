@@ -1,0 +1,327 @@
+"""`nnfast tune`: a search of a second on small tables, what it prints and saves, each error in one line and before the search, Ctrl-C."""
+
+import json
+import re
+import signal
+import sys
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from test_cli import CSV, columns, run
+
+import nnfast
+from nnfast import __main__, tables, tune
+from nnfast.tuning.search import Run
+
+# For `--budget` where the search ends sooner by itself.
+LONG = ("--budget", "10m")
+FEW = pytest.mark.usefixtures("few_trials")
+QUIET = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture
+def pandas():
+    return pytest.importorskip("pandas")
+
+
+@pytest.fixture(autouse=True)
+def few_epochs(monkeypatch):
+    """Trials of a few milliseconds."""
+    monkeypatch.setattr(tune, "MOST_TIMES", 1)
+    monkeypatch.setattr(tune, "EPOCHS", (2, 6))
+    monkeypatch.setattr(tune, "HYPERBAND_EPOCHS", 3)
+
+
+@pytest.fixture
+def few_trials(monkeypatch):
+    """The searches come to an end before the time is over, however busy the machine is."""
+    few = {
+        "coarse-to-fine": {"n_rounds": 2, "n_candidates": 3},
+        "hyperband": {"n_iterations": 1},
+        "bayes": {"n_trials": 4},
+        "random": {"n_rounds": 1},
+    }
+    monkeypatch.setattr(tune, "METHODS", {name: (cls, few[name]) for name, (cls, _) in tune.METHODS.items()})
+    monkeypatch.setattr(tune, "MOST_CANDIDATES", 5)
+
+
+@pytest.fixture
+def csv(pandas, tmp_path):
+    """A table of both tasks: `label` and `price` can be learned from the other columns."""
+    path = tmp_path / "some table.csv"
+    pandas.DataFrame(columns(120)).to_csv(path, index=False)
+    return path
+
+
+def scores(lines):
+    """{name: (validation, test)} as printed."""
+    return {name: tuple(map(float, each)) for name, *each in map(str.split, lines) if name in ("defaults", "tuned")}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A search
+
+
+@FEW
+@QUIET
+@pytest.mark.parametrize("target", ["label", "price"])
+def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
+    saved = tmp_path / "params.json"
+    code, out, err = run(capsys, "tune", csv, "--target", target, *LONG, "--tier", "2", "--seed", "3", "--save", saved)
+    assert (code, err) == (0, [])
+    assert max(map(len, out)) <= 120
+    assert out[0].startswith(f"nnfast {nnfast.__version__} (")
+    assert "some table: 90 rows to tune on, in 3 folds; 30 rows, 25%, held out for the end." in out
+    printed = scores(line for line in out if line)
+    content = json.loads(saved.read_text())
+    assert content["scores"].keys() == printed.keys() == {"defaults", "tuned"}
+    for name, both in printed.items():
+        assert both == pytest.approx([content["scores"][name][part] for part in ("validation", "test")], abs=5e-5)
+    expected = {"nnfast": nnfast.__version__, "table": str(csv), "target": target, "method": tune.DEFAULT_METHOD, "seed": 3}
+    assert expected.items() <= content.items()
+
+    # The parameters are the estimator's, and make the scores that are said, as the defaults do theirs.
+    cls = getattr(nnfast, content["estimator"])
+    assert cls is (nnfast.MLPRegressor if target == "price" else nnfast.MLPClassifier)
+    if content["params"]:
+        code_lines = "\n".join(out[out.index(f"{cls.__name__}(") : out.index(")") + 1])
+        assert json.loads(json.dumps(eval(f"dict{code_lines.removeprefix(cls.__name__)}"))) == content["params"]
+    table = tables.read_raw(csv, target)
+    folds = (KFold if target == "price" else StratifiedKFold)(3, shuffle=True, random_state=3)
+    for name, parameters in {"defaults": {}, "tuned": content["params"]}.items():
+        pipeline = make_pipeline(table.encoder, cls(**{"random_state": 3, "precision": "float32"} | parameters))
+        validation = cross_val_score(pipeline, table.X_train, table.y_train, cv=folds).mean()
+        test = pipeline.fit(table.X_train, table.y_train).score(table.X_test, table.y_test)
+        if name == "defaults":
+            assert (validation, test) == pytest.approx(tuple(content["scores"][name].values()), abs=1e-6)
+        else:
+            assert test == pytest.approx(content["scores"][name]["test"], abs=1e-6)
+
+
+@FEW
+@QUIET
+@pytest.mark.parametrize("method", tune.METHODS)
+def test_methods(capsys, csv, method):
+    if method == "bayes":
+        pytest.importorskip("optuna")
+    options = (*LONG, "--method", method, "--jobs", "1", "--cv", "2")
+    code, out, err = run(capsys, "tune", csv, "--target", "label", *options)
+    assert (code, err) == (0, [])
+    assert any(re.match(rf"{method}: \d+ trials? in \d+\.\d s", line) for line in out)
+    printed = scores(line for line in out if line)
+    assert printed["tuned"][0] >= printed["defaults"][0]
+
+
+@FEW
+@QUIET
+def test_a_report(capsys, csv, tmp_path):
+    pytest.importorskip("nnfast.tuning.report")
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "report.html"
+    code, out, err = run(capsys, "tune", csv, "--target", "price", *LONG, "--tier", "2", "--out", path)
+    assert (code, err) == (0, [])
+    assert f"Report: {path}" in out
+    assert "</html>" in path.read_text(encoding="utf-8")
+
+
+def test_the_methods_are_those_of_the_command_line():
+    assert tuple(tune.METHODS) == __main__._METHODS
+
+
+@FEW
+def test_the_defaults_stay_where_no_trial_beats_them(capsys, csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "_space", lambda base, tier, n_rows: {"mlpclassifier__learning_rate_init": [1e-9]})
+    code, out, _ = run(capsys, "tune", csv, "--target", "label", "--method", "random", *LONG, "--save", tmp_path / "p.json")
+    assert code == 0
+    assert "No trial beats the defaults: they stay. A longer --budget may help." in out
+    content = json.loads((tmp_path / "p.json").read_text())
+    assert content["params"] == {}
+    assert content["scores"]["tuned"] == content["scores"]["defaults"]
+
+
+@FEW
+def test_a_table_of_odd_columns_and_rare_classes(capsys, pandas, tmp_path):
+    """Gaps and text in a column of numbers, classes that are not in every fold, rows without a target."""
+    frame = pandas.DataFrame(columns(40)).drop(columns=["label", "price"])
+    frame["number"] = frame["number"].astype(object)
+    frame.loc[5, "number"] = "n/a?"
+    frame["y"] = ["a", "b"] * 18 + ["c", "d", None, None]
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    code, out, err = run(capsys, "tune", tmp_path / "t.csv", "--target", "y", *LONG)
+    assert (code, err) == (0, [])
+    assert "2 rows without a target were left out." in out
+
+
+@FEW
+def test_rows(capsys, csv):
+    code, out, _ = run(capsys, "tune", csv, "--target", "label", "--rows", 40, *LONG)
+    assert code == 0
+    assert "some table: 30 rows to tune on, in 3 folds; 10 rows, 25%, held out for the end." in out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The table behind it
+
+
+def test_a_raw_table_is_a_table_before_the_encoder(csv):
+    raw, table = tables.read_raw(csv, "price"), tables.read(csv, "price")
+    encoder = raw.encoder
+    np.testing.assert_array_equal(raw.encoded().X_train, table.X_train)
+    assert not hasattr(encoder, "transformers_")  # still not fitted
+    np.testing.assert_array_equal(encoder.fit(raw.X_train).transform(raw.X_test), table.X_test)
+    np.testing.assert_array_equal(raw.y_test, table.y_test)
+    assert (raw.task, raw.notes, raw.parameters) == (table.task, table.notes, table.parameters)
+
+
+def test_budgets():
+    for text, seconds in {"60": 60, "60s": 60, "2m": 120, "1h": 3600, "1h30m": 5400, "0.5m": 30, "1m1.5s": 61.5, ".5": 0.5}.items():
+        assert __main__._seconds(text) == seconds
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Errors
+
+
+@pytest.fixture
+def no_search(monkeypatch):
+    """Whatever fails here fails before any fit."""
+
+    def search(*arguments, **named):
+        raise AssertionError("there is something to say before the search")
+
+    for cls in (nnfast.MLPClassifier, nnfast.MLPRegressor):
+        monkeypatch.setattr(cls, "fit", search)
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (None, [], r"t\.csv cannot be read: No such file or directory"),
+        ("", [], r"t\.csv is empty"),
+        (CSV, ["--target", "z"], r"t\.csv has no column 'z'; it has 'x', 'y'\."),
+        ("x,y\n1,a\n", [], r"t\.csv has 1 rows with a target; at least 10 are needed"),
+        ("x,y\n" + "1,\n" * 20, [], r"t\.csv has 0 rows with a target"),
+        ("x,y\n" + "1,a\n" * 20, [], r"column 'y' has one class only, 'a'; two are needed"),
+        ("x,y\n" + "1,7.5\n" * 20 + "1,?\n", ["--task", "regression"], r"regression needs numbers .*, got '\?'"),
+        (CSV, ["--cv", "1"], r"--cv must be from 2 to 7, half of the 15 rows to tune on, got 1\."),
+        (CSV, ["--cv", "8"], r"--cv must be from 2 to 7, half of the 15 rows to tune on, got 8\."),
+        (CSV, ["--out", "no such folder/r.html"], r"--out no such folder/r\.html cannot be written: No such file or directory\."),
+        (CSV, ["--save", "."], r"--save \. cannot be written: Is a directory\."),
+        (CSV, ["--out", "same", "--save", "./same"], r"--out and --save must be two files, got same for both\."),
+        (CSV, ["--out", "t.csv"], r"--out t\.csv is the table itself"),
+    ],
+)
+def test_a_search_that_cannot_be(capsys, pandas, no_search, tmp_path, monkeypatch, content, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "t.csv").write_text(content)
+    code, out, err = run(capsys, "tune", "t.csv", "--target", "y", *arguments)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert err[0].startswith("nnfast: error: ")
+    assert re.search(message, err[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"] * (content is not None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tune"], "required: TABLE, --target"),
+        (["tune", "t.csv"], "required: --target"),
+        (["tune", "--method", "bays"], "invalid choice: 'bays'"),
+        (["tune", "--budget", "soon"], "must be a positive time such as 60, 60s, 2m or 1h30m, got 'soon'"),
+        (["tune", "--budget", "0s"], "must be a positive time such as 60, 60s, 2m or 1h30m, got '0s'"),
+        (["tune", "--budget=-5"], "must be a positive time such as 60, 60s, 2m or 1h30m, got '-5'"),
+        (["tune", "--budget", ""], "must be a positive time such as 60, 60s, 2m or 1h30m, got ''"),
+        (["tune", "--budget", "1e3"], "must be a positive time such as 60, 60s, 2m or 1h30m, got '1e3'"),
+        (["tune", "--budget", "9" * 400], "must be a positive time"),
+        (["tune", "--cv", "0"], "must be a positive integer, got '0'"),
+        (["tune", "--seed", "-1"], "must be an integer from 0 to 2**32 - 1, got '-1'"),
+        (["tune", "--seed", str(2**32)], "must be an integer from 0 to 2**32 - 1"),
+        (["tune", "--tier", "4"], "invalid choice: 4"),
+        (["tune", "--jobs", "0"], "must be a positive integer, got '0'"),
+    ],
+)
+def test_a_command_line_that_will_not_do(capsys, arguments, message):
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, [])
+    assert message in err[-1]
+
+
+def test_a_folder_is_no_table(capsys, pandas, tmp_path):
+    code, _, err = run(capsys, "tune", tmp_path, "--target", "y")
+    assert (code, len(err)) == (2, 1)
+    assert "cannot be read: Is a directory" in err[0]
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "words"),
+    [
+        ("optuna", ["--method", "bayes"], "--method bayes needs Optuna: pip install 'nnfast[tune]'"),
+        ("matplotlib", ["--out", "r.html"], "--out draws figures, which needs matplotlib: pip install 'nnfast[plot]'"),
+    ],
+)
+def test_without_a_library(capsys, no_search, csv, monkeypatch, missing, arguments, words):
+    monkeypatch.setitem(sys.modules, missing, None)
+    code, out, err = run(capsys, "tune", csv, "--target", "label", *arguments)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert words in err[0]
+
+
+@FEW
+@QUIET
+def test_a_file_that_is_there_is_not_touched_until_the_end(capsys, csv, tmp_path):
+    saved = tmp_path / "p.json"
+    saved.write_text("before")
+    assert run(capsys, "tune", csv, "--target", "label", "--cv", "1", "--save", saved)[0] == 2
+    assert saved.read_text() == "before"
+    assert run(capsys, "tune", csv, "--target", "label", *LONG, "--save", saved)[0] == 0
+    json.loads(saved.read_text())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Ctrl-C
+
+
+def interrupted(*arguments, **named):
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """Comes when the third trial has ended."""
+    finish, n_finished = Run.finish, 0
+
+    def interrupted(self, *arguments, **named):
+        nonlocal n_finished
+        finish(self, *arguments, **named)
+        n_finished += 1
+        if n_finished == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Run, "finish", interrupted)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_ends_the_search(capsys, csv, tmp_path):
+    saved = tmp_path / "p.json"
+    code, out, err = run(capsys, "tune", csv, "--target", "price", "--budget", "1h", "--save", saved)
+    assert (code, err) == (0, [])
+    assert scores(line for line in out if line).keys() == {"defaults", "tuned"}
+    assert json.loads(saved.read_text())["trials"] >= 3
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_second_ctrl_c_ends_the_command(capsys, csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(tune, "_trials", interrupted)
+    code, _, err = run(capsys, "tune", csv, "--target", "price", "--budget", "1h", "--save", tmp_path / "p.json")
+    assert (code, err) == (130, ["nnfast: interrupted"])
+    assert not (tmp_path / "p.json").exists()
+
+
+@pytest.mark.parametrize("where", ["cross_validate", "_search"])
+def test_ctrl_c_before_the_search_ends_the_command(capsys, csv, monkeypatch, where):
+    monkeypatch.setattr(tune, where, interrupted)
+    code, _, err = run(capsys, "tune", csv, "--target", "label")
+    assert (code, err) == (130, ["nnfast: interrupted"])
