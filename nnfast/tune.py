@@ -27,7 +27,7 @@ METHODS = {
     "random": ("CoarseToFineSearchCV", {"n_rounds": 1}),
 }
 # "random" draws its candidates before the first one is trained: more than there is time for, a second, and no more than this in all.
-CANDIDATES_A_SECOND, MOST_CANDIDATES = 5, 1000
+CANDIDATES_A_SECOND, MOST_CANDIDATES = 10, 5000
 DEFAULT_METHOD = next(iter(METHODS))
 MOST_ROWS = 50_000
 # The arithmetic of all fits, those of the defaults too: about twice as fast as float64.

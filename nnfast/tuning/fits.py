@@ -165,6 +165,11 @@ class Trial:
         return max((fit.status or "unfinished" for fit in self.fits), key=STATUSES.index)
 
     @property
+    def begun(self):
+        """Whether one of its fits has come to an end, to an epoch, or to an error."""
+        return any(fit.fit_time for fit in self.fits)
+
+    @property
     def n_epochs(self):
         """The most that one of its folds was trained."""
         return max(fit.n_epochs for fit in self.fits)

@@ -42,7 +42,7 @@ class Run:
         self.space = Space(search.space)
         self.error_score, self.return_train_score = search.error_score, search.return_train_score
         self.trials, self.limits = [], Limits(search.time_budget)
-        self._refit_metric, self._log = refit_metric, log
+        self._refit_metric, self._log, self._best_score = refit_metric, log, np.nan
         self._jobs = Jobs(n_jobs_of(search.n_jobs), self.limits)
         self.say = reporter(search.verbose, type(search).__name__, search._n_trials_planned(), search.time_budget)
 
@@ -124,9 +124,9 @@ class Run:
         for fit in trial.fits:
             fit.let_go(status)
         trial.ended = self.limits.elapsed
-        best = self.best(1)
         score = self.score(trial)
-        self.say.trial(trial, score, self.score(best[0]) if best else np.nan)
+        self._best_score = np.fmax(self._best_score, score)
+        self.say.trial(trial, score, self._best_score)
         if self._log is not None:
             self._log.write(trial.number, trial.params, {"score": score}, trial.learning_curve(), trial.status)
 
@@ -266,6 +266,7 @@ class BaseSearch(BaseSearchCV, ABC):
             if run.limits.interrupted:
                 raise
             run.limits.interrupt()
+        run.trials = [trial for trial in run.trials if trial.begun]
         for trial in run.trials:
             if np.isnan(trial.ended):
                 run.finish(trial, "unfinished")
@@ -287,7 +288,7 @@ class BaseSearch(BaseSearchCV, ABC):
         if not run.best(1):
             if run.limits.interrupted:
                 raise KeyboardInterrupt("before a trial had a score")
-            if all(trial.status == "unfinished" for trial in trials):
+            if all(trial.status == "unfinished" for trial in trials):  # or there is none
                 raise ValueError(
                     f"time_budget={self.time_budget} seconds were over before a trial had a score in every fold. Allow more, or "
                     "use fewer folds or epochs."
