@@ -4,15 +4,15 @@ import textwrap
 
 import numpy as np
 
-from nnfast.tuning.trials import choice_position, text, worth_a_scale
+from nnfast.tuning.trials import text, worth_a_scale
 
 # What was stopped or has no score; readable on white and on black, as are the colours of the scores.
 GREY = "#8c8c8c"
 _WORST_TO_BEST = ("#7a93b8", "#7d6fc4", "#b8519c", "#e0593f", "#f08a1d")
 # Beyond so many points, lines become pixels in vector files.
 _MOST_POINTS = 20_000
-# How far the trials of one choice are spread, in shares of the distance between choices.
-_SPREAD = 0.5
+# How far the trials of one choice are spread, as a share of the distance between choices.
+_SPREAD = 0.6
 
 
 def colors():
@@ -209,7 +209,7 @@ def one_slice(ax, trials, column, name):
     """Scores over one axis of the search; what has no score is marked at the bottom."""
     rest, complete = _groups(trials)
     low, high = trials.limits or (0.0, 1.0)
-    margin = 0.06 * (high - low) if high > low else 0.5
+    margin = 0.06 * (high - low) if high > low else 0.05 * max(abs(high), 0.1)
     bottom = low - 2 * margin
     x, y = spread(column, trials.scores), np.where(np.isfinite(trials.scores), trials.scores, bottom)
     color = _color_of(trials)
@@ -234,8 +234,7 @@ def one_slice(ax, trials, column, name):
             zorder=4,
         )
     lowest = bottom - margin if len(lost) else low - 2 * margin if len(outside) else low - margin
-    beyond = 0.07 + (0.5 * _SPREAD * choice_position(1, len(column.choices)) if len(column.choices) > 1 else 0)
-    ax.set(xlim=(-beyond, 1 + beyond), ylim=(lowest, high + 1.5 * margin))
+    ax.set(xlim=(-0.06, 1.06), ylim=(lowest, high + 1.5 * margin))
     _slice_ticks(ax, column)
     ax.set_xlabel(wrapped(name, 30), parse_math=False)
     if trials.limits is None:
@@ -257,9 +256,9 @@ def _slice_ticks(ax, column):
 def spread(column, scores):
     """The column's positions; trials of one choice side by side, by their scores."""
     x = column.positions.copy()
-    if column.warp != "choice" or len(column.choices) < 2:
+    if column.n_choices < 2:
         return x
-    width = _SPREAD * choice_position(1, len(column.choices))
+    width = _SPREAD / column.n_choices
     for at in np.unique(x[np.isfinite(x)]):
         same = np.flatnonzero(column.positions == at)
         # a low-discrepancy order: neighbours in score are apart, and few trials fill the width as well as many

@@ -83,13 +83,13 @@ def of_trials(trials, random_state=0):
     # Positions, not values: Optuna's forest draws numbers uniformly between their bounds, whatever their scale.
     distributions, rows = {}, {}
     for column in columns:
-        if column.warp == "choice":
-            n_choices = len(column.choices)
-            distributions[column.name] = CategoricalDistribution(range(n_choices))
-            rows[column.name] = np.rint(column.positions[scored] * (n_choices - 1)).astype(int)
+        units = column.positions[scored]
+        if column.n_choices:
+            distributions[column.name] = CategoricalDistribution(range(column.n_choices))
+            rows[column.name] = np.floor(units * column.n_choices).astype(int)
         else:
             distributions[column.name] = FloatDistribution(0.0, 1.0)
-            rows[column.name] = column.positions[scored]
+            rows[column.name] = units
     lowest = trials.limits[0]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study

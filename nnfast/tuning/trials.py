@@ -6,6 +6,7 @@ values. Nothing else in these pictures looks into a search.
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
@@ -14,14 +15,16 @@ import numpy as np
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import check_is_fitted
 
+from nnfast.tuning.axes import Axis
+from nnfast.tuning.distributions import Distribution, is_distribution
+from nnfast.tuning.scales import Scale
+from nnfast.tuning.spaces import Space, Tied
 from nnfast.words import did_you_mean
 
 # Positive numbers over more than this factor are taken for logarithmic.
 _LOG_FACTOR = 100
 # So many numbers, one of them zero, are choices where the others would be logarithmic.
 _FEW = 12
-# How many times the spread of the better trials a worse part may spread and still be drawn to scale.
-_SPREAD = 20
 
 NO_CURVE = {"loss": np.empty(0), "score_epochs": np.empty(0, int), "score": np.empty(0)}
 
@@ -33,26 +36,25 @@ class Column:
     Attributes
     ----------
     name : str
+    axis : Axis
     values : list of length n_trials
-        `None` also where a trial does not have the parameter.
+        None also where a trial does not have the parameter.
     positions : ndarray of shape (n_trials,)
-        On the axis' scale, from 0 to 1; NaN where a trial does not have the parameter.
-    warp : {"linear", "log", "one_minus_log", "choice"}
-    low, high : float
-        Ends of the axis; None of choices.
-    integer : bool
-    choices : list
-        In the order of the axis; empty of numbers.
+        The axis' unit coordinates, from 0 to 1; NaN where a trial does not have the parameter.
+    remark : str
+        What to write behind the name.
     """
 
     name: str
+    axis: Axis
     values: list
     positions: np.ndarray
-    warp: str
-    low: float | None = None
-    high: float | None = None
-    integer: bool = False
-    choices: list = ()
+    remark: str = ""
+
+    @property
+    def n_choices(self):
+        """How many choices it has; 0 of numbers."""
+        return len(self.axis.choices) if self.axis.warp == "choice" else 0
 
     @property
     def constant(self):
@@ -61,15 +63,13 @@ class Column:
         return len(known) == 0 or np.ptp(known) == 0
 
     def ticks(self, at_most=6):
-        """Positions in [0, 1], and what to write there."""
-        if self.warp == "choice":
-            step = -(-len(self.choices) // (2 * at_most))
-            shown = list(enumerate(self.choices))[::step]
-            return [choice_position(i, len(self.choices)) for i, _ in shown], [text(choice) for _, choice in shown]
-        if not self.low < self.high:
-            return [0.5], [text(self.low)]
-        numbers = _tick_values(self.warp, self.low, self.high, self.integer, at_most)
-        return [position(number, self.warp, self.low, self.high) for number in numbers], [text(n) for n in numbers]
+        """Positions in [0, 1], and what to write there; of many choices only some."""
+        axis = self.axis
+        if self.n_choices:
+            values = axis.choices[:: -(-self.n_choices // (2 * at_most))]
+        else:
+            values = _tick_values(axis.warp, axis.low, axis.high, axis.integer, at_most) if axis.low < axis.high else [axis.low]
+        return [axis.to_unit(value) for value in values], [text(value) for value in values]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class Trials:
     def short_names(self):
         """The columns' names without the steps of a pipeline, where they stay different."""
         short = [column.name.rpartition("__")[2] for column in self.columns]
-        return [s if short.count(s) == 1 else column.name for s, column in zip(short, self.columns, strict=True)]
+        names = [s if short.count(s) == 1 else column.name for s, column in zip(short, self.columns, strict=True)]
+        return [name + column.remark for name, column in zip(names, self.columns, strict=True)]
 
 
 def read(search, metric=None):
@@ -167,12 +168,12 @@ def worth_a_scale(values):
     """The lowest and highest of values, greater ones better, without outliers such as an R2 of -1e9.
 
     The best value is always in the range. It goes down as far as quantiles do that spread at most 20 times as much as
-    those above them, and twice as far again.
+    those above them (of few values, 1000 / n times), and twice as far again.
     """
     best, spread = values.max(), 0.0
     for share in (0.75, 0.5, 0.25, 0.1, 0.0):
         wider = best - np.quantile(values, share)
-        if spread and wider > _SPREAD * spread:
+        if spread and wider > max(20, 1000 / len(values)) * spread:
             break
         spread = wider
     return float(max(values.min(), best - 3 * spread)), float(best)
@@ -241,89 +242,84 @@ def _curves(search, scores):
 def _columns(search):
     trials = search.cv_results_["params"]
     names = list(dict.fromkeys(name for params in trials for name in params))
-    space = _space(search)
+    space = getattr(search, "space", None)
     if space is None:
-        return [_guessed(name, trials, _given(search, name)) for name in names]
-    split = [space.split(params) for params in trials]
-    return [_of_axis(name, axis, split) for name, axis in space.axes.items()]
+        scales, split = _scales_given(search), None
+    else:
+        scales = Space(space)
+        split = [scales.split(params) for params in trials]  # which undoes what is tied
+    columns = []
+    for name in [*scales, *(name for name in names if name not in scales)]:
+        scale = scales.get(name)
+        if scale is None or isinstance(scale, Distribution):  # whose axis, a quantile, nobody would recognise
+            columns.append(_guessed(name, trials, _choices_given(search, name)))
+            continue
+        if split is not None:
+            parts = split
+        else:
+            parts = [scale.split(name, params[name]) if name in params else {} for params in trials]
+        remark = f" at {scale.base} rows" if isinstance(scale, Tied) and split is not None else ""
+        columns += [_column(each, axis, parts, remark) for each, axis in scale.axes(name).items()]
+    return columns
 
 
-def _space(search):
-    """The Space of a search of nnfast, or None."""
-    if getattr(search, "space", None) is None:
-        return None
-    from nnfast.tuning.spaces import Space
-
-    return search.space if isinstance(search.space, Space) else Space(search.space)
+def _spaces_given(search):
+    """The mappings that a search of scikit-learn was given."""
+    given = next((getattr(search, at) for at in ("param_grid", "param_distributions") if hasattr(search, at)), ())
+    return [given] if isinstance(given, Mapping) else list(given)
 
 
-def _of_axis(name, axis, split):
-    """The column of an axis whose scale the space tells."""
-    there = np.array([name in values for values in split])
-    values = [plain(values.get(name)) for values in split]
-    positions = np.full(len(values), np.nan)
-    if axis.warp == "choice":
-        units = np.array([axis.to_unit(choice) for choice in axis.choices])
-        for i in np.flatnonzero(there):
-            nearest = np.argmin(abs(units - axis.to_unit(split[i][name])))
-            positions[i] = choice_position(int(nearest), len(units))
-        return Column(name, values, positions, "choice", choices=[plain(choice) for choice in axis.choices])
-    positions[there] = [position(values[i], axis.warp, axis.low, axis.high) for i in np.flatnonzero(there)]
-    return Column(name, values, positions, axis.warp, axis.low, axis.high, axis.integer)
+def _scales_given(search):
+    """The scales and distributions that a search of scikit-learn was given: dict name -> Scale."""
+    spaces = _spaces_given(search)
+    if len(spaces) != 1:
+        return {}
+    known = {name: value for name, value in spaces[0].items() if isinstance(value, Scale) or is_distribution(value)}
+    return {name: Space({name: value})[name] for name, value in known.items() if not isinstance(value, Tied)}
 
 
-def _given(search, name):
+def _choices_given(search, name):
     """The values that a search of scikit-learn was given to choose from, in the user's order."""
-    spaces = next((getattr(search, at) for at in ("param_grid", "param_distributions") if hasattr(search, at)), ())
-    spaces = [spaces] if isinstance(spaces, dict) else spaces
-    lists = (space[name] for space in spaces if name in space and not hasattr(space[name], "rvs"))
+    lists = [space[name] for space in _spaces_given(search) if name in space and not hasattr(space[name], "rvs")]
     return [plain(value) for values in lists for value in values]
+
+
+def _column(name, axis, parts, remark=""):
+    """The column of an axis, from what each trial has on its axes."""
+    values = [plain(part.get(name)) for part in parts]
+    positions = [axis.to_unit(part[name]) if name in part else np.nan for part in parts]
+    return Column(name, axis, values, np.array(positions, dtype=float), remark)
 
 
 def _guessed(name, trials, given):
     """The column of a parameter whose scale nobody tells."""
-    there = np.array([name in params for params in trials])
-    values = [plain(params.get(name)) for params in trials]
-    known = [value for value, has in zip(values, there, strict=True) if has]
-    positions = np.full(len(values), np.nan)
-    if all(isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value) for value in known):
-        numbers = sorted({float(value) for value in known})
-        positive = [number for number in numbers if number > 0]
-        wide = bool(positive) and positive[-1] > _LOG_FACTOR * positive[0]
-        if not (wide and numbers[0] == 0 and len(numbers) <= _FEW):
-            warp, low, high = "log" if wide and numbers[0] > 0 else "linear", numbers[0], numbers[-1]
-            positions[there] = [position(value, warp, low, high) for value in known]
-            return Column(name, values, positions, warp, low, high, all(isinstance(v, Integral) for v in known))
-    by_name = {repr(value): value for value in known}
-    ranks = {repr(value): i for i, value in enumerate(given)}
-    order = sorted(by_name, key=lambda key: (ranks.get(key, 0), *_order(by_name[key])))
-    positions[there] = [choice_position(order.index(repr(value)), len(order)) for value in known]
-    return Column(name, values, positions, "choice", choices=[by_name[key] for key in order])
+    parts = [{name: plain(params[name])} if name in params else {} for params in trials]
+    known = [part[name] for part in parts if part]
+    if all(_is_number(value) for value in known):
+        low, high = min(known), max(known)
+        above_zero = min((value for value in known if value > 0), default=low)
+        wide = high > _LOG_FACTOR * above_zero > 0
+        if not wide or low > 0 or low < 0 or len(set(known)) > _FEW:
+            integer = all(isinstance(value, Integral) for value in known)
+            return _column(name, Axis(low, high, "log" if wide and low > 0 else "linear", integer), parts)
+    by_repr = {repr(value): value for value in known}
+    ranks = {repr(value): i for i, value in reversed(list(enumerate(given)))}
+    order = sorted(by_repr, key=lambda key: (ranks.get(key, 0), *_order(by_repr[key])))
+    parts = [{name: by_repr[repr(part[name])]} if part else {} for part in parts]
+    return _column(name, Axis(warp="choice", choices=tuple(by_repr[key] for key in order)), parts)
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _order(value):
     """Numbers first, by size; then layers, by depth; then the rest, by name."""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if _is_number(value):
         return 0, float(value), 0.0, ""
-    if isinstance(value, tuple | list) and all(isinstance(item, Real) for item in value):
+    if isinstance(value, tuple | list) and all(_is_number(item) for item in value):
         return 1, len(value), float(sum(value)), ""
     return 2, 0.0, 0.0, text(value)
-
-
-def position(value, warp, low, high):
-    """Where a number is on an axis from `low` to `high`, from 0 to 1."""
-    if low == high:
-        return 0.5
-    if warp == "one_minus_log":
-        return 1 - position(1 - value, "log", 1 - high, 1 - low)
-    if warp == "log":
-        value, low, high = np.log(value), np.log(low), np.log(high)
-    return float((value - low) / (high - low))
-
-
-def choice_position(i, n_choices):
-    """Where the i-th of so many choices is on its axis."""
-    return 0.5 if n_choices == 1 else i / (n_choices - 1)
 
 
 def _tick_values(warp, low, high, integer, at_most):
