@@ -1,6 +1,7 @@
 """How the trials of a search are drawn; `plots` and `report` say what."""
 
 import textwrap
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,6 +14,9 @@ _WORST_TO_BEST = ("#7a93b8", "#7d6fc4", "#b8519c", "#e0593f", "#f08a1d")
 _MOST_POINTS = 20_000
 # How far the trials of one choice are spread, as a share of the distance between choices.
 _SPREAD = 0.6
+
+# How many characters of tick labels have room below a panel.
+_CHARACTERS = 34
 
 
 def colors():
@@ -248,7 +252,8 @@ def one_slice(ax, trials, column, name):
 def _slice_ticks(ax, column):
     ticks, labels = column.ticks(5)
     labels = [shortened(label, 14) for label in labels]
-    tilted = sum(len(label) + 1 for label in labels) > 30
+    pairs = zip(pairwise(ticks), pairwise(labels), strict=True)
+    tilted = any((len(a) + len(b)) / 2 + 1 > abs(end - start) * _CHARACTERS for (start, end), (a, b) in pairs)
     look = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if tilted else {}
     ax.set_xticks(ticks, labels, parse_math=False, **look)
 
