@@ -143,12 +143,11 @@ def _score_axis(trials):
 
 def _rulers(ax, trials, score_ticks):
     """The vertical axes with their ticks and names."""
-    from matplotlib import patheffects
     from matplotlib import pyplot as plt
 
     n = len(trials.columns)
     ink = plt.rcParams["axes.edgecolor"]
-    halo = [patheffects.withStroke(linewidth=2.5, foreground=plt.rcParams["axes.facecolor"])]
+    behind = {"facecolor": plt.rcParams["axes.facecolor"], "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.08"}
     inches = ax.get_position().width * ax.figure.get_figwidth()
     size = 8 if n > 8 else 9
     room = int(inches / (n + 1) * 72 / (0.62 * size))  # characters between two axes
@@ -167,7 +166,7 @@ def _rulers(ax, trials, score_ticks):
                 va="center",
                 fontsize=size,
                 color=plt.rcParams["ytick.color"],
-                path_effects=halo,
+                bbox=behind,
                 zorder=6,
                 parse_math=False,
             )

@@ -33,11 +33,11 @@ button { font: inherit; color: inherit; cursor: pointer; }
 #copy { position: absolute; top: 0.5rem; right: 0.5rem; font-size: 0.8rem; padding: 0.15rem 0.6rem;
   background: var(--paper); border: 1px solid var(--line); border-radius: 6px; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
-svg { display: block; width: 100%; height: auto; max-width: calc(1.15 * var(--width)); }
+svg { display: block; width: 100%; height: auto; max-width: calc(1.25 * var(--width)); }
 .wide { overflow-x: auto; }
 .wide svg { min-width: min(calc(0.82 * var(--width)), 60rem); }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); gap: 0.6rem; }
-.large { grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr)); }
+.large { grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); }
 .scroll { overflow: auto; max-height: 80vh; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 th { position: sticky; top: 0; background: var(--raised); padding: 0; text-align: left; }

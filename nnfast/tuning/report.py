@@ -29,9 +29,10 @@ _LOOK = {
     "font.size": 10,
     "text.usetex": False,
     "axes.facecolor": _PAPER,
+    "grid.color": drawing.GREY,
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
-    **{f"{name}.color": _INK for name in ("text", "xtick", "ytick", "grid")},
+    **{f"{name}.color": _INK for name in ("text", "xtick", "ytick")},
     **{f"axes.{name}": _INK for name in ("edgecolor", "labelcolor", "titlecolor")},
 }
 
@@ -204,26 +205,33 @@ _CURVES = "Every trial by {}, in the colour of its score. Grey: stopped early, a
 
 def _section(title, words, figures, kind):
     head = f"<section>\n<h2>{html.escape(title)}</h2>\n<p>{html.escape(words)}</p>\n"
-    return f'{head}<div class="{kind}">{"".join(figures)}</div>\n</section>' if figures else f"{head}</section>"
+    scrolls = f' role="region" aria-label="{html.escape(title)}" tabindex="0"' if kind == "wide" else ""
+    return f'{head}<div class="{kind}"{scrolls}>{"".join(figures)}</div>\n</section>' if figures else f"{head}</section>"
 
 
-def _figure(name, draw, figsize, n_axes=1):
+def _figure(name, draw, figsize):
     """What `draw` draws on axes of its own, as SVG whose colours are those of the page."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=figsize, layout="constrained")
-    draw(*figure.subplots(1, n_axes, squeeze=False)[0])
+    draw(figure.subplots())
     file = io.StringIO()
     with rc_context({"svg.hashsalt": name}):  # ids of one figure are none of another's, and the same every time
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=110)
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)  # within HTML it goes without saying
-    svg = svg.replace(_INK, "var(--ink)").replace(_PAPER, "var(--paper)")
+    svg = _compact(file.getvalue()).replace(_INK, "var(--ink)").replace(_PAPER, "var(--paper)")
     svg = re.sub(r'^<svg ([^>]*?)width="([\d.]+)pt" height="[\d.]+pt"', _sized, svg)
     label = html.escape(name, quote=True)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def _compact(svg):
+    """SVG as HTML takes it in: without namespaces, in the page's font, to a tenth of a point."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"| font-family: [^;"]*;', "", svg)
+    svg = re.sub(r'(?<= d=")[^"]*', lambda path: " ".join(re.sub(r"(\.\d)\d+", r"\1", path[0]).split()), svg)
+    svg = re.sub(r'(?<= [xy]=")-?\d+\.\d+', lambda number: f"{float(number[0]):.1f}", svg)
+    return re.sub(r">\s+<", "><", svg)
 
 
 def _sized(match):
@@ -240,9 +248,9 @@ def _importance(trials):
         shares = analysis.of_trials(trials)
     except (ImportError, ValueError) as error:
         return _section("Importances", f"There are none: {error}", [], "")
-    figsize = 6.4, 1.2 + 0.36 * len(shares)
+    figsize = 5.0, 0.9 + 0.32 * len(shares)
     figure = _figure("importances", lambda ax: drawing.importance(ax, shares, trials), figsize)
-    return _section("Importances", _IMPORTANCE, [figure], "wide")
+    return _section("Importances", _IMPORTANCE, [figure], "figure")
 
 
 def _slice(trials, column, name):
@@ -258,7 +266,7 @@ def _curves(trials):
     if not kinds:
         return _section("Learning curves", "There are none: this search did not record them.", [], "")
     figures = [
-        _figure(f"learning curves: {kind}", lambda ax, kind=kind: drawing.learning_curves([ax], trials, [kind]), (5.4, 3.8))
+        _figure(f"learning curves: {kind}", lambda ax, kind=kind: drawing.learning_curves([ax], trials, [kind]), (4.6, 3.3))
         for kind in kinds
     ]
     return _section("Learning curves", _CURVES.format(trials.unit), figures, "panels large")
@@ -269,15 +277,15 @@ def _curves(trials):
 
 def _table(search, trials):
     columns = _table_columns(search, trials)
-    # aria-sort says what the rows are sorted by: at first, their numbers
-    first = ' aria-sort="ascending"'
-    heads = "".join(
-        f'<th scope="col"{first if i == 0 else ""}><button type="button">{html.escape(name)}</button></th>'
-        for i, (name, _) in enumerate(columns)
-    )
+    scores = {f"mean_test_{key}" for key in metrics(search)}
+    heads = ""
+    for i, (name, key, _) in enumerate(columns):
+        # sorted by number at first; by score, the best come first
+        look = ' aria-sort="ascending"' if i == 0 else ' data-first="descending"' if key in scores else ""
+        heads += f'<th scope="col"{look}><button type="button">{html.escape(name)}</button></th>'
     rows = []
     for i in range(len(trials)):
-        cells = "".join(_cell(values[i]) for _, values in columns)
+        cells = "".join(_cell(values[i]) for *_, values in columns)
         look = ' class="best"' if i == trials.best else "" if trials.complete[i] else ' class="rest"'
         rows.append(f"<tr{look}>{cells}</tr>")
     body = "\n".join(rows)
@@ -285,20 +293,19 @@ def _table(search, trials):
 
 
 def _table_columns(search, trials):
-    """[(name, values)]; what a trial does not have is None."""
+    """[(name, key of cv_results_, values)]."""
     results, several = search.cv_results_, len(metrics(search)) > 1
-    columns = [("trial", list(range(len(trials))))]
+    columns = [("trial", "", list(range(len(trials))))]
+    shown = {}
     for key in metrics(search):
         name = key if several else trials.metric
-        columns.append((name, list(results[f"mean_test_{key}"])))
-        if f"std_test_{key}" in results:
-            columns.append((f"± {name}" if several else "±", list(results[f"std_test_{key}"])))
-    columns.append(("status", trials.status.tolist()))
-    shown = {"n_epochs": "epochs", "round": "round", "bracket": "bracket", "iter": "iteration", "n_resources": "resources"}
-    shown |= {"mean_fit_time": "fit, s", "ended": "ended, s"}
-    columns += [(name, list(results[key])) for key, name in shown.items() if key in results]
+        shown |= {f"mean_test_{key}": name, f"std_test_{key}": f"± {name}" if several else "±"}
+    shown |= {"status": "status", "n_epochs": "epochs", "round": "round", "bracket": "bracket", "iter": "iteration"}
+    shown |= {"n_resources": "resources", "mean_fit_time": "fit, s", "ended": "ended, s"}
+    results = results | {"status": trials.status}
+    columns += [(name, key, list(results[key])) for key, name in shown.items() if key in results]
     names = dict.fromkeys(name for params in results["params"] for name in params)
-    columns += [(name, [params.get(name) if name in params else _ABSENT for params in results["params"]]) for name in names]
+    columns += [(name, "", [params.get(name, _ABSENT) for params in results["params"]]) for name in names]
     return columns
 
 
