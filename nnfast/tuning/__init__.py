@@ -3,7 +3,16 @@
 from nnfast.tuning.axes import Axis
 from nnfast.tuning.batches import scaled_learning_rate
 from nnfast.tuning.priorities import default_space
-from nnfast.tuning.scales import Scale, choice, int_log_uniform, int_uniform, layers, log_uniform, one_minus_log_uniform, uniform
+from nnfast.tuning.scales import (
+    Scale,
+    choice,
+    int_log_uniform,
+    int_uniform,
+    layers,
+    log_uniform,
+    one_minus_log_uniform,
+    uniform,
+)
 from nnfast.tuning.spaces import Space, tied
 
 __all__ = [

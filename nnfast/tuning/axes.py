@@ -197,7 +197,7 @@ def same_value(a, b):
 
 
 def _equal(a, b):
-    return bool(np.all(np.asarray(a == b)))  # arrays compare by element
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else bool(a == b)
 
 
 def _categories(choices):

@@ -19,6 +19,13 @@ _ADAM_RATES = (1e-5, 1e-1)
 # The decay worth tuning, by solver: Adam's betas and epsilon are left at their defaults.
 _MOMENTA = {"sgd": "momentum", "rmsprop": "rho"}
 
+# The same ranges for records of solvers, which do not come from a scale.
+_STEPS = {
+    "momentum": (0.9, 0.95, 0.98, 0.99, 0.995, 0.999),
+    "rho": (0.9, 0.95, 0.98, 0.99, 0.995, 0.999),
+    "weight_decay": (0.001, 0.003, 0.01, 0.03, 0.1),
+}
+
 
 def default_space(estimator, tier=2, *, n_samples=None):
     """The hyperparameters worth tuning, in the order in which they are worth it.
@@ -91,9 +98,8 @@ def default_space(estimator, tier=2, *, n_samples=None):
 
     def add(parameter, scale):
         if record and hasattr(p.solver, parameter):  # whose hyperparameters are its own
-            # The record's own value is among them; the others are the scale's, in steps.
-            values = dict.fromkeys([getattr(p.solver, parameter), *scale.grid(5)])
-            parameter, scale = "solver", choice([replace(p.solver, **{parameter: value}) for value in sorted(values)])
+            values = sorted({getattr(p.solver, parameter), *_STEPS[parameter]})
+            parameter, scale = "solver", choice([replace(p.solver, **{parameter: value}) for value in values])
         scales[parameter] = scale
 
     if name == "lbfgs":
