@@ -152,7 +152,7 @@ def _rulers(ax, trials, score_ticks):
     size = 8 if n > 8 else 9
     room = int(inches / (n + 1) * 72 / (0.62 * size))  # characters between two axes
     ax.vlines(np.arange(n), 0, 1, color=ink, lw=0.9, zorder=5)
-    _score_ruler(ax, n, ink)
+    _score_ruler(ax, n)
     rulers = [column.ticks() for column in trials.columns] + [score_ticks]
     for at, (ticks, labels) in enumerate(rulers):
         side = 1 if at == n else -1
@@ -180,12 +180,13 @@ def _rulers(ax, trials, score_ticks):
     legend(ax, trials, loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=0.3)
 
 
-def _score_ruler(ax, at, ink):
+def _score_ruler(ax, at):
     """The last axis, in the colours of the scores."""
     from matplotlib.collections import LineCollection
 
     ends = np.linspace(0, 1, 41)
-    parts = [[(at, low), (at, high)] for low, high in zip(ends[:-1], ends[1:], strict=True)]
+    # each goes on under the next: edges that only met would show
+    parts = [[(at, low), (at, min(high + 0.01, 1))] for low, high in zip(ends[:-1], ends[1:], strict=True)]
     ax.add_collection(LineCollection(parts, colors=colors()((ends[:-1] + ends[1:]) / 2), linewidths=5, zorder=5))
 
 
@@ -273,6 +274,8 @@ def spread(column, scores):
 
 def learning_curves(axes, trials, kinds):
     """A line a trial in each of `axes`: of the loss, or of the score, by epoch."""
+    from matplotlib.ticker import MaxNLocator
+
     rest, complete = _groups(trials)
     color = _color_of(trials)
     drawn = [i for i in [*rest, *complete] if i != trials.best] + ([] if trials.best is None else [trials.best])
@@ -295,7 +298,7 @@ def learning_curves(axes, trials, kinds):
         ax.set_xlabel(trials.unit, parse_math=False)
         ax.set_ylabel("training loss" if kind == "loss" else f"{trials.metric} (validation)", parse_math=False)
         ax.grid(alpha=0.25, lw=0.6)
-        ax.locator_params(axis="x", integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.spines[["top", "right"]].set_visible(False)
     return axes
 

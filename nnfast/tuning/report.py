@@ -16,10 +16,12 @@ from nnfast.tuning import drawing
 from nnfast.tuning import importance as analysis
 from nnfast.tuning.page import PAGE
 from nnfast.tuning.plots import kinds_of_curves
-from nnfast.tuning.trials import metrics, plain, read, text
+from nnfast.tuning.trials import metrics, plain, read, text, without_steps
 
 # Colours of the figures that the page replaces by those of its light or dark mode: text and lines, and what is behind.
 _INK, _PAPER = "#010203", "#fdfeff"
+# What a trial does not have.
+_ABSENT = object()
 # More panels of slices make the page long and add little.
 _MOST_SLICES = 24
 
@@ -282,7 +284,8 @@ def _table(search, trials):
     for i, (name, key, _) in enumerate(columns):
         # sorted by number at first; by score, the best come first
         look = ' aria-sort="ascending"' if i == 0 else ' data-first="descending"' if key in scores else ""
-        heads += f'<th scope="col"{look}><button type="button">{html.escape(name)}</button></th>'
+        full = f' title="{html.escape(key, quote=True)}"' if key else ""
+        heads += f'<th scope="col"{look}><button type="button"{full}>{html.escape(name)}</button></th>'
     rows = []
     for i in range(len(trials)):
         cells = "".join(_cell(values[i]) for *_, values in columns)
@@ -293,7 +296,7 @@ def _table(search, trials):
 
 
 def _table_columns(search, trials):
-    """[(name, key of cv_results_, values)]."""
+    """[(name, key of cv_results_ or parameter, values)]."""
     results, several = search.cv_results_, len(metrics(search)) > 1
     columns = [("trial", "", list(range(len(trials))))]
     shown = {}
@@ -304,12 +307,10 @@ def _table_columns(search, trials):
     shown |= {"n_resources": "resources", "mean_fit_time": "fit, s", "ended": "ended, s"}
     results = results | {"status": trials.status}
     columns += [(name, key, list(results[key])) for key, name in shown.items() if key in results]
-    names = dict.fromkeys(name for params in results["params"] for name in params)
-    columns += [(name, "", [params.get(name, _ABSENT) for params in results["params"]]) for name in names]
+    names = list(dict.fromkeys(name for params in results["params"] for name in params))
+    for name, short in zip(names, without_steps(names), strict=True):
+        columns.append((short, name, [params.get(name, _ABSENT) for params in results["params"]]))
     return columns
-
-
-_ABSENT = object()
 
 
 def _cell(value):

@@ -120,8 +120,7 @@ class Trials:
 
     def short_names(self):
         """The columns' names without the steps of a pipeline, where they stay different."""
-        short = [column.name.rpartition("__")[2] for column in self.columns]
-        names = [s if short.count(s) == 1 else column.name for s, column in zip(short, self.columns, strict=True)]
+        names = without_steps([column.name for column in self.columns])
         return [name + column.remark for name, column in zip(names, self.columns, strict=True)]
 
 
@@ -339,6 +338,12 @@ def _tick_values(warp, low, high, integer, at_most):
 
 
 # ---- words ---------------------------------------------------------------------------------------------------------
+
+
+def without_steps(names):
+    """Names of parameters without the steps of a pipeline, where they stay different."""
+    short = [name.rpartition("__")[2] for name in names]
+    return [s if short.count(s) == 1 else name for s, name in zip(short, names, strict=True)]
 
 
 def plain(value):
