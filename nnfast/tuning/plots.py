@@ -59,7 +59,7 @@ def plot_parallel_coordinates(search, ax=None, *, metric=None):
     >>> search = GridSearchCV(LogisticRegression(), {"C": [1e-4, 1e-2, 1, 100], "fit_intercept": [True, False]}).fit(X, y)
     >>> axes = plot_parallel_coordinates(search)
     >>> [label.get_text() for label in axes.get_xticklabels()]
-    ['C', 'fit_\\nintercept', 'score']
+    ['C', 'fit_intercept', 'score']
     """
     trials = read(search, metric)
     return drawing.parallel_coordinates(plotting.axes(ax, (drawing.width_of_parallel_coordinates(trials), 4.4)), trials)
