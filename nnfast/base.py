@@ -14,6 +14,7 @@ from nnfast import engines
 from nnfast.blocks import table_dtype
 from nnfast.class_weight import weigh
 from nnfast.fitted import PARAMETER_ATTRIBUTES, FittedNetwork, network_activation
+from nnfast.holdout import scatter, take
 from nnfast.mapped import exceeds_memory
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
@@ -22,7 +23,7 @@ from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, chec
 from nnfast.profile import profiled
 from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
-from nnfast.training import Task, Validation, fit_lbfgs, fit_stochastic
+from nnfast.training import Course, Task, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
     arithmetic_dtype,
     blaming,
@@ -222,7 +223,27 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, validation_indices))
 
     @profiled
-    def _fit(self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None, counts=None):
+    def _fit(self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None, counts=None, rows=None):
+        arguments = self._prepared(X, y, sample_weight, held_out, one_epoch=one_epoch, classes=classes, counts=counts, rows=rows)
+        if arguments["task"].optimizer is None:
+            fit_lbfgs(**arguments)
+        else:
+            fit_stochastic(**arguments, one_epoch=one_epoch)
+        return self
+
+    def _course(self, X, y, sample_weight=None, held_out=(None,) * 4, *, rows=None):
+        """A fit by minibatches that goes on as far as it is told: see `nnfast.training.Course`.
+
+        Parameters are those of `fit`, and `rows`, an array of intp: numbers of the rows of X that are all that the fit
+        sees of it. Nothing is copied for that, and the network is to the bit that of ``fit(X[rows], y[rows])``. Weights
+        are of all rows.
+        """
+        self._validate_params()
+        check_held_out(*held_out)
+        return Course(**self._prepared(X, y, sample_weight, held_out, rows=rows))
+
+    def _prepared(self, X, y, sample_weight, held_out, *, one_epoch=False, classes=None, counts=None, rows=None):
+        """What `fit_stochastic` and `fit_lbfgs` are called with, as a dict."""
         engine = engines.get_engine(self.engine)
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -251,6 +272,9 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         if in_blocks and issparse(X):
             raise ValueError(f"shuffle={self.shuffle!r} is for dense tables, got a sparse X. Use shuffle=True.")
         sample_weight = check_sample_weight(sample_weight, X)
+        n_samples, all_labels = X.shape[0], y
+        if rows is not None:
+            y, sample_weight = y[rows], take(sample_weight, rows)
         given = table_dtype(X)
         parameter_dtype = given if given in (np.float32, np.float64) else np.dtype(np.float64)
         if lbfgs:
@@ -284,11 +308,12 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         draft.n_layers_ = len(network.layer_units)
         draft.out_activation_ = network.out_activation
 
+        sample_weight = weigh(class_weights, targets.y, sample_weight)
         task = Task(
             network=network,
             X=X,
-            y=targets.y,
-            sample_weight=weigh(class_weights, targets.y, sample_weight),
+            y=targets.y if rows is None else scatter(targets.y, rows, n_samples),
+            sample_weight=sample_weight if rows is None else scatter(sample_weight, rows, n_samples),
             dtype=dtype,
             parameters=parameters,
             optimizer=optimizer,
@@ -296,18 +321,17 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             stratify=targets.stratify,
             score=targets.score,
             validation=draft._validation(held_out, X, targets, class_weights, dtype),
-            labels=y,
+            labels=all_labels,
             estimator=self,
             in_blocks=in_blocks,
             counts=counts,
+            rows=rows,
         )
-        publish = self._publisher(draft)
-        if lbfgs:
-            fit_lbfgs(task, self, engine, publish)
-        else:
+        arguments = {"task": task, "parameters": self, "engine": engine, "publish": self._publisher(draft)}
+        if not lbfgs:
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
-            fit_stochastic(task, self, engine, random_state, history, publish, one_epoch=one_epoch)
-        return self
+            arguments |= {"random_state": random_state, "history": history}
+        return arguments
 
     def _regularization(self, n_hidden):
         return Regularization(

@@ -40,11 +40,12 @@ def split(task, p, random_state):
     if task.validation is None and p.early_stopping:
         if task.in_blocks:
             held_out = hold_out(task.X, p.validation_fraction, random_state)
-            rows = Rows(task.X, held_out)
+            if task.rows is not None:
+                held_out = np.intersect1d(held_out, task.rows)
+            rows = Rows(task.X, np.union1d(held_out, _outside(task)))
         else:
-            rows = np.arange(task.X.shape[0], dtype=np.intp)
             rows, held_out = train_test_split(
-                rows, random_state=random_state, test_size=p.validation_fraction, stratify=task.stratify
+                _all_rows(task), random_state=random_state, test_size=p.validation_fraction, stratify=task.stratify
             )
         if len(held_out) < 2:
             raise ValueError(
@@ -60,7 +61,7 @@ def split(task, p, random_state):
 def given_split(task):
     """The same where nothing is drawn: all rows, but for those that the task's own validation set holds out."""
     validation = task.validation
-    rows = Rows(task.X) if task.in_blocks else np.arange(task.X.shape[0], dtype=np.intp)
+    rows = Rows(task.X, _outside(task)) if task.in_blocks else _all_rows(task)
     if validation is None:
         check_weights(task.sample_weight, "sample_weight over all rows")
     elif validation.rows is None:
@@ -78,10 +79,31 @@ def given_split(task):
     return rows, validation
 
 
+def _all_rows(task):
+    """The rows that the fit may see, those of the fitted table or the task's share of them: an array of its own."""
+    return np.arange(task.X.shape[0], dtype=np.intp) if task.rows is None else np.array(task.rows, dtype=np.intp)
+
+
+def _outside(task):
+    """The rows of the table that are not the task's, ascending."""
+    if task.rows is None:
+        return np.empty(0, dtype=np.intp)
+    return np.setdiff1d(np.arange(task.X.shape[0], dtype=np.intp), task.rows)
+
+
 def check_weights(sample_weight, which):
     """Raise unless the weights, if there are any, have a positive sum."""
     if sample_weight is not None and not (total := sample_weight.sum()) > 0:
         raise ValueError(f"The sum of {which} must be positive, got {total}.")
+
+
+def scatter(values, rows, n_samples):
+    """The values of some rows in an array of all of them, zeros elsewhere; None of None."""
+    if values is None:
+        return None
+    scattered = np.zeros((n_samples, *values.shape[1:]), dtype=values.dtype)
+    scattered[rows] = values
+    return scattered
 
 
 def take(sample_weight, rows):

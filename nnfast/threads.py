@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import contextmanager
 from numbers import Integral
 
 # Work that makes a thread worth waking up twice a step: about ten microseconds of arithmetic on one core.
@@ -10,6 +11,7 @@ FLOPS_A_THREAD = 1_500_000
 MOST_THREADS = 256
 
 _lock = threading.Lock()
+_thread = threading.local()  # its `share`: the threads that calls made in this thread may use, or None
 _calls = 0  # that have reserved threads and not released them yet
 
 
@@ -36,6 +38,17 @@ def n_cores_available():
     return cpu_count()
 
 
+@contextmanager
+def at_most(n_threads):
+    """For calls made in this thread meanwhile, `n_threads` are what is available, whatever other calls run beside them."""
+    before = getattr(_thread, "share", None)
+    _thread.share = n_threads
+    try:
+        yield
+    finally:
+        _thread.share = before
+
+
 def reserve_threads(n_threads, rows, n_parameters, flops_a_thread=FLOPS_A_THREAD):
     """Threads for a call that works on `rows` rows at a time in a network of `n_parameters`; release_threads() ends it.
 
@@ -43,18 +56,18 @@ def reserve_threads(n_threads, rows, n_parameters, flops_a_thread=FLOPS_A_THREAD
     ----------
     n_threads : int or None
         The user's wish. None: as many as the work deserves, of this call's share of those available: calls that run at the same time in
-        other threads (``GridSearchCV`` with joblib's threading backend, a server's ``predict``) have theirs.
+        other threads (``GridSearchCV`` with joblib's threading backend, a server's ``predict``) have theirs, or what `at_most` says.
     flops_a_thread : int
         Work of a step that deserves a thread.
     """
     global _calls
     if n_threads is not None and (not isinstance(n_threads, Integral) or n_threads < 1):
         raise ValueError(f"n_threads must be None or a positive integer, got {n_threads!r}")
-    deserved = 6 * rows * n_parameters // flops_a_thread
-    available = n_threads_available() if n_threads is None and deserved > 1 else 1
+    deserved, share = 6 * rows * n_parameters // flops_a_thread, getattr(_thread, "share", None)
+    available = n_threads_available() if share is None and n_threads is None and deserved > 1 else 1
     with _lock:
         _calls += 1
-        share = max(1, min(deserved, available // _calls))
+        share = max(1, min(deserved, available // _calls if share is None else share))
     return min(share if n_threads is None else int(n_threads), MOST_THREADS)
 
 

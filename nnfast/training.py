@@ -28,9 +28,9 @@ from nnfast.lbfgs import fit_lbfgs
 from nnfast.monitoring import FitState, Patience, Records, Validator
 from nnfast.network import Network, Parameters
 from nnfast.regularization import Regularization
-from nnfast.reporting import NON_FINITE, check_finite, cure, reporter, warn
+from nnfast.reporting import NON_FINITE, Silence, check_finite, cure, reporter, warn
 
-__all__ = ["Task", "Validation", "fit_lbfgs", "fit_stochastic"]
+__all__ = ["Course", "Task", "Validation", "fit_lbfgs", "fit_stochastic"]
 
 
 @dataclass
@@ -43,7 +43,8 @@ class Task:
     validation split is stratified by, and `score(engine, y, sample_weight)` makes its score: see `nnfast.scores`. `validation`
     is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
     published: what scorers and callbacks get. `in_blocks` is whether X, of any dtype of numbers then, is read as
-    `nnfast.blocks` says. `counts` is a list where the fit's time is wanted: see `nnfast.profile`.
+    `nnfast.blocks` says. `counts` is a list where the fit's time is wanted: see `nnfast.profile`. `rows`, an array of
+    intp, or None for all, are those of X, y, weights and labels that the fit may see; `stratify` is of these alone.
     """
 
     network: Network
@@ -61,6 +62,7 @@ class Task:
     estimator: Any = None
     in_blocks: bool = False
     counts: list | None = None
+    rows: np.ndarray | None = None
 
     def session(self, engine, **settings):
         """The engine's `Session` over the table, or one that reads it in blocks."""
@@ -91,25 +93,99 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
     DivergenceError
         If the loss, a gradient or a parameter is not finite, and early stopping has no finite best epoch.
     """
-    fit = _Fit(task, parameters, engine, random_state, history, publish, one_epoch)
-    error = None
-    with ExitStack() as stack:
-        fit.open(stack)
-        try:
-            fit.begin()
-            while not fit.over:
-                fit.epoch(fit.whole["n_iter"] + 1)
-            fit.restore_best()
-        except engine.NonFinite as non_finite:
-            error = fit.diverge(non_finite)
-        except BaseException as failure:
-            error = failure
-            raise
-        finally:
-            fit.end(error)
-    if error is not None:
-        raise error
-    fit.conclude()
+    course = Course(task, parameters, engine, random_state, history, publish, one_epoch=one_epoch)
+    course.train()
+    course.conclude()
+
+
+class Course:
+    """A fit that goes on as far as it is told, to the bit as one that never paused, and holds its network alone between.
+
+    The parameters are those of `fit_stochastic`.
+
+    Attributes
+    ----------
+    finished : bool
+        Whether there is nothing to go on with: the fit has ended, by itself or by an exception.
+    """
+
+    def __init__(self, task, parameters, engine, random_state, history, publish, *, one_epoch=False):
+        self._fit = _Fit(task, parameters, engine, random_state, history, publish, one_epoch)
+        self._begun = self.finished = False
+
+    @property
+    def n_epochs(self):
+        """Whole epochs done."""
+        return self._fit.whole["n_iter"]
+
+    @property
+    def loss_curve(self):
+        """Training losses of the epochs done, an array."""
+        return self._fit.records.history(self.n_epochs)["loss"]
+
+    def train(self, until=None, pause=None):
+        """Go on to the end of an epoch, or of the fit.
+
+        Parameters
+        ----------
+        until : int, default=None
+            The number of the epoch. None: to the end of the fit, for which this method need not be called again.
+        pause : callable without arguments, default=None
+            Asked after every epoch that is not the last; the fit pauses there if it returns something true. `publish`
+            lets it see the estimator.
+
+        Raises
+        ------
+        DivergenceError
+            See `fit_stochastic`.
+        """
+        fit, error, paused = self._fit, None, False
+        with ExitStack() as stack:
+            fit.open(stack)
+            try:
+                if not self._begun:
+                    fit.begin()
+                    self._begun = True
+                while not (fit.over or paused):
+                    if paused := self.n_epochs == until:
+                        break
+                    fit.epoch(self.n_epochs + 1)
+                    paused = pause is not None and not fit.over and pause()
+                if paused:
+                    fit.pause()
+                else:
+                    fit.restore_best()
+            except fit.engine.NonFinite as non_finite:
+                error, paused = fit.diverge(non_finite), False
+            except BaseException as failure:
+                error, paused = failure, False
+                raise
+            finally:
+                if not paused:
+                    self.finished = True
+                    fit.say.close()
+                    fit.end(error)
+        if error is not None:
+            raise error
+
+    def publish(self):
+        """Have the estimator be as a fit that ended here would leave it, but for the optimizer's moments."""
+        self._fit.publish_reached()
+
+    def close(self):
+        """End a fit that is paused: its callbacks are told."""
+        if self._begun and not self.finished:
+            self.finished = True
+            self._fit.callbacks.end(self._fit.state)
+        self._fit.say.close()
+
+    def conclude(self):
+        """Say how a fit without an error ended, by warnings, and raise DivergenceError if it overflowed at the end."""
+        self._fit.conclude()
+
+    def check(self):
+        """Raise DivergenceError unless the parameters reached are finite."""
+        self._fit.check()
 
 
 class _Fit:
@@ -147,6 +223,9 @@ class _Fit:
         self.parameters, self.best = task.parameters, task.parameters.copy() if self.keeps_best else None
         self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run)
         self.stalled_out, self.diverged, self.warning = False, False, None
+        self.say = Silence()
+        # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and steps done.
+        self.reached = task.parameters, self.going_on["moments"], self.going_on["t"]
         self.stored = 0
         self._complete(0)
 
@@ -168,11 +247,11 @@ class _Fit:
             counts=task.counts,
         )
         self.session = stack.enter_context(session)
-        session.load(task.parameters, self.going_on["moments"], self.going_on["t"])
+        self.session.load(*self.reached)
         if self.validator is not None:
             stack.enter_context(self.validator)
-        self.say = reporter(p.verbose, self.max_iter, type(p).__name__)
-        stack.callback(self.say.close)
+        if self.whole["n_iter"] == 0:
+            self.say = reporter(p.verbose, self.max_iter, type(p).__name__)
 
     def begin(self):
         """Tell the callbacks that a fit begins."""
@@ -200,6 +279,21 @@ class _Fit:
         self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
         if self.callbacks:
             self._call_back(n_iter, row, improved)
+
+    def pause(self):
+        """Keep what the engine has reached, for the next `open`, and publish it."""
+        session = self.session
+        kept = self.task.network.blank(self.task.dtype)
+        session.store(kept)
+        self.reached = kept, session.take_moments(), self.whole["n_steps"]
+        self.publish_reached()
+
+    def publish_reached(self):
+        """Publish the last whole epoch or, where early stopping keeps it, the best one, as if the fit ended here."""
+        reached = self.task.parameters
+        self.parameters = self.best if self.keeps_best else reached
+        self.publish(self._attributes())
+        self.parameters = reached
 
     def restore_best(self):
         """Go back to the best epoch, where early stopping keeps it."""
@@ -243,6 +337,10 @@ class _Fit:
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet."
             )
+        self.check()
+
+    def check(self):
+        """Raise a DivergenceError unless all parameters are finite."""
         where = f"They overflowed in the last step of epoch {self.whole['n_iter']}. {cure(self.p)}"
         check_finite(self.parameters, where)
 

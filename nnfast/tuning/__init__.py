@@ -1,7 +1,10 @@
 """Choosing hyperparameters: scales to draw them from, searches, the learning-rate finder, and pictures of all of it."""
 
 from nnfast.tuning.axes import Axis
+from nnfast.tuning.bayesian import BayesianSearchCV
 from nnfast.tuning.batches import scaled_learning_rate
+from nnfast.tuning.coarse_to_fine import CoarseToFineSearchCV
+from nnfast.tuning.hyperband import HyperbandSearchCV
 from nnfast.tuning.priorities import default_space
 from nnfast.tuning.scales import (
     Scale,
@@ -17,6 +20,9 @@ from nnfast.tuning.spaces import Space, tied
 
 __all__ = [
     "Axis",
+    "BayesianSearchCV",
+    "CoarseToFineSearchCV",
+    "HyperbandSearchCV",
     "Scale",
     "Space",
     "choice",

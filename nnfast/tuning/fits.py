@@ -1,0 +1,193 @@
+"""Trials: a candidate's fits in all folds, how far they came, and their scores."""
+
+import time
+from dataclasses import dataclass, field
+from traceback import format_exc
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection._validation import _score
+
+from nnfast.exceptions import DivergenceError
+
+# From best to worst: a trial is what the worst of its folds is.
+STATUSES = ("complete", "pruned", "unfinished", "diverged", "failed")
+
+
+@dataclass(eq=False)
+class FoldFit:
+    """A candidate in one fold: its fit as far as it has come, and what was measured of it.
+
+    Attributes
+    ----------
+    scores, train_scores : float, dict of floats by metric, or None where nothing was scored
+    score_epochs, score_curve : list
+        Epochs after which the fold was scored, and the scores.
+    loss_curve : ndarray
+        Training loss by epoch.
+    status : str or None
+        One of `STATUSES`; None of a fit that has not been told to train, or that waits to go on.
+    error : str or None
+        The traceback of a fit that diverged or failed.
+    """
+
+    fold: object
+    params: dict
+    scores: object = None
+    train_scores: object = None
+    fit_time: float = 0.0
+    score_time: float = 0.0
+    n_epochs: int = 0
+    loss_curve: np.ndarray = field(default_factory=lambda: np.empty(0))
+    score_epochs: list = field(default_factory=list)
+    score_curve: list = field(default_factory=list)
+    status: str | None = None
+    error: str | None = None
+    _material: object = None
+    _course: object = None
+
+    def train(self, run, until=None, watch=None):
+        """Train to the end of an epoch or, by None, of the fit, and score.
+
+        Parameters
+        ----------
+        run : nnfast.tuning.search.Run
+        until : int or None
+        watch : callable(epoch, score) or None
+            Is told the score after every epoch; where it returns True, the candidate is given up.
+        """
+        start = time.perf_counter()
+        try:
+            pruned = self._train(run, until, watch)
+        except Exception as error:
+            if run.error_score == "raise":
+                raise
+            self.status = "diverged" if isinstance(error, DivergenceError) else "failed"
+            self.error, self._course, self._material = format_exc(), None, None
+            return
+        finally:
+            self.fit_time += time.perf_counter() - start
+        if self.scores is None or self._course is None or self.score_epochs[-1] != self.n_epochs:
+            self._score(run)
+        if pruned:
+            self.status = "pruned"
+        elif run.limits.over and not (self._course is None or self._course.finished or self.n_epochs == until):
+            self.status = "unfinished"
+        if until is None or self.status is not None or self._course is None:
+            self.let_go("complete")
+
+    def let_go(self, status):
+        """Forget the network, since nothing goes on from here; the status, where there is none yet."""
+        if self._course is not None:
+            self._course.close()
+        self._course = self._material = None
+        self.status = self.status or status
+
+    def _train(self, run, until, watch):
+        """Returns whether `watch` has given the candidate up."""
+        if self._material is None:
+            estimator = clone(run.estimator).set_params(**clone(self.params, safe=False))
+            self._material = run.folds.material(estimator, self.fold)
+        material = self._material
+        if material.network is None:
+            arguments = (material.X,) if material.y is None else (material.X, material.y)
+            material.estimator.fit(*arguments, **material.fit_params)
+            self._note_epochs(material.fitted())
+            return False
+        if isinstance(material.network.solver, str) and material.network.solver == "lbfgs":
+            material.network._validate_params()
+            material.network._fit(material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows)
+            self._note_epochs(material.network)
+            return False
+        if self._course is None:
+            self._course = material.network._course(material.X, material.y, **material.fit_params, rows=material.rows)
+        course, given_up = self._course, False
+
+        def pause():
+            nonlocal given_up
+            if watch is not None:
+                course.publish()
+                score = self._measured(run)
+                self.score_epochs.append(course.n_epochs)
+                self.score_curve.append(run.refit_score(score))
+                given_up = watch(course.n_epochs, self.score_curve[-1])
+            return given_up or run.limits.over
+
+        if not course.finished:
+            course.train(until, pause)
+            course.check()
+        self.n_epochs, self.loss_curve = course.n_epochs, course.loss_curve
+        return given_up
+
+    def _note_epochs(self, estimator):
+        """Of an estimator that was fitted at one go."""
+        self.n_epochs = getattr(estimator, "n_iter_", 0) if np.isscalar(getattr(estimator, "n_iter_", None)) else 0
+        self.loss_curve = np.array(getattr(estimator, "history_", {}).get("loss", ()))
+
+    def _score(self, run):
+        start = time.perf_counter()
+        self.scores = self._measured(run)
+        if run.return_train_score:
+            self.train_scores = self._measured(run, train=True)
+        epoch = self.n_epochs
+        if epoch and (not self.score_epochs or self.score_epochs[-1] != epoch):
+            self.score_epochs.append(epoch)
+            self.score_curve.append(run.refit_score(self.scores))
+        self.score_time += time.perf_counter() - start
+
+    def _measured(self, run, train=False):
+        estimator, X, y, score_params = run.folds.to_score(self._material, self.fold, train=train)
+        return _score(estimator, X, y, run.scorer, score_params, run.error_score)
+
+
+@dataclass(eq=False)
+class Trial:
+    """A candidate: its parameters, its fits, and what a search says of it (see `cv_results_`).
+
+    Attributes
+    ----------
+    more : dict
+        Of the search, such as the round that the candidate was drawn in.
+    ended : float
+        Seconds since the search began.
+    """
+
+    number: int
+    params: dict
+    fits: list
+    more: dict = field(default_factory=dict)
+    ended: float = np.nan
+
+    @property
+    def status(self):
+        """One of `STATUSES`."""
+        return max((fit.status or "unfinished" for fit in self.fits), key=STATUSES.index)
+
+    @property
+    def n_epochs(self):
+        """The most that one of its folds was trained."""
+        return max(fit.n_epochs for fit in self.fits)
+
+    @property
+    def error(self):
+        """The first fold's that has one, or None."""
+        return next((fit.error for fit in self.fits if fit.error), None)
+
+    def learning_curve(self):
+        """Means over the folds, by epoch: of the training loss, and of scores where the folds have them alike."""
+        curves = [fit.loss_curve for fit in self.fits if len(fit.loss_curve)]
+        longest = max(map(len, curves), default=0)
+        padded = np.full((len(curves), longest), np.nan)
+        for row, curve in zip(padded, curves, strict=True):
+            row[: len(curve)] = curve
+        # Where one of the folds ended earlier, the others' mean would be of other folds.
+        n_shared = min(map(len, curves), default=0)
+        scored = [dict(zip(fit.score_epochs, fit.score_curve, strict=True)) for fit in self.fits if fit.score_epochs]
+        epochs = sorted(set.intersection(*map(set, scored))) if scored else []
+        if not epochs and len(scored) == len(self.fits) > 0:  # every fold ended at an epoch of its own
+            epochs, scored = [self.n_epochs], [{self.n_epochs: list(each.values())[-1]} for each in scored]
+        return {
+            "loss": padded[:, :n_shared].mean(axis=0) if n_shared else np.empty(0),
+            "score_epochs": np.array(epochs, dtype=np.intp),
+            "score": np.array([np.mean([each[epoch] for each in scored]) for epoch in epochs], dtype=np.float64),
+        }

@@ -1,0 +1,378 @@
+"""What all searches have in common: scikit-learn's contract, the trials of a run, and how it ends."""
+
+import os
+import time
+import warnings
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.model_selection import check_cv
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_method_params
+
+from nnfast.tuning.fits import FoldFit, Trial
+from nnfast.tuning.folds import Folds, network_of
+from nnfast.tuning.jobs import Jobs, Limits, n_jobs_of
+from nnfast.tuning.progress import reporter
+from nnfast.tuning.spaces import Space
+
+
+class Run:
+    """One `fit` of a search: its folds, its limits, and the trials so far.
+
+    Attributes
+    ----------
+    estimator : estimator
+        What candidates are clones of.
+    space : Space
+    random_state : numpy.random.RandomState
+        Draws the candidates.
+    trials : list of Trial
+    limits : Limits
+    """
+
+    def __init__(self, search, estimator, folds, scorer, refit_metric, random_state, log):
+        self.estimator, self.folds, self.scorer, self.random_state = estimator, folds, scorer, random_state
+        self.space = Space(search.space)
+        self.error_score, self.return_train_score = search.error_score, search.return_train_score
+        self.trials, self.limits = [], Limits(search.time_budget)
+        self._refit_metric, self._log = refit_metric, log
+        self._jobs = Jobs(n_jobs_of(search.n_jobs), self.limits)
+        self.say = reporter(search.verbose, type(search).__name__, search._n_trials_planned(), search.time_budget)
+
+    @property
+    def over(self):
+        """Whether the time is over, or the user has interrupted."""
+        return self.limits.over
+
+    def refit_score(self, scores):
+        """The score that candidates are compared by: of several metrics, that of `refit`, or the first one."""
+        if not isinstance(scores, dict):
+            return scores
+        return scores[self._refit_metric if self._refit_metric in scores else next(iter(scores))]
+
+    def score(self, trial):
+        """The mean over the folds; NaN where one of them has none."""
+        return float(np.mean([np.nan if fit.scores is None else self.refit_score(fit.scores) for fit in trial.fits]))
+
+    def best(self, n, trials=None):
+        """The `n` best of the trials, of all by default, best first; those without a score are none."""
+        scored = [(self.score(trial), trial) for trial in (self.trials if trials is None else trials)]
+        scored = [(score, trial) for score, trial in scored if np.isfinite(score)]
+        return [trial for _, trial in sorted(scored, key=lambda each: -each[0])[:n]]
+
+    def begin(self, params, **more):
+        """A new trial, not yet trained."""
+        trial = Trial(len(self.trials), params, [FoldFit(fold, params) for fold in self.folds.folds], more)
+        self.trials.append(trial)
+        return trial
+
+    def evaluate(self, candidates, **more):
+        """Train and score candidates, dicts of parameters, and return their trials."""
+        trials = [self.begin(params, **more) for params in candidates]
+        self.train(trials)
+        return trials
+
+    def train(self, trials, until=None, watches=None):
+        """Train trials to an epoch, or by None to the end of their fits.
+
+        Parameters
+        ----------
+        trials : list of Trial
+        until : int or None
+        watches : list of callable(epoch, score), default=None
+            For each trial what is told the score of its first fold after every epoch, and gives the trial up by
+            returning True: the other folds are trained only where it does not.
+        """
+        if watches is None:
+            self._train([(trial, fit, None) for trial in trials for fit in trial.fits], until)
+        else:
+            first = [(trial, trial.fits[0], watch) for trial, watch in zip(trials, watches, strict=True)]
+            self._train(first, until)
+            passed = [trial for trial in trials if trial.fits[0].status == "complete"]
+            self._train([(trial, fit, None) for trial in passed for fit in trial.fits[1:]], until)
+            for trial in trials:
+                if trial.fits[0].status not in ("complete", None) and np.isnan(trial.ended):
+                    self.finish(trial, trial.fits[0].status)
+
+    def _train(self, work, until):
+        n_left = {id(trial): 0 for trial, _, _ in work}
+        for trial, _, _ in work:
+            n_left[id(trial)] += 1
+
+        def done(item):
+            trial = item[0]
+            n_left[id(trial)] -= 1
+            if not n_left[id(trial)] and all(fit.status for fit in trial.fits):
+                self.finish(trial)
+
+        self._jobs.run(lambda item: item[1].train(self, until, item[2]), work, done)
+
+    def finish(self, trial, status="complete"):
+        """Nothing goes on from a trial: its networks are let go, with this status where they wait, and it is reported."""
+        for fit in trial.fits:
+            fit.let_go(status)
+        trial.ended = self.limits.elapsed
+        best = self.best(1)
+        score = self.score(trial)
+        self.say.trial(trial, score, self.score(best[0]) if best else np.nan)
+        if self._log is not None:
+            self._log.write(trial.number, trial.params, {"score": score}, trial.learning_curve(), trial.status)
+
+
+_PARAMETERS = """\
+scoring : str, callable, list, tuple, dict or None, default=None
+    As in scikit-learn's searches. None: the estimator's `score`.
+
+cv : int, cross-validation generator, iterable or None, default=None
+    As in scikit-learn's searches: None is for 5 folds.
+
+refit : bool, str or callable, default=True
+    Whether to fit the best candidate on all rows at the end; with several metrics, the one to go by.
+
+n_jobs : int or None, default=None
+    Fits at once, on threads of this process, each with its share of the threads that nnfast may use: one, where there are as many
+    jobs. None is for as many as there are. Trials do not depend on it.
+
+random_state : int, RandomState or None, default=None
+    Draws the candidates. By an integer, estimators whose own `random_state` is None get one, too, all the same.
+
+time_budget : float or None, default=None
+    Seconds after which the search ends with the best so far. The fits that run end with their epoch and count as they are, with
+    status "unfinished", where all their folds have a score. `refit` comes after it.
+
+error_score : "raise" or float, default=nan
+    The score of a fold whose fit fails or diverges; NaN ranks last.
+
+return_train_score : bool, default=False
+    Whether to score the rows trained on, too.
+
+verbose : bool, int or "progress", default=False
+    "progress" shows a bar: trials, the best score so far, the time left (with the extra `progress`). True prints a line a trial.
+
+tensorboard : str, Path or None, default=None
+    A folder to write a run for TensorBoard to for every trial, for its HPARAMS tab (with the extra `tune`)."""
+
+_ATTRIBUTES = """\
+cv_results_ : dict of arrays
+    scikit-learn's, a place a trial, and beside them "status" ("complete", "pruned", "unfinished", "diverged" or "failed"), "n_epochs",
+    "ended" (seconds after the beginning) and "learning_curve": for each trial a dict with means over the folds, of the training
+    "loss" by epoch, and of the "score" after "score_epochs".
+
+best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+    As in scikit-learn's searches, with the methods `predict`, `predict_proba`, `score`, ... of the best estimator."""
+
+_ENDS = """\
+Ctrl-C ends the search with the best so far, too, which is then fitted on all rows; a second one is raised. A candidate that
+diverges is recorded as that, ranks last, and stops nothing."""
+
+_WORDS = {"parameters": _PARAMETERS, "attributes": _ATTRIBUTES, "ends": _ENDS}
+
+
+def documented(cls):
+    """A class decorator: put the words that all searches share in place of the docstring's marks."""
+    if cls.__doc__ is not None:  # python -OO
+        for name, words in _WORDS.items():
+            cls.__doc__ = cls.__doc__.replace(f"{{{name}}}", words.replace("\n", "\n    "))
+    return cls
+
+
+class BaseSearch(BaseSearchCV, ABC):
+    """What the searches have in common. Not for use by itself."""
+
+    _parameter_constraints: dict = {
+        **{name: each for name, each in BaseSearchCV._parameter_constraints.items() if name != "pre_dispatch"},
+        "space": [dict, Space],
+        "random_state": ["random_state"],
+        "time_budget": [Interval(Real, 0, None, closed="neither"), None],
+        "verbose": ["verbose", StrOptions({"progress"})],
+        "tensorboard": [str, os.PathLike, None],
+    }
+
+    @abstractmethod
+    def _search(self, run):
+        """Draw candidates and have `run` train them, until there are enough or `run.over`."""
+
+    @abstractmethod
+    def _n_trials_planned(self):
+        """How many trials there will be, or None."""
+
+    def _check(self, run):
+        """Raise ValueError where parameters contradict each other."""
+
+    def _refitted(self, run, estimator, X, y, fit_params):
+        """The best candidate, fitted on all rows."""
+        return estimator.fit(X, **fit_params) if y is None else estimator.fit(X, y, **fit_params)
+
+    @_fit_context(prefer_skip_nested_validation=False)  # of the estimator
+    def fit(self, X, y=None, **params):
+        """Search, and fit the best candidate on all rows.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The table.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            The targets.
+
+        **params : dict
+            For the estimator's `fit`, the splitter (`groups`) and the scorer, as in scikit-learn's searches: what has an entry a row
+            is cut into folds. With `X_val` and `y_val`, every network is validated on these while it trains.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError
+            If no trial has a score: all of them failed, or the time was over before.
+        KeyboardInterrupt
+            If it comes before a trial has a score, or a second time.
+        """
+        scorer, refit_metric = self._get_scorers()
+        X, y = indexable(X, y)
+        params = _check_method_params(X, params=params)
+        routed = self._get_routed_params_for_fit(params)
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        splits = list(cv.split(X, y, **routed.splitter.split))
+        self.n_splits_ = cv.get_n_splits(X, y, **routed.splitter.split)
+        if len(splits) != self.n_splits_ or not splits:
+            raise ValueError(f"cv must split X as often as it says, at least once: {self.n_splits_}, got {len(splits)} splits.")
+
+        random_state = check_random_state(self.random_state)
+        estimator = clone(self.estimator)
+        if self.random_state is not None:
+            _seed(estimator, random_state)
+        folds = Folds(estimator, X, y, splits, routed.estimator.fit, routed.scorer.score, scorer)
+        log = None if self.tensorboard is None else _trial_log(self.tensorboard)
+        run = Run(self, estimator, folds, scorer, refit_metric, random_state, log)
+        self._check(run)
+        try:
+            self._search(run)
+        except KeyboardInterrupt:
+            if run.limits.interrupted:
+                raise
+            run.limits.interrupt()
+        for trial in run.trials:
+            if np.isnan(trial.ended):
+                run.finish(trial, "unfinished")
+        run.say.close()
+        self._conclude(run, refit_metric)
+        if self.refit:
+            start = time.time()
+            best = clone(estimator).set_params(**clone(self.best_params_, safe=False))
+            self.best_estimator_ = self._refitted(run, best, X, y, routed.estimator.fit)
+            self.refit_time_ = time.time() - start
+            if hasattr(self.best_estimator_, "feature_names_in_"):
+                self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        self.scorer_ = scorer._scorers if isinstance(scorer, _MultimetricScorer) else scorer
+        return self
+
+    def _conclude(self, run, refit_metric):
+        """Set the attributes that tell of the trials."""
+        trials = run.trials
+        if not run.best(1):
+            if run.limits.interrupted:
+                raise KeyboardInterrupt("before a trial had a score")
+            if all(trial.status == "unfinished" for trial in trials):
+                raise ValueError(
+                    f"time_budget={self.time_budget} seconds were over before a trial had a score in every fold. Allow more, or "
+                    "use fewer folds or epochs."
+                )
+        n_failed = {status: sum(trial.status == status for trial in trials) for status in ("failed", "diverged")}
+        first = next((trial.error for status in n_failed for trial in trials if trial.status == status), None)
+        if not run.best(1):
+            raise ValueError(f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}")
+        if run.limits.interrupted:
+            warnings.warn(f"Interrupted: this is the best of {len(trials)} trials.", ConvergenceWarning, stacklevel=3)
+        if n_failed["failed"]:
+            warnings.warn(
+                f"{n_failed['failed']} of {len(trials)} trials failed, and their scores are error_score={self.error_score}. The first "
+                f"error:\n\n{first}",
+                FitFailedWarning,
+                stacklevel=3,
+            )
+        results = self._results(run)
+        self.multimetric_ = isinstance(next(fit.scores for fit in run.best(1)[0].fits), dict)
+        if callable(self.scoring) and self.multimetric_:
+            self._check_refit_for_multimetric(run.best(1)[0].fits[0].scores)
+            refit_metric = self.refit
+        if self.refit or not self.multimetric_:
+            self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
+            if not callable(self.refit):
+                self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
+            self.best_params_ = results["params"][self.best_index_]
+        self.cv_results_ = results
+
+    def _results(self, run):
+        """`cv_results_`."""
+        blank = run.best(1)[0].fits[0].scores
+        by_metric = isinstance(blank, dict)
+
+        def filled(scores, status):
+            missing = self.error_score if status in ("failed", "diverged") else np.nan
+            if scores is None:
+                return dict.fromkeys(blank, missing) if by_metric else missing
+            return scores
+
+        out = []
+        for trial in run.trials:
+            for fit in trial.fits:
+                times = {"fit_time": fit.fit_time, "score_time": fit.score_time, "n_test_samples": len(fit.fold.test)}
+                out.append({"fit_error": fit.error, "test_scores": filled(fit.scores, fit.status), **times})
+                if self.return_train_score:
+                    out[-1]["train_scores"] = filled(fit.train_scores, fit.status)
+        more = {name: [trial.more[name] for trial in run.trials] for name in run.trials[0].more}
+        more["status"] = [trial.status for trial in run.trials]
+        more["n_epochs"] = [trial.n_epochs for trial in run.trials]
+        more["ended"] = [trial.ended for trial in run.trials]
+        with warnings.catch_warnings():
+            # Which have none, "status" tells.
+            warnings.filterwarnings("ignore", "One or more of the .* scores are non-finite", UserWarning)
+            results = self._format_results([trial.params for trial in run.trials], self.n_splits_, out, more)
+        results["learning_curve"] = np.empty(len(run.trials), dtype=object)
+        results["learning_curve"][:] = [trial.learning_curve() for trial in run.trials]
+        return results
+
+    def report(self, path):
+        """Write a page of HTML: the best candidate, all trials in a table, and figures; see `nnfast.tuning.report`."""
+        from nnfast.tuning.report import report
+
+        report(self, path)
+
+
+def check_is_network(search):
+    """Raise ValueError unless a search's estimator trains by epochs."""
+    network, _ = network_of(search.estimator)
+    lbfgs = network is not None and isinstance(network.solver, str) and network.solver == "lbfgs"
+    if network is None or lbfgs:
+        raise ValueError(
+            f"{type(search).__name__} needs an estimator that trains by epochs: nnfast.MLPClassifier or nnfast.MLPRegressor with a "
+            f"stochastic solver, or a Pipeline that ends with one, got {search.estimator!r}."
+        )
+
+
+def _seed(estimator, random_state):
+    """Give all parts of an estimator that have none a random_state."""
+    seed = int(random_state.randint(2**31 - 1))
+    parameters = estimator.get_params(deep=True)
+    without = [k for k, v in parameters.items() if v is None and (k == "random_state" or k.endswith("__random_state"))]
+    if without:
+        estimator.set_params(**dict.fromkeys(without, seed))
+
+
+def _trial_log(folder):
+    from nnfast.tuning.tensorboard import TrialLog
+
+    return TrialLog(folder)
+
+
+AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")

@@ -1,0 +1,616 @@
+"""The searches of nnfast.tuning: scikit-learn's contract, its scores as the oracle, how they end, and what they find."""
+
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn import config_context
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.datasets import load_iris, make_classification
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import make_scorer
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import nnfast.tuning.jobs
+from nnfast import MLPClassifier, MLPRegressor
+from nnfast.callbacks import Callback
+from nnfast.schedules import Cosine
+from nnfast.tuning import (
+    BayesianSearchCV,
+    CoarseToFineSearchCV,
+    HyperbandSearchCV,
+    choice,
+    int_uniform,
+    layers,
+    log_uniform,
+    uniform,
+)
+from nnfast.tuning.hyperband import brackets
+
+X, Y = make_classification(120, 6, n_informative=4, n_classes=3, random_state=0)
+RATES = {"learning_rate_init": log_uniform(1e-4, 1.0)}
+RATES_AND_LAYERS = RATES | {"hidden_layer_sizes": layers((1, 2), (4, 12))}
+# Few trials each.
+SEARCHES = {
+    "coarse to fine": (CoarseToFineSearchCV, {"n_rounds": 2, "n_candidates": 4}),
+    "hyperband": (HyperbandSearchCV, {"max_epochs": 9}),
+    "bayes": (BayesianSearchCV, {"n_trials": 13}),
+}
+
+
+def network(**parameters):
+    return MLPClassifier(**{"hidden_layer_sizes": (8,), "batch_size": 32, "max_iter": 12, "tol": 1, "random_state": 0} | parameters)
+
+
+def search(name, estimator=None, space=RATES, **parameters):
+    cls, few = SEARCHES[name]
+    estimator = network() if estimator is None else estimator
+    return cls(estimator, space, **few | {"cv": 3, "random_state": 0} | parameters)
+
+
+def fitted(made, *args, **kwargs):
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        return made.fit(*args, **kwargs)
+
+
+def in_pipeline(space):
+    return {f"mlp__{name}": scale for name, scale in space.items()}
+
+
+every_search = pytest.mark.parametrize("name", SEARCHES)
+
+
+@parametrize_with_checks([
+    cls(estimator(hidden_layer_sizes=(4,), max_iter=3, tol=1), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, **few)
+    for cls, few in (
+        (CoarseToFineSearchCV, {"n_rounds": 2, "n_candidates": 2}),
+        (HyperbandSearchCV, {"max_epochs": 2, "eta": 2}),
+        (BayesianSearchCV, {"n_trials": 2}),
+    )
+    for estimator in (MLPClassifier, MLPRegressor)
+])
+def test_scikit_learns_checks(estimator, check):
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        check(estimator)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The scores are scikit-learn's
+
+GROUPS = np.arange(len(X)) // 10
+WEIGHTS = np.random.RandomState(0).uniform(0.1, 1, len(X))
+CASES = {
+    "plain": {},
+    "float32": {"X": X.astype(np.float32)},
+    "sparse": {"X": csr_matrix(X)},
+    "list": {"X": X.tolist(), "y": Y.tolist()},
+    "Fortran": {"X": np.asfortranarray(X)},
+    "data frame": {"X": pd.DataFrame(X, columns=list("abcdef")), "y": pd.Series(Y, index=np.arange(len(Y))[::-1])},
+    "words": {"y": np.array(["no", "yes", "maybe"], dtype=object)[Y]},
+    "early stopping": {"estimator": network(early_stopping=True, max_iter=9)},
+    "lbfgs": {"estimator": network(solver="lbfgs"), "space": {"alpha": log_uniform(1e-4, 1)}, "not_for": ["hyperband", "bayes"]},
+    "weights": {"fit": {"sample_weight": WEIGHTS}},
+    "groups": {"cv": GroupKFold(3), "fit": {"groups": GROUPS}},
+    "masks": {"cv": [(GROUPS != i, GROUPS == i) for i in range(2)]},
+    "one split": {"cv": ShuffleSplit(1, random_state=0)},
+    "ordered folds": {"cv": KFold(4)},
+    "a scorer": {"scoring": "neg_log_loss"},
+    "several scorers": {"scoring": ["accuracy", "f1_macro"], "refit": "f1_macro"},
+    "train scores": {"return_train_score": True},
+    "own scorer": {"scoring": lambda estimator, X, y: -np.abs(estimator.predict_proba(X)[:, 0] - (y == 0)).mean()},
+    "own scorers": {"scoring": lambda estimator, X, y: {"a": estimator.score(X, y), "b": float(len(y))}, "refit": "a"},
+    "pipeline": {"estimator": Pipeline([("scale", StandardScaler()), ("mlp", network())]), "space": in_pipeline(RATES)},
+    "pipeline of more": {
+        "estimator": Pipeline([("scale", StandardScaler()), ("pca", PCA(random_state=0)), ("mlp", network())]),
+        "space": in_pipeline(RATES) | {"pca__n_components": int_uniform(2, 5), "scale": choice("passthrough", StandardScaler())},
+        "X": pd.DataFrame(X, columns=list("abcdef")),
+        "scoring": lambda estimator, X, y: estimator.score(X, y) + 0 * X["a"].sum(),  # the frame is what it sees
+    },
+    "pipeline with weights": {
+        "estimator": Pipeline([("scale", StandardScaler()), ("mlp", network())]),
+        "space": in_pipeline(RATES),
+        "fit": {"mlp__sample_weight": WEIGHTS, "scale__sample_weight": WEIGHTS},
+    },
+    "another estimator": {
+        "estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}, "pruner": None, "not_for": ["hyperband"],
+    },
+}
+
+
+@every_search
+@pytest.mark.parametrize("case", CASES)
+def test_the_scores_are_those_of_scikit_learns_search(name, case):
+    options = {"X": X, "y": Y, "fit": {}, "not_for": []} | CASES[case]
+    table, y, fit_params, not_for = (options.pop(each) for each in ("X", "y", "fit", "not_for"))
+    if name in not_for:
+        return
+    if name == "bayes":
+        options.setdefault("pruner", None)  # of what was given up, scikit-learn knows nothing
+    else:
+        options.pop("pruner", None)
+    ours = fitted(search(name, **options), table, y, **fit_params)
+    results = ours.cv_results_
+    options.pop("pruner", None), options.pop("space", None)
+    estimator = options.pop("estimator", network())
+    grid = [{k: [v] for k, v in params.items()} for params in results["params"]]
+    theirs = fitted(GridSearchCV(estimator, grid, **{"cv": 3} | options), table, y, **fit_params)
+    assert set(theirs.cv_results_) <= set(results)
+    for key, values in theirs.cv_results_.items():
+        if "_time" not in key and key != "params" and not key.startswith("param_"):
+            np.testing.assert_allclose(results[key], values, rtol=1e-12, err_msg=key)
+    assert ours.best_index_ == theirs.best_index_ and ours.best_params_ == theirs.best_params_
+    np.testing.assert_array_equal(ours.predict(table), theirs.predict(table))
+    assert ours.score(table, y) == theirs.score(table, y)
+    assert set(vars(theirs)) - {"param_grid", "pre_dispatch", "_checked_cv_orig"} <= set(vars(ours))
+
+
+def test_metadata_is_routed():
+    with config_context(enable_metadata_routing=True):
+        pipe = Pipeline([
+            ("scale", StandardScaler().set_fit_request(sample_weight=False)),
+            ("mlp", network().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)),
+        ])
+        made = search("hyperband", pipe, in_pipeline(RATES), scoring=None, cv=GroupKFold(3))
+        made.fit(X, Y, sample_weight=WEIGHTS, groups=GROUPS)
+        grid = [{k: [v] for k, v in params.items()} for params in made.cv_results_["params"]]
+        theirs = fitted(GridSearchCV(pipe, grid, cv=GroupKFold(3)), X, Y, sample_weight=WEIGHTS, groups=GROUPS)
+    np.testing.assert_allclose(made.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The trials
+
+
+@every_search
+def test_trials_depend_on_the_seed_alone(name):
+    both = [fitted(search(name, network(random_state=None, dropout=0.1), RATES_AND_LAYERS, n_jobs=n), X, Y) for n in (1, 3)]
+    for key in ("params", "mean_test_score", "status", "n_epochs"):
+        np.testing.assert_array_equal(*(each.cv_results_[key] for each in both))
+    for a, b in zip(*(each.best_estimator_.coefs_ for each in both), strict=True):
+        np.testing.assert_array_equal(a, b)
+    other = fitted(search(name, space=RATES_AND_LAYERS, random_state=1), X, Y)
+    assert other.cv_results_["params"] != both[0].cv_results_["params"]
+
+
+@every_search
+def test_what_is_recorded(name):
+    made = fitted(search(name, space=RATES_AND_LAYERS, cv=2), X, Y)
+    results = made.cv_results_
+    n = len(results["params"])
+    assert set(results["status"]) <= {"complete", "pruned"} and (np.diff(np.sort(results["ended"])) >= 0).all()
+    for i in range(n):
+        curve = results["learning_curve"][i]
+        assert len(curve["loss"]) and np.isfinite(curve["loss"]).all() and len(curve["loss"]) <= results["n_epochs"][i]
+        assert len(curve["score_epochs"]) == len(curve["score"]) >= 1
+        if results["status"][i] == "complete":
+            np.testing.assert_allclose(curve["score"][-1], results["mean_test_score"][i])
+    assert all(len(values) == n for key, values in results.items())
+    again = pickle.loads(pickle.dumps(made))
+    np.testing.assert_array_equal(again.predict(X), made.predict(X))
+    assert clone(made).get_params()["estimator"].get_params() == made.estimator.get_params()
+
+
+@pytest.mark.parametrize("in_steps", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"early_stopping": True, "n_iter_no_change": 2}, {"learning_rate": Cosine()}, {"dropout": 0.3, "solver": "sgd"}, {"normalization": "batch"}],
+    ids=lambda options: ", ".join(options) or "plain",
+)
+def test_survivors_are_trained_as_if_alone(options, in_steps):
+    estimator, space = network(**options), RATES
+    if in_steps:
+        estimator, space = Pipeline([("scale", StandardScaler()), ("mlp", estimator)]), in_pipeline(RATES)
+    made = search("hyperband", estimator, space).fit(X, Y)
+    results, longest = made.cv_results_, 9
+    assert max(results["n_epochs"]) == longest or "early_stopping" in options
+    for number, params in enumerate(results["params"]):
+        alone = clone(estimator).set_params(**params)
+        if "learning_rate" in options:  # which plans for nine epochs, and was stopped before
+            assert set(params.values()) & {longest}
+            end = alone.set_params(**{f"{'mlp__' * in_steps}callbacks": [Until(results["n_epochs"][number])]})
+            alone = end
+        for split, (train, test) in enumerate(StratifiedKFold(3).split(X, Y)):
+            score = fitted(clone(alone), X[train], Y[train]).score(X[test], Y[test])
+            assert results[f"split{split}_test_score"][number] == score
+    best = fitted(clone(estimator).set_params(**made.best_params_), X, Y)
+    if "learning_rate" not in options:
+        np.testing.assert_array_equal(made.predict_proba(X), best.predict_proba(X))
+
+
+class Until(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, estimator, state):
+        if state.epoch == self.epoch:
+            state.stop()
+
+
+def test_brackets_are_those_of_the_paper():
+    assert brackets(81, 3) == [  # Table 1 of Li et al.
+        [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
+        [(34, 3), (11, 9), (3, 27), (1, 81)],
+        [(15, 9), (5, 27), (1, 81)],
+        [(8, 27), (2, 81)],
+        [(5, 81)],
+    ]
+    assert brackets(1, 3) == [[(1, 1)]]
+    made = search("hyperband", max_epochs=10, eta=2, n_iterations=2).fit(X, Y)
+    planned = [rounds[0][0] for rounds in brackets(10, 2)]
+    np.testing.assert_array_equal(np.bincount(made.cv_results_["bracket"]), planned * 2)
+
+
+def test_a_round_refines_the_one_before():
+    made = fitted(search("coarse to fine", n_rounds=4, n_candidates=8), X, Y)
+    rates = np.log10([params["learning_rate_init"] for params in made.cv_results_["params"]])
+    spread = [np.ptp(rates[made.cv_results_["round"] == number]) for number in range(4)]
+    assert spread[3] < spread[0] / 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# No leaks
+
+
+@every_search
+def test_what_only_leakage_can_predict_is_scored_as_chance(name):
+    # The best of 2000 columns of noise predict the rows that they were chosen by, and no others.
+    random = np.random.RandomState(0)
+    noise, y = random.standard_normal((120, 2000)), np.arange(120) % 2
+    leaking = cross_val_score(LogisticRegression(), SelectKBest(k=20).fit_transform(noise, y), y, cv=3)
+    assert leaking.mean() > 0.75
+    estimator = Pipeline([("select", SelectKBest(k=20)), ("mlp", network())])
+    made = fitted(search(name, estimator, in_pipeline(RATES)), noise, y)
+    scores = made.cv_results_["mean_test_score"]
+    assert abs(np.nanmean(scores) - 0.5) < 0.08
+
+
+@every_search
+def test_networks_do_not_see_the_rows_that_score_them(name):
+    # Those rows would ruin every fit that saw them.
+    table, y = X.copy(), X[:, 0].copy()
+    test = np.arange(40)
+    y[test] = 1e12
+    made = fitted(
+        search(name, MLPRegressor(max_iter=12, early_stopping=True, random_state=0), cv=[(np.arange(40, 120), test)], refit=False,
+               scoring=lambda estimator, X, y: -np.abs(estimator.predict(X)).max()),
+        table, y,
+    )
+    assert made.best_score_ > -100
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Known optima
+
+
+class Known(RegressorMixin, BaseEstimator):
+    """An estimator whose score is a function of its parameters: the best is 0, at 0.01, (32, 32) and "b"."""
+
+    def __init__(self, rate=1.0, units=1, kind="a", nothing=0.0):
+        self.rate, self.units, self.kind, self.nothing = rate, units, kind, nothing
+
+    def fit(self, X, y):
+        return self
+
+    def score(self, X, y):
+        return -((np.log10(self.rate) + 2) ** 2) - (np.log2(self.units) - 5) ** 2 / 4 - (self.kind != "b")
+
+
+class KnownNetwork(MLPClassifier):
+    """The same of a network, which a longer training brings closer."""
+
+    def score(self, X, y):
+        return -((np.log10(self.learning_rate_init) + 2) ** 2) - 1 / self.n_iter_
+
+
+KNOWN = {"rate": log_uniform(1e-6, 1), "units": int_uniform(1, 256), "kind": ["a", "b", "c"], "nothing": uniform(0, 1)}
+
+
+def random_best(n):
+    """The median, over seeds, of the best of so many random draws."""
+    bests = [
+        CoarseToFineSearchCV(Known(), KNOWN, n_rounds=1, n_candidates=n, cv=2, random_state=seed, n_jobs=1).fit(X, Y).best_score_
+        for seed in range(7)
+    ]
+    return np.median(bests)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seed: CoarseToFineSearchCV(Known(), KNOWN, n_rounds=4, n_candidates=15, cv=2, random_state=seed, n_jobs=1),
+        lambda seed: BayesianSearchCV(Known(), KNOWN, n_trials=60, pruner=None, cv=2, random_state=seed, n_jobs=1),
+    ],
+    ids=["coarse to fine", "bayes"],
+)
+def test_the_best_is_found_within_60_trials(make):
+    bests = [make(seed).fit(X, Y).best_score_ for seed in range(7)]
+    assert np.median(bests) > -0.15 and np.median(bests) > random_best(60) / 2
+
+
+def test_hyperband_finds_the_best_in_the_epochs_of_fewer_candidates():
+    made = [
+        HyperbandSearchCV(
+            KnownNetwork((2,), n_iter_no_change=100), {"learning_rate_init": log_uniform(1e-6, 100)}, max_epochs=27, cv=2, random_state=seed
+        ).fit(X, Y)
+        for seed in range(5)
+    ]
+    # As many epochs, of candidates drawn at random and trained to the end.
+    n_whole = int(made[0].cv_results_["n_epochs"].sum() / 27)
+    random = [
+        CoarseToFineSearchCV(
+            KnownNetwork((2,), n_iter_no_change=100, max_iter=27), {"learning_rate_init": log_uniform(1e-6, 100)},
+            n_rounds=1, n_candidates=n_whole, cv=2, random_state=seed, refit=False,
+        ).fit(X, Y).best_score_
+        for seed in range(5)
+    ]
+    bests = [each.best_score_ for each in made]
+    assert np.median(bests) > -0.12 and np.median(bests) > np.median(random)
+
+
+def test_the_pruner_gives_up_what_falls_behind():
+    space = {"learning_rate_init": log_uniform(1e-6, 0.1)}
+    made = fitted(search("bayes", network(max_iter=40, tol=0), space, n_trials=24), X, Y)
+    results = made.cv_results_
+    pruned = results["status"] == "pruned"
+    assert pruned.any() and (results["n_epochs"][pruned] < 40).all() and not pruned[made.best_index_]
+    assert np.isnan(results["mean_test_score"][pruned]).all()
+    assert all(len(curve["score"]) > 1 for curve in results["learning_curve"][pruned])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# How a search ends
+
+
+@every_search
+def test_what_diverges_is_recorded_and_stops_nothing(name):
+    space = {"learning_rate_init": [1e-2, 0.1, 1e200], "solver": ["sgd"]}
+    made = fitted(search(name, space=space), X, Y)
+    results = made.cv_results_
+    diverged = results["status"] == "diverged"
+    assert 0 < diverged.sum() < len(diverged)
+    assert np.isnan(results["mean_test_score"][diverged]).all()
+    assert (results["rank_test_score"][diverged] > results["rank_test_score"][~diverged].max()).all()
+    made = fitted(search(name, space=space, error_score=-5.0), X, Y)
+    assert (made.cv_results_["mean_test_score"][made.cv_results_["status"] == "diverged"] == -5).all()
+
+
+@every_search
+def test_a_search_in_which_all_diverge_says_so(name):
+    space = {"learning_rate_init": log_uniform(1e199, 1e200), "solver": ["sgd"]}
+    with pytest.raises(ValueError, match=r"All the \d+ trials failed or diverged.*(.|\n)*not finite in epoch 1"):
+        search(name, space=space).fit(X, Y)
+    with pytest.raises(ValueError, match="not finite"):
+        search(name, space=space, error_score="raise").fit(X, Y)
+
+
+@every_search
+def test_what_fails_is_told(name):
+    space = RATES | {"alpha": [1e-4, -1.0]}
+    with pytest.warns(FitFailedWarning, match=r"\d+ of \d+ trials failed(.|\n)*alpha"):
+        made = fitted(search(name, space=space), X, Y)
+    failed = np.array([params["alpha"] < 0 for params in made.cv_results_["params"]])
+    np.testing.assert_array_equal(made.cv_results_["status"] == "failed", failed)
+    with pytest.raises(ValueError, match="alpha"):
+        search(name, space=space, error_score="raise", n_jobs=2).fit(X, Y)
+
+
+LONG = {"n_rounds": None}, {"n_iterations": None, "max_epochs": 27}, {"n_trials": None}
+without_end = pytest.mark.parametrize(("name", "endless"), list(zip(SEARCHES, LONG, strict=True)), ids=list(SEARCHES))
+
+
+@without_end
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_search_ends_when_its_time_is_over(name, endless, n_jobs):
+    start = time.monotonic()
+    made = fitted(search(name, time_budget=1.0, n_jobs=n_jobs, **endless), X, Y)
+    assert 1 <= time.monotonic() - start < 30  # and not never
+    assert made.best_score_ > 0.4 and len(made.predict(X)) == len(X)
+    assert (made.cv_results_["ended"] < 30).all()
+
+
+def test_fits_that_run_when_the_time_is_over_count():
+    # One that would take days has the score of the epochs that it came to.
+    made = fitted(search("coarse to fine", network(max_iter=10**9, tol=0, n_iter_no_change=10**9), time_budget=0.7, n_jobs=3, refit=False), X, Y)
+    assert made.cv_results_["status"][0] == "unfinished" and made.cv_results_["n_epochs"][0] > 1
+    assert np.isfinite(made.best_score_)
+
+
+@without_end
+def test_no_end_needs_a_budget(name, endless):
+    with pytest.raises(ValueError, match="=None needs a time_budget"):
+        search(name, **endless).fit(X, Y)
+
+
+def test_a_budget_that_is_over_before_there_is_a_score():
+    with pytest.raises(ValueError, match=r"time_budget=1e-09 seconds were over before"):
+        search("hyperband", time_budget=1e-9).fit(X, Y)
+
+
+class Interrupt(Callback):
+    """Ctrl-C in the midst of the so-many-th fit."""
+
+    left = 0
+
+    def on_fit_begin(self, estimator, state):
+        Interrupt.left -= 1
+        if Interrupt.left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+@without_end
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_ctrl_c_ends_with_the_best_so_far(name, endless, n_jobs):
+    Interrupt.left = 21
+    made = search(name, network(callbacks=[Interrupt()]), time_budget=100, n_jobs=n_jobs, **endless)
+    with pytest.warns(ConvergenceWarning, match=r"Interrupted: this is the best of \d+ trials"):
+        made.fit(X, Y)
+    assert len(made.predict(X)) == len(X) and np.isfinite(made.best_score_)
+    assert set(made.cv_results_["status"]) & {"complete", "pruned", "unfinished"}
+    assert threading.active_count() < 20
+
+
+@every_search
+def test_ctrl_c_before_there_is_a_score_is_raised(name):
+    Interrupt.left = 1
+    made = search(name, network(callbacks=[Interrupt()]), n_jobs=1)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(X, Y)
+    assert not hasattr(made, "cv_results_")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# On threads
+
+
+def test_jobs_that_outnumber_the_cores_have_one_thread_each(monkeypatch):
+    seen = []
+    monkeypatch.setattr(nnfast.tuning.jobs, "n_threads_available", lambda: 6)
+    limits = nnfast.tuning.jobs.Limits()
+
+    def look(_):
+        seen.append(nnfast.threads._thread.share)
+
+    nnfast.tuning.jobs.Jobs(4, limits).run(look, range(9), lambda item: None)
+    nnfast.tuning.jobs.Jobs(9, limits).run(look, range(9), lambda item: None)
+    nnfast.tuning.jobs.Jobs(9, limits).run(look, range(2), lambda item: None)
+    assert seen == [1] * 18 + [3] * 2
+    assert getattr(nnfast.threads._thread, "share", None) is None
+    assert nnfast.tuning.jobs.n_jobs_of(None) == 6 and nnfast.tuning.jobs.n_jobs_of(3) == 3
+
+
+def test_the_table_is_not_copied():
+    # What fits have of X is X itself: memory grows by models.
+    seen = []
+
+    class Look(MLPClassifier):
+        def _course(self, X, y, *args, **kwargs):
+            seen.append(X)
+            return super()._course(X, y, *args, **kwargs)
+
+    fitted(search("hyperband", Look((8,)), RATES, refit=False), X, Y)
+    assert len(seen) > 20 and all(each is X for each in seen)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Optuna's studies
+
+
+def test_every_fit_is_a_new_study():
+    made = search("bayes")
+    first = fitted(made, X, Y).study_
+    assert fitted(made, X, Y).study_ is not first and len(made.study_.trials) == 13
+
+
+@pytest.mark.parametrize("place", ["sqlite:///{}/s.db", "{}/s.journal"])
+def test_a_search_goes_on_from_its_storage(place, tmp_path):
+    storage = place.format(tmp_path)
+    kept = {"storage": storage, "study_name": "s"}
+    first = fitted(search("bayes", n_trials=8, **kept), X, Y)
+    more = fitted(search("bayes", n_trials=13, **kept), X, Y)
+    assert len(first.cv_results_["params"]) == 8 and len(more.cv_results_["params"]) == 13
+    assert more.cv_results_["params"][:8] == first.cv_results_["params"]
+    for key in ("mean_test_score", "split1_test_score", "status", "n_epochs", "mean_fit_time"):
+        np.testing.assert_array_equal(more.cv_results_[key][:8], first.cv_results_[key])
+    done = fitted(search("bayes", n_trials=13, **kept), X, Y)  # there is nothing left to do but to fit the best
+    assert done.best_params_ == more.best_params_ and done.cv_results_["ended"].tolist() == more.cv_results_["ended"].tolist()
+    with pytest.raises(ValueError, match="study_name='s' is there already, of a search with another space"):
+        search("bayes", space=RATES_AND_LAYERS, **kept).fit(X, Y)
+    with pytest.raises(ValueError, match="another folds"):
+        search("bayes", cv=4, **kept).fit(X, Y)
+
+
+_KILLED = """
+import sys, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, {tests!r})
+from test_searches import X, Y, search
+search("bayes", n_trials=10**6, storage={storage!r}, study_name="s", n_jobs=1).fit(X, Y)
+"""
+
+
+def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
+    import optuna
+
+    storage = f"sqlite:///{tmp_path}/s.db"
+    code = _KILLED.format(tests=str(__file__).rpartition("/")[0], storage=storage)
+    both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    n_done, end = 0, time.monotonic() + 60
+    while n_done < 9 and time.monotonic() < end:
+        time.sleep(0.2)
+        try:
+            n_done = sum(trial.state.is_finished() for trial in optuna.load_study(study_name="s", storage=storage).trials)
+        except (KeyError, AssertionError, optuna.exceptions.StorageInternalError):
+            pass  # not there yet
+    for process in both:
+        process.kill()
+        process.wait()
+    assert n_done >= 9
+    made = fitted(search("bayes", n_trials=n_done + 8, storage=storage, study_name="s"), X, Y)
+    assert len(made.cv_results_["params"]) >= n_done + 8 - 4
+    assert set(made.cv_results_["status"]) <= {"complete", "pruned"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Wrong input
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("hyperband", {"estimator": LogisticRegression()}, "needs an estimator that trains by epochs"),
+        ("hyperband", {"estimator": MLPClassifier(solver="lbfgs")}, "needs an estimator that trains by epochs"),
+        ("bayes", {"estimator": make_pipeline(StandardScaler(), LogisticRegression())}, "needs an estimator that trains by epochs"),
+        ("bayes", {"study_name": "s"}, "study_name='s' needs a storage"),
+        ("bayes", {"sampler": "grid"}, "sampler"),
+        ("hyperband", {"eta": 1}, "eta"),
+        ("coarse to fine", {"n_candidates": 0}, "n_candidates"),
+        ("coarse to fine", {"time_budget": 0}, "time_budget"),
+        ("coarse to fine", {"space": {}}, "one or more parameters"),
+        ("coarse to fine", {"space": {"alpha": 1.0}}, "alpha of a space must be"),
+        ("coarse to fine", {"cv": 1}, "n_splits"),
+        ("coarse to fine", {"scoring": "acuracy"}, "scoring"),
+    ],
+)
+def test_wrong_parameters(name, parameters, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        search(name, **parameters).fit(X, Y)
+
+
+@every_search
+def test_wrong_tables(name):
+    broken = X.copy()
+    broken[3, 3] = np.nan
+    for table, y, message in ((broken, Y, "NaN"), (X, Y[:5], "inconsistent"), (X[:1], Y[:1], "n_splits|samples"), (X[:, 0], Y, "2D")):
+        with pytest.raises(ValueError, match=message):
+            search(name).fit(table, y)
+    with pytest.raises(ValueError, match="fit takes no validation_indices"):
+        search(name).fit(X, Y, validation_indices=np.arange(7))
+
+
+def test_validation_rows_of_its_own():
+    made = fitted(search("hyperband", network(early_stopping=True)), X[20:], Y[20:], X_val=X[:20], y_val=Y[:20])
+    assert len(made.best_estimator_.validation_scores_) == made.best_estimator_.n_iter_
+
+
+def test_nested_cross_validation():
+    X_iris, y_iris = load_iris(return_X_y=True)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        scores = cross_val_score(search("hyperband", max_epochs=27, n_jobs=1), X_iris, y_iris, cv=3)
+    assert scores.mean() > 0.85
