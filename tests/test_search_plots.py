@@ -397,6 +397,15 @@ def test_outliers_do_not_squash_the_scale(n):
     assert worth_a_scale(np.full(n, 0.3)) == (0.3, 0.3)
 
 
+def test_stopped_trials_are_at_their_last_score():
+    nothing = {"loss": np.empty(0), "score_epochs": np.empty(0, int), "score": np.empty(0)}
+    curves = [nothing, nothing, {"score_epochs": np.array([1, 2]), "score": np.array([0.1, 0.5])}]
+    search = found([{"a": 0.1}, {"a": 0.2}, {"a": 0.3}], [0.0, 1.0, np.nan], ["complete", "complete", "pruned"], curves)
+    assert sorted(line[-1, 1] for line in lines_of(plot_parallel_coordinates(search))) == [0, 0.5, 1]
+    points = [point for each in plot_slices(search)[0].collections for point in each.get_offsets().tolist()]
+    assert [1.0, 0.5] in points
+
+
 def test_outliers_are_marked():
     search = ODD["outliers"]
     axes = plot_parallel_coordinates(search)

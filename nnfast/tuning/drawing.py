@@ -128,14 +128,14 @@ def _score_axis(trials):
 
     if trials.limits is None:
         return np.full(len(trials), np.nan), ([], [])
-    low, high = trials.limits
+    (low, high), scores = trials.limits, trials.last_scores
     if low == high:
-        return np.where(np.isfinite(trials.scores), 0.5, np.nan), ([0.5], [text(low)])
-    at = np.clip((trials.scores - low) / (high - low), 0, 1)
+        return np.where(np.isfinite(scores), 0.5, np.nan), ([0.5], [text(low)])
+    at = np.clip((scores - low) / (high - low), 0, 1)
     values = MaxNLocator(5).tick_values(low, high)
     values = values[(values >= low) & (values <= high)]
     ticks, labels = [(value - low) / (high - low) for value in values], [text(round(value, 12)) for value in values]
-    if np.nanmin(trials.scores) < low:
+    if np.nanmin(scores) < low:
         kept = [(t, label) for t, label in zip(ticks, labels, strict=True) if t > 0.06]
         ticks, labels = [0.0, *(t for t, _ in kept)], [f"≤ {text(low)}", *(label for _, label in kept)]
     return at, (ticks, labels)
@@ -215,15 +215,17 @@ def one_slice(ax, trials, column, name):
     low, high = trials.limits or (0.0, 1.0)
     margin = 0.06 * (high - low) if high > low else 0.05 * max(abs(high), 0.1)
     bottom = low - 2 * margin
-    x, y = spread(column, trials.scores), np.where(np.isfinite(trials.scores), trials.scores, bottom)
+    scores = trials.last_scores
+    x, scored = spread(column, scores), np.isfinite(scores)
+    y = np.where(scored, scores, bottom)
     color = _color_of(trials)
     below = y < low - margin
-    stopped = rest[np.isfinite(trials.scores[rest]) & ~below[rest]]
-    lost = rest[~np.isfinite(trials.scores[rest])]
+    stopped = rest[scored[rest] & ~below[rest]]
+    lost = rest[~scored[rest]]
     size = 22 if len(trials) <= 100 else 12
     ax.scatter(x[stopped], y[stopped], s=0.5 * size, color=GREY, alpha=0.7, lw=0, zorder=1)
     ax.scatter(x[lost], y[lost], s=size, color=GREY, marker="x", lw=0.9, zorder=1)
-    inside, outside = complete[~below[complete]], np.flatnonzero(below & np.isfinite(trials.scores))
+    inside, outside = complete[~below[complete]], np.flatnonzero(below & scored)
     ax.scatter(x[inside], y[inside], s=size, color=[color(trials.scores[i]) for i in inside], alpha=0.8, lw=0, zorder=2)
     ax.scatter(x[outside], np.full(len(outside), low - margin), s=size, color=GREY, marker="v", lw=0, zorder=2)
     if trials.best is not None:
@@ -292,7 +294,7 @@ def learning_curves(axes, trials, kinds):
                 look = {"color": color(trials.scores[i]), "lw": 2.8, "zorder": 4}
             ends = {} if complete_one or i == trials.best else {"marker": _END.get(trials.status[i], "."), "markevery": [-1]}
             if len(y) == 1:
-                ends = {"marker": "o", "ms": 3}
+                ends = {"marker": "o", "ms": 8 if i == trials.best else 3}
             ax.plot(x, y, **(look | ends | {"rasterized": rasterized and i != trials.best}))
         _curve_limits(ax, trials, kind)
         ax.set_xlabel(trials.unit, parse_math=False)

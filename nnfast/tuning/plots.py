@@ -22,8 +22,8 @@ def plot_parallel_coordinates(search, ax=None, *, metric=None):
     """Draw a line a trial, from axis to axis of its hyperparameters, to its score.
 
     The scores' colours go from the worst to the best of the finished trials, which is drawn bold; trials that were
-    stopped early, diverged or failed are thin and grey, and those without a score end before its axis. Scores far
-    below the others, an R2 of -1e9 say, are drawn at the lower end, which is then marked with "≤".
+    stopped early, diverged or failed are thin and grey, to the last score they had; lines without one end before its
+    axis. Scores far below the others, an R2 of -1e9 say, are drawn at the lower end, which is then marked with "≤".
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def plot_importance(search, ax=None, *, metric=None, random_state=0):
 def plot_slices(search, axes=None, *, metric=None):
     """Draw the score over each hyperparameter, one panel each, on its own scale.
 
-    The best trial is a star. Trials that were stopped early are small and grey, at the score they had; those that have
-    no score are crosses at the bottom, which tell where fits diverge; triangles are scores far below the others. The
+    The best trial is a star. Trials that were stopped early are small and grey, at the last score they had; those that
+    have none are crosses at the bottom, which tell where fits diverge; triangles are scores far below the others. The
     trials of one choice are spread side by side.
 
     Parameters
@@ -129,7 +129,7 @@ def plot_slices(search, axes=None, *, metric=None):
     n = len(trials.columns)
     own = axes is None
     if own:
-        n_across = n if n <= 4 else next((k for k in (4, 3) if n % k == 0), 4)
+        n_across = n if n <= 4 else min((4, 3), key=lambda k: -n % k)  # the fewer empty places
         n_down = -(-n // n_across)
         grid = plotting.pyplot().subplots(
             n_down,

@@ -113,6 +113,13 @@ class Trials:
         return (self.status == "complete") & np.isfinite(self.scores)
 
     @cached_property
+    def last_scores(self):
+        """float of shape (n_trials,): the scores, or of what was stopped before it had one, the last of its curve."""
+        last = [curve["score"][-1] if len(curve["score"]) else np.nan for curve in self.curves]
+        stopped = np.isin(self.status, ("pruned", "unfinished")) & np.isnan(self.scores)
+        return np.where(stopped & np.isfinite(last), last, self.scores)
+
+    @cached_property
     def limits(self):
         """The range of scores worth a scale, or None; see `worth_a_scale`."""
         scores = self.scores[self.complete if self.complete.any() else np.isfinite(self.scores)]
