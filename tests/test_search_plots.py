@@ -19,7 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from nnfast.tuning import Space, choice, layers, log_uniform, one_minus_log_uniform, tied, uniform
+import nnfast
+from nnfast.tuning import HyperbandSearchCV, Space, choice, layers, log_uniform, one_minus_log_uniform, tied, uniform
 from nnfast.tuning.plots import (
     importances,
     plot_importance,
@@ -271,6 +272,19 @@ def test_axes_may_be_given():
         plot_learning_curves(search, axes)
 
 
+def test_searches_of_nnfast():
+    X, y = table()
+    space = {"learning_rate_init": log_uniform(1e-3, 1e-1), "batch_size": [8, 16]}
+    network = nnfast.MLPClassifier(hidden_layer_sizes=(4,))
+    search = HyperbandSearchCV(network, space, max_epochs=9, cv=2, random_state=0).fit(X, y)
+    trials = read(search)
+    assert [column.name for column in trials.columns] == list(space)  # and not max_iter, which Hyperband sets
+    assert trials.best == search.best_index_ and set(trials.status) == {"complete", "pruned"}
+    for curve, n_epochs in zip(trials.curves, search.cv_results_["n_epochs"], strict=True):
+        assert len(curve["loss"]) == n_epochs and curve["score_epochs"][-1] == n_epochs
+    assert len(plot_learning_curves(search)) == 2
+
+
 # ---- importances -----------------------------------------------------------------------------------------------------
 
 
@@ -400,10 +414,10 @@ def test_outliers_do_not_squash_the_scale(n):
 def test_stopped_trials_are_at_their_last_score():
     nothing = {"loss": np.empty(0), "score_epochs": np.empty(0, int), "score": np.empty(0)}
     curves = [nothing, nothing, {"score_epochs": np.array([1, 2]), "score": np.array([0.1, 0.5])}]
-    search = found([{"a": 0.1}, {"a": 0.2}, {"a": 0.3}], [0.0, 1.0, np.nan], ["complete", "complete", "pruned"], curves)
+    search = found([{"a": i, "b": i} for i in range(3)], [0.0, 1.0, np.nan], ["complete", "complete", "pruned"], curves)
     assert sorted(line[-1, 1] for line in lines_of(plot_parallel_coordinates(search))) == [0, 0.5, 1]
     points = [point for each in plot_slices(search)[0].collections for point in each.get_offsets().tolist()]
-    assert [1.0, 0.5] in points
+    assert any(np.allclose(point, [5 / 6, 0.5]) for point in points)
 
 
 def test_outliers_are_marked():

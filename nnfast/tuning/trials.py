@@ -253,9 +253,10 @@ def _columns(search):
         scales, split = _scales_given(search), None
     else:
         scales = Space(space)
-        split = [scales.split(params) for params in trials]  # which undoes what is tied
+        split = [scales.split({name: params[name] for name in scales}) for params in trials]  # which undoes what is tied
+        names = list(scales)  # not what the search sets by itself, as Hyperband does the epochs
     columns = []
-    for name in [*scales, *(name for name in names if name not in scales)]:
+    for name in names:
         scale = scales.get(name)
         if scale is None or isinstance(scale, Distribution):  # whose axis, a quantile, nobody would recognise
             columns.append(_guessed(name, trials, _choices_given(search, name)))
