@@ -21,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import nnfast
 from nnfast.tuning import HyperbandSearchCV, Space, choice, layers, log_uniform, one_minus_log_uniform, tied, uniform
+from nnfast.tuning.drawing import wrapped
 from nnfast.tuning.plots import (
     importances,
     plot_importance,
@@ -310,6 +311,17 @@ def test_importances_are_shares_of_variance(warp):
     np.testing.assert_allclose([shares["u"], shares["v"]], [0.8, 0.2], atol=0.1 if warp == "choice" else 0.05)
 
 
+def test_epochs_are_no_importance_of_parameters():
+    pytest.importorskip("optuna")
+    u, v = even_points(100)
+    stopped = np.arange(100) % 3 > 0
+    status = np.where(stopped, "pruned", "complete")
+    search = found([{"u": a, "v": b} for a, b in zip(u, v, strict=True)], 2 * u + v - 2 * stopped, status)
+    search.cv_results_["n_epochs"] = np.where(stopped, 1, 81)
+    # of all variance, with the epochs', u has but (4 / 12) / (5 / 12 + 4 * 2 / 9) = 0.26
+    np.testing.assert_allclose(list(importances(search).values()), [0.8, 0.2], atol=0.12)
+
+
 def test_bars_are_importances():
     pytest.importorskip("optuna")
     search = drawn()
@@ -469,6 +481,11 @@ def test_pipelines_and_many_grids():
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_long_names_are_broken():
+    assert wrapped("hidden_layer_sizes.depth at 32 rows", 14) == "hidden_layer_\nsizes.depth at\n32 rows"
+    assert wrapped("a" * 20, 8) == "aaaaaaaa\naaaaaaaa\naaaa" and wrapped("alpha", 4) == "alph\na" and wrapped("", 4) == ""
 
 
 def test_values_as_text():

@@ -1,5 +1,6 @@
 """How the trials of a search are drawn; `plots` and `report` say what."""
 
+import re
 import textwrap
 from itertools import pairwise
 
@@ -47,12 +48,12 @@ def shortened(name, at_most=24):
 
 
 def wrapped(name, at_most):
-    """A long name on several lines, broken after underscores where it can be."""
-    parts = name.replace("_", "_ ").replace(".", ". ").split()
+    """A long name on several lines, broken at spaces and after underscores where it can be."""
     lines = [""]
-    for part in parts:
+    for part in re.findall(r"\s*[^\s_.]*[_.]?", name):
         if lines[-1] and len(lines[-1] + part) > at_most:
             lines.append("")
+            part = part.lstrip()
         lines[-1] += part
     return "\n".join(piece for line in lines for piece in textwrap.wrap(line, max(at_most, 4)))
 
@@ -294,7 +295,7 @@ def learning_curves(axes, trials, kinds):
                 look = {"color": color(trials.scores[i]), "lw": 2.8, "zorder": 4}
             ends = {} if complete_one or i == trials.best else {"marker": _END.get(trials.status[i], "."), "markevery": [-1]}
             if len(y) == 1:
-                ends = {"marker": "o", "ms": 8 if i == trials.best else 3}
+                ends = {"marker": "o", "ms": 6 if i == trials.best else 3}
             ax.plot(x, y, **(look | ends | {"rasterized": rasterized and i != trials.best}))
         _curve_limits(ax, trials, kind)
         ax.set_xlabel(trials.unit, parse_math=False)

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from nnfast.tuning import trials as reading
+from nnfast.tuning.trials import read, worth_a_scale
 
 # Of the forest's trees. Deeper ones give the same shares within 1 %, at two to four times the time from 150 trials on.
 _DEPTH = 6
+# The name of no parameter.
+_BUDGET = "how long it was trained"
 
 
 def importances(search, *, metric=None, random_state=0):
@@ -16,7 +18,8 @@ def importances(search, *, metric=None, random_state=0):
     with all other hyperparameters drawn uniformly on their scales. A random forest of Optuna's, fitted to the trials,
     stands in for the score. The shares sum to at most 1; the rest is what hyperparameters do together. Scores that are
     far below the others, as those of fits that nearly diverged, count as the lowest of the others. A trial that was
-    stopped early counts with the score it had; one without a score does not.
+    stopped early counts with the score it had, and the part of the variance that epochs explain is taken out; a trial
+    without a score does not count.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ def importances(search, *, metric=None, random_state=0):
     ----------
     Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance, 2014.
     """
-    return of_trials(reading.read(search, metric), random_state)
+    return of_trials(read(search, metric), random_state)
 
 
 def of_trials(trials, random_state=0):
@@ -89,7 +92,12 @@ def of_trials(trials, random_state=0):
         else:
             distributions[column.name] = FloatDistribution(0.0, 1.0)
             rows[column.name] = units
-    lowest = trials.limits[0]
+    budgets = trials.resources[scored] if trials.resources is not None else np.ones(1)
+    if np.ptp(budgets):
+        # How long a trial was trained decides its score, too: it is a parameter, whose part is then taken out.
+        distributions[_BUDGET] = FloatDistribution(0.0, 1.0)
+        rows[_BUDGET] = np.log(budgets / budgets.min()) / np.log(budgets.max() / budgets.min())
+    lowest = worth_a_scale(scores)[0]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study
     try:
@@ -106,4 +114,5 @@ def of_trials(trials, random_state=0):
         found = optuna.importance.FanovaImportanceEvaluator(max_depth=_DEPTH, seed=random_state).evaluate(study)
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return {name: float(share) for name, share in found.items()} | constant
+    rest = 1 - found.pop(_BUDGET, 0.0)
+    return {name: float(share / rest) if rest > 0 else 0.0 for name, share in found.items()} | constant

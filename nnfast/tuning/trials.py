@@ -93,6 +93,8 @@ class Trials:
         As in `cv_results_["learning_curve"]`, empty ones where nothing was measured.
     unit : str
         What the curves go by.
+    resources : ndarray of shape (n_trials,) or None
+        Epochs, or what successive halving gives, that scores are comparable at: of finished trials, the same.
     """
 
     metric: str
@@ -103,6 +105,7 @@ class Trials:
     best: int | None
     curves: list
     unit: str = "epoch"
+    resources: np.ndarray | None = None
 
     def __len__(self):
         return len(self.scores)
@@ -167,19 +170,19 @@ def read(search, metric=None):
     curves, unit = _curves(search, scores)
     shown = key if key != "score" else search.scoring if isinstance(search.scoring, str) else "score"
     best = _best(search, key, scores, status)
-    return Trials(shown, key, _columns(search), scores, status, best, curves, unit)
+    return Trials(shown, key, _columns(search), scores, status, best, curves, unit, _resources(results, status))
 
 
 def worth_a_scale(values):
     """The lowest and highest of values, greater ones better, without outliers such as an R2 of -1e9.
 
     The best value is always in the range. It goes down as far as quantiles do that spread at most 20 times as much as
-    those above them (of few values, 1000 / n times), and twice as far again.
+    those above them (of few values, 3000 / n^2 times), and twice as far again.
     """
     best, spread = values.max(), 0.0
     for share in (0.75, 0.5, 0.25, 0.1, 0.0):
-        wider = best - np.quantile(values, share)
-        if spread and wider > max(20, 1000 / len(values)) * spread:
+        wider = best - np.quantile(values, share, method="higher")
+        if spread and wider > max(20, 3000 / len(values) ** 2) * spread:
             break
         spread = wider
     return float(max(values.min(), best - 3 * spread)), float(best)
@@ -212,6 +215,14 @@ def _status(search, scores):
     iteration = np.asarray(search.cv_results_.get("iter", np.zeros(len(scores))))
     # what successive halving did not keep, or went on with elsewhere, was scored with fewer resources
     return np.where((status == "complete") & (iteration < iteration.max(initial=0)), "pruned", status)
+
+
+def _resources(results, status):
+    given = next((results[key] for key in ("n_epochs", "n_resources") if key in results), None)
+    if given is None:
+        return None
+    given = np.asarray(given, dtype=float)
+    return np.where(status == "complete", given.max(initial=1), np.maximum(given, 1))
 
 
 def _best(search, key, scores, status):
