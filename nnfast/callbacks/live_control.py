@@ -39,8 +39,8 @@ _KEYS = {
     "learning_rate": (lambda value: _is_number(value) and math.isfinite(value), "a positive number"),
     "clip_norm": (_is_number, "a positive number; inf is no clipping"),
     "clip_value": (_is_number, "a positive number; inf is no clipping"),
-    "stop": (lambda value: isinstance(value, bool), "true or false"),
     "save": (lambda value: isinstance(value, str) and value.strip() != "", "a path in quotes"),
+    "stop": (lambda value: isinstance(value, bool), "true or false"),
 }
 _CLIPS = ("clip_norm", "clip_value")
 
