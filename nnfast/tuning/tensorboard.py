@@ -13,7 +13,7 @@ _FAILURES = ("diverged", "failed")
 
 
 class TrialLog:
-    """Writes the trials of one search, a run each, for TensorBoard's HPARAMS tab: the table and the parallel coordinates.
+    """Writes the trials of one search, a run each, for TensorBoard's HPARAMS tab: its table and parallel coordinates.
 
     Of every trial there are, in a folder "trial-0000" and so on: its parameters, its metrics, its curves by epoch as
     scalars, which are metrics, too, by their last values, and its status as a text. A trial is written as a whole, and
@@ -146,8 +146,8 @@ def _summaries(params, status):
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
     from tensorboardX.summary import hparams
 
-    # There is one of the experiment, too. It would name the parameters of one trial and hide those that only others have;
-    # without it TensorBoard gathers them, and their ranges, from all trials, and takes all scalars for metrics.
+    # There is one of the experiment, too. It would name the parameters of one trial and hide those that only others
+    # have; without it TensorBoard gathers them, and their ranges, from all trials, and takes all scalars for metrics.
     _, start, end = hparams({name: _plain(value) for name, value in params.items()}, {})
     if status in _FAILURES:
         plugin_data = end.value[0].metadata.plugin_data
