@@ -47,6 +47,8 @@ def extension():
 def test_examples(page, tmp_path, monkeypatch):
     if page == "own_functions":
         pytest.importorskip("numba")
+    if page == "tensorboard":
+        pytest.importorskip("tensorboardX")
     monkeypatch.chdir(tmp_path)
     # Fences are no output; blank in their place, they leave line numbers as they are.
     text = re.sub(r"^```.*$", "", PAGES[page], flags=re.MULTILINE)

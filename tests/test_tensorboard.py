@@ -299,9 +299,9 @@ def test_trials(tmp_path):
     assert not any(tmp_path.iterdir())
     curve = {"loss": np.array([0.9, 0.5, 0.25]), "score_epochs": np.array([2, 3]), "score": np.array([0.5, 0.75])}
     trials = [
-        ({"alpha": 0.5, "solver": "adam", "hidden_layer_sizes": (64, 32), "early_stopping": True}, {"score": 0.75, "loss": 2}, curve),
+        ({"alpha": 0.5, "solver": "adam", "hidden_layer_sizes": (64, 32), "early_stopping": True}, {"score": 0.625, "auc": 2}, curve),
         ({"alpha": np.float32(0.25), "solver": "sgd", "hidden_layer_sizes": [16], "early_stopping": np.False_}, {"score": 0.5}, None),
-        ({"alpha": 1, "solver": "sgd", "momentum": 0.5, "random_state": None}, {"score": math.nan}, {"loss": [1.0]}),
+        ({"alpha": 1, "solver": "sgd", "momentum": 0.5, "random_state": None}, {"score": math.nan}, {"loss": [1.0, math.inf], "score_epochs": [1], "score": [0.5]}),
         ({"alpha": math.inf, "hidden_layer_sizes": np.array([3, 4]), "steps": (1.5, "a")}, {}, {}),
     ]
     statuses = ["complete", "pruned", "diverged", "failed"]
@@ -325,14 +325,15 @@ def test_trials(tmp_path):
         ends.append(api_pb2.Status.Name(end.status))
     assert ends == 2 * ["STATUS_SUCCESS"] + 2 * ["STATUS_FAILURE"]
     assert values == {
-        names[0]: {"score": 0.75, "loss": 2, "epoch/loss": 0.25, "epoch/score": 0.75},
+        names[0]: {"score": 0.625, "auc": 2, "training_loss": 0.25},
         names[1]: {"score": 0.5},
-        names[2]: {"epoch/loss": 1.0},
+        names[2]: {"training_loss": 1.0},
         names[3]: {},
     }
     reader = read(log.folder / names[0])
-    assert scalar(reader, "epoch/loss") == ([1, 2, 3], [pytest.approx(0.9), 0.5, 0.25])
-    assert scalar(reader, "epoch/score") == ([2, 3], [0.5, 0.75])
+    assert scalar(reader, "training_loss") == ([1, 2, 3], [pytest.approx(0.9), 0.5, 0.25])
+    assert scalar(reader, "score") == ([2, 3], [0.5, 0.625])
+    assert scalar(reader, "auc") == ([3], [2])
     texts = [read(log.folder / name).Tensors("status/text_summary")[0].tensor_proto.string_val[0].decode() for name in names]
     assert texts == statuses
     again = TrialLog(tmp_path)
@@ -388,13 +389,19 @@ def test_searches_with_curves_and_statuses(tmp_path):
             "mean_fit_time": np.array([0.5, 0.25]),
             "mean_test_score": np.array([0.5, np.nan]),
             "status": np.array(["complete", "pruned"]),
-            "learning_curve": np.array([{"loss": np.array([3.0, 2.0]), "score_epochs": [2], "score": [0.5]}, {}], dtype=object),
+            "learning_curve": np.array(
+                [
+                    {"loss": np.array([3.0, 2.0]), "score_epochs": np.array([1, 2]), "score": np.array([0.25, 0.75])},
+                    {"loss": np.array([4.0]), "score_epochs": np.array([1]), "score": np.array([0.125])},
+                ]
+            ),
         }
 
     folder = log_search(Search(), tmp_path)
     _, contents, _, values = hparams(folder)
-    assert values["trial-0000"] == {"fit_seconds": 0.5, "score": 0.5, "epoch/loss": 2.0, "epoch/score": 0.5}
-    assert values["trial-0001"] == {"fit_seconds": 0.25}
+    assert values["trial-0000"] == {"fit_seconds": 0.5, "score": 0.5, "training_loss": 2.0}
+    assert values["trial-0001"] == {"fit_seconds": 0.25, "score": 0.125, "training_loss": 4.0}
+    assert scalar(read(folder / "trial-0000"), "score") == ([1, 2], [0.25, 0.5])
 
 
 def test_searches_at_the_same_time_have_folders_of_their_own(tmp_path):

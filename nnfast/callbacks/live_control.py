@@ -4,7 +4,6 @@ import json
 import math
 import os
 import time
-import tomllib
 import warnings
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,8 +38,8 @@ _KEYS = {
     "learning_rate": (lambda value: _is_number(value) and math.isfinite(value), "a positive number"),
     "clip_norm": (_is_number, "a positive number; inf is no clipping"),
     "clip_value": (_is_number, "a positive number; inf is no clipping"),
-    "stop": (lambda value: isinstance(value, bool), "true or false"),
     "save": (lambda value: isinstance(value, str) and value.strip() != "", "a path in quotes"),
+    "stop": (lambda value: isinstance(value, bool), "true or false"),
 }
 _CLIPS = ("clip_norm", "clip_value")
 
@@ -137,7 +136,7 @@ class _Control:
     def _earlier(self):
         """The state file of an earlier fit; {} without one."""
         try:
-            return tomllib.loads(self.state_path.read_text(encoding="utf-8"))
+            return _parse(self.state_path.read_bytes())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -159,7 +158,7 @@ class _Control:
                 return
             if not content.strip():
                 raise ValueError("it is empty")
-            read = tomllib.loads(content.decode())
+            read = _parse(content)
         except (OSError, ValueError) as error:  # of decoding and TOML, too
             self.error = f"{self.path.name} could not be read, and what was read before is in force: {error}"
             return
@@ -242,6 +241,12 @@ class _Control:
             self.can_tell = True
 
 
+def _parse(content):
+    import tomllib  # here, since importing nnfast loads nothing that scikit-learn does not
+
+    return tomllib.loads(content.decode())
+
+
 def _now():
     return datetime.now().astimezone().replace(microsecond=0)
 
@@ -262,6 +267,6 @@ def _toml(value):
         return value.isoformat()
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    # TOML's basic strings are JSON's, where DEL is escaped, too. There are no lone surrogates, such as names of files may have.
+    # TOML's basic strings are JSON's, where DEL is escaped, too. Names of files may have lone surrogates, TOML none.
     text = value.encode("utf-8", "replace").decode()
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

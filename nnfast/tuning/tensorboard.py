@@ -13,11 +13,12 @@ _FAILURES = ("diverged", "failed")
 
 
 class TrialLog:
-    """Writes the trials of one search, a run each, for TensorBoard's HPARAMS tab: the table and the parallel coordinates.
+    """Writes the trials of one search, a run each, for TensorBoard's HPARAMS tab: its table and parallel coordinates.
 
-    Of every trial there are, in a folder "trial-0000" and so on: its parameters, its metrics, its curves by epoch as the
-    scalars "epoch/loss" and "epoch/score", and its status as a text. A trial is written as a whole, and no file stays
-    open.
+    Of every trial there are, in a folder "trial-0000" and so on: its parameters, its metrics, its curves by epoch as
+    scalars, which are metrics, too, by their last values, and its status as a text. A trial is written as a whole, and
+    no file stays open. What is not finite is left out. TensorBoard's parallel coordinates show the trials that have a
+    value on every axis: untick an axis, and those without one appear.
 
     Parameters
     ----------
@@ -61,26 +62,23 @@ class TrialLog:
             Its parameters. Values that are no bool, number or string are written as strings, tuples of integers like
             `hidden_layer_sizes` as "64-64".
         metrics : dict of str to float
-            What trials are compared by, such as {"score": 0.9}; NaN is left out.
+            What trials are compared by, such as {"score": 0.9}.
         curve : dict, default=None
-            As an entry of the searches' `cv_results_["learning_curve"]`: "loss", of every epoch, and "score_epochs" and
-            "score", scores and the epochs that they were measured after. Any may be missing.
+            As an entry of the searches' `cv_results_["learning_curve"]`: "loss", of every epoch, which becomes
+            "training_loss", and "score_epochs" and "score", scores and the epochs that they were measured after, which
+            lead up to the metric "score". Any may be missing.
         status : str, default="complete"
-            "diverged" and "failed" are failures in the HPARAMS tab, all others successes.
+            "diverged" and "failed" are failures in the HPARAMS tab, all others successes. Failures have no scores.
         """
         if self.folder is None:
             self.folder = new_folder(self.logdir, "search")
-        curve = curve or {}
         start, end = _summaries(params, status)
         with require_tensorboardx().SummaryWriter(str(self.folder / f"trial-{number:04d}")) as writer:
             writer.file_writer.add_summary(start)
-            for epoch, loss in enumerate(curve.get("loss", ()), 1):
-                writer.add_scalar("epoch/loss", loss, epoch)
-            for epoch, score in zip(curve.get("score_epochs", ()), curve.get("score", ()), strict=True):
-                writer.add_scalar("epoch/score", score, epoch)
-            for name, value in metrics.items():
-                if not math.isnan(value):
-                    writer.add_scalar(name, value, 0)
+            for name, points in _scalars(metrics, curve or {}, status).items():
+                for epoch, value in sorted(points.items()):
+                    if math.isfinite(value):
+                        writer.add_scalar(name, value, epoch)
             writer.add_text("status", status)
             writer.file_writer.add_summary(end)
 
@@ -130,14 +128,26 @@ def log_search(search, logdir):
     return log.folder
 
 
+def _scalars(metrics, curve, status):
+    """The scalars of a trial: dict of name -> dict of epoch -> value. Metrics come after the last epoch."""
+    scalars = {"training_loss": dict(enumerate(curve.get("loss", ()), 1))}
+    if status not in _FAILURES:  # whose last score would be taken for theirs
+        scalars["score"] = dict(zip(curve.get("score_epochs", ()), curve.get("score", ()), strict=True))
+    last = max((epoch for points in scalars.values() for epoch in points), default=0)
+    for name, value in metrics.items():
+        if math.isfinite(value):
+            scalars.setdefault(name, {})[last] = value
+    return scalars
+
+
 def _summaries(params, status):
     """tensorboardX's summaries of the beginning and the end of a trial."""
     from tensorboardX.proto.api_pb2 import Status
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
     from tensorboardX.summary import hparams
 
-    # There is one of the experiment, too. It would name the parameters of one trial and hide those that only others have;
-    # without it TensorBoard gathers them, and their ranges, from all trials, and takes all scalars for metrics.
+    # There is one of the experiment, too. It would name the parameters of one trial and hide those that only others
+    # have; without it TensorBoard gathers them, and their ranges, from all trials, and takes all scalars for metrics.
     _, start, end = hparams({name: _plain(value) for name, value in params.items()}, {})
     if status in _FAILURES:
         plugin_data = end.value[0].metadata.plugin_data
