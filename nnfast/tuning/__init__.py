@@ -5,6 +5,13 @@ from nnfast.tuning.bayesian import BayesianSearchCV
 from nnfast.tuning.batches import scaled_learning_rate
 from nnfast.tuning.coarse_to_fine import CoarseToFineSearchCV
 from nnfast.tuning.hyperband import HyperbandSearchCV
+from nnfast.tuning.plots import (
+    importances,
+    plot_importance,
+    plot_learning_curves,
+    plot_parallel_coordinates,
+    plot_slices,
+)
 from nnfast.tuning.priorities import default_space
 from nnfast.tuning.rates import lr_find
 from nnfast.tuning.scales import (
@@ -28,12 +35,17 @@ __all__ = [
     "Space",
     "choice",
     "default_space",
+    "importances",
     "int_log_uniform",
     "int_uniform",
     "layers",
     "log_uniform",
     "lr_find",
     "one_minus_log_uniform",
+    "plot_importance",
+    "plot_learning_curves",
+    "plot_parallel_coordinates",
+    "plot_slices",
     "scaled_learning_rate",
     "tied",
     "uniform",
