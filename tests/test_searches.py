@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -74,17 +75,18 @@ def in_pipeline(space):
 every_search = pytest.mark.parametrize("name", SEARCHES)
 
 
+CHECKED = {"hidden_layer_sizes": (8,), "batch_size": 4, "learning_rate_init": 0.02, "max_iter": 8, "tol": 1, "n_iter_no_change": 8}
+
+
 @parametrize_with_checks([
-    cls(estimator(hidden_layer_sizes=(4,), max_iter=3, tol=1), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, **few)
-    for cls, few in (
-        (CoarseToFineSearchCV, {"n_rounds": 2, "n_candidates": 2}),
-        (HyperbandSearchCV, {"max_epochs": 2, "eta": 2}),
-        (BayesianSearchCV, {"n_trials": 2}),
-    )
-    for estimator in (MLPClassifier, MLPRegressor)
+    CoarseToFineSearchCV(MLPClassifier(**CHECKED), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, n_rounds=2, n_candidates=1),
+    HyperbandSearchCV(MLPRegressor(**CHECKED), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, max_epochs=8, eta=8),
+    BayesianSearchCV(MLPClassifier(**CHECKED), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, n_trials=2),
 ])
 def test_scikit_learns_checks(estimator, check):
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        # scikit-learn's splitters ask what kind of target one with an infinite number is, before anything is checked.
+        warnings.filterwarnings("ignore", "invalid value encountered in cast", RuntimeWarning)
         check(estimator)
 
 
@@ -138,13 +140,13 @@ def test_the_scores_are_those_of_scikit_learns_search(name, case):
     table, y, fit_params, not_for = (options.pop(each) for each in ("X", "y", "fit", "not_for"))
     if name in not_for:
         return
-    if name == "bayes":
-        options.setdefault("pruner", None)  # of what was given up, scikit-learn knows nothing
-    else:
-        options.pop("pruner", None)
+    options.pop("pruner", None)
+    # Few, and none that is given up: of such, scikit-learn knows nothing.
+    options |= {"coarse to fine": {"n_candidates": 2}, "hyperband": {"max_epochs": 3}, "bayes": {"n_trials": 4, "pruner": None}}[name]
     ours = fitted(search(name, **options), table, y, **fit_params)
     results = ours.cv_results_
-    options.pop("pruner", None), options.pop("space", None)
+    for each in ("n_candidates", "max_epochs", "n_trials", "pruner", "space"):
+        options.pop(each, None)
     estimator = options.pop("estimator", network())
     grid = [{k: [v] for k, v in params.items()} for params in results["params"]]
     theirs = fitted(GridSearchCV(estimator, grid, **{"cv": 3} | options), table, y, **fit_params)
@@ -319,11 +321,12 @@ class KnownNetwork(MLPClassifier):
 KNOWN = {"rate": log_uniform(1e-6, 1), "units": int_uniform(1, 256), "kind": ["a", "b", "c"], "nothing": uniform(0, 1)}
 
 
+@cache
 def random_best(n):
     """The median, over seeds, of the best of so many random draws."""
     bests = [
         CoarseToFineSearchCV(Known(), KNOWN, n_rounds=1, n_candidates=n, cv=2, random_state=seed, n_jobs=1).fit(X, Y).best_score_
-        for seed in range(7)
+        for seed in range(5)
     ]
     return np.median(bests)
 
@@ -337,7 +340,7 @@ def random_best(n):
     ids=["coarse to fine", "bayes"],
 )
 def test_the_best_is_found_within_60_trials(make):
-    bests = [make(seed).fit(X, Y).best_score_ for seed in range(7)]
+    bests = [make(seed).fit(X, Y).best_score_ for seed in range(5)]
     assert np.median(bests) > -0.15 and np.median(bests) > random_best(60) / 2
 
 
@@ -518,9 +521,8 @@ def test_every_fit_is_a_new_study():
     assert fitted(made, X, Y).study_ is not first and len(made.study_.trials) == 13
 
 
-@pytest.mark.parametrize("place", ["sqlite:///{}/s.db", "{}/s.journal"])
-def test_a_search_goes_on_from_its_storage(place, tmp_path):
-    storage = place.format(tmp_path)
+def test_a_search_goes_on_from_its_storage(tmp_path):
+    storage = f"{tmp_path}/s.journal"
     kept = {"storage": storage, "study_name": "s"}
     first = fitted(search("bayes", n_trials=8, **kept), X, Y)
     more = fitted(search("bayes", n_trials=13, **kept), X, Y)
@@ -552,7 +554,7 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
     code = _KILLED.format(tests=str(__file__).rpartition("/")[0], storage=storage)
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     n_done, end = 0, time.monotonic() + 60
-    while n_done < 9 and time.monotonic() < end:
+    while n_done < 6 and time.monotonic() < end:
         time.sleep(0.2)
         try:
             n_done = sum(trial.state.is_finished() for trial in optuna.load_study(study_name="s", storage=storage).trials)
@@ -561,9 +563,9 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
     for process in both:
         process.kill()
         process.wait()
-    assert n_done >= 9
-    made = fitted(search("bayes", n_trials=n_done + 8, storage=storage, study_name="s"), X, Y)
-    assert len(made.cv_results_["params"]) >= n_done + 8 - 4
+    assert n_done >= 6
+    made = fitted(search("bayes", n_trials=n_done + 6, storage=storage, study_name="s"), X, Y)
+    assert len(made.cv_results_["params"]) >= n_done + 6 - 4
     assert set(made.cv_results_["status"]) <= {"complete", "pruned"}
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from joblib import effective_n_jobs
 from sklearn import config_context, get_config
+from threadpoolctl import threadpool_limits
 
 from nnfast.threads import at_most, n_threads_available
 
@@ -81,7 +82,8 @@ class Jobs:
                 function(item)
             return True
 
-        with ThreadPoolExecutor(n_at_once, thread_name_prefix="nnfast") as pool:
+        # BLAS's threads, which the other steps of a pipeline may use, would be as many again for every job.
+        with threadpool_limits(share), ThreadPoolExecutor(n_at_once, thread_name_prefix="nnfast") as pool:
             futures = {pool.submit(job, item): item for item in items}
             waiting = set(futures)
             while waiting:
