@@ -3,6 +3,7 @@
 Where that fails, as without a C compiler, the package is installed without it, for engine="numba"; with NNFAST_BUILD set, or where a
 distribution is built for others, that would be no help, and fails (NNFAST_BUILD=release asks for that alone).
 
+NNFAST_BUILD=trial compiles at -O1, in half the time, for tests of what is around the code: never for speed, nor for a release.
 NNFAST_BUILD=boundscheck makes Cython check every index; NNFAST_BUILD=sanitize adds AddressSanitizer and UBSan (tools/sanitize.sh uses both).
 NNFAST_ISAS=avx2,avx512 compiles these instruction sets alone, which saves time; avx512_bf16 and amx are units for bfloat16 products beside avx512.
 """
@@ -16,12 +17,14 @@ import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import Cython
 import numpy as np
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError, CompileError
+from setuptools.modified import newer_group
 
 MODE = os.environ.get("NNFAST_BUILD", "")
 MUST_COMPILE = bool(MODE)
@@ -33,6 +36,7 @@ COMMON += ["-ffp-contract=off" if X86 else "-ffp-contract=fast"]
 if MODE == "sanitize":
     COMMON += ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize=float-divide-by-zero"]
 else:
+    COMMON += ["-O1"] if MODE == "trial" else []
     COMMON += ["-g0"]  # Python's own flags say -g: 6 MB of debugging data, five times the code
 LINK = ["-fsanitize=address,undefined"] if MODE == "sanitize" else []
 
@@ -59,9 +63,9 @@ else:
 if os.environ.get("NNFAST_ISAS"):
     ISAS = {isa: ISAS[isa] for isa in os.environ["NNFAST_ISAS"].split(",")}
 
-# setuptools compares the times of files alone: this one changes when the flags do.
+# setuptools compares the times of files alone: this one changes when the flags or the tools do.
 FLAGS = Path("build/flags.json")
-chosen = json.dumps([MODE, COMMON, ISAS])
+chosen = json.dumps([MODE, COMMON, ISAS, *map(os.environ.get, ("CC", "CFLAGS", "LDFLAGS")), Cython.__version__, np.__version__])
 if not FLAGS.exists() or FLAGS.read_text() != chosen:
     FLAGS.parent.mkdir(exist_ok=True)
     FLAGS.write_text(chosen)
@@ -101,33 +105,47 @@ class BuildLibraries(build_clib):
 
 
 class BuildExtension(build_ext):
-    """Lets an optional extension fail where there is no compiler at all, as it does where there is one that refuses."""
+    """Keeps the extension where the libraries are kept, for an editable installation too; and lets an optional one fail where there is no
+    compiler at all, as it does where there is one that refuses."""
 
     def build_extension(self, extension):
+        made = Path(self.get_ext_fullpath(extension.name))
+        kept = Path("build", MODE or "release", made.name)
+        if not self.force and not newer_group([*extension.sources, *extension.depends], kept):
+            made.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(kept, made)
+            return
         try:
             super().build_extension(extension)
         except OSError as error:
             raise CompileError(str(error)) from error
+        shutil.copy2(made, kept)
 
+
+NAME = "nnfast.kernels.engine"
+GENERATED = "kernels/engine.c"
+CYTHON = ["kernels/engine.pyx", *(f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi"))]
+
+# By itself cythonize would look at NumPy's declarations too, whose files are new in every isolated build.
+if newer_group([str(FLAGS), *CYTHON], GENERATED):
+    cythonize(
+        [Extension(NAME, CYTHON[:1])], force=True, compiler_directives=dict.fromkeys(("boundscheck", "wraparound"), MODE == "boundscheck")
+    )
 
 engine = Extension(
-    "nnfast.kernels.engine",
-    ["kernels/engine.pyx", f"{SOURCES}/dispatch.c"],
+    NAME,
+    [GENERATED, f"{SOURCES}/dispatch.c"],
     include_dirs=["kernels", np.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *((f"NNFAST_{isa.upper()}", None) for isa in ISAS)],
     extra_compile_args=COMMON,
     extra_link_args=LINK + ["-lpthread"],
     # What the libraries are made of, too: setuptools does not link anew because a library is newer.
-    depends=[str(FLAGS), *HEADERS]
-    + [*INCLUDED, *sum(TABLES.values(), [])]
-    + [f"kernels/{name}" for name in sorted(os.listdir("kernels")) if name.endswith(".pxi")],
+    depends=[str(FLAGS), *HEADERS, *INCLUDED, *sum(TABLES.values(), [])],
+    optional=not MUST_COMPILE,
 )
-
-extensions = cythonize([engine], compiler_directives=dict.fromkeys(("boundscheck", "wraparound"), MODE == "boundscheck"))
-extensions[0].optional = not MUST_COMPILE  # which cythonize does not hand on
 
 setup(
     cmdclass={"build_clib": BuildLibraries, "build_ext": BuildExtension},
     libraries=[library(isa) for isa in reversed(ISAS)],  # the widest takes longest
-    ext_modules=extensions,
+    ext_modules=[engine],
 )
