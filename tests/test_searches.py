@@ -20,7 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import make_scorer
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -164,12 +164,13 @@ def test_metadata_is_routed():
     with config_context(enable_metadata_routing=True):
         pipe = Pipeline([
             ("scale", StandardScaler().set_fit_request(sample_weight=False)),
-            ("mlp", network().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)),
+            ("mlp", network().set_fit_request(sample_weight=True)),
         ])
-        made = search("hyperband", pipe, in_pipeline(RATES), scoring=None, cv=GroupKFold(3))
+        options = {"scoring": make_scorer(accuracy_score).set_score_request(sample_weight=True), "cv": GroupKFold(3)}
+        made = search("hyperband", pipe, in_pipeline(RATES), **options)
         made.fit(X, Y, sample_weight=WEIGHTS, groups=GROUPS)
         grid = [{k: [v] for k, v in params.items()} for params in made.cv_results_["params"]]
-        theirs = fitted(GridSearchCV(pipe, grid, cv=GroupKFold(3)), X, Y, sample_weight=WEIGHTS, groups=GROUPS)
+        theirs = fitted(GridSearchCV(pipe, grid, **options), X, Y, sample_weight=WEIGHTS, groups=GROUPS)
     np.testing.assert_allclose(made.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-12)
 
 
