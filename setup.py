@@ -3,6 +3,7 @@
 Where that fails, as without a C compiler, the package is installed without it, for engine="numba"; with NNFAST_BUILD set, or where a
 distribution is built for others, that would be no help, and fails (NNFAST_BUILD=release asks for that alone).
 
+NNFAST_BUILD=trial compiles at -O1, in half the time, for tests of what is around the code: never for speed, nor for a release.
 NNFAST_BUILD=boundscheck makes Cython check every index; NNFAST_BUILD=sanitize adds AddressSanitizer and UBSan (tools/sanitize.sh uses both).
 NNFAST_ISAS=avx2,avx512 compiles these instruction sets alone, which saves time; avx512_bf16 and amx are units for bfloat16 products beside avx512.
 """
@@ -35,6 +36,7 @@ COMMON += ["-ffp-contract=off" if X86 else "-ffp-contract=fast"]
 if MODE == "sanitize":
     COMMON += ["-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize=float-divide-by-zero"]
 else:
+    COMMON += ["-O1"] if MODE == "trial" else []
     COMMON += ["-g0"]  # Python's own flags say -g: 6 MB of debugging data, five times the code
 LINK = ["-fsanitize=address,undefined"] if MODE == "sanitize" else []
 
