@@ -93,9 +93,14 @@ def assert_same_run(ours, theirs, rtol=RTOL):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_stochastic_runs_are_equal(task, solver):
     X, y, weight = table(task)
-    options = product(ACTIVATIONS, (16, "auto"), (False, True), (None, weight), (False, True))
+    # Any three options in all combinations; all five too, of a solver: a task has the half that its neighbours lack, since scikit-learn takes long.
+    half = (TASKS.index(task) + list(SOLVERS).index(solver)) % 2
     n_stopped = 0
-    for activation, batch_size, early_stopping, sample_weight, shuffle in options:
+    for levels in product(range(len(ACTIVATIONS)), *4 * [(0, 1)]):
+        if sum(levels) % 2 != half:
+            continue
+        activation, batch_size = list(ACTIVATIONS)[levels[0]], (16, "auto")[levels[1]]
+        early_stopping, sample_weight, shuffle = bool(levels[2]), (None, weight)[levels[3]], bool(levels[4])
         if sample_weight is not None and not HAS_WEIGHTS:
             continue
         theirs, ours = pair(
