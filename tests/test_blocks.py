@@ -427,7 +427,7 @@ warnings.simplefilter("ignore")
 nnfast.mapped.SMALL_BYTES = {small_bytes}
 X = np.random.RandomState(0).normal(size=(300_000, FEATURES))
 y = X[:, 0] > 0
-fitted = small(batch_size=1000).fit(X, y)
+fitted = small(batch_size=1000).fit(X[:1000], y[:1000])
 np.save("X.npy", X)
 X = np.load("X.npy", mmap_mode="r")
 os.truncate("X.npy", 5000)
