@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from bench.timing import in_turns
 from nnfast import MLPClassifier
 from nnfast.threads import n_cores_available
-from nnfast.tuning import CoarseToFineSearchCV, Space, log_uniform
+from nnfast.tuning import CoarseToFineSearchCV, log_uniform
 
 ROUNDS = 5
 GAIN = 1.8
@@ -37,15 +37,14 @@ def searches(size):
     X, y = make_classification(rows, features, n_informative=features // 2, random_state=0)
     X = X.astype(np.float32)
     network = MLPClassifier(hidden, batch_size=batch, max_iter=epochs, n_iter_no_change=epochs, random_state=0)
-    space = Space({"learning_rate_init": log_uniform(1e-4, 1e-2)})
-    random = np.random.RandomState(0)
-    candidates = [{name: [value] for name, value in space.sample(random).items()} for _ in range(n)]
-    found = {}
+    space = {"learning_rate_init": log_uniform(1e-4, 1e-2)}
+    found, candidates = {}, []
 
     def threads(n_jobs):
         def run():
             made = CoarseToFineSearchCV(network, space, n_rounds=1, n_candidates=n, cv=4, random_state=0, refit=False, n_jobs=n_jobs)
             found[n_jobs] = made.fit(X, y).cv_results_["mean_test_score"]
+            candidates[:] = [{name: [value] for name, value in params.items()} for params in made.cv_results_["params"]]
 
         return run
 
