@@ -11,6 +11,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -20,7 +21,7 @@ from nnfast import MLPClassifier
 from nnfast.threads import n_cores_available
 from nnfast.tuning import CoarseToFineSearchCV, log_uniform
 
-ROUNDS = 5
+ROUNDS = 3
 GAIN = 1.8
 # (rows, features, hidden layers, batch, epochs, candidates)
 SIZES = {
@@ -42,7 +43,8 @@ def searches(size):
 
     def threads(n_jobs):
         def run():
-            made = CoarseToFineSearchCV(network, space, n_rounds=1, n_candidates=n, cv=4, random_state=0, refit=False, n_jobs=n_jobs)
+            one_core = clone(network).set_params(n_threads=1) if n_jobs == 1 else network
+            made = CoarseToFineSearchCV(one_core, space, n_rounds=1, n_candidates=n, cv=4, random_state=0, refit=False, n_jobs=n_jobs)
             found[n_jobs] = made.fit(X, y).cv_results_["mean_test_score"]
             candidates[:] = [{name: [value] for name, value in params.items()} for params in made.cv_results_["params"]]
 

@@ -5,11 +5,13 @@ This module assembles its parts, each a file of its own: team.pxi (threads), net
 (where the time goes), shuffle.pxi, metrics.pxi (scores of a validation set), names.pxi (words for what is compiled in), standalone.pxi and
 standalone_half.pxi (every kernel on ordinary arrays), predictor.pxi (few rows, soon). Only nnfast.engines.cython calls it, and but for the last, which does so itself, has checked all that comes in.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from cpython.exc cimport PyErr_CheckSignals
 cimport numpy as cnp
+
+from threading import get_ident, main_thread
 
 import numpy as np
 
@@ -49,24 +51,29 @@ cdef enum:
 
 
 cdef bint poll_signals(void *context) noexcept nogil:
-    """Let Python's signal handlers run (the calling thread only), every now and then: whether this was the time. What one raises ends the run,
-    unless its end is near."""
+    """Let Python's signal handlers run (the calling thread only), every now and then: whether this was the time."""
     cdef Session_ *session = <Session_ *> context
-    cdef int64_t now = milliseconds(), left
+    cdef int64_t now = milliseconds()
     if now < session.next_poll:
         return False
     session.next_poll = now + POLL_MILLISECONDS
     enter(&session.net, 0, TIMED_BOOKKEEPING, 0)
-    with gil:
-        try:
-            PyErr_CheckSignals()
-        except BaseException as error:
-            (<Engine> session.owner).raised = error
-            left = session.net.n_rows - session.net.batch
-            if session.net.batch == 0 or (now - session.started) * left > FINISH_MILLISECONDS * session.net.batch:
-                session.net.stop = True
+    run_handlers(session, now)
     enter(&session.net, 0, TIMED_WAITING, 0)
     return True
+
+
+# Apart from the above: Cython has a function that holds Python objects anywhere take the GIL whenever it returns.
+cdef void run_handlers(Session_ *session, int64_t now) noexcept with gil:
+    """Run Python's signal handlers. What one raises ends the run, unless its end is near."""
+    cdef int64_t left
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<Engine> session.owner).raised = error
+        left = session.net.n_rows - session.net.batch
+        if session.net.batch == 0 or (now - session.started) * left > FINISH_MILLISECONDS * session.net.batch:
+            session.net.stop = True
 
 
 cdef size_t times(size_t a, size_t b) except? 0:
@@ -593,10 +600,12 @@ cdef class Engine:
         net.stop = False
         self.raised = None
         cdef ptrdiff_t usual = net.batch_size
+        # Handlers run in the main thread alone: in others, asking would only be waiting for the GIL.
+        cdef bint polls = get_ident() == main_thread().ident
         net.batch_size = batch_size
         with nogil:
             self.session.started = milliseconds()
-            self.session.next_poll = self.session.started + POLL_MILLISECONDS
+            self.session.next_poll = self.session.started + POLL_MILLISECONDS if polls else INT64_MAX
             start_clocks(net, self.session.team.n_workers, TIMED_WAITING)
             run_team(&self.session.team)
             stop_clocks(net, self.session.team.n_workers)

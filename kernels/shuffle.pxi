@@ -9,6 +9,10 @@ cdef extern from "numpy/random/bitgen.h":
         uint32_t (*next_uint32)(void *state) noexcept nogil
 
 
+cdef enum:
+    RELEASE_FROM = 10000  # rows: fewer take less time than to get the GIL back from another thread
+
+
 cdef void swap_down(bitgen_t *generator, ptrdiff_t *x, ptrdiff_t n) noexcept nogil:
     """Fisher-Yates from the end. A draw is the low bits of a random word, as many as the position has, until one is not above it; a
     rejected draw swaps an element with itself, so that no branch depends on chance."""
@@ -41,9 +45,11 @@ def shuffle(ptrdiff_t[::1] x, random_state):
     bit_generator = random_state._bit_generator
     cdef bitgen_t *generator = <bitgen_t *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
     with bit_generator.lock:
-        if x.shape[0] > 1:
+        if x.shape[0] > RELEASE_FROM:
             with nogil:
                 swap_down(generator, &x[0], x.shape[0])
+        elif x.shape[0] > 1:
+            swap_down(generator, &x[0], x.shape[0])
 
 
 def are_rows(const ptrdiff_t[::1] x, size_t n_samples):

@@ -280,3 +280,25 @@ def test_ctrl_c(fit):
             assert process.wait(timeout=30) == 0
         finally:
             process.kill()
+
+
+def test_a_fit_in_a_thread_needs_the_gil_no_step():
+    # Whoever wants the GIL while this thread runs Python waits for a fifth of a second: 200 steps would take 40 seconds.
+    interval, over, taken = sys.getswitchinterval(), threading.Event(), []
+
+    def fit():
+        start = time.monotonic()
+        MLPClassifier((8,), batch_size=2, max_iter=1, random_state=0, n_threads=1).fit(X, Y)
+        taken.append(time.monotonic() - start)
+        over.set()
+
+    sys.setswitchinterval(0.2)
+    try:
+        worker = threading.Thread(target=fit)
+        worker.start()
+        while not over.is_set():
+            sum(range(100))
+        worker.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert taken[0] < 20
