@@ -402,12 +402,12 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
 _SHARED_PARAMETERS = tuple(inspect.signature(BaseMLP.__init__).parameters)[1:]
 
 
-def joined_signature(init):
+def joined_signature(init, base=BaseMLP):
     """A constructor's signature where its own parameters are joined with those of the base class.
 
     Said here for inspect, help and get_params: what may be given by position comes first.
     """
-    own, shared = (list(inspect.signature(each).parameters.values()) for each in (init, BaseMLP.__init__))
+    own, shared = (list(inspect.signature(each).parameters.values()) for each in (init, base.__init__))
     first = [parameter for parameter in own if parameter.kind == parameter.POSITIONAL_OR_KEYWORD]
     last = [parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY]
     return inspect.Signature(sorted(first + shared[1:] + last, key=lambda parameter: parameter.kind))

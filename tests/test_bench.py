@@ -232,6 +232,7 @@ def test_the_report_counts_the_rounds_that_were_taken(name, samples, words):
     assert rounds_taken([{name: [1.0] * count} for count in samples]) == words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["grid", "cliffs", "threads", "rows", "prediction"])
 def test_parts(part, tiny_parts, tmp_path):
     rows, notes = run_part(part, "nnfast", tmp_path)
@@ -241,6 +242,7 @@ def test_parts(part, tiny_parts, tmp_path):
         assert drawn <= set(FIGURES.get(part, ())) and bool(drawn) == (part in FIGURES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["training", "grid", "prediction"])
 def test_parts_with_a_framework_alone(part, tiny_parts, tmp_path):
     pytest.importorskip("jax")
@@ -249,6 +251,7 @@ def test_parts_with_a_framework_alone(part, tiny_parts, tmp_path):
     assert notes == (["sparse tables: only nnfast and scikit-learn train on them"] if part == "grid" else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_parts_with_a_library_that_few_have(part, tiny_parts, tmp_path):
     pytest.importorskip("lightgbm")

@@ -547,6 +547,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc")
 @pytest.mark.parametrize("dtype, early_stopping", [("f4", False), ("f2", True)])
 def test_resident_memory_is_that_of_a_buffer(dtype, early_stopping, tmp_path):

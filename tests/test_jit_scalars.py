@@ -283,6 +283,7 @@ for dtype in ("float32", "float64"):
 """
 
 
+@pytest.mark.slow
 def test_the_same_bits_from_avx2_and_avx512():
     if "+avx512f" not in elementwise._features():
         pytest.skip("the CPU has no AVX-512")
@@ -440,6 +441,7 @@ def compiled_in(folder):
     return result.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_named_kernels(tmp_path):
     assert compiled_in(tmp_path) == ["0", "True"]
     written = sorted(path.name for path in Path(tmp_path).rglob("*.nb*"))

@@ -281,6 +281,7 @@ def test_bfloat16_products():
     np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isa", engine.instruction_sets())
 def test_every_instruction_set(isa):
     code = f"""

@@ -597,6 +597,7 @@ def interrupted_before_each_line(within, files, make, fit):
         yield estimator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "own_table"), [*product(OPTIONS, [False]), ({}, True), (OPTIONS[2], True)])
 def test_interrupts_between_any_two_lines_of_an_epoch(options, own_table):
     X, y, _ = table()
@@ -621,6 +622,7 @@ def test_interrupts_between_any_two_lines_of_an_epoch(options, own_table):
     assert n_with_moments > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"callbacks": [Watcher()]}, {"scoring": cheap_score}])
 def test_interrupts_between_any_two_lines_of_lbfgs(more):
     X, y, _ = table()

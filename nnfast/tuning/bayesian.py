@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, StrOptions
 
+from nnfast.base import joined_signature
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, check_is_network, documented
 
 # Where a study keeps what Optuna has no place for.
@@ -94,45 +95,17 @@ class BayesianSearchCV(BaseSearch):
     }
 
     def __init__(
-        self,
-        estimator,
-        space,
-        *,
-        n_trials=50,
-        sampler="tpe",
-        pruner="median",
-        n_together=4,
-        storage=None,
-        study_name=None,
-        scoring=None,
-        cv=None,
-        refit=True,
-        n_jobs=None,
-        random_state=None,
-        time_budget=None,
-        error_score=np.nan,
-        return_train_score=False,
-        verbose=False,
-        tensorboard=None,
+        self, *args, n_trials=50, sampler="tpe", pruner="median", n_together=4, storage=None, study_name=None, **shared
     ):
-        self.estimator = estimator
-        self.space = space
+        super().__init__(*args, **shared)
         self.n_trials = n_trials
         self.sampler = sampler
         self.pruner = pruner
         self.n_together = n_together
         self.storage = storage
         self.study_name = study_name
-        self.scoring = scoring
-        self.cv = cv
-        self.refit = refit
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.time_budget = time_budget
-        self.error_score = error_score
-        self.return_train_score = return_train_score
-        self.verbose = verbose
-        self.tensorboard = tensorboard
+
+    __init__.__signature__ = joined_signature(__init__, BaseSearch)
 
     def _check(self, run):
         if self.pruner is not None:

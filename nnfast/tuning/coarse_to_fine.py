@@ -2,8 +2,8 @@
 
 import itertools
 
-import numpy as np
 
+from nnfast.base import joined_signature
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, documented
 
 # Where every axis has been narrowed to less than this share of the whole, there is nothing to refine.
@@ -68,40 +68,13 @@ class CoarseToFineSearchCV(BaseSearch):
         "n_best": [AT_LEAST_ONE, None],
     }
 
-    def __init__(
-        self,
-        estimator,
-        space,
-        *,
-        n_rounds=3,
-        n_candidates=16,
-        n_best=None,
-        scoring=None,
-        cv=None,
-        refit=True,
-        n_jobs=None,
-        random_state=None,
-        time_budget=None,
-        error_score=np.nan,
-        return_train_score=False,
-        verbose=False,
-        tensorboard=None,
-    ):
-        self.estimator = estimator
-        self.space = space
+    def __init__(self, *args, n_rounds=3, n_candidates=16, n_best=None, **shared):
+        super().__init__(*args, **shared)
         self.n_rounds = n_rounds
         self.n_candidates = n_candidates
         self.n_best = n_best
-        self.scoring = scoring
-        self.cv = cv
-        self.refit = refit
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.time_budget = time_budget
-        self.error_score = error_score
-        self.return_train_score = return_train_score
-        self.verbose = verbose
-        self.tensorboard = tensorboard
+
+    __init__.__signature__ = joined_signature(__init__, BaseSearch)
 
     def _check(self, run):
         if self.n_rounds is None and self.time_budget is None:

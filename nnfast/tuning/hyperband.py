@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 
+from nnfast.base import joined_signature
 from nnfast.schedules import resolve_schedule
 from nnfast.tuning.folds import network_of
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, check_is_network, documented
@@ -100,40 +101,13 @@ class HyperbandSearchCV(BaseSearch):
         "n_iterations": [AT_LEAST_ONE, None],
     }
 
-    def __init__(
-        self,
-        estimator,
-        space,
-        *,
-        max_epochs=81,
-        eta=3,
-        n_iterations=1,
-        scoring=None,
-        cv=None,
-        refit=True,
-        n_jobs=None,
-        random_state=None,
-        time_budget=None,
-        error_score=np.nan,
-        return_train_score=False,
-        verbose=False,
-        tensorboard=None,
-    ):
-        self.estimator = estimator
-        self.space = space
+    def __init__(self, *args, max_epochs=81, eta=3, n_iterations=1, **shared):
+        super().__init__(*args, **shared)
         self.max_epochs = max_epochs
         self.eta = eta
         self.n_iterations = n_iterations
-        self.scoring = scoring
-        self.cv = cv
-        self.refit = refit
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.time_budget = time_budget
-        self.error_score = error_score
-        self.return_train_score = return_train_score
-        self.verbose = verbose
-        self.tensorboard = tensorboard
+
+    __init__.__signature__ = joined_signature(__init__, BaseSearch)
 
     def _check(self, run):
         check_is_network(self)

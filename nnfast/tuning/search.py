@@ -1,5 +1,6 @@
 """What all searches have in common: scikit-learn's contract, the trials of a run, and how it ends."""
 
+import inspect
 import os
 import time
 import warnings
@@ -200,6 +201,27 @@ class BaseSearch(BaseSearchCV, ABC):
         "tensorboard": [str, os.PathLike, None],
     }
 
+    def __init__(
+        self,
+        estimator,
+        space,
+        *,
+        scoring=None,
+        cv=None,
+        refit=True,
+        n_jobs=None,
+        random_state=None,
+        time_budget=None,
+        error_score=np.nan,
+        return_train_score=False,
+        verbose=False,
+        tensorboard=None,
+    ):
+        parameters = locals()
+        for name in inspect.signature(BaseSearch.__init__).parameters:
+            if name != "self":
+                setattr(self, name, parameters[name])
+
     @abstractmethod
     def _search(self, run):
         """Draw candidates and have `run` train them, until there are enough or `run.over`."""
@@ -347,6 +369,11 @@ class BaseSearch(BaseSearchCV, ABC):
         results["learning_curve"] = np.empty(len(run.trials), dtype=object)
         results["learning_curve"][:] = [trial.learning_curve() for trial in run.trials]
         return results
+
+    @property
+    def n_features_in_(self):
+        """Features of the X fitted on, where the best candidate was refitted."""
+        return super().n_features_in_
 
     def report(self, path):
         """Write a page of HTML: the best candidate, all trials in a table, and figures; see `nnfast.tuning.report`."""
