@@ -283,16 +283,17 @@ def test_ctrl_c(fit):
 
 
 def test_a_fit_in_a_thread_needs_the_gil_no_step():
-    # Whoever wants the GIL while this thread runs Python waits for a fifth of a second: 200 steps would take 40 seconds.
+    # Whoever wants the GIL while this thread runs Python waits for a fiftieth of a second: 4000 steps would take 80 seconds. The rest of a fit
+    # takes it a hundred times.
     interval, over, taken = sys.getswitchinterval(), threading.Event(), []
 
     def fit():
         start = time.monotonic()
-        MLPClassifier((8,), batch_size=2, max_iter=1, random_state=0, n_threads=1).fit(X, Y)
+        MLPClassifier((8,), batch_size=1, max_iter=1, random_state=0, n_threads=1).fit(np.tile(X, (10, 1)), np.tile(Y, 10))
         taken.append(time.monotonic() - start)
         over.set()
 
-    sys.setswitchinterval(0.2)
+    sys.setswitchinterval(0.02)
     try:
         worker = threading.Thread(target=fit)
         worker.start()
@@ -301,4 +302,4 @@ def test_a_fit_in_a_thread_needs_the_gil_no_step():
         worker.join()
     finally:
         sys.setswitchinterval(interval)
-    assert taken[0] < 20
+    assert taken[0] < 40
