@@ -73,7 +73,7 @@ cdef void run_handlers(Session_ *session, int64_t now) noexcept with gil:
         (<Engine> session.owner).raised = error
         left = session.net.n_rows - session.net.batch
         if session.net.batch == 0 or (now - session.started) * left > FINISH_MILLISECONDS * session.net.batch:
-            session.net.stop = True
+            session.net.stop = session.net.epoch_rows == session.net.n_rows  # several epochs are run where they are expected to be short
 
 
 cdef size_t times(size_t a, size_t b) except? 0:
@@ -587,7 +587,7 @@ cdef class Engine:
                 seconds[PHASES[phase]].append(sum * 1e-9)
         return seconds
 
-    cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size) except -1:
+    cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size, ptrdiff_t n_epochs=1) except -1:
         cdef Net *net = &self.session.net
         net.mode = mode
         self.session.team.flushes = mode == TRAIN or mode == DIFFERENTIATE
@@ -595,7 +595,8 @@ cdef class Engine:
         net.phase = BEFORE
         net.order = &order[0]
         net.n_rows = order.shape[0]
-        net.batch = net.step = 0
+        net.epoch_rows = net.epoch_end = net.n_rows // n_epochs
+        net.batch = net.step = net.epoch = 0
         net.total_loss = 0
         net.stop = False
         self.raised = None
@@ -615,11 +616,29 @@ cdef class Engine:
     def train(self, const ptrdiff_t[::1] order, const double[::1] rates):
         """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean loss, or None if a loss or gradient
         was not finite, in step `step`. If a signal handler raised, `raised` has the exception, and `stopped` says whether the run was left before its end."""
-        self.session.net.rates = &rates[0]
-        self.session.net.rate_step = 1 if rates.shape[0] > 1 else 0
+        cdef double[1] loss = [0.0]
+        self.session.net.losses = loss
+        self.use_rates(rates)
         if self.run(TRAIN, order, self.session.net.batch_size) == NON_FINITE:
             return None
-        return self.session.net.total_loss / self.session.net.n_rows
+        return loss[0]
+
+    def train_epochs(self, const ptrdiff_t[::1] order, const double[::1] rates, double[::1] losses):
+        """train() for as many epochs as there are losses, of as many rows each, one after the other in `order`: how many were finite. If not all,
+        the parameters are those of the last finite one's end. What a signal handler raises is left in `raised`, and ends nothing."""
+        cdef Net *net = &self.session.net
+        memory = self.memory[1]
+        kept = np.empty_like(memory)
+        net.parameters, net.parameter_bytes, net.kept = <char *> pointer(memory), memory.nbytes, <char *> pointer(kept)
+        net.losses = &losses[0]
+        self.use_rates(rates)
+        if self.run(TRAIN, order, net.batch_size, losses.shape[0]) == NON_FINITE and net.epoch > 0:
+            memcpy(net.parameters, net.kept, net.parameter_bytes)
+        return net.epoch
+
+    cdef use_rates(self, const double[::1] rates):
+        self.session.net.rates = &rates[0]
+        self.session.net.rate_step = 1 if rates.shape[0] > 1 else 0
 
     @property
     def stopped(self):

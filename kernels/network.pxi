@@ -95,6 +95,12 @@ cdef struct Net:
     double batch_weight, batch_loss, total_loss
     const double *rates        # learning rates, a batch each; or one, with a rate_step of 0
     ptrdiff_t rate_step
+    ptrdiff_t epoch_rows, epoch_end    # epochs follow each other in `order`
+    double *losses             # of every epoch of a TRAIN run
+    int64_t epoch              # whole ones
+    char *parameters           # all that store() reads, and room to keep it in between epochs
+    char *kept
+    size_t parameter_bytes
     int64_t t                  # updates done
     int64_t step               # of this run
     char *out

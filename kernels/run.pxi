@@ -37,7 +37,7 @@ cdef void seed_dropout(Net *net) noexcept nogil:
 
 cdef void begin_batch(Net *net, Team *team) noexcept nogil:
     cdef ptrdiff_t i
-    net.batch_end = min(net.batch + net.batch_size, net.n_rows)
+    net.batch_end = min(net.batch + net.batch_size, net.epoch_end)
     net.chunk = net.batch
     net.batch_loss = 0
     if net.weight == NULL:
@@ -122,10 +122,22 @@ cdef bint end_run(Net *net, int status) noexcept nogil:
     return False
 
 
+cdef void end_epoch(Net *net) noexcept nogil:
+    """Note the loss, and keep the parameters where the next epoch may turn out not to be finite."""
+    net.losses[net.epoch] = net.total_loss / <double> net.epoch_rows
+    net.total_loss = 0
+    net.epoch += 1
+    if net.batch < net.n_rows:
+        memcpy(net.kept, net.parameters, net.parameter_bytes)
+        net.epoch_end += net.epoch_rows
+
+
 cdef bint end_batch(Net *net, Team *team) noexcept nogil:
     """On to the next batch, if there is one."""
     net.step += 1
     net.batch = net.batch_end
+    if net.batch == net.epoch_end and net.mode == TRAIN:
+        end_epoch(net)
     if net.batch >= net.n_rows:
         return end_run(net, FINISHED)
     begin_batch(net, team)

@@ -236,8 +236,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         """A fit by minibatches that goes on as far as it is told: see `nnfast.training.Course`.
 
         Parameters are those of `fit`, and `rows`, an array of intp: numbers of the rows of X that are all that the fit
-        sees of it. X is not copied for that, and the network is to the bit that of ``fit(X[rows], y[rows])``. Weights
-        are of all rows. `shared` takes an array of targets or weights and returns an equal one, which others may have.
+        sees of it. X is not copied for that, and the network is to the bit that of ``fit(X[rows], y[rows])``. X and y
+        are what `check_table` has given then. Weights are of all rows. `shared` takes an array of targets or weights and returns an equal one, which others may have.
         """
         self._validate_params()
         check_held_out(*held_out)
@@ -274,7 +274,10 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
 
         asked = isinstance(self.shuffle, str) and not lbfgs
         in_blocks = asked or exceeds_memory(X)
-        X, y = check_table(draft, X, y, y_numeric=self._y_numeric, reset=from_scratch, in_blocks=in_blocks)
+        if rows is None:
+            X, y = check_table(draft, X, y, y_numeric=self._y_numeric, reset=from_scratch, in_blocks=in_blocks)
+        else:
+            draft.n_features_in_ = X.shape[1]
         if in_blocks and issparse(X):
             raise ValueError(f"shuffle={self.shuffle!r} is for dense tables, got a sparse X. Use shuffle=True.")
         sample_weight = check_sample_weight(sample_weight, X)

@@ -208,6 +208,8 @@ class BlockSession:
 
     # What has nothing to do with the table
 
+    several_epochs = False  # as every epoch reads the table
+
     def __enter__(self):
         return self
 

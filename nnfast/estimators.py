@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from scipy.special import log_expit
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.metrics import d2_pinball_score
+from sklearn.metrics import accuracy_score, d2_pinball_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
@@ -112,7 +112,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _learn_labels(self, y, *, redefine):
         if redefine:
-            self._label_binarizer = LabelBinarizer().fit(y)
+            self._label_binarizer = _binarizer_of(y)
             self.classes_ = self._label_binarizer.classes_
         elif not self.warm_start:
             self._check_labels(y)
@@ -236,6 +236,30 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         np.subtract(1, both[1], out=both[0])
         return both.T
 
+    def score(self, X, y, sample_weight=None):
+        """Share of rows whose predicted label is the true one; of several labels, rows all of whose labels are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their true labels.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights.
+
+        Returns
+        -------
+        score : float
+            From 0 to 1.
+        """
+        labels = self.predict(X)
+        if sample_weight is None and _are_integers(y) and _are_integers(labels) and y.shape == labels.shape:
+            return float((y == labels).mean())  # without accuracy_score's millisecond of validation
+        return accuracy_score(y, labels, sample_weight=sample_weight)
+
     def predict_log_proba(self, X):
         """Predict the logarithms of probabilities, computed from logits: finite where a probability underflows to 0.
 
@@ -284,6 +308,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _are_integers(y):
+    """Whether y is a NumPy array of integers of shape (n_samples,), which needs no validation as labels."""
+    return type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "iu" and len(y) > 0
+
+
+def _binarizer_of(y):
+    """LabelBinarizer().fit(y); of integers, without its millisecond of validation."""
+    binarizer = LabelBinarizer()
+    if _are_integers(y):
+        classes = np.unique(y)
+        if 2 * len(classes) <= len(y):  # or else some versions of scikit-learn warn
+            binarizer.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
+            binarizer.sparse_input_, binarizer.classes_ = False, classes
+            return binarizer
+    return binarizer.fit(y)
 
 
 @documented

@@ -14,6 +14,7 @@ rate is below `floor`.
 import difflib
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
 from numbers import Integral, Real
@@ -48,6 +49,7 @@ class Schedule:
 
     name: ClassVar[str]
     plans_end: ClassVar[bool] = False  # whether it is where it wants to be after max_iter epochs
+    reacts: ClassVar[bool] = False  # whether rates depend on what is monitored
     _assumption: ClassVar[str] = ""  # what `plot` supposes of a run that decides its own rates
 
     def __post_init__(self):
@@ -208,6 +210,25 @@ class Run:
     def rates(self):
         """The rates of the next epoch's steps: float64 (steps_per_epoch,). Asking changes nothing."""
         return self._next(self.steps_per_epoch)
+
+    def rates_ahead(self, n_epochs, n_samples_seen, n_samples):
+        """What `rates` will be for the next epochs, of a schedule that does not react: float64 (n_epochs, steps_per_epoch).
+
+        Parameters
+        ----------
+        n_epochs : int
+        n_samples_seen : int
+            Rows trained on so far.
+        n_samples : int
+            Rows of an epoch.
+        """
+        ahead, rates = copy(self), []
+        ahead.memory = dict(self.memory)
+        for _ in range(n_epochs):
+            rates.append(ahead.rates())
+            n_samples_seen += n_samples
+            ahead.after_epoch(n_samples_seen)
+        return np.array(rates)
 
     def after_epoch(self, n_samples_seen, metric=None):
         """To be called when an epoch is over.
@@ -660,6 +681,7 @@ class Plateau(Schedule):
     cooldown: int = 0
 
     name: ClassVar[str] = "plateau"
+    reacts: ClassVar[bool] = True
     _assumption: ClassVar[str] = "if only the first epoch improves"
 
     def __post_init__(self):

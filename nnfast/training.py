@@ -31,6 +31,9 @@ from nnfast.rate_finder import range_test
 from nnfast.regularization import Regularization
 from nnfast.reporting import NON_FINITE, Silence, check_finite, cure, reporter, warn
 
+# An engine that can goes on for so long before it comes back to Python, where nobody watches.
+AHEAD_SECONDS = 0.02
+
 __all__ = ["Course", "Task", "Validation", "fit_lbfgs", "fit_stochastic", "try_rates"]
 
 
@@ -124,7 +127,7 @@ class Course:
         """Training losses of the epochs done, an array."""
         return self._fit.records.history(self.n_epochs)["loss"]
 
-    def train(self, until=None, pause=None):
+    def train(self, until=None, pause=None, *, every_epoch=True):
         """Go on to the end of an epoch, or of the fit.
 
         Parameters
@@ -134,6 +137,8 @@ class Course:
         pause : callable without arguments, default=None
             Asked after every epoch that is not the last; the fit pauses there if it returns something true. `publish`
             lets it see the estimator.
+        every_epoch : bool, default=True
+            False: where epochs are short, `pause` is asked after some of them only, `AHEAD_SECONDS` apart at most.
 
         Raises
         ------
@@ -150,7 +155,7 @@ class Course:
                 while not (fit.over or paused):
                     if paused := self.n_epochs == until:
                         break
-                    fit.epoch(self.n_epochs + 1)
+                    fit.go_on(until, watched=pause is not None and every_epoch)
                     paused = pause is not None and not fit.over and pause()
                 if paused:
                     fit.pause()
@@ -233,7 +238,7 @@ class _Fit:
         self.parameters, self.best = task.parameters, task.parameters.copy() if self.keeps_best else None
         self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run)
         self.stalled_out, self.diverged, self.warning = False, False, None
-        self.say = Silence()
+        self.say, self.seconds = Silence(), 0.0  # those of an epoch
         # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and steps done.
         self.reached = task.parameters, self.going_on["moments"], self.going_on["t"]
         self.stored = 0
@@ -301,7 +306,48 @@ class _Fit:
         """Whether the fit ends for another reason than `max_iter`."""
         return self.stalled_out or self.state.stop_reason is not None
 
-    def epoch(self, n_iter):
+    def go_on(self, until=None, *, watched=False):
+        """Train the next epoch, or as many as the engine can do in one call: up to `until`, if nobody watches each."""
+        n = 1 if watched else self._n_ahead(until)
+        if n > 1:
+            self._several_epochs(n)
+        else:
+            self._epoch(self.whole["n_iter"] + 1)
+
+    def _n_ahead(self, until):
+        """How many epochs there are, from the next one on, after which there is nothing to decide, the last one apart."""
+        alone = self.validator is None and not self.callbacks and type(self.say) is Silence and not self.run.schedule.reacts
+        if not (alone and self.session.several_epochs and self.seconds):
+            return 1
+        left = (self.max_iter if until is None else until) - self.whole["n_iter"]
+        before_stall = self.p.n_iter_no_change + 1 - self.patience.stalled
+        return int(min(left, before_stall, AHEAD_SECONDS / self.seconds))
+
+    def _several_epochs(self, n):
+        """Train epochs in one call of the engine, then do what comes after each."""
+        start, n_rows, error = perf_counter(), len(self.rows), None
+        orders = np.empty((n, n_rows), np.intp)
+        for order in orders:
+            if self.p.shuffle:
+                self.engine.shuffle(self.rows, self.random_state)
+            order[:] = self.rows
+        rates = self.run.rates_ahead(n, self.t, n_rows)
+        try:
+            losses = self.session.epochs(orders, rates)
+        except self.engine.NonFinite as non_finite:
+            losses, error = non_finite.losses, non_finite
+        self.seconds = (perf_counter() - start) / n
+        for loss, rate in zip(losses, rates[:, -1]):
+            self.t += n_rows
+            row = {"loss": float(loss), "learning_rate": float(rate), "seconds": self.seconds}
+            self.records.append(row)
+            self._watch(row)
+        if len(losses):
+            self._complete(self.whole["n_iter"] + len(losses), loss=row["loss"], n_steps=self.session.t)
+        if error is not None:
+            raise error
+
+    def _epoch(self, n_iter):
         """Train an epoch, measure it, steer by it, and let others watch."""
         if self.task.regularization is not self.regularization:
             self._change_regularization()
@@ -394,7 +440,7 @@ class _Fit:
         row = {"loss": loss, "learning_rate": float(rates[-1])}
         if self.validator is not None:
             row["validation_loss"], row["validation_score"] = self.validator.measure(self.session)
-        row["seconds"] = perf_counter() - start
+        row["seconds"] = self.seconds = perf_counter() - start
         self.records.append(row)
         return row
 

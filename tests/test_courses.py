@@ -9,7 +9,8 @@ from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
 
 import nnfast.blocks
-from nnfast import MLPClassifier, MLPRegressor
+import nnfast.training
+from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
 from nnfast.callbacks import Callback
 from nnfast.schedules import Cosine, Plateau
 
@@ -181,3 +182,80 @@ def test_a_course_that_diverges_ends():
 def test_a_course_checks_its_parameters():
     with pytest.raises(ValueError, match="alpha"):
         classifier({"alpha": -1})._course(X, LABELS)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Several epochs in one call of the engine
+
+# What has something to do between any two epochs, or an engine that cannot.
+ONE_BY_ONE = {"early stopping", "early stopping by loss", "scorer", "plateau", "blocks", "numba"}
+
+
+@pytest.fixture
+def in_one_call(monkeypatch):
+    """A function: an estimator fitted with as many epochs a call as are allowed, or one by one; and how many there were in each call."""
+    numbers, epochs = [], engines.get_engine("cython").Session.epochs
+
+    def noted(session, orders, rates):
+        numbers.append(len(orders))
+        return epochs(session, orders, rates)
+
+    monkeypatch.setattr(engines.get_engine("cython").Session, "epochs", noted)
+
+    def fit(estimator, *args, seconds, **kwargs):
+        numbers.clear()
+        monkeypatch.setattr(nnfast.training, "AHEAD_SECONDS", seconds)
+        try:
+            return fitted(estimator, *args, **kwargs), list(numbers)
+        except DivergenceError as error:
+            estimator.error = str(error)
+            return estimator, list(numbers)
+
+    return fit
+
+
+@pytest.mark.parametrize("table", [X, X32, csr_matrix(X), np.asfortranarray(X)[::-1]], ids=["float64", "float32", "sparse", "strided"])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "blocks"])
+def test_epochs_in_one_call_are_epochs(name, table, in_one_call):
+    options = {"max_iter": 40, "n_iter_no_change": 3, "tol": 0.02} | OPTIONS[name]
+    alone, calls_alone = in_one_call(classifier(options), table, LABELS, WEIGHTS, seconds=0)
+    ahead, calls = in_one_call(classifier(options), table, LABELS, WEIGHTS, seconds=1e9)
+    assert calls_alone == []
+    assert (max(calls, default=1) > 1) == (name not in ONE_BY_ONE)
+    assert_same(alone, ahead)
+    partial = [each.set_params(early_stopping=False, class_weight=None).partial_fit(table, LABELS) for each in (alone, ahead)]  # whose moments are the same
+    assert_same(*partial)
+
+
+def test_a_generator_is_left_as_by_epochs_one_by_one(in_one_call):
+    generators = [np.random.RandomState(5) for _ in range(2)]
+    for generator, seconds in zip(generators, (0, 1e9), strict=True):
+        clf, _ = in_one_call(classifier({}, random_state=generator, max_iter=60, n_iter_no_change=2, tol=0.01), X, LABELS, seconds=seconds)
+        assert 5 < clf.n_iter_ < 60
+    assert generators[0].randint(2**31) == generators[1].randint(2**31)
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+def test_divergence_within_a_call_leaves_the_last_whole_epoch(normalization, in_one_call):
+    # The weights grow by a factor in every step, until they overflow in some epoch.
+    options = {"solver": "sgd", "learning_rate_init": 1.0, "alpha": 200.0, "momentum": 0, "activation": "tanh", "normalization": normalization}
+    more = {"max_iter": 200, "n_iter_no_change": 300, "precision": "float64"}
+    alone, _ = in_one_call(classifier(options, **more), X, LABELS, seconds=0)
+    ahead, calls = in_one_call(classifier(options, **more), X, LABELS, seconds=1e9)
+    assert alone.error == ahead.error and max(calls) > 100
+    assert 1 < ahead.n_iter_ < 200
+    assert_same(alone, ahead, ["n_iter_", "t_", "loss_", "loss_curve_", "learning_rate_curve_"])
+    assert all(np.isfinite(array).all() for array in ahead._parameters().arrays())
+
+
+def test_pause_may_be_asked_now_and_then(monkeypatch):
+    monkeypatch.setattr(nnfast.training, "AHEAD_SECONDS", 1e9)
+    seen, clf = [], classifier({}, max_iter=50, n_iter_no_change=50)
+    course = clf._course(X, LABELS)
+    course.train(30, lambda: seen.append(course.n_epochs), every_epoch=False)
+    assert seen == [1, 30] and course.n_epochs == 30
+    course.train(pause=lambda: seen.append(course.n_epochs))
+    assert seen[2:] == list(range(31, 50))
+    assert_same(clf, fitted(classifier({}, max_iter=50, n_iter_no_change=50), X, LABELS))
+
+

@@ -282,6 +282,63 @@ def test_a_learning_rate_a_batch(made, arguments, n_threads):
                 session.epoch(problem.rows, wrong)
 
 
+def epochs_of(problem, n):
+    """Orders of rows and learning rates of epochs, other ones in each."""
+    random = np.random.RandomState(7)
+    n_batches = -(-len(problem.rows) // 20)
+    return np.array([random.permutation(problem.rows) for _ in range(n)]), random.uniform(0.001, 0.03, (n, n_batches))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("run", RUNS)
+def test_epochs_in_one_call_are_epochs(run, isa, monkeypatch):
+    monkeypatch.setattr(engine, "_isa", isa)
+    made, arguments = RUNS[run]
+    problem, arguments = Problem(**made), arguments | {"batch_size": 20, "n_threads": 2}
+    orders, rates = epochs_of(problem, 4)
+    with problem.session(**arguments) as session, problem.session(**arguments) as one_by_one:
+        expected = [one_by_one.epoch(*epoch) for epoch in zip(orders, rates, strict=True)]
+        assert session.epochs(orders, rates).tolist() == expected
+        assert same(problem.stored(session), problem.stored(one_by_one))
+        assert session.t == one_by_one.t and session.whole_epochs
+        # And on from there, either way: the moments are the same.
+        assert session.epoch(orders[0], rates[0]) == one_by_one.epochs(orders[:1], rates[:1])[0]
+        assert same(sum(session.take_moments(), []), sum(one_by_one.take_moments(), []))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+def test_an_epoch_that_is_not_finite_leaves_the_one_before(normalization, dtype, n_threads):
+    problem = Problem((12, 9, 3), 50, dtype=dtype, normalization=normalization, weighted=True)
+    problem.table = problem.X.copy()
+    problem.table[33] = np.nan
+    orders, rates = epochs_of(problem, 5)
+    orders = np.where(orders == 33, 32, orders)  # the row is in the fourth epoch alone, in its last step
+    orders[3, -1] = 33
+    with problem.session(batch_size=20, n_threads=n_threads) as session, problem.session(batch_size=20, n_threads=n_threads) as fewer:
+        expected = fewer.epochs(orders[:3], rates[:3])
+        with pytest.raises(engine.NonFinite) as raised:
+            session.epochs(orders, rates)
+        assert raised.value.losses == expected.tolist() and raised.value.step == 2
+        assert not session.whole_epochs
+        assert same(problem.stored(session), problem.stored(fewer))
+
+
+def test_epochs_in_one_call_are_checked():
+    problem = Problem()
+    orders, rates = epochs_of(problem, 2)
+    with problem.session(batch_size=20) as session:
+        for wrong in (rates[:1], rates[:, :-1], rates[0]):
+            with pytest.raises(ValueError, match=f"learning_rates must have one for each of 2 times {rates.shape[1]} batches, got"):
+                session.epochs(orders, wrong)
+        for row in (-1, len(problem.X)):
+            with pytest.raises(IndexError, match="row numbers must be within"):
+                session.epochs(np.where(orders == 0, row, orders), rates)
+    with pytest.raises(RuntimeError, match="must be one for train"):
+        session.epochs(orders, rates)
+
+
 def assert_stops_in_step_3(problem, **arguments):
     """At the batch of row 33, which is too large for any network; and goes on when loaded again."""
     problem.table = problem.X.copy()

@@ -11,9 +11,10 @@ import sklearn.neural_network
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from sklearn.utils import estimator_html_repr
 from small import BOTH, QUIET, small, table
 
@@ -176,6 +177,38 @@ def test_feature_names():
     assert not hasattr(estimator.fit(X, y), "feature_names_in_")
     mixed = frame.assign(a=frame["a"].astype(np.float32), b=(frame["b"] * 10).astype(int))
     assert np.isfinite(small().fit(mixed, y).predict_proba(mixed)).all()
+
+
+LABELS = {
+    "binary": np.array([3, 1, 3, 3, 1, 1, 3, 1]),
+    "one class": np.zeros(8, dtype=int),
+    "three classes": np.array([5, -1, 0, 0, -1, 5, 5, 0], dtype=np.int8),
+    "unsigned": np.array([0, 200, 100, 0, 200, 100, 200, 0], dtype=np.uint8),
+    "strided": None,
+    "booleans": np.array([True, False] * 4),
+    "floats": np.array([1.0, 2.0] * 4),
+    "strings": np.array(["b", "a"] * 4),
+    "objects": np.array(["b", "a"] * 4, dtype=object),
+    "several": np.array([[0, 1], [1, 1]] * 4),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_are_scikit_learns(kind):
+    y = np.concatenate(3 * [LABELS[kind]]) if kind != "strided" else np.arange(48)[::-2] % 3
+    X = np.random.RandomState(0).standard_normal((len(y), 4))
+    estimator = small().fit(X, y)
+    binarizer, expected = estimator._label_binarizer, LabelBinarizer().fit(y)
+    assert vars(binarizer).keys() == vars(expected).keys()
+    assert (binarizer.y_type_, binarizer.sparse_input_) == (expected.y_type_, expected.sparse_input_)
+    assert binarizer.classes_.dtype == expected.classes_.dtype and np.array_equal(binarizer.classes_, expected.classes_)
+    wrong = y[::-1].copy()
+    for labels in (y, wrong, wrong.tolist()):
+        for sample_weight in (None, np.arange(1, 1 + len(y))):
+            score = estimator.score(X, labels, sample_weight)
+            assert type(score) is float and score == accuracy_score(labels, estimator.predict(X), sample_weight=sample_weight)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        estimator.score(X, y[:-1])
 
 
 def test_model_selection():

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from small import BOTH, QUIET, frozen, small, table
 
+import nnfast.training
 from nnfast import DivergenceError, MLPRegressor, engines
 
 pytestmark = QUIET
@@ -26,6 +27,8 @@ def engine_with(monkeypatch, **methods):
     """Replace methods of the engine's Session for one test."""
     engine = engines.get_engine()
     fake = types.SimpleNamespace(**{name: getattr(engine, name) for name in dir(engine)})
+    if "epoch" in methods:
+        methods = {"several_epochs": False} | methods
     fake.Session = type("Session", (engine.Session,), methods)
     fake.NonFinite = engine.NonFinite
     monkeypatch.setattr(engines, "get_engine", lambda name="auto": fake)
@@ -95,6 +98,31 @@ def test_interrupts_within_an_epoch(cls, at, monkeypatch):
             estimator.fit(X, y)
     assert estimator.n_iter_ == at - 1
     assert_as_of_a_whole_epoch(estimator, X, y)
+
+
+@BOTH
+@pytest.mark.parametrize("done", [False, True])
+def test_interrupts_within_several_epochs(cls, done, monkeypatch):
+    X, y = table()
+    plain, numbers = engines.get_engine().Session.epochs, []
+
+    def epochs(self, orders, learning_rates):
+        numbers.append(len(orders))
+        if len(numbers) == 1 or done:
+            losses = plain(self, orders, learning_rates)
+        if len(numbers) == 2:
+            raise KeyboardInterrupt
+        return losses
+
+    estimator = small(cls, max_iter=100, n_iter_no_change=9)
+    with monkeypatch.context() as patch:
+        engine_with(patch, epochs=epochs)
+        patch.setattr(nnfast.training, "AHEAD_SECONDS", 1e9)
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(X, y)
+    assert estimator.n_iter_ == 1 + numbers[0] and numbers[0] > 5
+    has_moments = assert_as_of_a_whole_epoch(estimator, X, y)
+    assert has_moments == (not done)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])

@@ -96,6 +96,42 @@ class Session(BaseSession):
 
     _bfloat16_unit = staticmethod(bfloat16_unit)
     _are_rows = staticmethod(_compiled.are_rows)
+    several_epochs = True
+
+    def epochs(self, orders, learning_rates):
+        """Several epochs without coming back to Python between them, to the bit as by as many calls of `epoch`. For short ones: no signal ends them.
+
+        Parameters
+        ----------
+        orders : ndarray of intp, shape (n_epochs, n_rows)
+        learning_rates : float64 ndarray of shape (n_epochs, n_batches)
+
+        Returns
+        -------
+        losses : ndarray of shape (n_epochs,)
+
+        Raises
+        ------
+        NonFinite
+            The parameters are then those of the end of the last whole epoch.
+        KeyboardInterrupt, or what another signal's handler raised
+            As from `epoch`, where a call's end is always near.
+        """
+        self._require("train")
+        self._raise_pending()
+        n_epochs, n_rows = orders.shape
+        order = self._row_numbers_of_table(orders.reshape(-1))
+        n_batches = -(-n_rows // self._batch_size)
+        if learning_rates.shape != (n_epochs, n_batches):
+            raise ValueError(f"learning_rates must have one for each of {n_epochs} times {n_batches} batches, got {learning_rates.shape}")
+        losses = np.empty(n_epochs)
+        n = self._engine.train_epochs(order, np.ascontiguousarray(learning_rates, np.float64).reshape(-1), losses)
+        self._count(self._trained, order)
+        self.whole_epochs = n == n_epochs
+        if n < n_epochs:
+            raise NonFinite(self._engine.step - n * n_batches, losses[:n].tolist())
+        self._after_run()
+        return losses
 
     def _new_engine(self, optimizer, loss_parameters, **sizes):
         network = self._network

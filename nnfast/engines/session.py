@@ -25,11 +25,13 @@ class NonFinite(ArithmeticError):
     ----------
     step : int
         The 0-based step of the epoch in which it showed.
+    losses : sequence of float
+        Of the whole epochs before it in the same call.
     """
 
-    def __init__(self, step):
+    def __init__(self, step, losses=()):
         super().__init__(f"a loss or gradient was not finite in step {step}")
-        self.step = step
+        self.step, self.losses = step, losses
 
 
 class BaseSession:
@@ -79,6 +81,9 @@ class BaseSession:
     # nnfast/engines/numba.py have the methods that are called here. `_attach` gives it memory; `_update_settings` says what its `set_update` takes;
     # `_are_rows` tells whether all of an array are numbers of rows, and there is one at least; `_bfloat16_unit` is the engine's bfloat16_unit.
     _flops_a_thread = FLOPS_A_THREAD
+
+    # Whether there is a method `epochs`: see the compiled engine's.
+    several_epochs = False
 
     # What close() finds where __init__ did not come so far.
     _n_threads, _engine, _role, _labels, _counts = 0, None, "closed", None, None

@@ -115,7 +115,7 @@ class FoldFit:
             return given_up or run.limits.over
 
         if not course.finished:
-            course.train(until, pause)
+            course.train(until, pause, every_epoch=watch is not None)
             course.check()
         self.n_epochs, self.loss_curve = course.n_epochs, course.loss_curve
         return given_up

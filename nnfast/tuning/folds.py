@@ -171,7 +171,7 @@ class Folds:
         self.folds = [Fold(i, _row_numbers(train, X), _row_numbers(test, X)) for i, (train, test) in enumerate(splits)]
         self.shared = _Interned()  # what networks need of targets and weights
         self._fitted_steps, self._lock = OrderedDict(), threading.Lock()
-        self._rows_to_score, self._tests = weakref.WeakValueDictionary(), {}
+        self._rows_to_score, self._tests, self._targets_to_score = weakref.WeakValueDictionary(), {}, {}
 
     def material(self, estimator, fold):
         """The `Material` of a candidate, an unfitted estimator, in a fold; `fold` None is for all rows.
@@ -198,7 +198,7 @@ class Folds:
         """(Estimator, X, y, score parameters) that a scorer is called with: of the rows to score, or those trained on."""
         rows = fold.train if train else fold.test
         score_params = _check_method_params(self._given_X, self._score_params, rows)
-        y = None if self._y is None else _safe_indexing(self._y, rows)
+        y = self._targets(fold, rows, train)
         if self._kind == "network":
             return material.network, self._shared_rows(material.X, fold, rows, train), y, score_params
         if self._kind == "pipeline" and self._scores_network:
@@ -224,6 +224,14 @@ class Folds:
             if shared.value is None:
                 shared.value = _Steps(estimator, self._given_X, self._y, fit_params, fold)
             return shared.value
+
+    def _targets(self, fold, rows, train):
+        """Of these rows; those to score are taken once."""
+        if self._y is None or train:
+            return None if self._y is None else _safe_indexing(self._y, rows)
+        if fold.number not in self._targets_to_score:
+            self._targets_to_score[fold.number] = _safe_indexing(self._y, rows)
+        return self._targets_to_score[fold.number]
 
     def _shared_rows(self, X, fold, rows, train):
         """Rows of X: a view where they follow each other, or else one copy for all who need them at this time."""
