@@ -1,9 +1,10 @@
 """`python -m bench.searches DATA`: the best score in cross-validation by the second, of each way to search, and a figure of it.
 
 DATA is a folder of Parquet files with a column "target". On each table, every contender has the same seconds on the same cores, the same
-space, the same three folds, rows of float32, and networks of at most 27 epochs; each runs in a process of its own, in turns, by several seeds. A
-candidate counts from the moment when its last fold was scored. nnfast's searches use threads; scikit-learn's and Optuna's cross-validations use
-loky's processes, one for each core.
+space, the same three folds, rows of float32, and networks of at most 27 epochs; each runs in a process of its own, in turns, by several seeds. The
+time begins when all that is needed has been imported and the processes have been started. A candidate counts once, by its score after most epochs,
+from the moment when its last fold was scored so. nnfast's searches use threads; scikit-learn's and Optuna's cross-validations use loky's processes,
+one for each core.
 """
 
 import argparse
@@ -32,6 +33,7 @@ CONTENDERS = {
     "scikit-learn HalvingRandomSearchCV": "C1--",
     "Optuna, scikit-learn's MLP": "C3--",
 }
+SCIKIT_LEARNS = [name for name in CONTENDERS if not name.startswith("nnfast")]
 _LOG = "NNFAST_BENCH_SCORES"  # the file that scikit-learn's estimators, in whatever process, note their scores in
 
 
@@ -56,8 +58,9 @@ def table(path):
 class _Noted:
     def score(self, X, y, sample_weight=None):
         score = super().score(X, y, sample_weight)
-        names = ("learning_rate_init", "hidden_layer_sizes", "batch_size", "alpha", "max_iter")
-        line = json.dumps({"at": time.time(), "key": repr([getattr(self, name) for name in names]), "score": score})
+        names = ("learning_rate_init", "hidden_layer_sizes", "batch_size", "alpha")
+        candidate = repr([getattr(self, name) for name in names])
+        line = json.dumps({"at": time.time(), "candidate": candidate, "max_iter": self.max_iter, "score": score})
         with open(os.environ[_LOG], "a") as file:  # one write of a line, which no other process's comes between
             file.write(line + "\n")
         return score
@@ -78,27 +81,39 @@ def search(contender, path, seconds, seed):
     if contender.startswith("nnfast"):
         return _by_nnfast(contender, X, y, regresses, seconds, seed)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[_LOG] = str(Path(folder, "scores"))
+        scores, started = Path(folder, "scores"), Path(folder, "started")
         # In a process of its own, since nothing else ends what scikit-learn has begun.
-        begin = subprocess.Popen([sys.executable, "-m", "bench.searches", "--endless", contender, str(path), str(seed)], start_new_session=True)
-        log = Path(os.environ[_LOG])
-        while not log.exists() and begin.poll() is None:  # its imports are not in the time, as ours are not
+        begun = subprocess.Popen(
+            [sys.executable, "-m", "bench.searches", "--endless", contender, str(path), str(seed), str(started)],
+            start_new_session=True, env=os.environ | {_LOG: str(scores)},
+        )  # fmt: skip
+        while not started.exists() and begun.poll() is None:
             time.sleep(0.01)
-        start = json.loads(log.read_text().splitlines()[0])["at"]
+        start = float(started.read_text()) if started.exists() else 0.0
         time.sleep(max(0, start + seconds - time.time()))
-        os.killpg(begin.pid, 9)
-        begin.wait()
-        lines = [json.loads(line) for line in log.read_text().splitlines()[1:] if line.endswith("}")]
-    by_key, found = {}, []
-    for line in lines:
-        scores = by_key.setdefault(line["key"], [])
-        scores.append(line["score"])
-        if len(scores) == N_FOLDS:
-            found.append([line["at"] - start, float(np.mean(scores))])
-    return [each for each in found if each[0] <= seconds]
+        if begun.poll() is not None:
+            raise RuntimeError(f"{contender} ended by itself, with {begun.returncode}")
+        os.killpg(begun.pid, 9)
+        begun.wait()
+        return scored([json.loads(line) for line in scores.read_text().splitlines() if line.endswith("}")], start, seconds)
+
+
+def scored(notes, start, seconds):
+    """[[seconds, score], ...] from what was noted of folds: of every candidate the mean of its folds after most epochs, where all were scored in time."""
+    rungs, last = {}, {}
+    for note in notes:
+        if note["at"] < start:
+            continue
+        scores = rungs.setdefault((note["candidate"], note["max_iter"]), [])
+        scores.append(note["score"])
+        if len(scores) == N_FOLDS and note["at"] - start <= seconds:
+            last[note["candidate"]] = [note["at"] - start, float(np.mean(scores))]
+    return sorted(last.values())
 
 
 def _by_nnfast(contender, X, y, regresses, seconds, seed):
+    import optuna  # noqa: F401  (before the time begins, as the others do)
+
     import nnfast
     from nnfast.tuning import BayesianSearchCV, CoarseToFineSearchCV, HyperbandSearchCV
 
@@ -115,8 +130,8 @@ def _by_nnfast(contender, X, y, regresses, seconds, seed):
     return sorted(each for each in found if each[0] <= seconds)
 
 
-def endless(contender, path, seed):
-    """scikit-learn's search, or Optuna's, until the process is killed."""
+def endless(contender, path, seed, started):
+    """scikit-learn's search, or Optuna's, until the process is killed; when it began is in the file `started`, once it has."""
     import optuna
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import HalvingRandomSearchCV, cross_val_score
@@ -126,11 +141,12 @@ def endless(contender, path, seed):
     X, y, regresses = table(path)
     network = (NotedRegressor if regresses else NotedClassifier)(max_iter=MOST_EPOCHS, random_state=seed)
     n_jobs = machine.n_cpus()
-    # Loky's processes are started before the time is: the first note.
+    # Loky's processes are started before the time is.
     cross_val_score(network.set_params(max_iter=1), X[:500], y[:500], cv=N_FOLDS, n_jobs=n_jobs)
-    Path(os.environ[_LOG]).write_text(json.dumps({"at": time.time()}) + "\n")
     network.set_params(max_iter=MOST_EPOCHS)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    started.with_suffix(".part").write_text(str(time.time()))
+    started.with_suffix(".part").rename(started)
     if contender.startswith("Optuna"):
 
         def objective(trial):
@@ -159,7 +175,9 @@ def draw(results, path):
             ax.plot(at, best, style, label=contender)
             lowest.append(best[len(at) // 2])
         top, low = np.nanmax([line.get_ydata() for line in ax.lines]), np.nanmin(lowest)
-        ax.set(xscale="log", xlabel="seconds", title=name, ylim=(low - 0.1 * (top - low), top + 0.03 * (top - low)))
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.set(xlabel="seconds", title=name, ylim=(low - 0.1 * (top - low), top + 0.03 * (top - low)))
     axes[0, 0].set_ylabel("best score so far, 3 folds")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     figure.savefig(path, dpi=100)
@@ -174,13 +192,19 @@ def best_by(run, at):
 
 
 def rows(results):
-    """A table in Markdown: the best score at the end and after a sixth of the time, candidates, and when nnfast's had the others' last score."""
-    yield "| table | contender | best after a sixth | best at the end | candidates |"
-    yield "|---|---|---|---|---|"
+    """A table in Markdown, of medians over the seeds: the best score after a sixth of the time and at the end, candidates, and how soon one of nnfast's
+    had the best score that any of the others had at the end."""
+    yield "| table | contender | best after a sixth | best at the end | candidates | has the others' best after |"
+    yield "|---|---|---|---|---|---|"
+    seconds = results["seconds"]
     for name, by_contender in results["tables"].items():
+        by_seed = zip(*(by_contender[each] for each in SCIKIT_LEARNS))
+        others = [max((score for run in runs for _, score in run), default=-np.inf) for runs in by_seed]
         for contender, runs in by_contender.items():
-            early, last = (np.median([best_by(run, [results["seconds"] * part])[0] for run in runs]) for part in (1 / 6, 1))
-            yield f"| {name} | {contender} | {early:.4f} | {last:.4f} | {np.median([len(run) for run in runs]):.0f} |"
+            early, last = (np.median([best_by(run, [seconds * part])[0] for run in runs]) for part in (1 / 6, 1))
+            soon = np.median([next((at for at, score in run if score >= other), np.inf) for run, other in zip(runs, others)])
+            words = "" if contender in SCIKIT_LEARNS else f"{soon:.1f} s" if np.isfinite(soon) else "never"
+            yield f"| {name} | {contender} | {early:.4f} | {last:.4f} | {np.median([len(run) for run in runs]):.0f} | {words} |"
 
 
 def main(arguments=None):
@@ -197,7 +221,7 @@ def main(arguments=None):
         for name in TABLES:
             for contender in CONTENDERS:
                 arguments = ["--one", contender, str(options.data / f"{name}.parquet"), str(seed), str(options.seconds)]
-                answer = subprocess.run([sys.executable, "-m", "bench.searches", *arguments], capture_output=True, text=True, check=True)
+                answer = subprocess.run([sys.executable, "-m", "bench.searches", *arguments], stdout=subprocess.PIPE, text=True, check=True)
                 results["tables"][name][contender].append(json.loads(answer.stdout.splitlines()[-1]))
                 best = max((score for _, score in results["tables"][name][contender][-1]), default=float("nan"))
                 print(f"{name}, seed {seed}, {contender}: {best:.4f}, {len(results['tables'][name][contender][-1])} candidates", flush=True)
@@ -210,6 +234,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(search(sys.argv[2], Path(sys.argv[3]), float(sys.argv[5]), int(sys.argv[4]))))
     elif sys.argv[1:2] == ["--endless"]:
-        endless(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+        endless(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]))
     else:
         main()

@@ -2,7 +2,7 @@
 
 Promised: with two cores, two jobs are at least 1.8 times one, and never slower than loky's processes; memory grows by models, not by tables.
 The candidates are the same for all, and so are the scores. Each search is made in turns with the others, the best turn counts; what is compared
-with loky is scikit-learn's RandomizedSearchCV over the same candidates, its processes started and warm.
+with loky is scikit-learn's GridSearchCV over the same candidates, its processes started and warm.
 """
 
 import subprocess

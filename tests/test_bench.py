@@ -15,7 +15,7 @@ if not (ROOT / "bench").exists():
 sys.path.append(str(ROOT))  # at the end: nnfast is the one that is installed
 
 from bench import __main__ as command  # noqa: E402
-from bench import ratios, session, work  # noqa: E402
+from bench import ratios, searches, session, work  # noqa: E402
 from bench.cliff_rules import compared, judge  # noqa: E402
 from bench.figures import FIGURES  # noqa: E402
 from bench.parts import PARTS, cliffs, estimators, footprint, grid, prediction, threads, training  # noqa: E402
@@ -361,3 +361,39 @@ def test_steps_and_whole_fits(library):
     training.open_trainer(library, Shape("", 50, (64, 64), 2, 32, 100), "float64", 1)
     whole, steps = (min(training.sample(2, whole)["seconds"] for _ in range(5)) for whole in (True, False))
     assert 0.2 * whole < steps < 1.5 * whole
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Searches by the second
+
+
+def test_a_candidate_counts_by_its_last_rung():
+    notes = [
+        {"at": at, "candidate": candidate, "max_iter": max_iter, "score": score}
+        for at, candidate, max_iter, score in [
+            (99.0, "a", 1, 0.9),  # while the processes were started
+            *((101.0 + fold, "a", 1, 0.1 * fold) for fold in range(3)),
+            *((104.0, "b", 1, 0.6) for _ in range(3)),
+            *((105.0 + fold, "a", 3, 0.5) for fold in range(3)),
+            *((108.0 + fold, "b", 3, 0.9) for fold in range(3)),  # whose last fold is late
+        ]
+    ]
+    assert searches.scored(notes, 100.0, 9.5) == [[4.0, pytest.approx(0.6)], [7.0, 0.5]]
+
+
+def test_the_best_score_by_the_second():
+    run = [[1.0, 0.5], [2.0, 0.4], [3.0, 0.7]]
+    np.testing.assert_array_equal(searches.best_by(run, [0.5, 1.0, 2.5, 9.0]), [np.nan, 0.5, 0.5, 0.7])
+    np.testing.assert_array_equal(searches.best_by([], [1.0]), [np.nan])
+
+
+def test_the_report_of_searches(tmp_path):
+    pytest.importorskip("matplotlib")
+    runs = {name: [[[1.0 + i, 0.5], [4.0, 0.7 - 0.1 * i]] for _ in range(2)] for i, name in enumerate(searches.CONTENDERS)}
+    runs |= dict.fromkeys(searches.SCIKIT_LEARNS, [[[1.0, 0.3], [5.0, 0.65]], [[1.0, 0.3]]])
+    results = {"seconds": 6.0, "tables": {"letter": runs}}
+    _, _, first, _, second, *_ = searches.rows(results)
+    assert first == "| letter | nnfast Hyperband | 0.5000 | 0.7000 | 2 | 2.5 s |"
+    assert second == "| letter | nnfast Bayes | nan | 0.5000 | 2 | never |"
+    searches.draw(results, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
