@@ -282,24 +282,30 @@ def test_ctrl_c(fit):
             process.kill()
 
 
-def test_a_fit_in_a_thread_needs_the_gil_no_step():
-    # Whoever wants the GIL while this thread runs Python waits for a fiftieth of a second: 4000 steps would take 80 seconds. The rest of a fit
-    # takes it a hundred times.
-    interval, over, taken = sys.getswitchinterval(), threading.Event(), []
+def test_a_fit_in_a_thread_needs_the_gil_no_step(monkeypatch):
+    # An epoch goes on while another thread holds the GIL, and does not give it away.
+    spans, inside, epoch = [], threading.Event(), engine.Session.epoch
+
+    def noted(session, order, learning_rate):
+        start = time.monotonic()
+        inside.set()
+        loss = epoch(session, order, learning_rate)
+        spans.append((start, time.monotonic()))
+        return loss
 
     def fit():
-        start = time.monotonic()
-        MLPClassifier((8,), batch_size=1, max_iter=1, random_state=0, n_threads=1).fit(np.tile(X, (10, 1)), np.tile(Y, 10))
-        taken.append(time.monotonic() - start)
-        over.set()
+        MLPClassifier((64,), batch_size=1, max_iter=1, random_state=0, n_threads=1).fit(np.tile(X, (100, 1)), np.tile(Y, 100))
 
-    sys.setswitchinterval(0.02)
-    try:
-        worker = threading.Thread(target=fit)
-        worker.start()
-        while not over.is_set():
-            sum(range(100))
-        worker.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert taken[0] < 40
+    monkeypatch.setattr(engine.Session, "epoch", noted)
+    fit()
+    alone = spans[0][1] - spans[0][0]
+    inside.clear()
+    worker = threading.Thread(target=fit)
+    worker.start()
+    inside.wait()
+    time.sleep(alone / 10)
+    ctypes.PyDLL(None).usleep(round(3e6 * alone))
+    held_until = time.monotonic()
+    worker.join()
+    assert spans[1][1] - held_until < alone / 2
+
