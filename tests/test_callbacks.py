@@ -4,6 +4,7 @@ import copy
 import csv
 import os
 import pickle
+import stat
 import time
 import warnings
 
@@ -491,6 +492,30 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
         small(callbacks=[Checkpoint(tmp_path / "net.joblib")]).fit(X, y)
     assert os.listdir(tmp_path) == ["net.joblib"]
     assert joblib.load(tmp_path / "net.joblib").n_iter_ == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
+def test_checkpoints_have_the_mode_of_other_files(tmp_path):
+    X, y = table()
+    path = tmp_path / "net.joblib"
+    before = os.umask(0o027)
+    try:
+        for mode in (0o640, 0o640, 0o604, 0o444):
+            if path.exists():
+                path.chmod(mode)
+            small(callbacks=[Checkpoint(path)]).fit(X, y)
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+    finally:
+        os.umask(before)
+
+
+def test_checkpoints_are_on_the_disk_before_they_replace_others(tmp_path, monkeypatch):
+    calls, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append(os.fstat(file).st_ino) or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda *paths: calls.append(paths[0].stat().st_ino) or replace(*paths))
+    small(callbacks=[Checkpoint(tmp_path / "net.joblib", every=5)], max_iter=9).fit(*table())
+    assert len(calls) == 4
+    assert calls[::2] == calls[1::2]
 
 
 def test_a_checkpoint_ends_with_what_the_fit_returns(tmp_path):

@@ -1,6 +1,7 @@
 """Steering a long fit: LiveControl and its files, clipping that changes between epochs, and going on after an interrupt."""
 
 import math
+import os
 import pickle
 import tomllib
 import warnings
@@ -349,16 +350,32 @@ def test_the_rest_of_a_fit_survives_a_state_that_cannot_be_written(tmp_path, mon
     path = tmp_path / "control.toml"
 
     def full(state):
-        def mkstemp(**arguments):
+        def touch(*arguments, **more):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("tempfile.mkstemp", mkstemp)
+        monkeypatch.setattr(Path, "touch", touch)
 
     with pytest.warns(UserWarning, match="cannot be written.*No space left") as caught:
         estimator = small(callbacks=[At({2: full, 5: lambda state: monkeypatch.undo()}), LiveControl(path)]).fit(X, y)
     assert sum("cannot be written" in str(each.message) for each in caught) == 1
     assert told(path)["epoch"] == 6
     assert same(estimator, small().fit(X, y))
+
+
+def test_an_interrupt_while_the_state_is_written_ends_the_fit(tmp_path, monkeypatch):
+    path = tmp_path / "control.toml"
+    replace = os.replace
+
+    def interrupted(*paths):
+        replace(*paths)
+        raise KeyboardInterrupt
+
+    patch = At({3: lambda state: monkeypatch.setattr(os, "replace", interrupted)})
+    estimator = small(callbacks=[patch, LiveControl(path), At({3: lambda state: pytest.fail("goes on")})])
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(*table())
+    assert estimator.n_iter_ == 3
+    assert sorted(os.listdir(tmp_path)) == ["control.state.toml", "control.toml"]
 
 
 @pytest.mark.parametrize("path", ["nowhere/control.toml", "."])
