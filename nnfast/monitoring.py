@@ -193,17 +193,18 @@ class FitState:
         Not None once the fit has been asked to stop.
     """
 
-    def __init__(self, task, p, engine, rows, max_epochs, records, run=None):
+    def __init__(self, task, p, engine, rows, max_epochs, records, run=None, keep_rate=None):
         self.epoch, self.max_epochs = 0, max_epochs
         self.loss = self.validation_loss = self.validation_score = self.best = self.stop_reason = None
         self.improved, self.n_stalled = False, 0
         self._kept = None  # of a copy: what properties gave
         self.parameters = task.parameters
         self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run
+        self._keep_rate = keep_rate  # called once a rate is set
 
     def __getstate__(self):
         # A callback that keeps its state still pickles and copies with its estimator: the numbers, not the fit.
-        links = ("_task", "_p", "_engine", "_rows", "_records", "_run")
+        links = ("_task", "_p", "_engine", "_rows", "_records", "_run", "_keep_rate")
         numbers = {name: None if name in links else value for name, value in vars(self).items()}
         names = ("history", "learning_rate", "clip_norm", "clip_value")
         return numbers | {"_kept": {name: getattr(self, name) for name in names}}
@@ -224,6 +225,8 @@ class FitState:
         if self._run is None:
             raise AttributeError("solver='lbfgs' has no learning rate to set")
         self._run.learning_rate = value
+        if self._keep_rate is not None:
+            self._keep_rate()
 
     @property
     def clip_norm(self):
