@@ -538,6 +538,25 @@ def test_a_fit_that_goes_on_from_before_a_rate_was_set_sets_it(epoch, tmp_path):
     assert not (tmp_path / "net.joblib").exists()
 
 
+def test_an_interrupt_while_an_order_is_carried_out_forgets_no_other(tmp_path, monkeypatch):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text("stop = true\n")
+    estimator = small(callbacks=[LiveControl(path)], warm_start="full").fit(X, y)
+    path.write_text('save = "net.joblib"\nstop = true\n')
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(joblib, "dump", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(X, y)
+    estimator.fit(X, y)
+    assert told(path)["skipped"] == ["stop = true"]
+    assert len(joblib.load(tmp_path / "net.joblib").loss_curve_) == 2
+
+
 def test_an_order_that_could_not_be_carried_out_is_tried_again_by_the_next_fit(tmp_path):
     X, y = table()
     path = tmp_path / "control.toml"

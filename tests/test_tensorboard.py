@@ -16,9 +16,10 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small import small, table
 
 import nnfast.callbacks
-from nnfast import MLPClassifier, MLPRegressor
+from nnfast import MLPRegressor
 from nnfast.callbacks import Callback, Checkpoint, TensorBoard
 from nnfast.tuning.tensorboard import TrialLog, log_search
 
@@ -41,16 +42,6 @@ def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
-
-
-def table(n_samples=60):
-    rng = np.random.RandomState(0)
-    X = rng.normal(size=(n_samples, 4))
-    return X, (X[:, 0] + 0.5 * rng.normal(size=n_samples) > 0).astype(int)
-
-
-def small(cls=MLPClassifier, **parameters):
-    return cls(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "batch_size": 16} | parameters)
 
 
 def read(folder):
@@ -249,11 +240,21 @@ def test_the_callback_clones_pickles_and_prints(tmp_path):
         ({"gradients": 0.5}, "gradients of TensorBoard must be a number of epochs, or 0, got 0.5"),
         ({"name": "a/b"}, "name of TensorBoard must be None or that of a folder, got 'a/b'"),
         ({"name": ""}, "name of TensorBoard must be"),
+        ({"histograms": True}, "histograms of TensorBoard must be a number of epochs, or 0, got True"),
+        ({"logdir": None}, "logdir of TensorBoard must be the path of a folder, got None"),
+        ({"logdir": ""}, "logdir of TensorBoard must be the path of a folder, got ''"),
     ],
 )
 def test_wrong_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
-        TensorBoard("logs", **parameters)
+        TensorBoard(**{"logdir": "logs"} | parameters)
+
+
+@pytest.mark.parametrize("place", ["logs", "logs/deeper"])
+def test_logs_need_a_folder(place, tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(NotADirectoryError, match=f"logdir of TensorBoard must be a folder, .*{place}'"):
+        small(callbacks=[TensorBoard(tmp_path / place)]).fit(*table())
 
 
 def test_without_tensorboardx(tmp_path, monkeypatch):

@@ -13,6 +13,13 @@ import joblib
 from nnfast.scikit_learn_callbacks import TRANSIENT
 
 
+def check_path(path, name, *, file=True):
+    """Raise unless the parameter, of this name, is the path of a file, or of a folder where `file` is false."""
+    is_path = isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str)
+    if not (is_path and (Path(path).name if file else os.fspath(path))):
+        raise ValueError(f"{name} must be the path of a {'file' if file else 'folder'}, got {path!r}.")
+
+
 @contextmanager
 def replacing(path):
     """The name of a file to write, beside its place: it becomes `path` at the end, or is deleted after an exception.

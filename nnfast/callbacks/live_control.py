@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 
-from nnfast.callbacks.files import replacing, save
+from nnfast.callbacks.files import check_path, replacing, save
 from nnfast.callbacks.protocol import Callback
 from nnfast.words import did_you_mean
 
@@ -104,6 +104,9 @@ class LiveControl(Callback):
     path: str | PathLike
     _fit: "_Control | None" = field(default=None, init=False, repr=False, compare=False)
 
+    def __post_init__(self):
+        check_path(self.path, "path of LiveControl")
+
     def __getstate__(self):
         return vars(self) | {"_fit": None}  # which has a meaning in one fit alone
 
@@ -181,19 +184,21 @@ class _Control:
             return
         self.ignored, self.content = [], content
         before, wanted = self.control, self._accepted(read)
-        self.control = {}
+        self.control, self.remembered = (
+            {name: value for name, value in known.items() if wanted.get(name) == value}
+            for known in (before, self.remembered)
+        )
         for name in _KEYS:
             value = wanted.get(name)
             if name in _CLIPS:
                 if value is not None or name in before:
                     self._clip(name, value, before.get(name), state)
-            elif value == before.get(name):
-                self.control |= {} if value is None else {name: value}
+            elif value is None or name in self.control:
+                pass  # no order, or one that has been carried out
             elif name == "save" and estimator is None:
                 self.waiting = value  # until there is an epoch to save
-            elif value is not None:
+            else:
                 self._order(name, value, estimator, state)
-        self.remembered = {name: value for name, value in self.remembered.items() if wanted.get(name) == value}
 
     def _cannot_read(self, content, error):
         """Tell of a control file that cannot be read; by a warning once it has been the same twice."""
@@ -227,14 +232,15 @@ class _Control:
         """Carry out an order, and remember it then."""
         if self._do(name, value, estimator, state):
             self.control[name] = value
-            self.remembered.pop(name, None)
             self._note(name, value, state)
 
     def _clip(self, name, value, before, state):
         """Have a limit be in force, the estimator's own for None; where the file said `before` of it."""
         limit = self.own_clips[name] if value is None else value
+        self.control.pop(name, None)
         if self._do(name, limit, None, state):
-            self.control |= {} if value is None else {name: value}
+            if value is not None:
+                self.control[name] = value
             if value != before:
                 self._note(name, limit, state)
 
