@@ -217,8 +217,9 @@ class _Fit:
         self.batch_size = _batch_size(p, len(self.rows))
         earlier = history.get("_optimizer")
         rate_init = initial_rate(earlier, p, task.optimizer, one_epoch=one_epoch)
+        self.found = None  # a rate that is to be told
         if rate_init is None:
-            rate_init = range_test(task, self.rows, self.batch_size, p, engine, random_state).suggestion
+            self.found = rate_init = range_test(task, self.rows, self.batch_size, p, engine, random_state).suggestion
         self.seed = _dropout_seed(task.regularization, random_state)
         steps_per_epoch = -(-len(self.rows) // self.batch_size)
         self.optimizer, self.run, self.going_on = go_on(
@@ -256,6 +257,9 @@ class _Fit:
             stack.enter_context(self.validator)
         if self.whole["n_iter"] == 0:
             self.say = reporter(self.p.verbose, self.max_iter, type(self.p).__name__)
+            if self.found is not None:
+                self.say.remark(f"The learning-rate range test found learning_rate_init = {self.found:g}")
+                self.found = None
 
     def _open_session(self):
         task, p = self.task, self.p
