@@ -23,7 +23,7 @@ from nnfast import MLPRegressor
 from nnfast.callbacks import Callback, Checkpoint, TensorBoard
 from nnfast.tuning.tensorboard import TrialLog, log_search
 
-pytest.importorskip("tensorboardX")
+tensorboardX = pytest.importorskip("tensorboardX")
 pytest.importorskip("tensorboard")
 
 with warnings.catch_warnings():
@@ -188,6 +188,17 @@ def test_a_fit_that_goes_on_does_so_in_its_run(how, tmp_path):
     clone(estimator).fit(X, y)
     estimator.set_params(warm_start=False).fit(X, y)
     assert runs(tmp_path) == [f"MLPClassifier-{n}" for n in (1, 2, 3)]
+
+
+def test_copies_that_go_on_at_once_write_files_of_their_own(tmp_path, monkeypatch):
+    X, y = table()
+    monkeypatch.setattr(tensorboardX.event_file_writer.time, "time", lambda: 1.7e9)
+    kept = pickle.dumps(small(max_iter=2, warm_start="full", callbacks=[TensorBoard(tmp_path)]).fit(X, y))
+    copies = [pickle.loads(kept).set_params(learning_rate_init=rate).fit(X, y) for rate in (0.01, 0.1)]
+    files = sorted((tmp_path / "MLPClassifier-1").iterdir())
+    assert len(files) == 3
+    losses = {tuple(np.float32(scalar(read(file), "loss")[1])) for file in files[1:]}
+    assert losses == {tuple(np.float32(each.loss_curve_[2:])) for each in copies}
 
 
 def test_a_fit_goes_on_from_a_checkpoint_as_if_it_had_not_been_killed(tmp_path):

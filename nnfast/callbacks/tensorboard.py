@@ -1,6 +1,7 @@
 """TensorBoard: curves, norms and histograms of a fit, by tensorboardX."""
 
 import os
+import secrets
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -135,8 +136,9 @@ class TensorBoard(Callback):
         self._close()
 
     def _open(self, purge_step=None):
-        # tensorboardX names a file by the second, and replaces one that is there: calls of partial_fit take less.
-        suffix = f".{self._n_before:08d}"
+        # tensorboardX names a file by the second, and replaces one that is there: calls of partial_fit take less, and
+        # copies of an estimator may go on at once. TensorBoard reads files in the order of their names.
+        suffix = f".{self._n_before:08d}.{os.getpid()}.{secrets.token_hex(4)}"
         self._writer = require_tensorboardx().SummaryWriter(
             str(self.folder), purge_step=purge_step, flush_secs=_FLUSH_SECONDS, filename_suffix=suffix
         )
