@@ -186,6 +186,8 @@ class FitState:
     learning_rate : float or None
         Rate of the next update; None for 'lbfgs'. Setting it takes effect with the next epoch: all later rates of the
         schedule are scaled alike.
+    rate_goes_on : bool
+        Whether the schedule goes on where an earlier fit left it, with the rate that was set there; else it began anew.
     clip_norm, clip_value : float or None
         What gradients are clipped to, as of the estimator's parameters. Setting it, to None for no clipping, takes
         effect with the next epoch and lasts until the end of this fit. Not for 'lbfgs'.
@@ -201,6 +203,7 @@ class FitState:
         self.parameters = task.parameters
         self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run
         self._keep_rate = keep_rate  # called once a rate is set
+        self.rate_goes_on = run is not None and run.n_epochs > 0
 
     def __getstate__(self):
         # A callback that keeps its state still pickles and copies with its estimator: the numbers, not the fit.

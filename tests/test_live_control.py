@@ -538,6 +538,19 @@ def test_a_fit_that_goes_on_from_before_a_rate_was_set_sets_it(epoch, tmp_path):
     assert not (tmp_path / "net.joblib").exists()
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_rate_is_set_again_where_the_schedule_begins_anew(schedule, tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text("learning_rate = 0.02\n")
+    estimator = small(callbacks=[LiveControl(path)], warm_start=True, learning_rate=schedule).fit(X, y).fit(X, y)
+    assert ("skipped" in told(path)) == (schedule == "cosine")  # which goes on
+    plain = small(callbacks=[At({0: setting(learning_rate=0.02)})], warm_start=True, learning_rate=schedule).fit(X, y)
+    if schedule == "cosine":
+        plain.set_params(callbacks=None)
+    assert estimator.learning_rate_curve_ == pytest.approx(plain.fit(X, y).learning_rate_curve_)
+
+
 def test_an_interrupt_while_an_order_is_carried_out_forgets_no_other(tmp_path, monkeypatch):
     X, y = table()
     path = tmp_path / "control.toml"

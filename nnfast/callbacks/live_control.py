@@ -66,8 +66,9 @@ class LiveControl(Callback):
 
     `learning_rate`, `save` and `stop` are orders, each done once for each new value. The state file remembers those
     that have been carried out: a fit that goes on, or a call of `partial_fit`, does not carry them out again, except
-    for a rate that was set later than in the epoch it goes on from. A fit from scratch remembers `stop` alone. A
-    template is written where there is no control file.
+    for a rate that was set later than in the epoch it goes on from, or whose schedule begins anew, as scikit-learn's do
+    with warm_start=True. A fit from scratch remembers `stop` alone. A template is written where there is no control
+    file.
 
     The state goes to "control.state.toml" for a control file "control.toml", replaced as a whole after every epoch: the
     numbers of the epoch, what is in force, `control`, what was carried out or is in force of what was read, `skipped`,
@@ -136,7 +137,7 @@ class _Control:
         self.content = self.error = self.waiting = self.unreadable = None
         self.n_unreadable, self.ignored, self.can_tell = 0, [], True
         # `control` is what of the file is in force or was carried out, and `applied` what was done when.
-        self.control, self.applied = self._earlier()
+        self.control, self.applied = self._earlier(state)
         self.remembered = {name: value for name, value in self.control.items() if name not in _CLIPS}
         if path.is_dir() or not path.parent.is_dir():
             raise FileNotFoundError(f"path of LiveControl must be a file in a folder that is there, got {str(path)!r}.")
@@ -144,13 +145,13 @@ class _Control:
             template = _TEMPLATE.format(state=_text(self.state_path.name))
             path.write_text(template, encoding="utf-8")
 
-    def _earlier(self):
+    def _earlier(self, state):
         """What an earlier fit left in the state file, as far as it counts for this one: (control, applied)."""
         try:
             told = _parse(self.state_path.read_bytes())
             control = {name: value for name, value in told.get("control", {}).items() if _KEYS[name][0](value)}
             applied = [each for each in told.get("applied", []) if each["epoch"] <= self.n_before]
-            rates = [each["what"] for each in applied if each["what"].startswith("learning_rate = ")]
+            rates = [each["what"] for each in applied if each["what"].startswith("learning_rate = ")][-1:]
         except FileNotFoundError:
             return {}, []
         except Exception as error:
@@ -158,8 +159,8 @@ class _Control:
             return {}, []
         if not self.n_before:  # a fit from scratch
             return {name: value for name, value in control.items() if name == "stop"}, []
-        if "learning_rate" in control and _what("learning_rate", control["learning_rate"]) not in rates[-1:]:
-            del control["learning_rate"]  # which was set after the epoch that this fit goes on from
+        if not (state.rate_goes_on and _what("learning_rate", control.get("learning_rate")) in rates):
+            control.pop("learning_rate", None)  # which was set after the epoch that this fit goes on from, or is over
         return control, applied
 
     # -----------------------------------------------------------------------------------------------------------------
