@@ -48,9 +48,10 @@ def split(task, p, random_state):
                 _all_rows(task), random_state=random_state, test_size=p.validation_fraction, stratify=task.stratify
             )
         if len(held_out) < 2:
+            n_samples = task.X.shape[0] if task.rows is None else len(task.rows)
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset. Got "
-                f"validation_fraction={p.validation_fraction} of {task.X.shape[0]} samples."
+                f"validation_fraction={p.validation_fraction} of {n_samples} samples."
             )
         check_weights(take(task.sample_weight, rows), "sample_weight over the rows trained on")
         check_weights(take(task.sample_weight, held_out), "sample_weight over the rows held out for early stopping")
@@ -68,11 +69,16 @@ def given_split(task):
         check_weights(task.sample_weight, "sample_weight over all rows")
         check_weights(validation.sample_weight, "sample_weight_val over all rows")
     else:
+        outside = _outside(task)
+        if len(unseen := np.intersect1d(validation.rows, outside)):
+            raise ValueError(f"validation_indices must be among the rows that the fit sees, got row {unseen[0]}.")
         if task.in_blocks:
             validation = replace(validation, rows=np.sort(validation.rows))
-            rows = Rows(task.X, validation.rows)
+            rows = Rows(task.X, np.union1d(validation.rows, outside))
         else:
-            rows = np.delete(rows, validation.rows)
+            stays = np.ones(task.X.shape[0], dtype=bool)
+            stays[validation.rows] = False
+            rows = rows[stays[rows]]
         check_weights(take(task.sample_weight, rows), "sample_weight over the rows trained on")
         held_out = take(task.sample_weight, validation.rows)
         check_weights(held_out, "sample_weight over the rows of validation_indices")

@@ -186,6 +186,8 @@ class FitState:
     learning_rate : float or None
         Rate of the next update; None for 'lbfgs'. Setting it takes effect with the next epoch: all later rates of the
         schedule are scaled alike.
+    rate_goes_on : bool
+        Whether the schedule goes on where an earlier fit left it, with the rate that was set there; else it began anew.
     clip_norm, clip_value : float or None
         What gradients are clipped to, as of the estimator's parameters. Setting it, to None for no clipping, takes
         effect with the next epoch and lasts until the end of this fit. Not for 'lbfgs'.
@@ -193,17 +195,19 @@ class FitState:
         Not None once the fit has been asked to stop.
     """
 
-    def __init__(self, task, p, engine, rows, max_epochs, records, run=None):
+    def __init__(self, task, p, engine, rows, max_epochs, records, run=None, keep_rate=None):
         self.epoch, self.max_epochs = 0, max_epochs
         self.loss = self.validation_loss = self.validation_score = self.best = self.stop_reason = None
         self.improved, self.n_stalled = False, 0
         self._kept = None  # of a copy: what properties gave
         self.parameters = task.parameters
         self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run
+        self._keep_rate = keep_rate  # called once a rate is set
+        self.rate_goes_on = run is not None and run.n_epochs > 0
 
     def __getstate__(self):
         # A callback that keeps its state still pickles and copies with its estimator: the numbers, not the fit.
-        links = ("_task", "_p", "_engine", "_rows", "_records", "_run")
+        links = ("_task", "_p", "_engine", "_rows", "_records", "_run", "_keep_rate")
         numbers = {name: None if name in links else value for name, value in vars(self).items()}
         names = ("history", "learning_rate", "clip_norm", "clip_value")
         return numbers | {"_kept": {name: getattr(self, name) for name in names}}
@@ -224,6 +228,8 @@ class FitState:
         if self._run is None:
             raise AttributeError("solver='lbfgs' has no learning rate to set")
         self._run.learning_rate = value
+        if self._keep_rate is not None:
+            self._keep_rate()
 
     @property
     def clip_norm(self):

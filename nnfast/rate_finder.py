@@ -122,7 +122,8 @@ def range_test(
     low, high : float
         The first rate, and the last. None: see `LOWS`.
     n_epochs : int, optional
-        Passes over the rows. None: as many, or such a part of one, as `STEPS_PER_DECADE` take.
+        Passes over the rows; more where they are too few for a lower rate of `LOWS` than the first. None: as many, or
+        such a part of one, as `STEPS_PER_DECADE` take.
     smoothing : float
         Weight of what went before in the moving average, in [0, 1).
 
@@ -140,8 +141,9 @@ def range_test(
         rows = rows[task.sample_weight[rows] > 0]  # a batch of weights 0 would have no loss
     batch_size = min(batch_size, len(rows))
     for lowest in LOWS if low is None else (low,):
-        decades = math.log10(high / lowest)
-        rates = np.geomspace(lowest, high, _n_steps(decades, n_epochs, len(rows), batch_size))
+        decades = math.log10(high) - math.log10(lowest)  # their ratio may overflow
+        n_steps = _n_steps(decades, n_epochs, len(rows), batch_size, lengthen=low is None and lowest != LOWS[0])
+        rates = np.geomspace(lowest, high, n_steps)
         losses, smoothed, diverged = _climb(task, rows, batch_size, p, engine, random_state, rates, smoothing)
         window = round((len(rates) - 1) / decades / 2) * 2 + 1  # steps of a decade
         if len(smoothed) > window:
@@ -149,16 +151,22 @@ def range_test(
     raise DivergenceError(f"The loss explodes within a decade of the lowest learning rate tried, {lowest:g}. {SCALE}")
 
 
-def _n_steps(decades, n_epochs, n_rows, batch_size):
-    """Steps of a test of so many epochs, or if that is None of the usual length."""
+def _n_steps(decades, n_epochs, n_rows, batch_size, *, lengthen):
+    """Steps of a test of so many epochs, or if that is None of the usual length.
+
+    Too few epochs become the fewest that will do, or if `lengthen` is false, an error.
+    """
     if n_epochs is None:
         return round(decades * STEPS_PER_DECADE) + 1
     per_epoch = n_rows // batch_size
-    fewest = math.ceil(decades * _FEWEST_PER_DECADE) + 1
-    if n_epochs * per_epoch < fewest:
+    fewest = math.ceil(round(decades * _FEWEST_PER_DECADE, 6)) + 1
+    enough = -(-fewest // per_epoch)
+    if lengthen:
+        n_epochs = max(n_epochs, enough)
+    if n_epochs < enough:
         raise ValueError(
             f"n_epochs must be enough for {fewest} steps, {_FEWEST_PER_DECADE} a decade of rates, got {n_epochs}, which are "
-            f"{n_epochs * per_epoch} steps of {batch_size} rows. Accepted is {-(-fewest // per_epoch)} or more, or None."
+            f"{n_epochs * per_epoch} steps of {batch_size} rows. Accepted is {enough} or more, or None."
         )
     return n_epochs * per_epoch
 

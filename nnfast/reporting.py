@@ -48,7 +48,7 @@ class Silence:
         """After its validation."""
 
     def remark(self, *words):
-        """On a stall, or on a stop that a callback asked for."""
+        """On a learning rate that was found, a stall, or a stop that a callback asked for."""
 
     def close(self):
         """At the end, however it comes."""

@@ -217,8 +217,9 @@ class _Fit:
         self.batch_size = _batch_size(p, len(self.rows))
         earlier = history.get("_optimizer")
         rate_init = initial_rate(earlier, p, task.optimizer, one_epoch=one_epoch)
+        self.found = None  # a rate that is to be told
         if rate_init is None:
-            rate_init = range_test(task, self.rows, self.batch_size, p, engine, random_state).suggestion
+            self.found = rate_init = range_test(task, self.rows, self.batch_size, p, engine, random_state).suggestion
         self.seed = _dropout_seed(task.regularization, random_state)
         steps_per_epoch = -(-len(self.rows) // self.batch_size)
         self.optimizer, self.run, self.going_on = go_on(
@@ -236,7 +237,7 @@ class _Fit:
             self.run.measure_anew()
         self.keeps_best = p.early_stopping and p.restore_best
         self.parameters, self.best = task.parameters, task.parameters.copy() if self.keeps_best else None
-        self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run)
+        self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run, self._keep_rate)
         self.stalled_out, self.diverged, self.warning = False, False, None
         self.say, self.seconds = Silence(), 0.0  # those of an epoch
         # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and steps done.
@@ -256,6 +257,9 @@ class _Fit:
             stack.enter_context(self.validator)
         if self.whole["n_iter"] == 0:
             self.say = reporter(self.p.verbose, self.max_iter, type(self.p).__name__)
+            if self.found is not None:
+                self.say.remark(f"The learning-rate range test found learning_rate_init = {self.found:g}")
+                self.found = None
 
     def _open_session(self):
         task, p = self.task, self.p
@@ -396,6 +400,7 @@ class _Fit:
     def end(self, error):
         """Publish what the last whole epoch left behind, and tell the callbacks; `error` is what the caller raises."""
         whole, session, going_on = self.whole, self.session, self.going_on
+        self.state._keep_rate = None  # what is published now is the end
         if self.stored != whole["n_iter"]:
             session.store(self.task.parameters)
         if whole["n_iter"]:
@@ -501,9 +506,14 @@ class _Fit:
         state.best = self._in_own_sign(self.patience.best)
         self.publish(self._attributes())
         self.callbacks.end_epoch(state)
-        self.whole = {**self.whole, "schedule": self.run.state}  # in which they may have set another rate
         if state.stop_reason is not None:
             self.say.remark("Stopped by a callback" + f": {state.stop_reason}" * bool(state.stop_reason))
+
+    def _keep_rate(self):
+        """Have the last whole epoch be one with the rate that a callback has set, whatever the next callback does."""
+        self.whole = {**self.whole, "schedule": self.run.state}
+        if self.state.epoch:
+            self.publish(self._attributes())
 
     # -----------------------------------------------------------------------------------------------------------------
     # In words and attributes

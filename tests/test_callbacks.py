@@ -2,10 +2,14 @@
 
 import copy
 import csv
+import math
 import os
 import pickle
+import re
+import stat
 import time
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -19,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 import nnfast.callbacks
 from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
-from nnfast.callbacks import Callback, Checkpoint, CSVLog, StopAt, TimeLimit
+from nnfast.callbacks import Callback, Checkpoint, CSVLog, LiveControl, StopAt, TimeLimit
 
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 READY_MADE = {
@@ -493,6 +497,30 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
     assert joblib.load(tmp_path / "net.joblib").n_iter_ == 2
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX's")
+def test_checkpoints_have_the_mode_of_other_files(tmp_path):
+    X, y = table()
+    path = tmp_path / "net.joblib"
+    before = os.umask(0o027)
+    try:
+        for mode in (0o640, 0o640, 0o604, 0o444):
+            if path.exists():
+                path.chmod(mode)
+            small(callbacks=[Checkpoint(path)]).fit(X, y)
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+    finally:
+        os.umask(before)
+
+
+def test_checkpoints_are_on_the_disk_before_they_replace_others(tmp_path, monkeypatch):
+    calls, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append(os.fstat(file).st_ino) or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda *paths: calls.append(paths[0].stat().st_ino) or replace(*paths))
+    small(callbacks=[Checkpoint(tmp_path / "net.joblib", every=5)], max_iter=9).fit(*table())
+    assert len(calls) == 4
+    assert calls[::2] == calls[1::2]
+
+
 def test_a_checkpoint_ends_with_what_the_fit_returns(tmp_path):
     X, y = table()
     parameters = {"max_iter": 30, "learning_rate_init": 0.5, "early_stopping": True, "monitor": "loss", "n_iter_no_change": 99}
@@ -504,7 +532,25 @@ def test_a_checkpoint_ends_with_what_the_fit_returns(tmp_path):
     assert saved._optimizer["moments"] is not None
 
 
-@pytest.mark.parametrize("every", [0, -1, 1.5])
+@pytest.mark.parametrize("path", [None, 5, "", ".", "/", b"net", Path()])
+@pytest.mark.parametrize("callback", [Checkpoint, CSVLog, LiveControl])
+def test_paths_are_those_of_files(callback, path):
+    message = f"path of {callback.__name__} must be the path of a file, got {path!r}."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        callback(path)
+
+
+@pytest.mark.parametrize("value", ["a", math.nan, True, [1]])
+def test_limits_are_numbers(value):
+    for name in ("loss", "validation_loss", "score"):
+        with pytest.raises(ValueError, match=re.escape(f"{name} of StopAt must be a number, or None, got {value!r}.")):
+            StopAt(**{name: value})
+    with pytest.raises(ValueError, match=re.escape(f"seconds of TimeLimit must be a number, got {value!r}.")):
+        TimeLimit(value)
+    assert TimeLimit(np.float32(0.5)) == TimeLimit(0.5)
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True])
 def test_checkpoints_are_some_epochs_apart(every):
     with pytest.raises(ValueError, match=f"every of Checkpoint must be an integer, 1 or more, got {every}"):
         Checkpoint("net.joblib", every=every)

@@ -69,11 +69,16 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(nnfast.blocks, "BLOCK_NUMBERS", 50)
 
 
-@pytest.mark.parametrize("table", [X, X32, csr_matrix(X)], ids=["float64", "float32", "sparse"])
-@pytest.mark.parametrize("name", OPTIONS)
+TABLES = {"float64": X, "float32": X32, "sparse": csr_matrix(X)}
+# All but those that there are not: tables read in blocks are dense.
+OPTIONS_AND_TABLES = [(name, table) for name in OPTIONS for table in TABLES if (name, table) != ("blocks", "sparse")]
+# Those of blocks that a fit of some rows has are the whole table's.
+BUT_BLOCKS = [name for name in OPTIONS if name != "blocks"]
+
+
+@pytest.mark.parametrize(("name", "table"), OPTIONS_AND_TABLES)
 def test_a_course_that_pauses_is_the_fit_that_does_not(name, table):
-    if name == "blocks" and not isinstance(table, np.ndarray):
-        return
+    table = TABLES[table]
     options = OPTIONS[name]
     if name == "float32" and table.dtype == np.float32:
         options = {"precision": "float64"}  # where what is published is rounded, and what goes on is not
@@ -93,27 +98,54 @@ def test_a_course_that_pauses_is_the_fit_that_does_not(name, table):
     assert_same(paused, alone)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", BUT_BLOCKS)
 def test_rows_of_a_table_are_a_table(name):
     options = OPTIONS[name]
     weights = WEIGHTS if name != "adam" else None
     of_rows = classifier(options)
     of_rows._course(X, LABELS, weights, rows=ROWS).train()
     assert of_rows.n_iter_ > 1
-    if name == "blocks":
-        return  # whose places are those of the whole table
     assert_same(of_rows, fitted(classifier(options), X[ROWS], LABELS[ROWS], None if weights is None else weights[ROWS]))
 
 
-def test_rows_in_blocks_leave_the_others_alone():
+@pytest.mark.parametrize("rows", [ROWS, ROWS[::-1]], ids=["ascending", "descending"])
+@pytest.mark.parametrize("name", BUT_BLOCKS)
+def test_rows_held_out_of_rows_of_a_table(name, rows):
+    # The same as of a table of these rows, where they have other numbers.
+    options, places = OPTIONS[name], np.arange(0, len(rows), 4)
+    of_rows = classifier(options)
+    of_rows._course(X, LABELS, WEIGHTS, (None, None, None, rows[places]), rows=rows).train()
+    alone = fitted(classifier(options), X[rows], LABELS[rows], WEIGHTS[rows], validation_indices=places)
+    assert_same(of_rows, alone)
+    assert of_rows.t_ == of_rows.n_iter_ * (len(rows) - len(places))
+
+
+def test_rows_held_out_are_rows_that_are_seen():
+    unseen = np.delete(np.arange(N), ROWS)[0]
+    for options in ({}, {"shuffle": "blocks"}):
+        with pytest.raises(ValueError, match=f"validation_indices must be among the rows that the fit sees, got row {unseen}"):
+            classifier(options)._course(X, LABELS, held_out=(None, None, None, [ROWS[0], unseen]), rows=ROWS)
+
+
+def test_too_few_rows_to_hold_out_are_counted():
+    regr = MLPRegressor(early_stopping=True, validation_fraction=0.05)
+    with pytest.raises(ValueError, match="validation_fraction=0.05 of 12 samples"):
+        regr._course(X, X[:, 0], rows=ROWS[:12])
+
+
+@pytest.mark.parametrize("held_out", ["none", "drawn", "given"])
+def test_rows_in_blocks_leave_the_others_alone(held_out):
     # Rows that are not seen have targets that would ruin the fit.
     y = X[:, 0].copy()
     y[np.delete(np.arange(N), ROWS)] = 1e6
-    for early_stopping in (False, True):
-        regr = MLPRegressor(hidden_layer_sizes=(5,), shuffle="blocks", max_iter=5, random_state=0, early_stopping=early_stopping)
-        regr._course(X, y, rows=ROWS).train()
-        assert max(regr.loss_curve_) < 10
-        assert regr.t_ == 5 * len(ROWS) if not early_stopping else regr.t_ < 5 * len(ROWS)
+    parameters = {"hidden_layer_sizes": (5,), "shuffle": "blocks", "max_iter": 5, "random_state": 0}
+    regr = MLPRegressor(early_stopping=held_out == "drawn", **parameters)
+    indices = ROWS[::-7] if held_out == "given" else None
+    regr._course(X, y, held_out=(None, None, None, indices), rows=ROWS).train()
+    assert max(regr.loss_curve_) < 10
+    assert held_out == "none" or max(regr.validation_loss_curve_) < 10
+    n_rows = len(ROWS) - (0 if indices is None else len(indices))
+    assert regr.t_ < 5 * n_rows if held_out == "drawn" else regr.t_ == 5 * n_rows
 
 
 def test_rows_decide_on_the_classes():
@@ -215,7 +247,7 @@ def in_one_call(monkeypatch):
 
 
 @pytest.mark.parametrize("table", [X, X32, csr_matrix(X), np.asfortranarray(X)[::-1]], ids=["float64", "float32", "sparse", "strided"])
-@pytest.mark.parametrize("name", [name for name in OPTIONS if name != "blocks"])
+@pytest.mark.parametrize("name", BUT_BLOCKS)
 def test_epochs_in_one_call_are_epochs(name, table, in_one_call):
     options = {"max_iter": 40, "n_iter_no_change": 3, "tol": 0.02} | OPTIONS[name]
     alone, calls_alone = in_one_call(classifier(options), table, LABELS, WEIGHTS, seconds=0)

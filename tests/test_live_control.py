@@ -1,23 +1,28 @@
 """Steering a long fit: LiveControl and its files, clipping that changes between epochs, and going on after an interrupt."""
 
+import functools
 import math
+import os
 import pickle
 import tomllib
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
+import small as small_ones
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from nnfast import MLPClassifier, MLPRegressor, engines
-from nnfast.callbacks import Callback, LiveControl
+from nnfast import MLPRegressor, engines
+from nnfast.callbacks import Callback, Checkpoint, LiveControl
 from nnfast.callbacks.live_control import _toml
 from nnfast.schedules import Adaptive, Cosine, InvScaling, Plateau
+
+table = functools.partial(small_ones.table, n_samples=60)
+small = functools.partial(small_ones.small, max_iter=6, shuffle=False)
 
 ENGINES = pytest.mark.parametrize("engine", ["cython", "numba"])
 
@@ -27,17 +32,6 @@ def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
-
-
-def table(n_samples=60):
-    rng = np.random.RandomState(0)
-    X = rng.normal(size=(n_samples, 4))
-    return X, (X[:, 0] + 0.5 * rng.normal(size=n_samples) > 0).astype(int)
-
-
-def small(cls=MLPClassifier, **parameters):
-    chosen = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "batch_size": 16, "shuffle": False}
-    return cls(**chosen | parameters)
 
 
 def same(ours, others):
@@ -266,14 +260,12 @@ def test_the_state_is_that_of_every_epoch(tmp_path):
 
 
 BROKEN = {
-    "half-written": "learning_rate = 0.0",
+    "half-written": 'learning_rate = 0.05\nsave = "net.job',
     "no TOML": "learning_rate: 0.5\n",
     "empty": "",
     "no UTF-8": b"learning_rate = 0.1 # \xff\n",
     "deleted": None,
 }
-BROKEN["half-written"] = 'learning_rate = 0.05\nsave = "net.job'
-
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file_is_read_again_later(name, tmp_path):
@@ -282,7 +274,9 @@ def test_a_broken_file_is_read_again_later(name, tmp_path):
     errors = []
     texts = {0: "learning_rate = 0.02\nclip_norm = 0.5\n", 2: BROKEN[name], 4: "learning_rate = 0.05\nclip_norm = 0.5\n"}
     look = At({n: lambda state: errors.append((told(path).get("error", ""), state.clip_norm)) for n in range(1, 7)})
-    estimator = small(callbacks=[writing(path, texts), LiveControl(path), look]).fit(X, y)
+    with pytest.warns(UserWarning, match="control.toml could not be read") as caught:  # the second time
+        estimator = small(callbacks=[writing(path, texts), LiveControl(path), look]).fit(X, y)
+    assert len([each for each in caught if each.category is UserWarning]) == 1
     assert estimator.learning_rate_curve_ == pytest.approx(4 * [0.02] + 2 * [0.05])
     assert [bool(error) for error, _ in errors] == [False, True, True, False, False, False]
     assert errors[1][0].startswith("control.toml could not be read, and what was read before is in force: ")
@@ -292,16 +286,35 @@ def test_a_broken_file_is_read_again_later(name, tmp_path):
     ]
 
 
+def test_a_file_that_is_broken_once_is_no_matter_for_a_warning(tmp_path):
+    path = tmp_path / "control.toml"
+    texts = {1: "learning", 2: "learning_rate =", 3: "learning_rate = 0.02\n", 4: "learning_rate =", 5: "learning_rate = 0.02\n", 6: ""}
+    estimator = small(callbacks=[writing(path, texts), LiveControl(path)]).fit(*table())
+    assert estimator.learning_rate_curve_ == pytest.approx(3 * [0.001] + 3 * [0.02])
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    path = tmp_path / "control.toml"
+    path.write_text("learning_rate = 0.02\n", encoding="utf-8-sig")
+    assert small(callbacks=[LiveControl(path)]).fit(*table()).learning_rate_curve_ == 6 * [0.02]
+
+
 IGNORED = {
     "learning_rat = 0.1": "learning_rat is no key: there are learning_rate, .*Did you mean 'learning_rate'",
     'learning_rate = "0.1"': "learning_rate must be a positive number, got '0.1'",
     "learning_rate = 0": "learning_rate must be a positive number, got 0",
     "learning_rate = inf": "learning_rate must be a positive number, got inf",
+    "learning_rate = nan": "learning_rate must be a positive number, got nan",
+    f"learning_rate = {10**400}": "learning_rate must be a positive number, got an integer of 1329 bits",
+    f"learning_rate = 0x{'f' * 9000}": "learning_rate must be a positive number, got an integer of 36000 bits",
+    f"clip_norm = {10**400}": "clip_norm must be a positive number; inf is no clipping, got an integer of 1329 bits",
     "learning_rate = true": "learning_rate must be a positive number, got True",
     "clip_norm = -1": "clip_norm must be a positive number; inf is no clipping, got -1",
     "stop = 1": "stop must be true or false, got 1",
     "save = true": "save must be a path in quotes, got True",
     'save = "nowhere/net.joblib"': "save = .* could not be done: .*nowhere",
+    'save = "control.toml"': "save = .* could not be done: the file has another purpose",
+    'save = "../control/control.state.toml"': "save = .* could not be done: the file has another purpose",
     "[section]\nstop = true": "section is no key",
 }
 
@@ -309,7 +322,8 @@ IGNORED = {
 @pytest.mark.parametrize("text", IGNORED)
 def test_what_cannot_be_is_told_once_and_the_rest_is_done(text, tmp_path):
     X, y = table()
-    path = tmp_path / "control.toml"
+    path = tmp_path / "control" / "control.toml"
+    path.parent.mkdir()
     path.write_text("clip_value = 0.125\n" + text)
     states = []
     callbacks = [LiveControl(path), At({n: lambda state: states.append((told(path), state.clip_value)) for n in (1, 2)})]
@@ -335,13 +349,42 @@ def test_what_the_fit_cannot_do_is_told(tmp_path):
         small(solver="lbfgs", callbacks=[LiveControl(path)]).fit(X, y)
     assert [each.split(" ")[0] for each in told(path)["ignored"]] == ["learning_rate", "clip_norm"]
 
-    class Unpicklable(Callback):
+    class Local(Callback):
         pass
 
+    class Failing(Callback):
+        def __getstate__(self):
+            raise ZeroDivisionError("no pickle of this")
+
     path.write_text('save = "unpicklable.joblib"\n')
-    with pytest.warns(UserWarning, match="save = .* could not be done: .*pickle"):
-        small(callbacks=[LiveControl(path), Unpicklable()]).fit(X, y)
-    assert not (tmp_path / "unpicklable.joblib").exists()
+    for unpicklable in (Local(), Failing()):
+        with pytest.warns(UserWarning, match="save = .* could not be done: .*pickle"):
+            small(callbacks=[LiveControl(path), unpicklable]).fit(X, y)
+        assert not (tmp_path / "unpicklable.joblib").exists()
+
+
+def test_a_file_too_deep_to_parse_is_told(tmp_path):
+    path = tmp_path / "control.toml"
+    path.write_text("stop = " + 10**5 * "[")
+    with pytest.warns(UserWarning, match="could not be read"):
+        small(callbacks=[LiveControl(path)]).fit(*table())
+    assert "error" in told(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of other systems are no bytes")
+def test_names_that_are_no_text(tmp_path, capsys):
+    path = tmp_path / os.fsdecode(b"caf\xe9.toml")
+    callbacks = [LiveControl(path), writing(path, {3: "stop = true\n"})]
+    assert small(callbacks=callbacks, verbose=True).fit(*table()).n_iter_ == 4
+    assert told(path)["stop_reason"] == "stop = true in caf?.toml"
+    assert "in caf?.toml" in capsys.readouterr().out
+
+
+def test_every_control_file_has_a_state_file(tmp_path):
+    for name in ("run.1", "run.2", "run.toml", "run.toml.txt"):
+        small(callbacks=[LiveControl(tmp_path / name)]).fit(*table())
+    states = {name.removesuffix(".state.toml") for name in os.listdir(tmp_path) if name.endswith(".state.toml")}
+    assert states == {"run.1", "run.2", "run", "run.toml.txt"}
 
 
 def test_the_rest_of_a_fit_survives_a_state_that_cannot_be_written(tmp_path, monkeypatch):
@@ -349,10 +392,10 @@ def test_the_rest_of_a_fit_survives_a_state_that_cannot_be_written(tmp_path, mon
     path = tmp_path / "control.toml"
 
     def full(state):
-        def mkstemp(**arguments):
+        def touch(*arguments, **more):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("tempfile.mkstemp", mkstemp)
+        monkeypatch.setattr(Path, "touch", touch)
 
     with pytest.warns(UserWarning, match="cannot be written.*No space left") as caught:
         estimator = small(callbacks=[At({2: full, 5: lambda state: monkeypatch.undo()}), LiveControl(path)]).fit(X, y)
@@ -361,15 +404,32 @@ def test_the_rest_of_a_fit_survives_a_state_that_cannot_be_written(tmp_path, mon
     assert same(estimator, small().fit(X, y))
 
 
+def test_an_interrupt_while_the_state_is_written_ends_the_fit(tmp_path, monkeypatch):
+    path = tmp_path / "control.toml"
+    replace = os.replace
+
+    def interrupted(*paths):
+        replace(*paths)
+        raise KeyboardInterrupt
+
+    patch = At({3: lambda state: monkeypatch.setattr(os, "replace", interrupted)})
+    estimator = small(callbacks=[patch, LiveControl(path), At({3: lambda state: pytest.fail("goes on")})])
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(*table())
+    assert estimator.n_iter_ == 3
+    assert sorted(os.listdir(tmp_path)) == ["control.state.toml", "control.toml"]
+
+
 @pytest.mark.parametrize("path", ["nowhere/control.toml", "."])
 def test_paths_that_cannot_be(path, tmp_path):
     with pytest.raises(FileNotFoundError, match="path of LiveControl must be a file in a folder that is there, got"):
         small(callbacks=[LiveControl(tmp_path / path)]).fit(*table())
 
 
-def test_an_unreadable_state_file_is_replaced(tmp_path):
+@pytest.mark.parametrize("text", ["half a st", "applied = 3", "control = 3", "[control]\nepoch = 1", "applied = [{}]"])
+def test_an_unreadable_state_file_is_replaced(text, tmp_path):
     path = tmp_path / "control.toml"
-    path.with_suffix(".state.toml").write_text("half a st")
+    path.with_suffix(".state.toml").write_text(text)
     with pytest.warns(UserWarning, match="control.state.toml cannot be read and is replaced"):
         small(callbacks=[LiveControl(path)]).fit(*table())
     assert told(path)["epoch"] == 6
@@ -404,20 +464,122 @@ def test_toml(value):
 
 def test_an_order_is_not_carried_out_again_when_the_fit_goes_on(tmp_path):
     X, y = table()
-    path = tmp_path / "control.toml"
+    path, saved = tmp_path / "control.toml", tmp_path / "net.joblib"
     path.write_text('learning_rate = 0.02\nclip_norm = 0.5\nsave = "net.joblib"\nstop = true\n')
     estimator = small(callbacks=[LiveControl(path)], warm_start="full", learning_rate="cosine").fit(X, y)
     assert estimator.n_iter_ == 0
-    path.write_text('learning_rate = 0.02\nclip_norm = 0.5\nsave = "net.joblib"\n')
-    estimator.fit(X, y)  # the rate is what it became: a warm start of a fit without an epoch begins at the init
-    first = estimator.learning_rate_curve_[0]
+    assert not saved.exists()
+    estimator.fit(X, y)  # from scratch but for `stop`, and the file has to wait for an epoch
+    assert joblib.load(saved).n_iter_ == 1
+    assert told(path)["skipped"] == ["stop = true"]
+    saved.unlink()
     estimator.fit(X, y)
     assert estimator.n_iter_ == 6
-    assert len(estimator.loss_curve_) == 12
-    assert estimator.learning_rate_curve_[0] == first
+    assert not saved.exists()
+    plain = small(warm_start="full", learning_rate="cosine", callbacks=[At({0: setting(learning_rate=0.02)})]).fit(X, y)
+    plain.set_params(callbacks=None).fit(X, y)
+    assert estimator.learning_rate_curve_ == pytest.approx(plain.learning_rate_curve_)
     state = told(path)
     assert state["epochs_before"] == 6
     assert state["clip_norm"] == 0.5
+    assert state["skipped"] == ["learning_rate = 0.02", 'save = "net.joblib"', "stop = true"]
+    assert [each["what"] for each in state["applied"]] == ["learning_rate = 0.02", "clip_norm = 0.5", 'save = "net.joblib"']
+    path.write_text("learning_rate = 0.01\n")
+    estimator.fit(X, y)
+    assert "skipped" not in told(path)
+
+
+def test_a_fit_from_scratch_obeys_what_is_not_stop(tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text("learning_rate = 0.02\nclip_norm = 0.5\n")
+    estimator = small(callbacks=[LiveControl(path), writing(path, {3: "learning_rate = 0.02\nstop = true\n"})])
+    for n_epochs in (4, 6):
+        estimator.fit(X, y)
+        assert estimator.learning_rate_curve_ == pytest.approx(n_epochs * [0.02])
+    state = told(path)
+    assert state["skipped"] == ["stop = true"]
+    assert [each["what"] for each in state["applied"]] == ["learning_rate = 0.02"]
+
+
+@pytest.mark.parametrize("first", ["LiveControl", "the other"])
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_rate_outlives_a_callback_that_fails_in_its_epoch(at, resumed, first, tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    estimator = small(warm_start="full")
+    if resumed:
+        estimator.fit(X, y)
+    n_before = 6 * resumed
+    callbacks = [writing(path, {at: "learning_rate = 0.02\n"}), LiveControl(path), At({at: KeyboardInterrupt()})]
+    estimator.set_params(callbacks=callbacks if first == "LiveControl" else [callbacks[0], callbacks[2], callbacks[1]])
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, y)
+    estimator.set_params(callbacks=[LiveControl(path)]).fit(X, y)
+    assert estimator.learning_rate_curve_ == pytest.approx((n_before + at) * [0.001] + 6 * [0.02])
+
+
+@pytest.mark.parametrize("epoch", [3, 4])
+def test_a_fit_that_goes_on_from_before_a_rate_was_set_sets_it(epoch, tmp_path):
+    X, y = table()
+    path, text = tmp_path / "control.toml", 'learning_rate = 0.02\nsave = "net.joblib"\n'
+    callbacks = [writing(path, {1: "learning_rate = 0.02\n", 3: "learning_rate = 0.01\n", 4: text}), LiveControl(path)]
+    small(callbacks=[*callbacks, Checkpoint(tmp_path / "net-{epoch}.joblib")], warm_start="full").fit(X, y)
+    (tmp_path / "net.joblib").unlink()
+    resumed = joblib.load(tmp_path / f"net-{epoch}.joblib").set_params(callbacks=[LiveControl(path)]).fit(X, y)
+    rates = [0.001, 0.02, 0.02, 0.01]
+    assert resumed.learning_rate_curve_ == pytest.approx(rates[:epoch] + 6 * [0.02])
+    state = told(path)
+    orders = [(each["epoch"], each["what"]) for each in state["applied"] if "save" not in each["what"]]
+    assert orders == [(1, "learning_rate = 0.02"), (3, "learning_rate = 0.01"), (epoch, "learning_rate = 0.02")]
+    # What was saved is there, of a network that had come farther.
+    assert state["skipped"] == [*(["learning_rate = 0.02"] if epoch == 4 else []), 'save = "net.joblib"']
+    assert not (tmp_path / "net.joblib").exists()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_rate_is_set_again_where_the_schedule_begins_anew(schedule, tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text("learning_rate = 0.02\n")
+    estimator = small(callbacks=[LiveControl(path)], warm_start=True, learning_rate=schedule).fit(X, y).fit(X, y)
+    assert ("skipped" in told(path)) == (schedule == "cosine")  # which goes on
+    plain = small(callbacks=[At({0: setting(learning_rate=0.02)})], warm_start=True, learning_rate=schedule).fit(X, y)
+    if schedule == "cosine":
+        plain.set_params(callbacks=None)
+    assert estimator.learning_rate_curve_ == pytest.approx(plain.fit(X, y).learning_rate_curve_)
+
+
+def test_an_interrupt_while_an_order_is_carried_out_forgets_no_other(tmp_path, monkeypatch):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text("stop = true\n")
+    estimator = small(callbacks=[LiveControl(path)], warm_start="full").fit(X, y)
+    path.write_text('save = "net.joblib"\nstop = true\n')
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(joblib, "dump", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(X, y)
+    estimator.fit(X, y)
+    assert told(path)["skipped"] == ["stop = true"]
+    assert len(joblib.load(tmp_path / "net.joblib").loss_curve_) == 2
+
+
+def test_an_order_that_could_not_be_carried_out_is_tried_again_by_the_next_fit(tmp_path):
+    X, y = table()
+    path = tmp_path / "control.toml"
+    path.write_text('save = "there/net.joblib"\n')
+    estimator = small(callbacks=[LiveControl(path)], warm_start="full")
+    with pytest.warns(UserWarning, match="save = .* could not be done"):
+        estimator.fit(X, y)
+    (tmp_path / "there").mkdir()
+    estimator.fit(X, y)
+    assert len(joblib.load(tmp_path / "there" / "net.joblib").loss_curve_) == 7
 
 
 @pytest.mark.parametrize("calls", ["partial_fit", "warm start"])
@@ -436,7 +598,14 @@ def test_pieces_remember_what_was_read(calls, tmp_path):
     assert [each for each in orders if "clip" not in each[1]] == [
         (0, "learning_rate = 0.02"), (1, 'save = "net.joblib"'), (2, "learning_rate = 0.01"),
     ]
-    assert [each for each in orders if "clip" in each[1]] == [(n, "clip_norm = 0.5") for n in range(4)]
+    assert [each for each in orders if "clip" in each[1]] == [(0, "clip_norm = 0.5")]
+    assert told(path)["clip_norm"] == 0.5
+    path.write_text("clip_norm = 0.25\n")
+    estimator.fit(X, y)
+    path.write_text("# none\n")
+    estimator.fit(X, y)
+    orders = [(each["epoch"], each["what"]) for each in told(path)["applied"]]
+    assert orders[-2:] == [(4, "clip_norm = 0.25"), (5, "clip_norm = inf")]
 
 
 SCHEDULES = {
@@ -506,4 +675,4 @@ def test_regressors_are_steered_too(tmp_path):
     path = tmp_path / "control.toml"
     path.write_text("learning_rate = 0.1\n")
     regr = small(MLPRegressor, callbacks=[LiveControl(path)]).fit(X, y.astype(float))
-    assert all(a == b for a, b in pairwise(regr.learning_rate_curve_))
+    assert regr.learning_rate_curve_ == pytest.approx(6 * [0.1])

@@ -189,6 +189,25 @@ def test_neither_callbacks_nor_what_is_global_see_it():
     assert np.array_equal(np.random.get_state()[1], state)
 
 
+def test_ranges_whose_ratio_overflows():
+    X, y = table()
+    found = lr_find(small(), X, y, low=1e-200, high=1e200)
+    assert found.rates[0] == pytest.approx(1e-200) and np.diff(np.log10(found.rates)) == pytest.approx(1 / STEPS_PER_DECADE)
+    assert 1e-4 < found.suggestion < found.diverged_at < 1e4
+
+
+def test_epochs_too_few_for_a_lower_start_become_more():
+    X, y = table()
+    estimator = small(MLPRegressor, solver="sgd")
+    assert len(lr_find(estimator, X, y, n_epochs=15, low=1e-6).rates) <= 30
+    found = lr_find(estimator, X * 1e3, y, n_epochs=15)  # two steps an epoch
+    decades = np.diff(np.log10(found.rates))[0]
+    assert found.rates[0] == LOWS[1]
+    assert decades == pytest.approx(11 / 45)
+    with pytest.raises(ValueError, match="n_epochs must be enough for 45 steps.*got 15"):
+        lr_find(estimator, X * 1e3, y, n_epochs=15, low=LOWS[1])
+
+
 def test_steps_of_a_pipeline_are_fitted_on_the_table():
     X, y = table()
     network = small()
@@ -396,6 +415,21 @@ def test_parameters_keep_the_word():
     assert small(learning_rate_init=1e-2).fit(X, y).learning_rate_init_ == 1e-2
     assert not hasattr(auto.set_params(solver="lbfgs", warm_start=True).fit(X, y), "learning_rate_init_")
     assert auto.set_params(solver="sgd").fit(X, y).learning_rate_init_ > 0
+
+
+@pytest.mark.parametrize("verbose", [False, True, "progress"])
+def test_the_rate_found_is_told_once(verbose, capsys):
+    if verbose == "progress":
+        pytest.importorskip("tqdm")
+    X, y = table()
+    auto = small(learning_rate_init="auto", verbose=verbose, warm_start=True).fit(X, y)
+    out, err = capsys.readouterr()
+    line = f"The learning-rate range test found learning_rate_init = {auto.learning_rate_init_:g}\n"
+    assert out.startswith(line) == (verbose is True)
+    assert [out.count(line), err.count(line)] == [verbose is True, verbose == "progress"]
+    auto.fit(X, y)  # keeps it
+    small(learning_rate_init=0.01, verbose=verbose).fit(X, y)
+    assert "range test" not in "".join(capsys.readouterr())
 
 
 def test_a_divergence_says_which_rate_was_found(monkeypatch):

@@ -16,13 +16,14 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small import small, table
 
 import nnfast.callbacks
-from nnfast import MLPClassifier, MLPRegressor
+from nnfast import MLPRegressor
 from nnfast.callbacks import Callback, Checkpoint, TensorBoard
 from nnfast.tuning.tensorboard import TrialLog, log_search
 
-pytest.importorskip("tensorboardX")
+tensorboardX = pytest.importorskip("tensorboardX")
 pytest.importorskip("tensorboard")
 
 with warnings.catch_warnings():
@@ -41,16 +42,6 @@ def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
-
-
-def table(n_samples=60):
-    rng = np.random.RandomState(0)
-    X = rng.normal(size=(n_samples, 4))
-    return X, (X[:, 0] + 0.5 * rng.normal(size=n_samples) > 0).astype(int)
-
-
-def small(cls=MLPClassifier, **parameters):
-    return cls(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "batch_size": 16} | parameters)
 
 
 def read(folder):
@@ -199,6 +190,17 @@ def test_a_fit_that_goes_on_does_so_in_its_run(how, tmp_path):
     assert runs(tmp_path) == [f"MLPClassifier-{n}" for n in (1, 2, 3)]
 
 
+def test_copies_that_go_on_at_once_write_files_of_their_own(tmp_path, monkeypatch):
+    X, y = table()
+    monkeypatch.setattr(tensorboardX.event_file_writer.time, "time", lambda: 1.7e9)
+    kept = pickle.dumps(small(max_iter=2, warm_start="full", callbacks=[TensorBoard(tmp_path)]).fit(X, y))
+    copies = [pickle.loads(kept).set_params(learning_rate_init=rate).fit(X, y) for rate in (0.01, 0.1)]
+    files = sorted((tmp_path / "MLPClassifier-1").iterdir())
+    assert len(files) == 3
+    losses = {tuple(np.float32(scalar(read(file), "loss")[1])) for file in files[1:]}
+    assert losses == {tuple(np.float32(each.loss_curve_[2:])) for each in copies}
+
+
 def test_a_fit_goes_on_from_a_checkpoint_as_if_it_had_not_been_killed(tmp_path):
     X, y = table()
     callbacks = [TensorBoard(tmp_path), Checkpoint(tmp_path / "net-{epoch}.joblib", every=2), Fail(5, KeyboardInterrupt())]
@@ -249,11 +251,21 @@ def test_the_callback_clones_pickles_and_prints(tmp_path):
         ({"gradients": 0.5}, "gradients of TensorBoard must be a number of epochs, or 0, got 0.5"),
         ({"name": "a/b"}, "name of TensorBoard must be None or that of a folder, got 'a/b'"),
         ({"name": ""}, "name of TensorBoard must be"),
+        ({"histograms": True}, "histograms of TensorBoard must be a number of epochs, or 0, got True"),
+        ({"logdir": None}, "logdir of TensorBoard must be the path of a folder, got None"),
+        ({"logdir": ""}, "logdir of TensorBoard must be the path of a folder, got ''"),
     ],
 )
 def test_wrong_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
-        TensorBoard("logs", **parameters)
+        TensorBoard(**{"logdir": "logs"} | parameters)
+
+
+@pytest.mark.parametrize("place", ["logs", "logs/deeper"])
+def test_logs_need_a_folder(place, tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(NotADirectoryError, match=f"logdir of TensorBoard must be a folder, .*{place}'"):
+        small(callbacks=[TensorBoard(tmp_path / place)]).fit(*table())
 
 
 def test_without_tensorboardx(tmp_path, monkeypatch):

@@ -2,7 +2,8 @@
 
 import copy
 import os
-import tempfile
+import secrets
+import shutil
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -12,17 +13,31 @@ import joblib
 from nnfast.scikit_learn_callbacks import TRANSIENT
 
 
+def check_path(path, name, *, file=True):
+    """Raise unless the parameter, of this name, is the path of a file, or of a folder where `file` is false."""
+    is_path = isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str)
+    if not (is_path and (Path(path).name if file else os.fspath(path))):
+        raise ValueError(f"{name} must be the path of a {'file' if file else 'folder'}, got {path!r}.")
+
+
 @contextmanager
 def replacing(path):
-    """The name of a file to write, beside its place: it becomes `path` at the end, or is deleted after an exception."""
+    """The name of a file to write, beside its place: it becomes `path` at the end, or is deleted after an exception.
+
+    Who may read it is as the umask says, or as of the file that it replaces.
+    """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    there = path.exists()
     try:
+        temporary.touch(0o600 if there else 0o666, exist_ok=False)
         yield temporary
+        if there:
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):  # an interrupt may come once it is in its place
+            temporary.unlink()
         raise
 
 
@@ -33,6 +48,8 @@ def save(estimator, path):
         vars(saved).pop(name, None)
     with replacing(path) as temporary:
         joblib.dump(saved, temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # or a machine that goes down may leave an empty file in place of the one before
 
 
 def new_folder(parent, name):

@@ -2,16 +2,16 @@
 
 import json
 import math
-import os
+import sys
 import time
 import warnings
 from dataclasses import dataclass, field
 from datetime import datetime
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
-from pickle import PicklingError
 
-from nnfast.callbacks.files import replacing, save
+from nnfast.callbacks.files import check_path, replacing, save
 from nnfast.callbacks.protocol import Callback
 from nnfast.words import did_you_mean
 
@@ -30,14 +30,19 @@ _TEMPLATE = """\
 
 
 def _is_number(value):
-    return isinstance(value, Real) and not isinstance(value, bool) and value > 0
+    # Integers of TOML may be larger than any float.
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
+
+
+def _is_limit(value):
+    return value == math.inf or _is_number(value)
 
 
 # Of every key: whether a value is accepted, and the words for what is.
 _KEYS = {
-    "learning_rate": (lambda value: _is_number(value) and math.isfinite(value), "a positive number"),
-    "clip_norm": (_is_number, "a positive number; inf is no clipping"),
-    "clip_value": (_is_number, "a positive number; inf is no clipping"),
+    "learning_rate": (_is_number, "a positive number"),
+    "clip_norm": (_is_limit, "a positive number; inf is no clipping"),
+    "clip_value": (_is_limit, "a positive number; inf is no clipping"),
     "save": (lambda value: isinstance(value, str) and value.strip() != "", "a path in quotes"),
     "stop": (lambda value: isinstance(value, bool), "true or false"),
 }
@@ -59,16 +64,19 @@ class LiveControl(Callback):
     ``stop``             true: end the fit, as if it had converged.
     ===================  ============================================================================================
 
-    `learning_rate`, `save` and `stop` are done once for each new value. The state file remembers what has been read: a
-    fit that is resumed, or a call of `partial_fit`, does not do again what is still there from before. A template is
-    written where there is no control file.
+    `learning_rate`, `save` and `stop` are orders, each done once for each new value. The state file remembers those
+    that have been carried out: a fit that goes on, or a call of `partial_fit`, does not carry them out again, except
+    for a rate that was set later than in the epoch it goes on from, or whose schedule begins anew, as scikit-learn's do
+    with warm_start=True. A fit from scratch remembers `stop` alone. A template is written where there is no control
+    file.
 
     The state goes to "control.state.toml" for a control file "control.toml", replaced as a whole after every epoch: the
-    numbers of the epoch, what is in force, `control`, what was read, and `applied`, what was done when. A control file
-    that is missing, empty or no TOML, as one that an editor is about to write, is told there as `error`, read again
-    after the next epoch, and what was read before stays in force. Keys that are unknown, values of a wrong type, and
-    what could not be done (a path that cannot be written, say) are told there as `ignored` and by a warning, once; the
-    rest of the file counts. None of this ends a fit, nor does a state file that cannot be written.
+    numbers of the epoch, what is in force, `control`, what was carried out or is in force of what was read, `skipped`,
+    the orders that an earlier fit carried out, and `applied`, what was done when. A control file that is missing, empty
+    or no TOML, as one that an editor is about to write, is told there as `error`, read again after the next epoch, and
+    what was read before stays in force; there is a warning if it is the same by then. Keys that are unknown, values of
+    a wrong type, and what could not be done (a path that cannot be written, say) are told there as `ignored` and by a
+    warning, once; the rest of the file counts. None of this ends a fit, nor does a state file that cannot be written.
 
     The file is for one fit at a time: the fits of a search would all do what it says and write one state.
 
@@ -94,8 +102,11 @@ class LiveControl(Callback):
     ['learning_rate = 0.02', 'stop = true']
     """
 
-    path: str | os.PathLike
+    path: str | PathLike
     _fit: "_Control | None" = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        check_path(self.path, "path of LiveControl")
 
     def __getstate__(self):
         return vars(self) | {"_fit": None}  # which has a meaning in one fit alone
@@ -118,30 +129,39 @@ class _Control:
     """One fit under the control of a file."""
 
     def __init__(self, path, state):
-        self.path, self.state_path = path, path.with_suffix(".state.toml")
+        self.path, self.state_path = path, path.with_name(f"{path.name.removesuffix('.toml')}.state.toml")
+        self.name = _text(path.name)
         self.start = time.monotonic()
         self.n_before = len(state.history["loss"])
         self.own_clips = {name: getattr(state, name) for name in _CLIPS}
-        self.content = self.error = self.waiting = None
-        self.ignored, self.can_tell = [], True
-        earlier = self._earlier()
-        # What was read last, of which orders are not carried out again; and, if this fit goes on, what was done before.
-        self.control = {name: value for name, value in earlier.get("control", {}).items() if name not in _CLIPS}
-        self.applied = earlier.get("applied", []) if self.n_before else []
+        self.content = self.error = self.waiting = self.unreadable = None
+        self.n_unreadable, self.ignored, self.can_tell = 0, [], True
+        # `control` is what of the file is in force or was carried out, and `applied` what was done when.
+        self.control, self.applied = self._earlier(state)
+        self.remembered = {name: value for name, value in self.control.items() if name not in _CLIPS}
         if path.is_dir() or not path.parent.is_dir():
             raise FileNotFoundError(f"path of LiveControl must be a file in a folder that is there, got {str(path)!r}.")
         if not path.exists():
-            path.write_text(_TEMPLATE.format(state=self.state_path.name), encoding="utf-8")
+            template = _TEMPLATE.format(state=_text(self.state_path.name))
+            path.write_text(template, encoding="utf-8")
 
-    def _earlier(self):
-        """The state file of an earlier fit; {} without one."""
+    def _earlier(self, state):
+        """What an earlier fit left in the state file, as far as it counts for this one: (control, applied)."""
         try:
-            return _parse(self.state_path.read_bytes())
+            told = _parse(self.state_path.read_bytes())
+            control = {name: value for name, value in told.get("control", {}).items() if _KEYS[name][0](value)}
+            applied = [each for each in told.get("applied", []) if each["epoch"] <= self.n_before]
+            rates = [each["what"] for each in applied if each["what"].startswith("learning_rate = ")][-1:]
         except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
+            return {}, []
+        except Exception as error:
             warnings.warn(f"{self.state_path} cannot be read and is replaced: {error}")
-            return {}
+            return {}, []
+        if not self.n_before:  # a fit from scratch
+            return {name: value for name, value in control.items() if name == "stop"}, []
+        if not (state.rate_goes_on and _what("learning_rate", control.get("learning_rate")) in rates):
+            control.pop("learning_rate", None)  # which was set after the epoch that this fit goes on from, or is over
+        return control, applied
 
     # -----------------------------------------------------------------------------------------------------------------
     # What the file says
@@ -150,30 +170,44 @@ class _Control:
         """Read the file, and do what it says where that is new; `estimator` is None before the first epoch."""
         if self.waiting is not None and estimator is not None:
             waiting, self.waiting = self.waiting, None
-            self._do("save", waiting, estimator, state)
-        self.error = None
+            self._order("save", waiting, estimator, state)
+        self.error = content = None
         try:
             content = self.path.read_bytes()
-            if content == self.content:
-                return
             if not content.strip():
                 raise ValueError("it is empty")
-            read = _parse(content)
-        except (OSError, ValueError) as error:  # of decoding and TOML, too
-            self.error = f"{self.path.name} could not be read, and what was read before is in force: {error}"
+            read = None if content == self.content else _parse(content)
+        except Exception as error:  # of the file, of decoding or of TOML
+            self._cannot_read(content, error)
             return
-        self.ignored = []
-        before, self.control, self.content = self.control, self._accepted(read), content
+        self.n_unreadable = 0
+        if read is None:
+            return
+        self.ignored, self.content = [], content
+        before, wanted = self.control, self._accepted(read)
+        self.control, self.remembered = (
+            {name: value for name, value in known.items() if wanted.get(name) == value}
+            for known in (before, self.remembered)
+        )
         for name in _KEYS:
-            value = self.control.get(name)
-            if value == before.get(name):
-                continue
+            value = wanted.get(name)
             if name in _CLIPS:
-                self._do(name, self.own_clips[name] if value is None else value, estimator, state)
+                if value is not None or name in before:
+                    self._clip(name, value, before.get(name), state)
+            elif value is None or name in self.control:
+                pass  # no order, or one that has been carried out
             elif name == "save" and estimator is None:
                 self.waiting = value  # until there is an epoch to save
-            elif value is not None:
-                self._do(name, value, estimator, state)
+            else:
+                self._order(name, value, estimator, state)
+
+    def _cannot_read(self, content, error):
+        """Tell of a control file that cannot be read; by a warning once it has been the same twice."""
+        self.n_unreadable = self.n_unreadable + 1 if content == self.unreadable else 1
+        self.unreadable = content
+        self.error = f"{self.name} could not be read, and what was read before is in force: {error}"
+        if self.n_unreadable == 2:
+            warnings.warn(f"{self.path.parent}: {self.error}")
 
     def _accepted(self, read):
         """What the file wants, by key; where that cannot be, what it wanted before."""
@@ -184,9 +218,9 @@ class _Control:
                 continue
             accepts, accepted = _KEYS[name]
             if accepts(value):
-                wanted[name] = value
+                wanted[name] = value if isinstance(value, bool | str) else float(value)
             else:
-                self._ignore(f"{name} must be {accepted}, got {value!r}.")
+                self._ignore(f"{name} must be {accepted}, got {_shown(value)}.")
                 wanted[name] = self.control.get(name)
         # stop = false is as good as none
         return {name: value for name, value in wanted.items() if value is not None and value is not False}
@@ -195,19 +229,42 @@ class _Control:
         self.ignored.append(what)
         warnings.warn(f"{self.path}: {what}")
 
+    def _order(self, name, value, estimator, state):
+        """Carry out an order, and remember it then."""
+        if self._do(name, value, estimator, state):
+            self.control[name] = value
+            self._note(name, value, state)
+
+    def _clip(self, name, value, before, state):
+        """Have a limit be in force, the estimator's own for None; where the file said `before` of it."""
+        limit = self.own_clips[name] if value is None else value
+        self.control.pop(name, None)
+        if self._do(name, limit, None, state):
+            if value is not None:
+                self.control[name] = value
+            if value != before:
+                self._note(name, limit, state)
+
     def _do(self, name, value, estimator, state):
-        what = f"{name} = {_toml(math.inf if value is None else value)}"
+        """Do it, and return whether that could be."""
+        what = _what(name, value)
         try:
             if name == "save":
-                save(estimator, self.path.parent / value)
+                place = self.path.parent / value
+                if place.resolve() in (self.path.resolve(), self.state_path.resolve()):
+                    raise ValueError("the file has another purpose")
+                save(estimator, place)
             elif name == "stop":
-                state.stop(f"{what} in {self.path.name}")
+                state.stop(f"{what} in {self.name}")
             else:
                 setattr(state, name, None if value == math.inf else value)
-        except (OSError, ValueError, AttributeError, TypeError, PicklingError) as error:
+        except Exception as error:  # of the system, or of what pickling calls
             self._ignore(f"{what} could not be done: {error}")
-        else:
-            self.applied.append({"epoch": self.n_before + state.epoch, "time": _now(), "what": what})
+            return False
+        return True
+
+    def _note(self, name, value, state):
+        self.applied.append({"epoch": self.n_before + state.epoch, "time": _now(), "what": _what(name, value)})
 
     # -----------------------------------------------------------------------------------------------------------------
     # What the fit says
@@ -224,27 +281,46 @@ class _Control:
         }
         for name in ("loss", "validation_loss", "validation_score", "best", "n_stalled", "learning_rate", *_CLIPS):
             numbers[name] = getattr(state, name)
-        numbers |= {"stop_reason": state.stop_reason, "error": self.error, "ignored": self.ignored or None}
-        lines = [f"# How the fit fares that {self.path.name} steers: written after every epoch.", *_lines(numbers)]
-        if self.control:
-            lines += ["", "[control]", *_lines(self.control)]
-        for each in self.applied:
-            lines += ["", "[[applied]]", *_lines(each)]
+        skipped = [_what(name, self.remembered[name]) for name in _KEYS if name in self.remembered]
+        numbers |= {"stop_reason": state.stop_reason, "error": self.error}
+        numbers |= {"ignored": self.ignored or None, "skipped": skipped or None}
+        # A rate that was set before the first epoch is lost with it if that is interrupted.
+        lasting = {name: value for name, value in self.control.items() if self._lasts(name, state)}
         try:
+            lines = [f"# How the fit fares that {self.name} steers: written after every epoch.", *_lines(numbers)]
+            if lasting:
+                lines += ["", "[control]", *_lines(lasting)]
+            for each in self.applied:
+                lines += ["", "[[applied]]", *_lines(each)]
             with replacing(self.state_path) as temporary:
-                Path(temporary).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        except OSError as error:
+                temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        except Exception as error:
             if self.can_tell:
                 warnings.warn(f"{self.state_path} cannot be written, and the fit goes on without: {error}")
             self.can_tell = False
         else:
             self.can_tell = True
 
+    def _lasts(self, name, state):
+        return name != "learning_rate" or state.epoch > 0 or name in self.remembered
+
 
 def _parse(content):
     import tomllib  # here, since importing nnfast loads nothing that scikit-learn does not
 
-    return tomllib.loads(content.decode())
+    return tomllib.loads(content.decode("utf-8-sig"))
+
+
+def _what(name, value):
+    """An order or a limit as in the file."""
+    return f"{name} = {_toml(math.inf if value is None else value)}"
+
+
+def _shown(value):
+    """A value in a message; Python shows no integers of thousands of digits."""
+    if isinstance(value, Integral) and value.bit_length() > 1000:
+        return f"an integer of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _now():
@@ -267,6 +343,10 @@ def _toml(value):
         return value.isoformat()
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    # TOML's basic strings are JSON's, where DEL is escaped, too. Names of files may have lone surrogates, TOML none.
-    text = value.encode("utf-8", "replace").decode()
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # TOML's basic strings are JSON's, where DEL is escaped, too.
+    return json.dumps(_text(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _text(value):
+    """A string that can be written: names of files may have lone surrogates."""
+    return value.encode("utf-8", "replace").decode()

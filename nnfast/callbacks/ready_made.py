@@ -4,11 +4,15 @@ import csv
 import os
 import time
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
-from nnfast.callbacks.files import save
+from nnfast.callbacks.files import check_path, save
 from nnfast.callbacks.protocol import Callback
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool) and value == value  # no NaN
 
 
 @dataclass
@@ -35,6 +39,12 @@ class StopAt(Callback):
     loss: float | None = None
     validation_loss: float | None = None
     score: float | None = None
+
+    def __post_init__(self):
+        for name in ("loss", "validation_loss", "score"):
+            limit = getattr(self, name)
+            if not (limit is None or _is_number(limit)):
+                raise ValueError(f"{name} of StopAt must be a number, or None, got {limit!r}.")
 
     def on_fit_begin(self, estimator, state):
         if self.loss is self.validation_loss is self.score is None:
@@ -63,6 +73,10 @@ class TimeLimit(Callback):
 
     seconds: float
     _start: float = field(default=0.0, init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        if not _is_number(self.seconds):
+            raise ValueError(f"seconds of TimeLimit must be a number, got {self.seconds!r}.")
 
     def on_fit_begin(self, estimator, state):
         self._start = time.monotonic()
@@ -95,7 +109,8 @@ class Checkpoint(Callback):
     every: int = 1
 
     def __post_init__(self):
-        if not (isinstance(self.every, Integral) and self.every > 0):
+        check_path(self.path, "path of Checkpoint")
+        if not (isinstance(self.every, Integral) and not isinstance(self.every, bool) and self.every > 0):
             raise ValueError(f"every of Checkpoint must be an integer, 1 or more, got {self.every!r}.")
 
     def on_fit_begin(self, estimator, state):
@@ -135,6 +150,9 @@ class CSVLog(Callback):
 
     path: str | os.PathLike
     append: bool = False
+
+    def __post_init__(self):
+        check_path(self.path, "path of CSVLog")
 
     def on_fit_begin(self, estimator, state):
         names = ["epoch", *state.history]

@@ -1,6 +1,7 @@
 """TensorBoard: curves, norms and histograms of a fit, by tensorboardX."""
 
 import os
+import secrets
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nnfast.callbacks.files import new_folder
+from nnfast.callbacks.files import check_path, new_folder
 from nnfast.callbacks.protocol import Callback
 from nnfast.monitoring import norms
 
@@ -63,6 +64,8 @@ class TensorBoard(Callback):
     ------
     ImportError
         At the beginning of a fit, without tensorboardX.
+    NotADirectoryError
+        At the beginning of a fit, where `logdir` is a file or within one.
 
     Examples
     --------
@@ -87,9 +90,10 @@ class TensorBoard(Callback):
     _writer: Any = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self):
+        check_path(self.logdir, "logdir of TensorBoard", file=False)
         for name in ("histograms", "gradients"):
             every = getattr(self, name)
-            if not (isinstance(every, Integral) and every >= 0):
+            if not (isinstance(every, Integral) and not isinstance(every, bool) and every >= 0):
                 raise ValueError(f"{name} of TensorBoard must be a number of epochs, or 0, got {every!r}.")
         if not (self.name is None or isinstance(self.name, str) and self.name == os.path.basename(self.name) != ""):
             raise ValueError(f"name of TensorBoard must be None or that of a folder, got {self.name!r}.")
@@ -106,7 +110,12 @@ class TensorBoard(Callback):
             self._open(purge_step=self._n_before + 1)
             return
         require_tensorboardx()  # before there is a folder for it
-        self.folder, self._n_epochs = new_folder(self.logdir, self.name or type(estimator).__name__), self._n_before
+        try:
+            self.folder = new_folder(self.logdir, self.name or type(estimator).__name__)
+        except (FileExistsError, NotADirectoryError) as error:
+            message = f"logdir of TensorBoard must be a folder, or a path for a new one, got {str(self.logdir)!r}."
+            raise NotADirectoryError(message) from error
+        self._n_epochs = self._n_before
         self._open()
         described = estimator.__repr__(N_CHAR_MAX=100_000)  # scikit-learn's, which is cut at 700 characters otherwise
         self._writer.add_text("estimator", f"```\n{described}\n```", self._n_before)
@@ -127,8 +136,9 @@ class TensorBoard(Callback):
         self._close()
 
     def _open(self, purge_step=None):
-        # tensorboardX names a file by the second, and replaces one that is there: calls of partial_fit take less.
-        suffix = f".{self._n_before:08d}"
+        # tensorboardX names a file by the second, and replaces one that is there: calls of partial_fit take less, and
+        # copies of an estimator may go on at once. TensorBoard reads files in the order of their names.
+        suffix = f".{self._n_before:08d}.{os.getpid()}.{secrets.token_hex(4)}"
         self._writer = require_tensorboardx().SummaryWriter(
             str(self.folder), purge_step=purge_step, flush_secs=_FLUSH_SECONDS, filename_suffix=suffix
         )
