@@ -18,6 +18,7 @@ import nnfast
 from nnfast import engines, threads, tuning
 from nnfast.tables import TEST_SIZE, RawTable, TableError
 from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, tied
+from nnfast.tuning.networks import network_of
 
 # What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is over.
 METHODS = {
@@ -223,7 +224,8 @@ def _space(base, tier, n_rows):
 
 def _prefixed(base, parameters):
     """Names as the pipeline has them."""
-    return {f"{base.steps[-1][0]}__{name}": value for name, value in parameters.items()}
+    _, prefix = network_of(base)
+    return {prefix + name: value for name, value in parameters.items()}
 
 
 def _folds(table, cv, seed):

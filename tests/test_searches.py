@@ -128,6 +128,16 @@ CASES = {
         "space": in_pipeline(RATES),
         "fit": {"mlp__sample_weight": WEIGHTS, "scale__sample_weight": WEIGHTS},
     },
+    "pipeline in a pipeline": {
+        "estimator": Pipeline([("scale", StandardScaler()), ("rest", Pipeline([("pca", PCA(random_state=0)), ("mlp", network())]))]),
+        "space": {f"rest__mlp__{name}": scale for name, scale in RATES.items()} | {"rest__pca__n_components": int_uniform(2, 5)},
+        "fit": {"rest__mlp__sample_weight": WEIGHTS},
+        "scoring": lambda estimator, X, y: estimator.score(X, y) + 0 * len(estimator[-1][-1].coefs_),
+    },
+    "pipeline of pipelines alone": {
+        "estimator": Pipeline([("all", Pipeline([("mlp", network())]))]),
+        "space": {f"all__mlp__{name}": scale for name, scale in RATES.items()},
+    },
     "another estimator": {
         "estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}, "pruner": None, "not_for": ["hyperband"],
     },

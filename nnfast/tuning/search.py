@@ -18,8 +18,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from nnfast.tuning.fits import FoldFit, Trial
-from nnfast.tuning.folds import Folds, network_of
+from nnfast.tuning.folds import Folds
 from nnfast.tuning.jobs import Jobs, Limits, n_jobs_of
+from nnfast.tuning.networks import network_of
 from nnfast.tuning.progress import reporter
 from nnfast.tuning.spaces import Space
 
