@@ -19,6 +19,7 @@ from nnfast import engines, threads, tuning
 from nnfast.tables import TEST_SIZE, RawTable, TableError
 from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, tied
 from nnfast.tuning.networks import network_of
+from nnfast.tuning.trials import count_statuses, plain
 
 # What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is over.
 METHODS = {
@@ -59,7 +60,7 @@ class Result:
         """The network's parameters that are not at their defaults."""
         network = self.pipeline[-1]
         defaults = type(network)().get_params()
-        return {name: _plain(value) for name, value in network.get_params().items() if not _same(value, defaults[name])}
+        return {name: plain(value) for name, value in network.get_params().items() if not _same(value, defaults[name])}
 
 
 def check(path, *, method=DEFAULT_METHOD, out=None, save=None):
@@ -263,9 +264,8 @@ def _opening(table, cv):
 
 
 def _trials(search, method, seconds):
-    status, counts = np.unique(_begun(search), return_counts=True)
-    n_trials = int(counts.sum())
-    listed = ", ".join(f"{count} {each}" for each, count in zip(status, counts, strict=True))
+    n_trials = len(_begun(search))
+    listed = ", ".join(f"{count} {status}" for status, count in count_statuses(_begun(search)))
     return f"{method}: {n_trials} trial{'s' * (n_trials > 1)} in {seconds:.1f} s ({listed})."
 
 
@@ -305,10 +305,6 @@ def _save(path, table, defaults, tuned, facts):
         **facts,
     }
     Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _plain(value):
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _same(value, default):

@@ -156,17 +156,12 @@ def read(search, metric=None):
     ValueError
         If the metric is not one of the search, or has to be named.
     """
-    if not isinstance(search, BaseSearchCV):
-        raise TypeError(
-            "search must be a fitted search of nnfast.tuning or sklearn.model_selection, such as GridSearchCV, "
-            f"got {type(search).__name__}."
-        )
-    check_is_fitted(search, "cv_results_")
+    check_search(search)
     results = search.cv_results_
     key = _metric_key(search, metric)
     scores = np.asarray(results[f"mean_test_{key}"], dtype=float)
     scores = np.where(np.isfinite(scores), scores, np.nan)
-    status = _status(search, scores)
+    status = statuses(search, scores)
     curves, unit = _curves(search, scores)
     shown = key if key != "score" else search.scoring if isinstance(search.scoring, str) else "score"
     best = _best(search, key, scores, status)
@@ -188,6 +183,32 @@ def worth_a_scale(values):
     return float(max(values.min(), best - 3 * spread)), float(best)
 
 
+def check_search(search):
+    """Raise TypeError unless it is a search, NotFittedError unless it is fitted."""
+    if not isinstance(search, BaseSearchCV):
+        raise TypeError(
+            "search must be a fitted search of nnfast.tuning or sklearn.model_selection, such as GridSearchCV, "
+            f"got {type(search).__name__}."
+        )
+    check_is_fitted(search, "cv_results_")
+
+
+def statuses(search, scores):
+    """The status of every trial of a fitted search, ndarray of str: its own, or what its scores tell."""
+    if "status" in search.cv_results_:
+        return np.asarray(search.cv_results_["status"], dtype=str)
+    status = np.where(np.isnan(scores), "failed", "complete")
+    iteration = np.asarray(search.cv_results_.get("iter", np.zeros(len(scores))))
+    # what successive halving did not keep, or went on with elsewhere, was scored with fewer resources
+    return np.where((status == "complete") & (iteration < iteration.max(initial=0)), "pruned", status)
+
+
+def count_statuses(status):
+    """How many trials became what: [(status, number)], the complete ones first."""
+    names, counts = np.unique(status, return_counts=True)
+    return sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda item: item[0] != "complete")
+
+
 def metrics(search):
     """The names of a fitted search's metrics."""
     return [name.removeprefix("mean_test_") for name in search.cv_results_ if name.startswith("mean_test_")]
@@ -206,15 +227,6 @@ def _metric_key(search, metric):
     if there == ["score"] and metric == search.scoring:
         return "score"
     raise ValueError(f"metric must be one of {', '.join(there)}, got {metric!r}.{did_you_mean(metric, there)}")
-
-
-def _status(search, scores):
-    if "status" in search.cv_results_:
-        return np.asarray(search.cv_results_["status"], dtype=str)
-    status = np.where(np.isnan(scores), "failed", "complete")
-    iteration = np.asarray(search.cv_results_.get("iter", np.zeros(len(scores))))
-    # what successive halving did not keep, or went on with elsewhere, was scored with fewer resources
-    return np.where((status == "complete") & (iteration < iteration.max(initial=0)), "pruned", status)
 
 
 def _resources(results, status):
@@ -366,9 +378,9 @@ def without_steps(names):
 
 
 def plain(value):
-    """NumPy's scalars as Python's, within tuples and lists too."""
-    if isinstance(value, np.generic):
-        return value.item()
+    """NumPy's scalars as Python's, within tuples and lists too, and its arrays as lists."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
     if type(value) in (tuple, list):
         return type(value)(plain(item) for item in value)
     return value
