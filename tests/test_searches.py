@@ -428,7 +428,10 @@ def test_what_fails_is_told(name):
 
 
 LONG = {"n_rounds": None}, {"n_iterations": None, "max_epochs": 27}, {"n_trials": None}
-without_end = pytest.mark.parametrize(("name", "endless"), list(zip(SEARCHES, LONG, strict=True)), ids=list(SEARCHES))
+RANDOM = "coarse to fine", {"n_rounds": 1, "n_candidates": None}
+without_end = pytest.mark.parametrize(
+    ("name", "endless"), [*zip(SEARCHES, LONG, strict=True), RANDOM], ids=[*SEARCHES, "random"]
+)
 
 
 @without_end
@@ -663,10 +666,12 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
         ("hyperband", {"estimator": LogisticRegression()}, "needs an estimator that trains by epochs"),
         ("hyperband", {"estimator": MLPClassifier(solver="lbfgs")}, "needs an estimator that trains by epochs"),
         ("bayes", {"estimator": make_pipeline(StandardScaler(), LogisticRegression())}, "needs an estimator that trains by epochs"),
+        ("bayes", {"estimator": MLPClassifier(solver="lbfgs")}, "any other needs pruner=None, instead of pruner='median', got MLP"),
         ("bayes", {"study_name": "s"}, "study_name='s' needs a storage"),
         ("bayes", {"sampler": "grid"}, "sampler"),
         ("hyperband", {"eta": 1}, "eta"),
         ("coarse to fine", {"n_candidates": 0}, "n_candidates"),
+        ("coarse to fine", {"n_candidates": None, "time_budget": 1}, "n_candidates=None needs n_rounds=1, .*; got n_rounds=2"),
         ("coarse to fine", {"time_budget": 0}, "time_budget"),
         ("coarse to fine", {"space": {}}, "one or more parameters"),
         ("coarse to fine", {"space": {"alpha": 1.0}}, "alpha of a space must be"),

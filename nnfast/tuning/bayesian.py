@@ -111,7 +111,7 @@ class BayesianSearchCV(BaseSearch):
 
     def _check(self, run):
         if self.pruner is not None:
-            check_is_network(self)
+            check_is_network(self, but=f"; any other needs pruner=None, instead of pruner={self.pruner!r}")
         if self.n_trials is None and self.time_budget is None:
             raise ValueError("n_trials=None needs a time_budget, or there is no end; got time_budget=None.")
         if self.study_name is not None and self.storage is None:

@@ -384,14 +384,14 @@ class BaseSearch(BaseSearchCV, ABC):
         report(self, path)
 
 
-def check_is_network(search):
-    """Raise ValueError unless a search's estimator trains by epochs."""
+def check_is_network(search, but=""):
+    """Raise ValueError unless a search's estimator trains by epochs; `but` says what else would do."""
     network, _ = network_of(search.estimator)
     lbfgs = network is not None and isinstance(network.solver, str) and network.solver == "lbfgs"
     if network is None or lbfgs:
         raise ValueError(
             f"{type(search).__name__} needs an estimator that trains by epochs: nnfast.MLPClassifier or nnfast.MLPRegressor with a "
-            f"stochastic solver, or a Pipeline that ends with one, got {search.estimator!r}."
+            f"stochastic solver, or a Pipeline that ends with one{but}, got {search.estimator!r}."
         )
 
 
