@@ -654,6 +654,7 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
     made = fitted(search("bayes", n_trials=n_done + 6, storage=storage, study_name="s"), X, Y)
     assert len(made.cv_results_["params"]) >= n_done + 6 - 4
     assert set(made.cv_results_["status"]) <= {"complete", "pruned"}
+    assert len({params["learning_rate_init"] for params in made.cv_results_["params"]}) == len(made.cv_results_["params"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

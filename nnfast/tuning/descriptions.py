@@ -30,6 +30,8 @@ def describe(value):
         return f"{{{', '.join(f'{name!r}: {describe(each)}' for name, each in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(describe, value))}]"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(describe, value)))}}}"
     if isinstance(value, np.ndarray):
         return f"array {joblib.hash(value)}"  # whose words leave out what is in the middle
     if hasattr(value, "__qualname__"):
@@ -50,6 +52,6 @@ def _call(name, args, keywords):
 
 def _not_at_defaults(estimator):
     """The parameters of an estimator that are not at their defaults."""
-    defaults = inspect.signature(type(estimator)).parameters
+    defaults = {name: describe(each.default) for name, each in inspect.signature(type(estimator)).parameters.items()}
     params = estimator.get_params(deep=False)
-    return {name: value for name, value in params.items() if describe(value) != describe(defaults[name].default)}
+    return {name: value for name, value in params.items() if describe(value) != defaults.get(name)}
