@@ -25,6 +25,8 @@ from nnfast.words import did_you_mean
 _LOG_FACTOR = 100
 # So many numbers, one of them zero, are choices where the others would be logarithmic.
 _FEW = 12
+# Scores that differ by less, relatively, are equal: means over folds are rounded.
+ROUNDING = 1e-12
 
 NO_CURVE = {"loss": np.empty(0), "score_epochs": np.empty(0, int), "score": np.empty(0)}
 
@@ -177,7 +179,7 @@ def worth_a_scale(values):
     best, spread = values.max(), 0.0
     for share in (0.75, 0.5, 0.25, 0.1, 0.0):
         wider = best - np.quantile(values, share, method="higher")
-        if spread and wider > max(20, 3000 / len(values) ** 2) * spread:
+        if spread > ROUNDING * abs(best) and wider > max(20, 3000 / len(values) ** 2) * spread:
             break
         spread = wider
     return float(max(values.min(), best - 3 * spread)), float(best)
