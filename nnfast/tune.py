@@ -16,18 +16,20 @@ from sklearn.pipeline import make_pipeline
 
 import nnfast
 from nnfast import engines, threads, tuning
+from nnfast.callbacks.files import replacing
+from nnfast.exceptions import DivergenceError
 from nnfast.tables import TEST_SIZE, RawTable, TableError
 from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, tied
+from nnfast.tuning.networks import network_of
+from nnfast.tuning.trials import count_statuses, plain
 
 # What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is over.
 METHODS = {
     "coarse-to-fine": ("CoarseToFineSearchCV", {"n_rounds": None}),
     "hyperband": ("HyperbandSearchCV", {"n_iterations": None}),
     "bayes": ("BayesianSearchCV", {"n_trials": None}),
-    "random": ("CoarseToFineSearchCV", {"n_rounds": 1}),
+    "random": ("CoarseToFineSearchCV", {"n_rounds": 1, "n_candidates": None}),
 }
-# "random" draws its candidates before the first one is trained: more than there is time for, a second, and no more than this in all.
-CANDIDATES_A_SECOND, MOST_CANDIDATES = 10, 5000
 DEFAULT_METHOD = next(iter(METHODS))
 MOST_ROWS = 50_000
 # The arithmetic of all fits, those of the defaults too: about twice as fast as float64.
@@ -58,7 +60,7 @@ class Result:
         """The network's parameters that are not at their defaults."""
         network = self.pipeline[-1]
         defaults = type(network)().get_params()
-        return {name: _plain(value) for name, value in network.get_params().items() if not _same(value, defaults[name])}
+        return {name: plain(value) for name, value in network.get_params().items() if not _same(value, defaults[name])}
 
 
 def check(path, *, method=DEFAULT_METHOD, out=None, save=None):
@@ -107,6 +109,8 @@ def _check_writable(option, path):
             path.unlink()
     except OSError as error:
         raise ValueError(f"{option} {path} cannot be written: {error.strerror or error}.") from None
+    if not new and not path.is_file():
+        raise ValueError(f"{option} {path} is a device or a pipe; it must be a file, which is replaced as a whole.")
 
 
 def run(
@@ -162,26 +166,39 @@ def run(
         defaults = Result(base, scores.mean(), base.score(table.X_test, table.y_test))
 
         start = time.perf_counter()
-        search = _search(table, method, budget, tier, cv, seed)
+        search = _search(table, method, tier, cv, seed)
         # The best is fitted here: in full, where the time was over before its trial was, so that its parameters stand for it.
         search.set_params(cv=folds, n_jobs=jobs, time_budget=budget, refit=False, verbose=_verbose())
         search.fit(table.X_train, table.y_train)
         seconds = time.perf_counter() - start
         print(_trials(search, method, seconds))
-        tuned = defaults
-        if search.best_score_ > defaults.validation:
-            best = clone(search.estimator).set_params(**search.best_params_).fit(table.X_train, table.y_train)
-            tuned = Result(best, search.best_score_, best.score(table.X_test, table.y_test))
+        if out is not None:  # before what may yet fail or be interrupted
+            search.report(out)
+            print(f"Report: {out}", flush=True)
+        tuned = _tuned(table, search, defaults)
 
     print(_result(table, defaults, tuned))
     if save is not None:
         facts = {"method": method, "budget": budget, "seconds": round(seconds, 3), "trials": len(_begun(search)), "tier": tier}
         _save(save, table, defaults, tuned, (source or {}) | facts | {"cv": cv, "seed": seed})
         print(f"Parameters: {save}")
-    if out is not None:
-        search.report(out)
-        print(f"Report: {out}")
     return defaults, tuned
+
+
+def _tuned(table, search, defaults):
+    """The best candidate that beats the defaults, fitted on all rows to train on, or else the defaults."""
+    scores, params = search.cv_results_["mean_test_score"], search.cv_results_["params"]
+    for number in np.argsort(-scores, kind="stable"):
+        if not scores[number] > defaults.validation:
+            break
+        pipeline = clone(search.estimator).set_params(**params[number])
+        try:
+            pipeline.fit(table.X_train, table.y_train)
+        except DivergenceError:  # where the time was over before its trial was, or by the rows that the folds had left out
+            print(f"Trial {number}, {scores[number]:.4f} in validation, diverges on all rows: the next best is taken.", flush=True)
+            continue
+        return Result(pipeline, scores[number], pipeline.score(table.X_test, table.y_test))
+    return defaults
 
 
 def _pipeline(table, parameters):
@@ -189,15 +206,13 @@ def _pipeline(table, parameters):
     return make_pipeline(clone(table.encoder), network(**table.parameters | ARITHMETIC | parameters))
 
 
-def _search(table, method, budget, tier, cv, seed):
+def _search(table, method, tier, cv, seed):
     n_rows = len(table.y_train) * (cv - 1) // cv
     times = min(MOST_TIMES, max(1, EPOCHS_ROWS / n_rows))
     fewest, most = (round(times * epochs) for epochs in EPOCHS)
     base = _pipeline(table, FIXED | {"random_state": seed, "max_iter": round((fewest * most) ** 0.5)})
     space = _space(base, tier, n_rows)
     name, options = METHODS[method]
-    if method == "random":
-        options = options | {"n_candidates": max(10, min(MOST_CANDIDATES, round(CANDIDATES_A_SECOND * budget)))}
     if method == "hyperband":
         options = options | {"max_epochs": round(HYPERBAND_EPOCHS * times)}
     elif tier == 3:
@@ -223,7 +238,8 @@ def _space(base, tier, n_rows):
 
 def _prefixed(base, parameters):
     """Names as the pipeline has them."""
-    return {f"{base.steps[-1][0]}__{name}": value for name, value in parameters.items()}
+    _, prefix = network_of(base)
+    return {prefix + name: value for name, value in parameters.items()}
 
 
 def _folds(table, cv, seed):
@@ -261,9 +277,8 @@ def _opening(table, cv):
 
 
 def _trials(search, method, seconds):
-    status, counts = np.unique(_begun(search), return_counts=True)
-    n_trials = int(counts.sum())
-    listed = ", ".join(f"{count} {each}" for each, count in zip(status, counts, strict=True))
+    n_trials = len(_begun(search))
+    listed = ", ".join(f"{count} {status}" for status, count in count_statuses(_begun(search)))
     return f"{method}: {n_trials} trial{'s' * (n_trials > 1)} in {seconds:.1f} s ({listed})."
 
 
@@ -302,11 +317,8 @@ def _save(path, table, defaults, tuned, facts):
         "scores": scores,
         **facts,
     }
-    Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _plain(value):
-    return value.item() if isinstance(value, np.generic) else value
+    with replacing(path) as temporary:
+        Path(temporary).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _same(value, default):

@@ -41,10 +41,9 @@ def few_trials(monkeypatch):
         "coarse-to-fine": {"n_rounds": 2, "n_candidates": 3},
         "hyperband": {"n_iterations": 1},
         "bayes": {"n_trials": 4},
-        "random": {"n_rounds": 1},
+        "random": {"n_rounds": 1, "n_candidates": 5},
     }
     monkeypatch.setattr(tune, "METHODS", {name: (cls, few[name]) for name, (cls, _) in tune.METHODS.items()})
-    monkeypatch.setattr(tune, "MOST_CANDIDATES", 5)
 
 
 @pytest.fixture
@@ -124,6 +123,52 @@ def test_a_report(capsys, csv, tmp_path):
     assert (code, err) == (0, [])
     assert f"Report: {path}" in out
     assert "</html>" in path.read_text(encoding="utf-8")
+
+
+@FEW
+@QUIET
+@pytest.mark.parametrize("n_diverging", [1, 100])
+def test_a_best_candidate_that_diverges_on_all_rows(capsys, csv, tmp_path, monkeypatch, n_diverging):
+    pytest.importorskip("matplotlib")
+    n_fits, fit = 0, nnfast.MLPClassifier.fit
+
+    def diverging(self, *arguments, **named):
+        nonlocal n_fits
+        n_fits += 1
+        if 1 < n_fits <= 1 + n_diverging:  # the first is that of the defaults; trials are trained by other ways
+            assert report.exists()
+            raise nnfast.DivergenceError("on purpose")
+        return fit(self, *arguments, **named)
+
+    report, saved = tmp_path / "r.html", tmp_path / "p.json"
+    monkeypatch.setattr(nnfast.MLPClassifier, "fit", diverging)
+    monkeypatch.setattr(tune, "cross_validate", lambda *arguments, **named: {"test_score": np.zeros(3)})
+    options = ("--method", "random", "--tier", "1", "--out", report, "--save", saved)
+    code, out, err = run(capsys, "tune", csv, "--target", "label", *LONG, *options)
+    assert (code, err) == (0, [])
+    words = r"Trial \d, 0\.\d{4} in validation, diverges on all rows: the next best is taken\."
+    told = [line for line in out if re.fullmatch(words, line)]
+    assert len(told) == min(n_diverging, 5)
+    content = json.loads(saved.read_text())
+    assert (content["params"] == {}) == (n_diverging > 5)
+    if n_diverging == 1:
+        assert content["scores"]["tuned"]["validation"] <= float(told[0].split()[2]) + 5e-5
+
+
+def test_saved_parameters_are_a_whole_file(capsys, csv, tmp_path, monkeypatch):
+    # Trials of no second, and a disk that is full.
+    saved = tmp_path / "p.json"
+    saved.write_text("before")
+
+    def full(path, *arguments, **named):
+        path.write_bytes(b"{")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tune.Path, "write_text", full)
+    result = tune.Result(make_pipeline(nnfast.MLPClassifier()), 0.5, 0.5)
+    with pytest.raises(OSError, match="No space left"):
+        tune._save(saved, tables.read_raw(csv, "label"), result, result, {})
+    assert saved.read_text() == "before" and sorted(each.name for each in tmp_path.iterdir()) == ["p.json", csv.name]
 
 
 def test_the_methods_are_those_of_the_command_line():
@@ -209,6 +254,7 @@ def no_search(monkeypatch):
         (CSV, ["--cv", "8"], r"--cv must be from 2 to 7, half of the 15 rows to tune on, got 8\."),
         (CSV, ["--out", "no such folder/r.html"], r"--out no such folder/r\.html cannot be written: No such file or directory\."),
         (CSV, ["--save", "."], r"--save \. cannot be written: Is a directory\."),
+        (CSV, ["--save", "/dev/null"], r"--save /dev/null is a device or a pipe; it must be a file"),
         (CSV, ["--out", "same", "--save", "./same"], r"--out and --save must be two files, got same for both\."),
         (CSV, ["--out", "t.csv"], r"--out t\.csv is the table itself"),
     ],

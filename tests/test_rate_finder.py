@@ -215,6 +215,8 @@ def test_steps_of_a_pipeline_are_fitted_on_the_table():
     by_hand = SelectKBest(k=2).fit_transform(StandardScaler().fit_transform(X), y)
     assert np.array_equal(lr_find(pipeline, X, y).losses, lr_find(network, by_hand, y).losses)
     assert np.array_equal(lr_find(make_pipeline(network), X, y).losses, lr_find(network, X, y).losses)
+    within = make_pipeline(StandardScaler(), make_pipeline(SelectKBest(k=2), network))
+    assert np.array_equal(lr_find(within, X, y).losses, lr_find(network, by_hand, y).losses)
 
 
 def test_random_state_is_the_estimators_or_its_own():
@@ -331,7 +333,7 @@ def test_auto_is_the_same_fit_as_the_number_it_finds(cls, name):
     assert states[0].randint(2**31) == states[1].randint(2**31)
 
 
-@pytest.mark.parametrize("name", [name for name, (_, arguments) in FITS.items() if "validation_indices" not in arguments])
+@ALL_FITS
 @BOTH
 def test_auto_finds_what_lr_find_finds(cls, name):
     X, y = table()

@@ -343,6 +343,16 @@ def test_outliers_do_not_decide_importances():
     assert list(shares) == ["u", "v"] and shares["u"] > 0.5
 
 
+def test_the_best_scores_may_be_equal_but_for_rounding():
+    pytest.importorskip("optuna")
+    scores = [0.34, 0.337, 0.677, 0.603, 0.7866666666666667, 0.7866666666666666]
+    search = found([{"a": a} for a in range(6)], scores)
+    assert importances(search)["a"] > 0.5
+    assert read(search).limits == (0.337, 0.7866666666666667)
+    with pytest.raises(ValueError, match="got 2 scored, all alike"):
+        importances(found([{"a": 0}, {"a": 1}], scores[4:]))
+
+
 def test_importance_of_a_constant_is_zero():
     pytest.importorskip("optuna")
     shares = importances(found([{"a": a, "c": 1} for a in range(8)], range(8)))

@@ -7,12 +7,13 @@ import sys
 import threading
 import time
 import warnings
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
+from scipy.stats import gamma, norm
 from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.datasets import load_iris, make_classification
@@ -126,6 +127,16 @@ CASES = {
         "estimator": Pipeline([("scale", StandardScaler()), ("mlp", network())]),
         "space": in_pipeline(RATES),
         "fit": {"mlp__sample_weight": WEIGHTS, "scale__sample_weight": WEIGHTS},
+    },
+    "pipeline in a pipeline": {
+        "estimator": Pipeline([("scale", StandardScaler()), ("rest", Pipeline([("pca", PCA(random_state=0)), ("mlp", network())]))]),
+        "space": {f"rest__mlp__{name}": scale for name, scale in RATES.items()} | {"rest__pca__n_components": int_uniform(2, 5)},
+        "fit": {"rest__mlp__sample_weight": WEIGHTS},
+        "scoring": lambda estimator, X, y: estimator.score(X, y) + 0 * len(estimator[-1][-1].coefs_),
+    },
+    "pipeline of pipelines alone": {
+        "estimator": Pipeline([("all", Pipeline([("mlp", network())]))]),
+        "space": {f"all__mlp__{name}": scale for name, scale in RATES.items()},
     },
     "another estimator": {
         "estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}, "pruner": None, "not_for": ["hyperband"],
@@ -417,7 +428,10 @@ def test_what_fails_is_told(name):
 
 
 LONG = {"n_rounds": None}, {"n_iterations": None, "max_epochs": 27}, {"n_trials": None}
-without_end = pytest.mark.parametrize(("name", "endless"), list(zip(SEARCHES, LONG, strict=True)), ids=list(SEARCHES))
+RANDOM = "coarse to fine", {"n_rounds": 1, "n_candidates": None}
+without_end = pytest.mark.parametrize(
+    ("name", "endless"), [*zip(SEARCHES, LONG, strict=True), RANDOM], ids=[*SEARCHES, "random"]
+)
 
 
 @without_end
@@ -543,6 +557,73 @@ def test_a_search_goes_on_from_its_storage(tmp_path):
         search("bayes", cv=4, **kept).fit(X, Y)
 
 
+def test_who_goes_on_with_a_study_draws_other_candidates(tmp_path):
+    rates = lambda made: [params["learning_rate_init"] for params in made.cv_results_["params"]]  # noqa: E731
+    whole = rates(fitted(search("bayes", n_trials=9), X, Y))
+    kept = {"storage": f"{tmp_path}/s.journal", "study_name": "s"}
+    assert rates(fitted(search("bayes", n_trials=4, **kept), X, Y)) == whole[:4]  # who begins it, those of the seed
+    more = rates(fitted(search("bayes", n_trials=9, **kept), X, Y))
+    assert more[:4] == whole[:4] and len(set(more)) == 9
+
+
+class InterruptedScore:
+    """A scorer that is Ctrl-C at one of its calls."""
+
+    def __init__(self, at):
+        self.n_left = at
+
+    def __call__(self, estimator, X, y):
+        self.n_left -= 1
+        if not self.n_left:
+            raise KeyboardInterrupt
+        return estimator.score(X, y)
+
+
+def test_trials_that_never_began_do_not_count_among_n_trials(tmp_path):
+    kept = {"storage": f"{tmp_path}/s.journal", "study_name": "s", "n_trials": 8, "n_jobs": 1, "pruner": None}
+    first = fitted(search("bayes", scoring=InterruptedScore(4), **kept), X, Y)  # the second of the four asked for
+    assert first.cv_results_["status"].tolist() == ["complete", "unfinished"]
+    more = fitted(search("bayes", scoring=InterruptedScore(0), **kept), X, Y)
+    assert (more.cv_results_["status"] == "complete").sum() == 8
+    assert len(more.cv_results_["status"]) == 9  # the unfinished one is told, too
+
+
+def _own_score(estimator, X, y, sign=1):
+    return sign * estimator.score(X, y)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"scoring": partial(_own_score, sign=-1)},
+        {"scoring": make_scorer(accuracy_score)},
+        {"space": RATES | {"alpha": gamma(3, scale=0.01)}},
+        {"space": RATES | {"alpha": norm(2, 0.01)}},
+        {"estimator": network(callbacks=[Callback()], alpha=1.0)},
+        {"estimator": network()},
+    ],
+)
+def test_a_study_knows_its_search_in_another_process(tmp_path, changed):
+    # Nothing of it is the same object, as in a process that resumes.
+    def make(**other):
+        own = {"estimator": network(callbacks=[Callback()]), "scoring": partial(_own_score, sign=1)}
+        return own | {"space": RATES | {"alpha": gamma(2, scale=0.01)}} | other
+
+    kept = {"storage": f"{tmp_path}/s.journal", "study_name": "s", "cv": 2}
+    for n_trials in (1, 2):
+        made = fitted(search("bayes", n_trials=n_trials, **make(), **kept), X, Y)
+    assert len(made.cv_results_["params"]) == 2
+    with pytest.raises(ValueError, match=f"study_name='s' is there already, of a search with another {next(iter(changed))}: "):
+        search("bayes", **make(**changed), **kept).fit(X, Y)
+
+
+def test_a_gaussian_process_asks():
+    pytest.importorskip("torch")
+    made = fitted(search("bayes", sampler="gp", cv=2), X, Y)
+    assert len(made.cv_results_["params"]) == 13 and made.best_score_ > 0.5
+    assert fitted(search("bayes", sampler="gp", cv=2), X, Y).cv_results_["params"] == made.cv_results_["params"]
+
+
 _KILLED = """
 import sys, warnings
 warnings.simplefilter("ignore")
@@ -573,6 +654,7 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
     made = fitted(search("bayes", n_trials=n_done + 6, storage=storage, study_name="s"), X, Y)
     assert len(made.cv_results_["params"]) >= n_done + 6 - 4
     assert set(made.cv_results_["status"]) <= {"complete", "pruned"}
+    assert len({params["learning_rate_init"] for params in made.cv_results_["params"]}) == len(made.cv_results_["params"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -585,10 +667,12 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
         ("hyperband", {"estimator": LogisticRegression()}, "needs an estimator that trains by epochs"),
         ("hyperband", {"estimator": MLPClassifier(solver="lbfgs")}, "needs an estimator that trains by epochs"),
         ("bayes", {"estimator": make_pipeline(StandardScaler(), LogisticRegression())}, "needs an estimator that trains by epochs"),
+        ("bayes", {"estimator": MLPClassifier(solver="lbfgs")}, "any other needs pruner=None, instead of pruner='median', got MLP"),
         ("bayes", {"study_name": "s"}, "study_name='s' needs a storage"),
         ("bayes", {"sampler": "grid"}, "sampler"),
         ("hyperband", {"eta": 1}, "eta"),
         ("coarse to fine", {"n_candidates": 0}, "n_candidates"),
+        ("coarse to fine", {"n_candidates": None, "time_budget": 1}, "n_candidates=None needs n_rounds=1, .*; got n_rounds=2"),
         ("coarse to fine", {"time_budget": 0}, "time_budget"),
         ("coarse to fine", {"space": {}}, "one or more parameters"),
         ("coarse to fine", {"space": {"alpha": 1.0}}, "alpha of a space must be"),

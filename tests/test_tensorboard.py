@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import loguniform
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +21,7 @@ from small import small, table
 import nnfast.callbacks
 from nnfast import MLPRegressor
 from nnfast.callbacks import Callback, Checkpoint, TensorBoard
+from nnfast.tuning import HyperbandSearchCV
 from nnfast.tuning.tensorboard import TrialLog, log_search
 
 tensorboardX = pytest.importorskip("tensorboardX")
@@ -395,25 +396,52 @@ def test_trials_that_failed(tmp_path):
 
 
 def test_searches_with_curves_and_statuses(tmp_path):
-    class Search:
-        cv_results_ = {
-            "params": [{"alpha": 1.0}, {"alpha": 2.0}],
-            "mean_fit_time": np.array([0.5, 0.25]),
-            "mean_test_score": np.array([0.5, np.nan]),
-            "status": np.array(["complete", "pruned"]),
-            "learning_curve": np.array(
-                [
-                    {"loss": np.array([3.0, 2.0]), "score_epochs": np.array([1, 2]), "score": np.array([0.25, 0.75])},
-                    {"loss": np.array([4.0]), "score_epochs": np.array([1]), "score": np.array([0.125])},
-                ]
-            ),
-        }
+    search = GridSearchCV(small(), {"alpha": [1.0, 2.0]})
+    search.cv_results_ = {
+        "params": [{"alpha": 1.0}, {"alpha": 2.0}],
+        "mean_fit_time": np.array([0.5, 0.25]),
+        "mean_test_score": np.array([0.5, np.nan]),
+        "status": np.array(["complete", "pruned"]),
+        "learning_curve": np.array(
+            [
+                {"loss": np.array([3.0, 2.0]), "score_epochs": np.array([1, 2]), "score": np.array([0.25, 0.75])},
+                {"loss": np.array([4.0]), "score_epochs": np.array([1]), "score": np.array([0.125])},
+            ]
+        ),
+    }
 
-    folder = log_search(Search(), tmp_path)
+    folder = log_search(search, tmp_path)
     _, contents, _, values = hparams(folder)
     assert values["trial-0000"] == {"fit_seconds": 0.5, "score": 0.5, "training_loss": 2.0}
     assert values["trial-0001"] == {"fit_seconds": 0.25, "score": 0.125, "training_loss": 4.0}
     assert scalar(read(folder / "trial-0000"), "score") == ([1, 2], [0.25, 0.5])
+
+
+@pytest.mark.parametrize(
+    "scorers", [{}, {"scoring": ["accuracy", "neg_log_loss"], "refit": "accuracy", "return_train_score": True}], ids=["one", "several"]
+)
+def test_searches_write_the_same_while_they_run_and_afterwards(scorers, tmp_path):
+    space = {"learning_rate_init": [1e-3, 1e-2, 0.1, 1e200], "solver": ["sgd"]}
+    search = HyperbandSearchCV(
+        small(), space, max_epochs=3, cv=2, random_state=1, n_jobs=1, tensorboard=tmp_path / "during", error_score=-5.0, **scorers
+    ).fit(*table())
+    assert {"complete", "pruned", "diverged"} == set(search.cv_results_["status"])
+    log_search(search, tmp_path / "after")
+    (_, _, _, during), (_, _, _, after) = hparams(tmp_path / "during"), hparams(tmp_path / "after")
+    assert during == after
+    names = ["accuracy", "neg_log_loss", "train_accuracy", "train_neg_log_loss"] if scorers else []
+    best = during[f"search-1/trial-{search.best_index_:04d}"]
+    assert set(best) == {"score", "training_loss", "fit_seconds", *names}
+    failed = int(np.flatnonzero(search.cv_results_["status"] == "diverged")[0])
+    assert "score" not in during[f"search-1/trial-{failed:04d}"] and "accuracy" not in during[f"search-1/trial-{failed:04d}"]
+
+
+def test_what_is_no_fitted_search(tmp_path):
+    with pytest.raises(TypeError, match=r"search must be a fitted search of .*, got str\."):
+        log_search("x", tmp_path)
+    with pytest.raises(NotFittedError, match="GridSearchCV instance is not fitted"):
+        log_search(GridSearchCV(small(), {"alpha": [1]}), tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_searches_at_the_same_time_have_folders_of_their_own(tmp_path):

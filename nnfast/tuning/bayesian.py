@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from nnfast.base import joined_signature
+from nnfast.tuning.descriptions import describe
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, check_is_network, documented
 
 # Where a study keeps what Optuna has no place for.
@@ -53,8 +54,9 @@ class BayesianSearchCV(BaseSearch):
 
     study_name : str or None, default=None
         With a `storage`, the study to go on with, or to begin: several processes that search at the same time share its trials, and a
-        search that was killed resumes, until the study has `n_trials` in all. The estimator, the space, the folds and
-        the table have to be the same. None: a new study for every fit.
+        search that was killed resumes, until `n_trials` of the study's have come to an end. The estimator, the space, the scoring, the
+        folds and the table have to be the same. Whoever goes on with a study that is there draws candidates of its own, whatever
+        `random_state`: with the same seed they would be those that the study has. None: a new study for every fit.
 
     {parameters}
 
@@ -87,7 +89,7 @@ class BayesianSearchCV(BaseSearch):
     _parameter_constraints: dict = {
         **BaseSearch._parameter_constraints,
         "n_trials": [AT_LEAST_ONE, None],
-        "sampler": [StrOptions({"tpe", "gp"}), HasMethods(["sample_relative"])],
+        "sampler": [StrOptions({"tpe", "gp"}), HasMethods(["sample_relative", "reseed_rng"])],
         "pruner": [StrOptions({"median"}), HasMethods(["prune"]), None],
         "n_together": [AT_LEAST_ONE],
         "storage": [str, os.PathLike, HasMethods(["create_new_study"]), None],
@@ -109,7 +111,7 @@ class BayesianSearchCV(BaseSearch):
 
     def _check(self, run):
         if self.pruner is not None:
-            check_is_network(self)
+            check_is_network(self, but=f"; any other needs pruner=None, instead of pruner={self.pruner!r}")
         if self.n_trials is None and self.time_budget is None:
             raise ValueError("n_trials=None needs a time_budget, or there is no end; got time_budget=None.")
         if self.study_name is not None and self.storage is None:
@@ -122,16 +124,17 @@ class BayesianSearchCV(BaseSearch):
         optuna = _optuna()
         with _quiet(optuna):
             self.study_ = study = self._study(optuna, run)
-            finished = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL
+            state = optuna.trial.TrialState
+            scored = state.COMPLETE, state.PRUNED
             while not run.over:
                 n = self.n_together
                 if self.n_trials is not None:
-                    n = min(n, self.n_trials - len(study.get_trials(deepcopy=False, states=finished)))
+                    n = min(n, self.n_trials - len(study.get_trials(deepcopy=False, states=scored)))
                 if n <= 0:
                     break
                 self._ask(optuna, run, study, n)
             if self.study_name is not None:
-                self._take_all(optuna, run, study.get_trials(deepcopy=False, states=finished))
+                self._take_all(optuna, run, study.get_trials(deepcopy=False, states=(*scored, state.FAIL)))
 
     def _ask(self, optuna, run, study, n):
         """Have `n` candidates trained side by side, and tell the study of them in their order."""
@@ -141,7 +144,7 @@ class BayesianSearchCV(BaseSearch):
         for each, trial in zip(asked, trials, strict=True):
             score, status = run.score(trial), trial.status
             each.set_user_attr(_KEPT, json.dumps(_record(trial)))
-            if status == "unfinished" and not math.isfinite(score):
+            if status == "unfinished" and not math.isfinite(score):  # which leaves a place for another among `n_trials`
                 study.tell(each, state=optuna.trial.TrialState.FAIL)
             elif status == "pruned":
                 study.tell(each, state=optuna.trial.TrialState.PRUNED)
@@ -161,31 +164,37 @@ class BayesianSearchCV(BaseSearch):
             pruner = optuna.pruners.NopPruner()
         elif pruner == "median":
             pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=5)
-        study = optuna.create_study(
-            storage=_storage(optuna, self.storage),
-            study_name=self.study_name,
-            sampler=sampler,
-            pruner=pruner,
-            direction="maximize",
-            load_if_exists=self.study_name is not None,
-        )
-        if self.study_name is not None:
-            self._check_same(run, study)
+        new = {
+            "storage": _storage(optuna, self.storage),
+            "study_name": self.study_name,
+            "sampler": sampler,
+            "pruner": pruner,
+            "direction": "maximize",
+        }
+        if self.study_name is None:
+            return optuna.create_study(**new)
+        try:
+            study = optuna.create_study(**new)
+        except optuna.exceptions.DuplicatedStudyError:
+            study = optuna.create_study(**new, load_if_exists=True)
+            sampler.reseed_rng()  # others draw for the study, or have drawn, by the same seed
+        self._check_same(run, study)
         return study
 
     def _check_same(self, run, study):
         """Raise ValueError unless the study is one of the same search; note in a new one what it is of."""
         folds = [(fold.train, fold.test) for fold in run.folds.folds]
-        mine = {"space": repr(run.space), "scoring": repr(self.scoring), "folds": joblib.hash(folds)}
+        mine = {name: describe(getattr(self, name)) for name in ("estimator", "scoring")}
+        mine |= {"space": describe(run.space), "folds": joblib.hash(folds)}
         theirs = study.user_attrs.get(_SEARCH)
         if theirs is None:
             study.set_user_attr(_SEARCH, mine)
             return
         for name, value in mine.items():
-            if theirs[name] != value:
+            if theirs.get(name) != value:
                 raise ValueError(
-                    f"study_name={self.study_name!r} is there already, of a search with another {name}: {theirs[name]}, now {value}. "
-                    "Use another study_name."
+                    f"study_name={self.study_name!r} is there already, of a search with another {name}: {theirs.get(name)}, now "
+                    f"{value}. Use another study_name."
                 )
 
     def _take_all(self, optuna, run, frozen):

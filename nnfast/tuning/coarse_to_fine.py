@@ -2,12 +2,14 @@
 
 import itertools
 
-
 from nnfast.base import joined_signature
+from nnfast.tuning.jobs import n_jobs_of
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, documented
 
 # Where every axis has been narrowed to less than this share of the whole, there is nothing to refine.
 _FINEST = 0.01
+# Candidates that a round without an end draws at a time, for each job: so many that jobs seldom wait for each other.
+_PER_JOB = 8
 
 
 @documented
@@ -33,8 +35,8 @@ class CoarseToFineSearchCV(BaseSearch):
         None, with a `time_budget`: until the time is over, beginning again with the whole space where there is nothing left to
         refine.
 
-    n_candidates : int, default=16
-        Of each round.
+    n_candidates : int or None, default=16
+        Of each round. None, with ``n_rounds=1`` and a `time_budget`: until the time is over.
 
     n_best : int or None, default=None
         How many candidates the next round goes by. None: a quarter of `n_candidates`, two at least.
@@ -64,7 +66,7 @@ class CoarseToFineSearchCV(BaseSearch):
     _parameter_constraints: dict = {
         **BaseSearch._parameter_constraints,
         "n_rounds": [AT_LEAST_ONE, None],
-        "n_candidates": [AT_LEAST_ONE],
+        "n_candidates": [AT_LEAST_ONE, None],
         "n_best": [AT_LEAST_ONE, None],
     }
 
@@ -77,13 +79,21 @@ class CoarseToFineSearchCV(BaseSearch):
     __init__.__signature__ = joined_signature(__init__, BaseSearch)
 
     def _check(self, run):
-        if self.n_rounds is None and self.time_budget is None:
-            raise ValueError("n_rounds=None needs a time_budget, or there is no end; got time_budget=None.")
+        for name in ("n_rounds", "n_candidates"):
+            if getattr(self, name) is None and self.time_budget is None:
+                raise ValueError(f"{name}=None needs a time_budget, or there is no end; got time_budget=None.")
+        if self.n_candidates is None and self.n_rounds != 1:
+            raise ValueError(f"n_candidates=None needs n_rounds=1, or the first round has no end; got n_rounds={self.n_rounds!r}.")
 
     def _n_trials_planned(self):
-        return None if self.n_rounds is None else self.n_rounds * self.n_candidates
+        return None if self.n_rounds is None or self.n_candidates is None else self.n_rounds * self.n_candidates
 
     def _search(self, run):
+        if self.n_candidates is None:
+            n_together = _PER_JOB * n_jobs_of(self.n_jobs)
+            while not run.over:
+                run.evaluate([run.space.sample(run.random_state) for _ in range(n_together)], round=0)
+            return
         region, drawn = run.space, []
         for number in itertools.count() if self.n_rounds is None else range(self.n_rounds):
             candidates = [region.sample(run.random_state) for _ in range(self.n_candidates)]

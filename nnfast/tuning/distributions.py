@@ -11,7 +11,7 @@ from nnfast.tuning.scales import Scale, Single, log_uniform, uniform
 _TAIL = 0.001
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Distribution(Scale):
     """A frozen distribution of SciPy as a scale; its axis is the quantile, a number from 0 to 1.
 
@@ -20,6 +20,11 @@ class Distribution(Scale):
 
     distribution: Any
     axis: Axis
+
+    def __repr__(self):
+        args = [*map(repr, self.distribution.args), *(f"{name}={value!r}" for name, value in self.distribution.kwds.items())]
+        ends = () if (self.axis.low, self.axis.high) == _ends(self.distribution) else (f", axis={self.axis!r}",)
+        return f"Distribution({self.distribution.dist.name}({', '.join(args)}){''.join(ends)})"
 
     def axes(self, name):
         return {f"{name}.quantile": self.axis}
@@ -48,8 +53,13 @@ def from_scipy(distribution):
         return log_uniform(low, high)
     if kind == "randint":
         return Single(Axis(int(low), int(high), "linear", integer=True))
-    ends = 0.0 if math.isfinite(low) else _TAIL, 1.0 if math.isfinite(high) else 1 - _TAIL
-    return Distribution(distribution, Axis(*ends))
+    return Distribution(distribution, Axis(*_ends(distribution)))
+
+
+def _ends(distribution):
+    """The lowest and the highest quantile to draw."""
+    low, high = distribution.support()
+    return 0.0 if math.isfinite(low) else _TAIL, 1.0 if math.isfinite(high) else 1 - _TAIL
 
 
 def is_distribution(value):

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nnfast.tuning.trials import text, worth_a_scale
+from nnfast.tuning.trials import count_statuses, text, worth_a_scale
 
 # What was stopped or has no score; readable on white and on black, as are the colours of the scores.
 GREY = "#8c8c8c"
@@ -58,12 +58,6 @@ def wrapped(name, at_most):
     return "\n".join(piece for line in lines for piece in textwrap.wrap(line, max(at_most, 4)))
 
 
-def _counts(trials):
-    """How many trials became what: [(status, number)], the complete ones first."""
-    names, counts = np.unique(trials.status, return_counts=True)
-    return sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda item: item[0] != "complete")
-
-
 def legend(where, trials, marker=False, **options):
     """Of axes or a figure: the best, the complete and the other trials, with their numbers."""
     from matplotlib import pyplot as plt
@@ -74,7 +68,7 @@ def legend(where, trials, marker=False, **options):
         look = {"marker": "*", "ls": "", "ms": 10, "mec": ink, "mew": 0.6} if marker else {"lw": 3}
         label = f"best: {text(trials.scores[trials.best])}"
         handles.append(Line2D([], [], color=color(trials.scores[trials.best]), label=label, **look))
-    for name, count in _counts(trials):
+    for name, count in count_statuses(trials.status):
         complete = name == "complete"
         shade = color(np.mean(trials.limits)) if complete and trials.limits else GREY
         symbol = "o" if complete else "x" if name in ("diverged", "failed") else "."

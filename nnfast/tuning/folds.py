@@ -22,19 +22,9 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
-from nnfast.base import BaseMLP
 from nnfast.mapped import exceeds_memory
+from nnfast.tuning.networks import network_of, pipelines_of
 from nnfast.validation import check_table
-
-
-def network_of(estimator):
-    """(The network that an estimator is or ends with, or None; the prefix of its parameters, such as "mlp__".)"""
-    if isinstance(estimator, BaseMLP):
-        return estimator, ""
-    if isinstance(estimator, Pipeline) and isinstance(estimator.steps[-1][1], BaseMLP):
-        name, network = estimator.steps[-1]
-        return network, f"{name}__"
-    return None, ""
 
 
 @dataclass(frozen=True)
@@ -71,25 +61,32 @@ class _Steps:
 
     def __init__(self, estimator, X, y, fit_params, fold):
         pipeline = clone(estimator)
-        self._name, network = pipeline.steps[-1]
-        pipeline.steps[-1] = self._name, _Recorder(network)
+        innermost = pipelines_of(pipeline)[-1]
+        name, network = innermost.steps[-1]
+        innermost.steps[-1] = name, _Recorder(network)
         self._table, self._fold = X, fold
         if fold is not None:
             X, y = _safe_indexing(X, fold.train), _safe_indexing(y, fold.train)
         self._pipeline = pipeline.fit(X, y, **fit_params)
-        self.X, self.y, self.fit_params = pipeline.steps[-1][1].given_
+        self.X, self.y, self.fit_params = innermost.steps[-1][1].given_
         self._lock, self._to_score = threading.Lock(), None
 
     def to_score(self):
         """The rows to score as they come to the network."""
         with self._lock:
             if self._to_score is None:
-                self._to_score = self._pipeline[:-1].transform(_safe_indexing(self._table, self._fold.test))
+                rows = _safe_indexing(self._table, self._fold.test)
+                for each in pipelines_of(self._pipeline):
+                    rows = each[:-1].transform(rows) if len(each.steps) > 1 else rows
+                self._to_score = rows
             return self._to_score
 
     def followed_by(self, network):
         """The fitted pipeline, with a network at its end."""
-        return Pipeline([*self._pipeline.steps[:-1], (self._name, network)])
+        ending = network
+        for each in reversed(pipelines_of(self._pipeline)):
+            ending = Pipeline([*each.steps[:-1], (each.steps[-1][0], ending)])
+        return ending
 
 
 @dataclass
@@ -155,6 +152,10 @@ class Folds:
         self._estimator, self._y = estimator, y
         self._fit_params, self._score_params = fit_params, score_params
         network, self._prefix = network_of(estimator)
+        path = self._prefix.split("__")[:-1]
+        holders = ["__".join(path[:i]) for i in range(1, len(path) + 1)]
+        # The parameters of a pipeline that the network is a part of.
+        self._holders = {"steps", *holders, *(f"{name}__steps" for name in holders)}
         self._X, self._given_X, self._given_y = X, X, y
         self._kind = "any" if network is None else "pipeline" if self._prefix else "network"
         if self._kind == "network":
@@ -188,7 +189,7 @@ class Folds:
             steps = self._steps(estimator, fold, fit_params)
             given = dict(steps.fit_params)
             held_out = tuple(given.pop(name, None) for name in ("X_val", "y_val", "sample_weight_val", "validation_indices"))
-            network = estimator.steps[-1][1]
+            network, _ = network_of(estimator)
             return Material(estimator, network, steps.X, steps.y, None, {**given, "held_out": held_out}, steps)
         if rows is not None:
             X, y = _safe_split(estimator, X, y, rows)
@@ -213,7 +214,7 @@ class Folds:
         """The `_Steps` of a candidate in a fold."""
         # Nothing but the network's own parameters can differ where the others' hash is the same.
         of_steps = {k: v for k, v in estimator.get_params().items() if not k.startswith(self._prefix)}
-        of_steps = {k: v for k, v in of_steps.items() if k not in ("steps", self._prefix[:-2])}
+        of_steps = {k: v for k, v in of_steps.items() if k not in self._holders}
         key = None if fold is None else fold.number, joblib.hash(of_steps)
         with self._lock:
             shared = self._fitted_steps.setdefault(key, _Shared())

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval
 
 from nnfast.base import joined_signature
 from nnfast.schedules import resolve_schedule
-from nnfast.tuning.folds import network_of
+from nnfast.tuning.networks import network_of
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, check_is_network, documented
 
 

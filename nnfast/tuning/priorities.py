@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import Pipeline
 
 from nnfast.base import BaseMLP
 from nnfast.optimizers import OPTIMIZERS, Optimizer
+from nnfast.tuning.networks import last_step
 from nnfast.tuning.scales import choice, int_log_uniform, layers, log_uniform, one_minus_log_uniform
 from nnfast.tuning.spaces import Space, tied
 from nnfast.words import did_you_mean
@@ -87,7 +87,12 @@ def default_space(estimator, tier=2, *, n_samples=None):
     ----------
     Bengio, Practical Recommendations for Gradient-Based Training of Deep Architectures, 2012, arXiv:1206.5533.
     """
-    prefix, p = _last_step(estimator)
+    p, prefix = last_step(estimator)
+    if not isinstance(p, (BaseMLP, MLPClassifier, MLPRegressor)):
+        raise TypeError(
+            "estimator must be an MLPClassifier or MLPRegressor of nnfast or scikit-learn, or a Pipeline that ends in "
+            f"one, got {estimator!r}."
+        )
     if isinstance(tier, (bool, np.bool_)) or not isinstance(tier, (int, np.integer)) or tier not in (1, 2, 3):
         raise ValueError(f"tier must be 1, 2 or 3, got {tier!r}.")
     if n_samples is not None and not (isinstance(n_samples, (int, np.integer)) and n_samples >= 1):
@@ -122,20 +127,6 @@ def default_space(estimator, tier=2, *, n_samples=None):
             add("learning_rate", choice(decays))
         add(penalty, log_uniform(1e-3, 1e-1) if penalty == "weight_decay" else log_uniform(1e-4, 10))
     return Space({prefix + parameter: scale for parameter, scale in scales.items()})
-
-
-def _last_step(estimator):
-    """The network that an estimator is or ends in, and the prefix of its parameters: (str, estimator)."""
-    prefix, last = "", estimator
-    while isinstance(last, Pipeline):
-        step, last = last.steps[-1]
-        prefix += f"{step}__"
-    if not isinstance(last, (BaseMLP, MLPClassifier, MLPRegressor)):
-        raise TypeError(
-            "estimator must be an MLPClassifier or MLPRegressor of nnfast or scikit-learn, or a Pipeline that ends in "
-            f"one, got {estimator!r}."
-        )
-    return prefix, last
 
 
 def _solver_name(p):

@@ -3,11 +3,11 @@
 from numbers import Integral, Real
 
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 
 from nnfast.base import BaseMLP
 from nnfast.rate_finder import HIGH, LOWS, SMOOTHING
 from nnfast.training import try_rates
+from nnfast.tuning.networks import last_step, pipelines_of
 
 # Times the lowest rate that the highest is at least: slopes are taken over a decade of them.
 _FEWEST = 100
@@ -19,6 +19,7 @@ def lr_find(
     y,
     sample_weight=None,
     *,
+    validation_indices=None,
     low=None,
     high=HIGH,
     n_epochs=None,
@@ -49,6 +50,8 @@ def lr_find(
         The targets.
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of every row for the network, of a positive sum.
+    validation_indices : array-like of shape (n_held_out,) or mask of shape (n_samples,), default=None
+        Rows to hold out, as in `fit`: the test does not train on them.
     low : float, default=None
         The lowest rate. None is 1e-6, and less where the loss explodes within a decade of it.
     high : float, default=10.0
@@ -93,7 +96,7 @@ def lr_find(
     True
     """
     _check(low, high, n_epochs, smoothing)
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    last, _ = last_step(estimator)
     if not isinstance(last, BaseMLP):
         raise TypeError(
             "estimator must be an MLPClassifier or MLPRegressor of nnfast, or a Pipeline that ends in one, got "
@@ -101,14 +104,15 @@ def lr_find(
         )
     if isinstance(last.solver, str) and last.solver == "lbfgs":
         raise ValueError("lr_find needs a solver with a learning rate, such as 'adam' or 'sgd', got solver='lbfgs'.")
-    if last is not estimator and len(estimator.steps) > 1:
-        X = clone(estimator[:-1]).fit_transform(X, y)
+    for pipeline in pipelines_of(estimator):
+        if len(pipeline.steps) > 1:
+            X = clone(pipeline[:-1]).fit_transform(X, y)
     last = clone(last).set_params(profile=False)
     if random_state is not None:
         last.set_params(random_state=random_state)
     last._validate_params()
 
-    arguments = last._prepared(X, y, sample_weight, (None,) * 4)
+    arguments = last._prepared(X, y, sample_weight, (None, None, None, validation_indices))
     settings = {"low": low, "high": high, "n_epochs": n_epochs, "smoothing": smoothing}
     return try_rates(arguments["task"], last, arguments["engine"], arguments["random_state"], **settings)
 

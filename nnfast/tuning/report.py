@@ -12,11 +12,12 @@ import numpy as np
 
 import nnfast
 from nnfast import plotting
+from nnfast.callbacks.files import replacing
 from nnfast.tuning import drawing
 from nnfast.tuning import importance as analysis
 from nnfast.tuning.page import PAGE
 from nnfast.tuning.plots import kinds_of_curves
-from nnfast.tuning.trials import metrics, plain, read, text, without_steps
+from nnfast.tuning.trials import count_statuses, metrics, plain, read, text, without_steps
 
 # Colours of the figures that the page replaces by those of its light or dark mode: text and lines, and what is behind.
 _INK, _PAPER = "#010203", "#fdfeff"
@@ -79,7 +80,9 @@ def report(search, path, *, metric=None):
     <!doctype html>
     """
     path = _checked(path)
-    _write(path, page(search, metric))
+    text = page(search, metric)
+    with replacing(path) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
 
 
 def page(search, metric=None):
@@ -111,15 +114,6 @@ def _checked(path):
     return path
 
 
-def _write(path, text):
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 # ---- the top -------------------------------------------------------------------------------------------------------
 
 
@@ -129,8 +123,7 @@ def _estimator_name(estimator):
 
 
 def _facts(search, trials):
-    names, counts = np.unique(trials.status, return_counts=True)
-    counted = ", ".join(f"{n} {name}" for name, n in sorted(zip(names, counts, strict=True), key=lambda it: it[0] != "complete"))
+    counted = ", ".join(f"{n} {name}" for name, n in count_statuses(trials.status))
     facts = [("Trials", f"{len(trials)} ({counted})"), *_seconds(search)]
     if getattr(search, "n_splits_", None):
         facts.append(("Folds", str(search.n_splits_)))

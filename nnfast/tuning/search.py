@@ -18,10 +18,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from nnfast.tuning.fits import FoldFit, Trial
-from nnfast.tuning.folds import Folds, network_of
+from nnfast.tuning.folds import Folds
 from nnfast.tuning.jobs import Jobs, Limits, n_jobs_of
+from nnfast.tuning.networks import network_of
 from nnfast.tuning.progress import reporter
 from nnfast.tuning.spaces import Space
+from nnfast.tuning.tensorboard import TrialLog, metrics_of
 
 
 class Run:
@@ -129,7 +131,7 @@ class Run:
         self._best_score = np.fmax(self._best_score, score)
         self.say.trial(trial, score, self._best_score)
         if self._log is not None:
-            self._log.write(trial.number, trial.params, {"score": score}, trial.learning_curve(), trial.status)
+            self._log.write(trial.number, trial.params, metrics_of(trial), trial.learning_curve(), trial.status)
 
 
 _PARAMETERS = """\
@@ -279,7 +281,7 @@ class BaseSearch(BaseSearchCV, ABC):
         if self.random_state is not None:
             _seed(estimator, random_state)
         folds = Folds(estimator, X, y, splits, routed.estimator.fit, routed.scorer.score, scorer)
-        log = None if self.tensorboard is None else _trial_log(self.tensorboard)
+        log = None if self.tensorboard is None else TrialLog(self.tensorboard)
         run = Run(self, estimator, folds, scorer, refit_metric, random_state, log)
         self._check(run)
         try:
@@ -382,14 +384,14 @@ class BaseSearch(BaseSearchCV, ABC):
         report(self, path)
 
 
-def check_is_network(search):
-    """Raise ValueError unless a search's estimator trains by epochs."""
+def check_is_network(search, but=""):
+    """Raise ValueError unless a search's estimator trains by epochs; `but` says what else would do."""
     network, _ = network_of(search.estimator)
     lbfgs = network is not None and isinstance(network.solver, str) and network.solver == "lbfgs"
     if network is None or lbfgs:
         raise ValueError(
             f"{type(search).__name__} needs an estimator that trains by epochs: nnfast.MLPClassifier or nnfast.MLPRegressor with a "
-            f"stochastic solver, or a Pipeline that ends with one, got {search.estimator!r}."
+            f"stochastic solver, or a Pipeline that ends with one{but}, got {search.estimator!r}."
         )
 
 
@@ -400,12 +402,6 @@ def _seed(estimator, random_state):
     without = [k for k, v in parameters.items() if v is None and (k == "random_state" or k.endswith("__random_state"))]
     if without:
         estimator.set_params(**dict.fromkeys(without, seed))
-
-
-def _trial_log(folder):
-    from nnfast.tuning.tensorboard import TrialLog
-
-    return TrialLog(folder)
 
 
 AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")

@@ -1,12 +1,13 @@
 """Trials for TensorBoard: a run each, with what its HPARAMS tab wants to compare them by."""
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
 from nnfast.callbacks.files import new_folder
 from nnfast.callbacks.tensorboard import require_tensorboardx
+from nnfast.tuning.trials import check_search, metrics, plain, statuses, text
 
 # The HPARAMS tab knows failures and successes; all other statuses are successes.
 _FAILURES = ("diverged", "failed")
@@ -87,7 +88,8 @@ def log_search(search, logdir):
     """Write the trials of a search that is over, scikit-learn's `GridSearchCV` say, as a `TrialLog` does.
 
     The metrics are the mean scores over the folds, by the names of several scorers or as "score", with
-    `return_train_score` also as "train_score", and the mean "fit_seconds".
+    `return_train_score` also as "train_score", and the mean "fit_seconds": the same as the searches of `nnfast.tuning`
+    write by their parameter `tensorboard`.
 
     Parameters
     ----------
@@ -99,6 +101,15 @@ def log_search(search, logdir):
     -------
     Path
         The folder of the search in `logdir`.
+
+    Raises
+    ------
+    ImportError
+        Without tensorboardX.
+    TypeError
+        If `search` is not a search.
+    NotFittedError
+        If it is not fitted.
 
     Examples
     --------
@@ -113,19 +124,39 @@ def log_search(search, logdir):
     ...     len(list(log_search(search, logdir).iterdir()))
     2
     """
-    results, log = search.cv_results_, TrialLog(logdir)
-    metrics = {"fit_seconds": results["mean_fit_time"]}
-    for key in results:
-        for prefix, name in (("mean_test_", ""), ("mean_train_", "train_")):
-            if key.startswith(prefix):
-                metrics[name + key.removeprefix(prefix)] = results[key]
-    scores = next(results[key] for key in results if key.startswith("mean_test_"))
-    statuses = results.get("status", np.where(np.isnan(scores), "failed", "complete"))
-    curves = results.get("learning_curve", [None] * len(scores))
+    check_search(search)
+    results, log, names = search.cv_results_, TrialLog(logdir), metrics(search)
+    status = statuses(search, results[f"mean_test_{names[0]}"])
+    curves = results.get("learning_curve", [None] * len(status))
+
+    def means(kind, number):
+        columns = {name: results.get(f"mean_{kind}_{name}") for name in names}
+        return {name: column[number] for name, column in columns.items() if column is not None}
+
     for number, params in enumerate(results["params"]):
-        of_trial = {name: float(values[number]) for name, values in metrics.items()}
-        log.write(number, params, of_trial, curves[number], str(statuses[number]))
+        seconds, scores, train_scores = results["mean_fit_time"][number], means("test", number), means("train", number)
+        log.write(number, params, _metrics(status[number], seconds, scores, train_scores), curves[number], str(status[number]))
     return log.folder
+
+
+def metrics_of(trial):
+    """The metrics of a `nnfast.tuning.fits.Trial` that has ended, dict of name -> mean over the folds."""
+
+    def means(scores):
+        if any(each is None for each in scores):
+            return {}
+        scores = [each if isinstance(each, dict) else {"score": each} for each in scores]
+        return {name: np.mean([each[name] for each in scores]) for name in scores[0]}
+
+    fits = trial.fits
+    seconds = np.mean([fit.fit_time for fit in fits])
+    return _metrics(trial.status, seconds, means([fit.scores for fit in fits]), means([fit.train_scores for fit in fits]))
+
+
+def _metrics(status, seconds, scores, train_scores):
+    """The metrics of a trial from means over the folds, of scores by the scorers' names; those of failures are no scores."""
+    named = {} if status in _FAILURES else scores | {f"train_{name}": score for name, score in train_scores.items()}
+    return {name: float(value) for name, value in {"fit_seconds": seconds, **named}.items()}
 
 
 def _scalars(metrics, curve, status):
@@ -159,12 +190,7 @@ def _summaries(params, status):
 
 def _plain(value):
     """A parameter's value as a bool, a finite number or a string."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, bool | str):
+    value = plain(value)
+    if isinstance(value, bool | str) or isinstance(value, Real) and math.isfinite(value):
         return value
-    if isinstance(value, Real) and math.isfinite(value):
-        return int(value) if isinstance(value, Integral) else float(value)
-    if isinstance(value, list | tuple) and value and all(isinstance(each, Integral) for each in value):
-        return "-".join(map(str, value))
-    return str(value)
+    return text(value)

@@ -25,6 +25,8 @@ from nnfast.words import did_you_mean
 _LOG_FACTOR = 100
 # So many numbers, one of them zero, are choices where the others would be logarithmic.
 _FEW = 12
+# Scores that differ by less, relatively, are equal: means over folds are rounded.
+ROUNDING = 1e-12
 
 NO_CURVE = {"loss": np.empty(0), "score_epochs": np.empty(0, int), "score": np.empty(0)}
 
@@ -156,17 +158,12 @@ def read(search, metric=None):
     ValueError
         If the metric is not one of the search, or has to be named.
     """
-    if not isinstance(search, BaseSearchCV):
-        raise TypeError(
-            "search must be a fitted search of nnfast.tuning or sklearn.model_selection, such as GridSearchCV, "
-            f"got {type(search).__name__}."
-        )
-    check_is_fitted(search, "cv_results_")
+    check_search(search)
     results = search.cv_results_
     key = _metric_key(search, metric)
     scores = np.asarray(results[f"mean_test_{key}"], dtype=float)
     scores = np.where(np.isfinite(scores), scores, np.nan)
-    status = _status(search, scores)
+    status = statuses(search, scores)
     curves, unit = _curves(search, scores)
     shown = key if key != "score" else search.scoring if isinstance(search.scoring, str) else "score"
     best = _best(search, key, scores, status)
@@ -182,10 +179,36 @@ def worth_a_scale(values):
     best, spread = values.max(), 0.0
     for share in (0.75, 0.5, 0.25, 0.1, 0.0):
         wider = best - np.quantile(values, share, method="higher")
-        if spread and wider > max(20, 3000 / len(values) ** 2) * spread:
+        if spread > ROUNDING * abs(best) and wider > max(20, 3000 / len(values) ** 2) * spread:
             break
         spread = wider
     return float(max(values.min(), best - 3 * spread)), float(best)
+
+
+def check_search(search):
+    """Raise TypeError unless it is a search, NotFittedError unless it is fitted."""
+    if not isinstance(search, BaseSearchCV):
+        raise TypeError(
+            "search must be a fitted search of nnfast.tuning or sklearn.model_selection, such as GridSearchCV, "
+            f"got {type(search).__name__}."
+        )
+    check_is_fitted(search, "cv_results_")
+
+
+def statuses(search, scores):
+    """The status of every trial of a fitted search, ndarray of str: its own, or what its scores tell."""
+    if "status" in search.cv_results_:
+        return np.asarray(search.cv_results_["status"], dtype=str)
+    status = np.where(np.isnan(scores), "failed", "complete")
+    iteration = np.asarray(search.cv_results_.get("iter", np.zeros(len(scores))))
+    # what successive halving did not keep, or went on with elsewhere, was scored with fewer resources
+    return np.where((status == "complete") & (iteration < iteration.max(initial=0)), "pruned", status)
+
+
+def count_statuses(status):
+    """How many trials became what: [(status, number)], the complete ones first."""
+    names, counts = np.unique(status, return_counts=True)
+    return sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda item: item[0] != "complete")
 
 
 def metrics(search):
@@ -206,15 +229,6 @@ def _metric_key(search, metric):
     if there == ["score"] and metric == search.scoring:
         return "score"
     raise ValueError(f"metric must be one of {', '.join(there)}, got {metric!r}.{did_you_mean(metric, there)}")
-
-
-def _status(search, scores):
-    if "status" in search.cv_results_:
-        return np.asarray(search.cv_results_["status"], dtype=str)
-    status = np.where(np.isnan(scores), "failed", "complete")
-    iteration = np.asarray(search.cv_results_.get("iter", np.zeros(len(scores))))
-    # what successive halving did not keep, or went on with elsewhere, was scored with fewer resources
-    return np.where((status == "complete") & (iteration < iteration.max(initial=0)), "pruned", status)
 
 
 def _resources(results, status):
@@ -366,9 +380,9 @@ def without_steps(names):
 
 
 def plain(value):
-    """NumPy's scalars as Python's, within tuples and lists too."""
-    if isinstance(value, np.generic):
-        return value.item()
+    """NumPy's scalars as Python's, within tuples and lists too, and its arrays as lists."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
     if type(value) in (tuple, list):
         return type(value)(plain(item) for item in value)
     return value
