@@ -15,6 +15,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris, make_classification
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
@@ -23,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nnfast.tuning.jobs
@@ -414,6 +415,60 @@ def test_what_fails_is_told(name):
     np.testing.assert_array_equal(made.cv_results_["status"] == "failed", failed)
     with pytest.raises(ValueError, match="alpha"):
         search(name, space=space, error_score="raise", n_jobs=2).fit(X, Y)
+
+
+@every_search
+def test_rows_to_score_that_the_steps_do_not_take_fail_a_trial(name):
+    # The last fold has a category that the others do not.
+    table = pd.DataFrame({"color": ["red", "blue"] * 59 + ["blue", "green"], "x": X[:, 0]})
+    encode = make_column_transformer((OneHotEncoder(), ["color"]), remainder="passthrough")
+    estimator = Pipeline([("encode", encode), ("mlp", network())])
+    unknown = "encode__onehotencoder__handle_unknown"
+    made = search(name, estimator, in_pipeline(RATES) | {unknown: ["error", "ignore"]}, cv=KFold(3))
+    with pytest.warns(FitFailedWarning, match=r"\d+ of \d+ trials failed(.|\n)*Found unknown categories \['green'\]") as caught:
+        fitted(made, table, Y)
+    assert {each.filename for each in caught if each.category is FitFailedWarning} == {__file__}
+    failed = np.array([params[unknown] == "error" for params in made.cv_results_["params"]])
+    np.testing.assert_array_equal(made.cv_results_["status"] == "failed", failed)
+    with pytest.raises(ValueError, match="Found unknown categories"):
+        fitted(made.set_params(error_score="raise"), table, Y)
+
+
+class RateAt(Callback):
+    """Another learning rate from the end of an epoch on, of fits that have seen so many rows by then."""
+
+    def __init__(self, epoch, rate, n_seen=0):
+        self.epoch, self.rate, self.n_seen = epoch, rate, n_seen
+
+    def on_epoch_end(self, estimator, state):
+        if state.epoch == self.epoch and estimator.t_ >= self.n_seen:
+            state.learning_rate = self.rate
+
+
+@every_search
+def test_what_diverges_keeps_its_curves(name):
+    space = RATES | {"callbacks": [None, [RateAt(3, 1e200)]]}
+    made = fitted(search(name, network(solver="sgd"), space), X, Y)
+    results = made.cv_results_
+    diverged = results["status"] == "diverged"
+    assert diverged.any() and (results["n_epochs"][diverged] == 3).all()
+    for curve in results["learning_curve"][diverged]:
+        assert len(curve["loss"]) == 3 and np.isfinite(curve["loss"]).all()
+    assert np.isnan(results["mean_test_score"][diverged]).all()
+
+
+@every_search
+def test_what_overflows_and_goes_back_to_its_best_epoch_counts_with_a_warning(name):
+    of_trials, of_a_fit = "trials overflowed, and are scored by their best epochs", "The loss or a gradient was not finite in epoch 4"
+    for n_seen, expected in ((0, of_trials), (300, of_a_fit)):  # the whole table is more rows than a fold
+        estimator = network(early_stopping=True, solver="sgd", callbacks=[RateAt(3, 1e200, n_seen)])
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            made = search(name, estimator).fit(X, Y)
+        said = [str(each.message) for each in caught]
+        assert "complete" in made.cv_results_["status"] and "diverged" not in made.cv_results_["status"]
+        assert sum(of_trials in each for each in said) == (n_seen == 0)
+        told = [each for each in said if expected in each]
+        assert told and all(of_a_fit in each and "were restored" in each for each in told)
 
 
 LONG = {"n_rounds": None}, {"n_iterations": None, "max_epochs": 27}, {"n_trials": None}

@@ -159,6 +159,9 @@ class HyperbandSearchCV(BaseSearch):
         material = run.folds.material(estimator, None)
         course = material.network._course(material.X, material.y, **material.fit_params)
         course.train(int(self.cv_results_["n_epochs"][self.best_index_]))
-        course.check()
+        if course.warning is None:  # that it ends before the network has converged is as planned
+            course.check()
+        else:
+            course.conclude()
         course.close()
         return material.fitted()

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
-from nnfast.tuning.fits import FoldFit, Trial
+from nnfast.tuning.fits import FAILURES, FoldFit, Trial
 from nnfast.tuning.folds import Folds, network_of
 from nnfast.tuning.jobs import Jobs, Limits, n_jobs_of
 from nnfast.tuning.progress import reporter
@@ -316,17 +316,27 @@ class BaseSearch(BaseSearchCV, ABC):
                     "use fewer folds or epochs."
                 )
         n_failed = {status: sum(trial.status == status for trial in trials) for status in ("failed", "diverged")}
-        first = next((trial.error for status in n_failed for trial in trials if trial.status == status), None)
+        # A trial that failed tells more than one that diverged, and one that only its scorer failed for has an error, too.
+        errors = [trial.error for status in (*n_failed, "complete") for trial in trials if trial.status == status and trial.error]
+        first = errors[0] if errors else None
         if not run.best(1):
             raise ValueError(f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}")
         if run.limits.interrupted:
-            warnings.warn(f"Interrupted: this is the best of {len(trials)} trials.", ConvergenceWarning, stacklevel=3)
+            warnings.warn(f"Interrupted: this is the best of {len(trials)} trials.", ConvergenceWarning, stacklevel=4)
         if n_failed["failed"]:
             warnings.warn(
                 f"{n_failed['failed']} of {len(trials)} trials failed, and their scores are error_score={self.error_score}. The first "
                 f"error:\n\n{first}",
                 FitFailedWarning,
-                stacklevel=3,
+                stacklevel=4,
+            )
+        overflowed = [trial.warning for trial in trials if trial.warning and trial.status not in FAILURES]
+        if overflowed:
+            warnings.warn(
+                f"{len(overflowed)} of {len(trials)} trials overflowed, and are scored by their best epochs. The first:\n\n"
+                f"{overflowed[0]}",
+                ConvergenceWarning,
+                stacklevel=4,
             )
         results = self._results(run)
         self.multimetric_ = isinstance(next(fit.scores for fit in run.best(1)[0].fits), dict)
@@ -346,7 +356,7 @@ class BaseSearch(BaseSearchCV, ABC):
         by_metric = isinstance(blank, dict)
 
         def filled(scores, status):
-            missing = self.error_score if status in ("failed", "diverged") else np.nan
+            missing = self.error_score if status in FAILURES else np.nan
             if scores is None:
                 return dict.fromkeys(blank, missing) if by_metric else missing
             return scores
