@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nnfast.tuning.jobs
@@ -71,6 +71,9 @@ def fitted(made, *args, **kwargs):
 
 def in_pipeline(space):
     return {f"mlp__{name}": scale for name, scale in space.items()}
+
+
+PIPELINE = Pipeline([("scale", StandardScaler()), ("mlp", network())])
 
 
 every_search = pytest.mark.parametrize("name", SEARCHES)
@@ -127,6 +130,20 @@ CASES = {
         "estimator": Pipeline([("scale", StandardScaler()), ("mlp", network())]),
         "space": in_pipeline(RATES),
         "fit": {"mlp__sample_weight": WEIGHTS, "scale__sample_weight": WEIGHTS},
+    },
+    "pipeline of the network alone": {"estimator": Pipeline([("mlp", network())]), "space": in_pipeline(RATES)},
+    "pipeline of what does not pickle": {
+        "estimator": Pipeline([("log", FunctionTransformer(lambda table: np.log1p(np.abs(table)))), ("mlp", network())]),
+        "space": in_pipeline(RATES),
+    },
+    "choice of what does not pickle": {
+        "estimator": Pipeline([("log", FunctionTransformer(np.abs)), ("mlp", network())]),
+        "space": in_pipeline(RATES) | {"log__func": [np.abs, lambda table: table**2]},
+    },
+    "own scorer of a data frame": {
+        "X": pd.DataFrame(X, columns=list("abcdef"), index=np.arange(len(X)) + 1000),
+        "y": pd.Series(Y, index=np.arange(len(X)) + 1000),
+        "scoring": lambda estimator, X, y: estimator.score(X, y) + X["a"].mean() + y.index.to_numpy().mean(),
     },
     "another estimator": {
         "estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}, "pruner": None, "not_for": ["hyperband"],
@@ -269,6 +286,17 @@ def test_a_round_refines_the_one_before():
     assert spread[3] < spread[0] / 2
 
 
+def test_choices_that_are_arrays_are_refined_by():
+    class Norm(Known):
+        def score(self, X, y):
+            return -np.abs(np.sum(self.kind) - 2)
+
+    choices = [np.array([1.0, 1.0]), np.array([5.0, 5.0]), np.array([7.0, 7.0])]
+    made = search("coarse to fine", Norm(), {"kind": choices}, n_candidates=9, n_best=2).fit(X, Y)
+    drawn = [params["kind"].sum() for params in made.cv_results_["params"]]
+    assert set(drawn[:9]) == {2, 10, 14} and set(drawn[9:]) == {2}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # No leaks
 
@@ -407,13 +435,14 @@ def test_a_search_in_which_all_diverge_says_so(name):
 
 
 @every_search
-def test_what_fails_is_told(name):
-    space = RATES | {"alpha": [1e-4, -1.0]}
-    with pytest.warns(FitFailedWarning, match=r"\d+ of \d+ trials failed(.|\n)*alpha"):
+@pytest.mark.parametrize("wrong", [{"alpha": [1e-4, -1.0]}, {"learning_rate": ["constant", "constnat"]}], ids=str)
+def test_what_fails_is_told(name, wrong):
+    space, (parameter, (right, _)) = RATES | wrong, *wrong.items()
+    with pytest.warns(FitFailedWarning, match=rf"\d+ of \d+ trials failed(.|\n)*{parameter}"):
         made = fitted(search(name, space=space), X, Y)
-    failed = np.array([params["alpha"] < 0 for params in made.cv_results_["params"]])
+    failed = np.array([params[parameter] != right for params in made.cv_results_["params"]])
     np.testing.assert_array_equal(made.cv_results_["status"] == "failed", failed)
-    with pytest.raises(ValueError, match="alpha"):
+    with pytest.raises(ValueError, match=parameter):
         search(name, space=space, error_score="raise", n_jobs=2).fit(X, Y)
 
 
@@ -643,6 +672,11 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
         ("bayes", {"study_name": "s"}, "study_name='s' needs a storage"),
         ("bayes", {"sampler": "grid"}, "sampler"),
         ("hyperband", {"eta": 1}, "eta"),
+        ("hyperband", {"space": {"solver": ["adam", "lbfgs"]}}, "solver of the space must be stochastic solvers.* got 'lbfgs'"),
+        ("hyperband", {"space": RATES | {"max_iter": int_uniform(1, 9)}}, r"max_iter must not be in the space.*got int_uniform\(1, 9\)"),
+        ("hyperband", {"estimator": PIPELINE, "space": in_pipeline({"solver": ["lbfgs"]})}, "mlp__solver of the space must be"),
+        ("hyperband", {"estimator": PIPELINE, "space": {"mlp__max_iter": [3]}}, "mlp__max_iter must not be in the space"),
+        ("hyperband", {"estimator": PIPELINE, "space": {"mlp": [network(solver="lbfgs")]}}, "mlp of the space must be networks"),
         ("coarse to fine", {"n_candidates": 0}, "n_candidates"),
         ("coarse to fine", {"time_budget": 0}, "time_budget"),
         ("coarse to fine", {"space": {}}, "one or more parameters"),
@@ -670,6 +704,76 @@ def test_wrong_tables(name):
 def test_validation_rows_of_its_own():
     made = fitted(search("hyperband", network(early_stopping=True)), X[20:], Y[20:], X_val=X[:20], y_val=Y[:20])
     assert len(made.best_estimator_.validation_scores_) == made.best_estimator_.n_iter_
+
+
+@every_search
+def test_validation_rows_of_a_pipeline_are_no_rows_of_x(name):
+    # As many as X has, they are not cut into folds.
+    estimator = Pipeline([("scale", StandardScaler()), ("mlp", network(early_stopping=True, max_iter=9))])
+    own = {"mlp__X_val": X + 1, "mlp__y_val": Y, "mlp__sample_weight_val": WEIGHTS}
+    made = fitted(search(name, estimator, in_pipeline(RATES), **{"bayes": {"pruner": None}}.get(name, {})), X, Y, **own)
+    for number, params in enumerate(made.cv_results_["params"]):
+        for split, (train, test) in enumerate(StratifiedKFold(3).split(X, Y)):
+            alone = fitted(clone(estimator).set_params(**params), X[train], Y[train], **own)
+            assert made.cv_results_[f"split{split}_test_score"][number] == alone.score(X[test], Y[test])
+    with pytest.raises(ValueError, match="fit takes no mlp__validation_indices"):
+        made.fit(X, Y, mlp__validation_indices=np.arange(7))
+
+
+class NamedPipeline(Pipeline):
+    """A user's own."""
+
+
+@every_search
+def test_pipelines_stay_what_they_are(name, tmp_path):
+    seen = []
+
+    def look(estimator, X, y):
+        seen.append((type(estimator), estimator.memory, len(estimator.steps)))
+        return estimator.score(X, y)
+
+    estimator = NamedPipeline([("scale", StandardScaler()), ("mlp", network())], memory=str(tmp_path))
+    made = fitted(search(name, estimator, in_pipeline(RATES), scoring=look), X, Y)
+    best = made.best_estimator_
+    assert {*seen, (type(best), best.memory, len(best.steps))} == {(NamedPipeline, str(tmp_path), 2)}
+
+
+@every_search
+def test_the_best_is_profiled(name):
+    made = fitted(search(name, network(profile=True)), X, Y)
+    assert made.best_estimator_.profile_["forward"].seconds > 0
+
+
+@every_search
+def test_the_network_of_a_pipeline_may_give_way_to_another_estimator(name):
+    estimator, space = Pipeline([("scale", StandardScaler()), ("mlp", network())]), {"mlp": [network(), LogisticRegression()]}
+    if name == "hyperband":
+        with pytest.raises(ValueError, match=r"mlp of the space must be networks that train by epochs.*got LogisticRegression"):
+            search(name, estimator, space).fit(X, Y)
+        return
+    made = fitted(search(name, estimator, space, random_state=1), X, Y)
+    expected = {type(each): fitted_scores(clone(estimator).set_params(mlp=each)) for each in space["mlp"]}
+    chosen = [type(params["mlp"]) for params in made.cv_results_["params"]]
+    assert set(chosen) == set(expected)
+    for split in range(3):
+        np.testing.assert_array_equal(made.cv_results_[f"split{split}_test_score"], [expected[each][split] for each in chosen])
+
+
+def fitted_scores(estimator):
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        return cross_val_score(estimator, X, Y, cv=3)
+
+
+@every_search
+def test_a_scorer_without_a_finite_score_is_told(name):
+    def broken(estimator, X, y):
+        raise RuntimeError("no score for you")
+
+    with warnings.catch_warnings(action="ignore"):
+        with pytest.raises(ValueError, match=r"scoring must give finite numbers, got none (.|\n)*no score for you"):
+            search(name, scoring=broken).fit(X, Y)
+        with pytest.raises(ValueError, match=r"scoring must give finite numbers, got none .*lambda.*>\.$"):
+            search(name, scoring=lambda estimator, X, y: np.nan).fit(X, Y)
 
 
 def test_nested_cross_validation():

@@ -107,7 +107,7 @@ class BayesianSearchCV(BaseSearch):
 
     __init__.__signature__ = joined_signature(__init__, BaseSearch)
 
-    def _check(self, run):
+    def _check(self):
         if self.pruner is not None:
             check_is_network(self)
         if self.n_trials is None and self.time_budget is None:

@@ -2,13 +2,16 @@
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from traceback import format_exc
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection._validation import _score
 
 from nnfast.exceptions import DivergenceError
+from nnfast.tuning.folds import is_lbfgs
 
 # From best to worst: a trial is what the worst of its folds is.
 STATUSES = ("complete", "pruned", "unfinished", "diverged", "failed")
@@ -92,14 +95,14 @@ class FoldFit:
         """Returns whether `watch` has given the candidate up."""
         if self._material is None:
             estimator = clone(run.estimator).set_params(**clone(self.params, safe=False))
-            self._material = run.folds.material(estimator, self.fold)
+            self._material = run.folds.material(estimator, self.params, self.fold)
         material = self._material
         if material.network is None:
             arguments = (material.X,) if material.y is None else (material.X, material.y)
             material.estimator.fit(*arguments, **material.fit_params)
             self._note_epochs(material.estimator)
             return False
-        if isinstance(material.network.solver, str) and material.network.solver == "lbfgs":
+        if is_lbfgs(material.network.solver):
             material.network._validate_params()
             try:
                 material.network._fit(material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows)
@@ -149,7 +152,16 @@ class FoldFit:
 
     def _measured(self, run, train=False):
         estimator, X, y, score_params = run.folds.to_score(self._material, self.fold, train=train)
-        return _score(estimator, X, y, run.scorer, score_params, run.error_score)
+        several = isinstance(run.scorer, _MultimetricScorer)  # which does not raise, but with error_score="raise"
+        return _score(estimator, X, y, run.scorer if several else partial(self._ask, run.scorer), score_params, run.error_score)
+
+    def _ask(self, scorer, *args, **score_params):
+        """The scorer's answer; what it raises, for which scikit-learn puts error_score, is noted."""
+        try:
+            return scorer(*args, **score_params)
+        except Exception:
+            self.error = format_exc()
+            raise
 
 
 @dataclass(eq=False)

@@ -5,6 +5,7 @@ fitted on the fold's rows to train on, and on no others, once for all candidates
 estimator gets rows of its own, as in scikit-learn's searches.
 """
 
+import copy
 import threading
 import weakref
 import zlib
@@ -27,6 +28,10 @@ from nnfast.mapped import exceeds_memory
 from nnfast.validation import check_table
 
 
+# What `fit` takes to validate on: rows of their own.
+HELD_OUT = ("X_val", "y_val", "sample_weight_val")
+
+
 def network_of(estimator):
     """(The network that an estimator is or ends with, or None; the prefix of its parameters, such as "mlp__".)"""
     if isinstance(estimator, BaseMLP):
@@ -35,6 +40,11 @@ def network_of(estimator):
         name, network = estimator.steps[-1]
         return network, f"{name}__"
     return None, ""
+
+
+def is_lbfgs(solver):
+    """Whether a solver, a name or an object, is the one that does not train by epochs."""
+    return isinstance(solver, str) and solver == "lbfgs"
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,16 @@ class _Steps:
         """The rows to score as they come to the network."""
         with self._lock:
             if self._to_score is None:
-                self._to_score = self._pipeline[:-1].transform(_safe_indexing(self._table, self._fold.test))
+                rows = _safe_indexing(self._table, self._fold.test)
+                # A pipeline of nothing but the network has no steps to transform by.
+                self._to_score = self._pipeline[:-1].transform(rows) if len(self._pipeline) > 1 else rows
             return self._to_score
 
     def followed_by(self, network):
         """The fitted pipeline, with a network at its end."""
-        return Pipeline([*self._pipeline.steps[:-1], (self._name, network)])
+        pipeline = copy.copy(self._pipeline)  # with all its settings
+        pipeline.steps = [*self._pipeline.steps[:-1], (self._name, network)]
+        return pipeline
 
 
 @dataclass
@@ -157,64 +171,88 @@ class Folds:
         network, self._prefix = network_of(estimator)
         self._X, self._given_X, self._given_y = X, X, y
         self._kind = "any" if network is None else "pipeline" if self._prefix else "network"
+        unknown = [name for name in fit_params if _last_part(name) == "validation_indices"] if self._kind == "pipeline" else []
         if self._kind == "network":
-            unknown = set(fit_params) - {"sample_weight", "X_val", "y_val", "sample_weight_val"}
-            if unknown:
-                raise ValueError(f"a search fits on folds of X: fit takes no {', '.join(sorted(unknown))} there.")
+            unknown = set(fit_params) - {"sample_weight", *HELD_OUT}
+        if unknown:
+            raise ValueError(f"a search fits on folds of X: fit takes no {', '.join(sorted(unknown))} there.")
+        if self._kind == "network":
             # Once for all fits: a data frame, say, becomes an array.
             in_blocks = isinstance(network.shuffle, str) or exceeds_memory(X)
+            self._checked = clone(network)
             self._X, self._y = check_table(
-                clone(network), X, y, y_numeric=network._y_numeric, reset=True, in_blocks=in_blocks
+                self._checked, X, y, y_numeric=network._y_numeric, reset=True, in_blocks=in_blocks
             )
-        # A scorer of the user's may look at X and at the estimator's steps.
-        self._scores_network = not _routing_enabled() and _is_plain(scorer)
+        # A scorer of the user's may look at X, y and the estimator's steps: it is given what the user gave.
+        self._scores_plainly = _is_plain(scorer)
+        self._scores_network = self._scores_plainly and not _routing_enabled()
+        self._scored_y = self._y if self._scores_plainly else y
         self.folds = [Fold(i, _row_numbers(train, X), _row_numbers(test, X)) for i, (train, test) in enumerate(splits)]
         self.shared = _Interned()  # what networks need of targets and weights
         self._fitted_steps, self._lock = OrderedDict(), threading.Lock()
         self._rows_to_score, self._tests, self._targets_to_score = weakref.WeakValueDictionary(), {}, {}
 
-    def material(self, estimator, fold):
-        """The `Material` of a candidate, an unfitted estimator, in a fold; `fold` None is for all rows.
+    def material(self, estimator, params, fold):
+        """The `Material` of a candidate in a fold; `fold` None is for all rows.
 
-        It belongs to the caller, but for tables, which others have, too.
+        `estimator`, unfitted, has the parameters `params` in place of the template's. The material belongs to the caller,
+        but for tables, which others have, too.
         """
         X, y, rows = (self._given_X, self._given_y, None) if fold is None else (self._X, self._y, fold.train)
-        fit_params = self._fit_params if rows is None else _check_method_params(self._given_X, self._fit_params, rows)
+        fit_params = self._fit_params if rows is None else self._of_rows(rows)
         if self._kind == "network":
             weights = {name: self._fit_params[name] for name in ("sample_weight",) if name in self._fit_params}
-            held_out = tuple(self._fit_params.get(name) for name in ("X_val", "y_val", "sample_weight_val"))
+            held_out = tuple(self._fit_params.get(name) for name in HELD_OUT)
+            if self._scores_rows_as_given and rows is not None and hasattr(self._checked, "feature_names_in_"):
+                estimator.feature_names_in_ = self._checked.feature_names_in_  # the scorer's rows have them
             return Material(estimator, estimator, X, y, rows, {**weights, "held_out": (*held_out, None)})
-        if self._kind == "pipeline":
-            steps = self._steps(estimator, fold, fit_params)
+        if self._kind == "pipeline" and network_of(estimator)[0] is not None:
+            steps = self._steps(estimator, params, fold, fit_params)
             given = dict(steps.fit_params)
-            held_out = tuple(given.pop(name, None) for name in ("X_val", "y_val", "sample_weight_val", "validation_indices"))
+            held_out = tuple(given.pop(name, None) for name in HELD_OUT)
             network = estimator.steps[-1][1]
-            return Material(estimator, network, steps.X, steps.y, None, {**given, "held_out": held_out}, steps)
+            return Material(estimator, network, steps.X, steps.y, None, {**given, "held_out": (*held_out, None)}, steps)
         if rows is not None:
             X, y = _safe_split(estimator, X, y, rows)
         return Material(estimator, None, X, y, None, fit_params)
+
+    def _of_rows(self, rows):
+        """The parameters of `fit`, those with an entry a row of X cut to these rows; rows to validate on are no rows of X."""
+        whole = {name: value for name, value in self._fit_params.items() if _last_part(name) in HELD_OUT}
+        rest = {name: value for name, value in self._fit_params.items() if name not in whole}
+        return _check_method_params(self._given_X, rest, rows) | whole
 
     def to_score(self, material, fold, *, train=False):
         """(Estimator, X, y, score parameters) that a scorer is called with: of the rows to score, or those trained on."""
         rows = fold.train if train else fold.test
         score_params = _check_method_params(self._given_X, self._score_params, rows)
         y = self._targets(fold, rows, train)
+        if self._kind == "network" and self._scores_rows_as_given:
+            return material.network, _safe_indexing(self._given_X, rows), y, score_params
         if self._kind == "network":
             return material.network, self._shared_rows(material.X, fold, rows, train), y, score_params
-        if self._kind == "pipeline" and self._scores_network:
+        if material.steps is not None and self._scores_network:
             X = material.X if train else material.steps.to_score()
             return material.network, X, y, score_params
-        if self._kind == "pipeline":
+        if material.steps is not None:
             return material.fitted(), _safe_indexing(self._given_X, rows), y, score_params
-        X, y = _safe_split(material.estimator, self._given_X, self._y, rows, fold.train)
+        X, y = _safe_split(material.estimator, self._given_X, self._given_y, rows, fold.train)
         return material.estimator, X, y, score_params
 
-    def _steps(self, estimator, fold, fit_params):
+    @property
+    def _scores_rows_as_given(self):
+        """Whether a network's scorer is given rows of the user's table, where that is none of the engine's."""
+        return not self._scores_plainly and self._X is not self._given_X
+
+    def _steps(self, estimator, params, fold, fit_params):
         """The `_Steps` of a candidate in a fold."""
         # Nothing but the network's own parameters can differ where the others' hash is the same.
-        of_steps = {k: v for k, v in estimator.get_params().items() if not k.startswith(self._prefix)}
-        of_steps = {k: v for k, v in of_steps.items() if k not in ("steps", self._prefix[:-2])}
-        key = None if fold is None else fold.number, joblib.hash(of_steps)
+        of_steps = {k: v for k, v in params.items() if not k.startswith(self._prefix) and k != self._prefix[:-2]}
+        try:
+            hashed = joblib.hash(of_steps)
+        except Exception:  # they do not pickle: their steps are this candidate's alone
+            hashed = object()
+        key = None if fold is None else fold.number, hashed
         with self._lock:
             shared = self._fitted_steps.setdefault(key, _Shared())
             self._fitted_steps.move_to_end(key)
@@ -227,10 +265,11 @@ class Folds:
 
     def _targets(self, fold, rows, train):
         """Of these rows; those to score are taken once."""
-        if self._y is None or train:
-            return None if self._y is None else _safe_indexing(self._y, rows)
+        y = self._scored_y
+        if y is None or train:
+            return None if y is None else _safe_indexing(y, rows)
         if fold.number not in self._targets_to_score:
-            self._targets_to_score[fold.number] = _safe_indexing(self._y, rows)
+            self._targets_to_score[fold.number] = _safe_indexing(y, rows)
         return self._targets_to_score[fold.number]
 
     def _shared_rows(self, X, fold, rows, train):
@@ -253,6 +292,11 @@ def _is_plain(scorer):
     if isinstance(scorer, _MultimetricScorer):
         return all(map(_is_plain, scorer._scorers.values()))
     return isinstance(scorer, _BaseScorer | _PassthroughScorer)
+
+
+def _last_part(name):
+    """The name of a parameter without the names of steps."""
+    return name.rpartition("__")[2]
 
 
 def _row_numbers(rows, X):

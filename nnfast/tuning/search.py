@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from nnfast.tuning.fits import FAILURES, FoldFit, Trial
-from nnfast.tuning.folds import Folds, network_of
+from nnfast.tuning.folds import Folds, is_lbfgs, network_of
 from nnfast.tuning.jobs import Jobs, Limits, n_jobs_of
 from nnfast.tuning.progress import reporter
 from nnfast.tuning.spaces import Space
@@ -230,7 +230,7 @@ class BaseSearch(BaseSearchCV, ABC):
     def _n_trials_planned(self):
         """How many trials there will be, or None."""
 
-    def _check(self, run):
+    def _check(self):
         """Raise ValueError where parameters contradict each other."""
 
     def _refitted(self, run, estimator, X, y, fit_params):
@@ -251,7 +251,8 @@ class BaseSearch(BaseSearchCV, ABC):
 
         **params : dict
             For the estimator's `fit`, the splitter (`groups`) and the scorer, as in scikit-learn's searches: what has an entry a row
-            is cut into folds. With `X_val` and `y_val`, every network is validated on these while it trains.
+            is cut into folds. With `X_val` and `y_val`, every network is validated on these while it trains; those for the network of a
+            pipeline, ``mlpclassifier__X_val`` say, come to it as they are, not through the other steps.
 
         Returns
         -------
@@ -264,6 +265,7 @@ class BaseSearch(BaseSearchCV, ABC):
         KeyboardInterrupt
             If it comes before a trial has a score, or a second time.
         """
+        self._check()
         scorer, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
@@ -281,7 +283,6 @@ class BaseSearch(BaseSearchCV, ABC):
         folds = Folds(estimator, X, y, splits, routed.estimator.fit, routed.scorer.score, scorer)
         log = None if self.tensorboard is None else _trial_log(self.tensorboard)
         run = Run(self, estimator, folds, scorer, refit_metric, random_state, log)
-        self._check(run)
         try:
             self._search(run)
         except KeyboardInterrupt:
@@ -320,7 +321,12 @@ class BaseSearch(BaseSearchCV, ABC):
         errors = [trial.error for status in (*n_failed, "complete") for trial in trials if trial.status == status and trial.error]
         first = errors[0] if errors else None
         if not run.best(1):
-            raise ValueError(f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}")
+            if all(trial.status in FAILURES for trial in trials):
+                raise ValueError(f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}")
+            more = "" if first is None else f" The first error:\n\n{first}"
+            raise ValueError(
+                f"scoring must give finite numbers, got none in all folds of any of the {len(trials)} trials; scoring={self.scoring!r}.{more}"
+            )
         if run.limits.interrupted:
             warnings.warn(f"Interrupted: this is the best of {len(trials)} trials.", ConvergenceWarning, stacklevel=4)
         if n_failed["failed"]:
@@ -395,8 +401,7 @@ class BaseSearch(BaseSearchCV, ABC):
 def check_is_network(search):
     """Raise ValueError unless a search's estimator trains by epochs."""
     network, _ = network_of(search.estimator)
-    lbfgs = network is not None and isinstance(network.solver, str) and network.solver == "lbfgs"
-    if network is None or lbfgs:
+    if network is None or is_lbfgs(network.solver):
         raise ValueError(
             f"{type(search).__name__} needs an estimator that trains by epochs: nnfast.MLPClassifier or nnfast.MLPRegressor with a "
             f"stochastic solver, or a Pipeline that ends with one, got {search.estimator!r}."
