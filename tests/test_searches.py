@@ -28,6 +28,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nnfast.tuning.jobs
+import nnfast.tuning.progress
 from nnfast import MLPClassifier, MLPRegressor
 from nnfast.callbacks import Callback
 from nnfast.schedules import Cosine
@@ -426,6 +427,36 @@ def test_what_diverges_is_recorded_and_stops_nothing(name):
 
 
 @every_search
+def test_what_diverges_ranks_last_whatever_its_error_score(name):
+    space = {"learning_rate_init": [1e-2, 0.1, 1e200], "solver": ["sgd"]}
+    made = fitted(search(name, network(), space, scoring=["neg_log_loss", "accuracy"], refit="neg_log_loss", error_score=0.0), X, Y)
+    results = made.cv_results_
+    diverged = results["status"] == "diverged"
+    assert diverged.any() and (results["mean_test_neg_log_loss"][diverged] == 0).all() and not diverged[made.best_index_]
+    for metric in ("neg_log_loss", "accuracy"):
+        assert results[f"rank_test_{metric}"][diverged].min() > results[f"rank_test_{metric}"][~diverged].max()
+    assert made.best_score_ == results["mean_test_neg_log_loss"][~diverged].max() < 0
+    first = search(name, network(), space, refit=lambda results: 0)
+    assert fitted(first, X, Y).best_index_ == 0
+
+
+@every_search
+def test_a_function_of_several_metrics_is_searched_by_that_of_refit(name):
+    def scores(estimator, X, y):
+        accuracy = estimator.score(X, y)
+        if estimator.learning_rate_init > 0.1:
+            raise RuntimeError("too fast")
+        return {"worse": -accuracy, "better": accuracy}
+
+    with warnings.catch_warnings(action="ignore"):
+        made = search(name, scoring=scores, refit="better").fit(X, Y)
+    assert made.multimetric_ and made.best_score_ == np.nanmax(made.cv_results_["mean_test_better"])
+    if name == "hyperband":  # which keeps the better ones
+        longest = made.cv_results_["n_epochs"] == 9
+        assert made.cv_results_["mean_test_better"][longest].max() == made.best_score_
+
+
+@every_search
 def test_a_search_in_which_all_diverge_says_so(name):
     space = {"learning_rate_init": log_uniform(1e199, 1e200), "solver": ["sgd"]}
     with pytest.raises(ValueError, match=r"All the \d+ trials failed or diverged.*(.|\n)*not finite in epoch 1"):
@@ -558,6 +589,58 @@ def test_ctrl_c_ends_with_the_best_so_far(name, endless, n_jobs):
     assert threading.active_count() < 20
 
 
+def test_a_second_ctrl_c_does_not_wait_for_what_runs():
+    release = threading.Event()
+
+    def press():
+        for _ in range(2):
+            time.sleep(0.2)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    jobs = nnfast.tuning.jobs.Jobs(2, nnfast.tuning.jobs.Limits())
+    start = time.monotonic()
+    presses = threading.Thread(target=press)
+    presses.start()
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run(lambda item: release.wait(60), range(2), lambda item: None)
+    presses.join()
+    assert time.monotonic() - start < 30 and jobs.busy
+    release.set()
+
+
+class Ends(Callback):
+    """Counts the fits that have begun and not ended."""
+
+    open = 0
+
+    def on_fit_begin(self, estimator, state):
+        Ends.open += 1
+
+    def on_fit_end(self, estimator, state):
+        Ends.open -= 1
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+@every_search
+def test_a_search_that_raises_ends_its_fits_and_its_bar(name, monkeypatch):
+    closed = []
+    monkeypatch.setattr(nnfast.tuning.progress.Silence, "close", lambda self: closed.append(1))
+    Ends.open = 0
+    calls = []
+
+    def breaks(estimator, X, y):
+        calls.append(1)
+        if len(calls) == 7:
+            raise RuntimeError("no score for you")
+        return 0.5
+
+    with pytest.raises(RuntimeError, match="no score for you"):
+        fitted(search(name, network(callbacks=[Ends()]), scoring=breaks, error_score="raise", n_jobs=1), X, Y)
+    assert Ends.open == 0 and len(calls) >= 7 and closed
+
+
 @every_search
 def test_ctrl_c_before_there_is_a_score_is_raised(name):
     Interrupt.left = 1
@@ -565,6 +648,17 @@ def test_ctrl_c_before_there_is_a_score_is_raised(name):
     with pytest.raises(KeyboardInterrupt):
         made.fit(X, Y)
     assert not hasattr(made, "cv_results_")
+
+
+@every_search
+def test_a_report_of_several_metrics_shows_the_one_it_is_told(name, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("nnfast.tuning.report._figure", lambda *arguments: "")
+    made = fitted(search(name, scoring=["accuracy", "neg_log_loss"], refit=False), X, Y)
+    made.report(tmp_path / "out.html", metric="neg_log_loss")
+    assert "neg_log_loss" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="metric"):
+        made.report(tmp_path / "out.html")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

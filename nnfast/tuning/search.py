@@ -5,9 +5,11 @@ import os
 import time
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import closing
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.metrics._scorer import _MultimetricScorer
@@ -43,7 +45,9 @@ class Run:
         self.space = Space(search.space)
         self.error_score, self.return_train_score = search.error_score, search.return_train_score
         self.trials, self.limits = [], Limits(search.time_budget)
-        self._refit_metric, self._log, self._best_score = refit_metric, log, np.nan
+        # Of a function that returns several metrics, the others do not know the names.
+        self._refit_metric = search.refit if isinstance(search.refit, str) else refit_metric
+        self._log, self._best_score = log, np.nan
         self._jobs = Jobs(n_jobs_of(search.n_jobs), self.limits)
         self.say = reporter(search.verbose, type(search).__name__, search._n_trials_planned(), search.time_budget)
 
@@ -57,6 +61,12 @@ class Run:
         if not isinstance(scores, dict):
             return scores
         return scores[self._refit_metric if self._refit_metric in scores else next(iter(scores))]
+
+    @property
+    def metrics(self):
+        """The names of the metrics, or None where scores are single numbers."""
+        scores = (fit.scores for trial in self.trials for fit in trial.fits)
+        return next((list(each) for each in scores if isinstance(each, dict)), None)
 
     def score(self, trial):
         """The mean over the folds; NaN where one of them has none."""
@@ -131,6 +141,14 @@ class Run:
         if self._log is not None:
             self._log.write(trial.number, trial.params, {"score": score}, trial.learning_curve(), trial.status)
 
+    def close(self):
+        """Let go of the networks that wait, whose callbacks are told that their fits end, and of what is shown."""
+        self.say.close()
+        if not self._jobs.busy:
+            for trial in self.trials:
+                for fit in trial.fits:
+                    fit.let_go(None)
+
 
 _PARAMETERS = """\
 scoring : str, callable, list, tuple, dict or None, default=None
@@ -154,7 +172,7 @@ time_budget : float or None, default=None
     status "unfinished", where all their folds have a score. `refit` comes after it.
 
 error_score : "raise" or float, default=nan
-    The score of a fold whose fit fails or diverges; NaN ranks last.
+    The score of a fold whose fit fails or diverges, in `cv_results_`; whatever it is, the trial ranks last.
 
 return_train_score : bool, default=False
     Whether to score the rows trained on, too.
@@ -282,18 +300,17 @@ class BaseSearch(BaseSearchCV, ABC):
             _seed(estimator, random_state)
         folds = Folds(estimator, X, y, splits, routed.estimator.fit, routed.scorer.score, scorer)
         log = None if self.tensorboard is None else _trial_log(self.tensorboard)
-        run = Run(self, estimator, folds, scorer, refit_metric, random_state, log)
-        try:
-            self._search(run)
-        except KeyboardInterrupt:
-            if run.limits.interrupted:
-                raise
-            run.limits.interrupt()
-        run.trials = [trial for trial in run.trials if trial.begun]
-        for trial in run.trials:
-            if np.isnan(trial.ended):
-                run.finish(trial, "unfinished")
-        run.say.close()
+        with closing(Run(self, estimator, folds, scorer, refit_metric, random_state, log)) as run:
+            try:
+                self._search(run)
+            except KeyboardInterrupt:
+                if run.limits.interrupted:
+                    raise
+                run.limits.interrupt()
+            run.trials = [trial for trial in run.trials if trial.begun]
+            for trial in run.trials:
+                if np.isnan(trial.ended):
+                    run.finish(trial, "unfinished")
         self._conclude(run, refit_metric)
         if self.refit:
             start = time.time()
@@ -345,9 +362,9 @@ class BaseSearch(BaseSearchCV, ABC):
                 stacklevel=4,
             )
         results = self._results(run)
-        self.multimetric_ = isinstance(next(fit.scores for fit in run.best(1)[0].fits), dict)
+        self.multimetric_ = run.metrics is not None
         if callable(self.scoring) and self.multimetric_:
-            self._check_refit_for_multimetric(run.best(1)[0].fits[0].scores)
+            self._check_refit_for_multimetric(run.metrics)
             refit_metric = self.refit
         if self.refit or not self.multimetric_:
             self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
@@ -358,14 +375,10 @@ class BaseSearch(BaseSearchCV, ABC):
 
     def _results(self, run):
         """`cv_results_`."""
-        blank = run.best(1)[0].fits[0].scores
-        by_metric = isinstance(blank, dict)
-
         def filled(scores, status):
-            missing = self.error_score if status in FAILURES else np.nan
             if scores is None:
-                return dict.fromkeys(blank, missing) if by_metric else missing
-            return scores
+                scores = self.error_score if status in FAILURES else np.nan
+            return scores if run.metrics is None or isinstance(scores, dict) else dict.fromkeys(run.metrics, scores)
 
         out = []
         for trial in run.trials:
@@ -382,6 +395,8 @@ class BaseSearch(BaseSearchCV, ABC):
             # Which have none, "status" tells.
             warnings.filterwarnings("ignore", "One or more of the .* scores are non-finite", UserWarning)
             results = self._format_results([trial.params for trial in run.trials], self.n_splits_, out, more)
+        for key in [key for key in results if key.startswith("mean_test_")]:
+            results[key.replace("mean", "rank")] = _ranks(results[key], results["status"])
         results["learning_curve"] = np.empty(len(run.trials), dtype=object)
         results["learning_curve"][:] = [trial.learning_curve() for trial in run.trials]
         return results
@@ -391,11 +406,20 @@ class BaseSearch(BaseSearchCV, ABC):
         """Features of the X fitted on, where the best candidate was refitted."""
         return super().n_features_in_
 
-    def report(self, path):
-        """Write a page of HTML: the best candidate, all trials in a table, and figures; see `nnfast.tuning.report`."""
+    def report(self, path, *, metric=None):
+        """Write a page of HTML: the best candidate, all trials in a table, and figures; see `nnfast.tuning.report`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to; a file that is there is replaced.
+
+        metric : str, default=None
+            What the figures show of a search with several metrics. None: the one that it refits by.
+        """
         from nnfast.tuning.report import report
 
-        report(self, path)
+        report(self, path, metric=metric)
 
 
 def check_is_network(search):
@@ -415,6 +439,12 @@ def _seed(estimator, random_state):
     without = [k for k, v in parameters.items() if v is None and (k == "random_state" or k.endswith("__random_state"))]
     if without:
         estimator.set_params(**dict.fromkeys(without, seed))
+
+
+def _ranks(scores, status):
+    """1 for the best mean score; trials without one of their own share the last rank, whatever error_score is."""
+    counts = np.isfinite(scores) & ~np.isin(status, FAILURES)
+    return rankdata(-np.where(counts, scores, -np.inf), method="min").astype(np.int32)
 
 
 def _trial_log(folder):
