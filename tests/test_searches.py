@@ -409,6 +409,25 @@ def test_the_pruner_gives_up_what_falls_behind():
     assert all(len(curve["score"]) > 1 for curve in results["learning_curve"][pruned])
 
 
+def test_a_pruned_candidate_is_scored_once_an_epoch():
+    optuna = pytest.importorskip("optuna")
+
+    class AfterThree(optuna.pruners.BasePruner):
+        def prune(self, study, trial):
+            return trial.number > 0 and trial.last_step == 3
+
+    calls = []
+
+    def count(estimator, X, y):
+        calls.append(estimator.n_iter_)
+        return estimator.score(X, y)
+
+    made = fitted(search("bayes", scoring=count, pruner=AfterThree(), n_trials=4, n_jobs=1, return_train_score=True), X, Y)
+    assert made.cv_results_["status"].tolist() == ["complete"] + ["pruned"] * 3
+    # The first one after each of 12 epochs in the first fold and at the end in two, with the rows trained on for each fold.
+    assert len(calls) == 12 + 2 + 3 + 3 * (3 + 1)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # How a search ends
 

@@ -59,7 +59,7 @@ class FoldFit:
 
         Parameters
         ----------
-        run : nnfast.tuning.search.Run
+        run : nnfast.tuning.run.Run
         until : int or None
         watch : callable(epoch, score) or None
             Is told the score after every epoch; where it returns True, the candidate is given up.

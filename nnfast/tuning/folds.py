@@ -5,7 +5,6 @@ fitted on the fold's rows to train on, and on no others, once for all candidates
 estimator gets rows of its own, as in scikit-learn's searches.
 """
 
-import copy
 import threading
 import weakref
 import zlib
@@ -15,7 +14,7 @@ from typing import Any
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
@@ -25,8 +24,8 @@ from sklearn.utils.validation import _check_method_params
 
 from nnfast.base import BaseMLP
 from nnfast.mapped import exceeds_memory
+from nnfast.tuning.steps import Steps
 from nnfast.validation import check_table
-
 
 # What `fit` takes to validate on: rows of their own.
 HELD_OUT = ("X_val", "y_val", "sample_weight_val")
@@ -54,56 +53,6 @@ class Fold:
     number: int
     train: np.ndarray
     test: np.ndarray
-
-
-class _Recorder(BaseEstimator):
-    """Stands at a pipeline's end for the network: keeps what that would be fitted with."""
-
-    def __init__(self, network=None):
-        self.network = network
-
-    def fit(self, X, y=None, **fit_params):
-        self.given_ = X, y, fit_params
-        return self
-
-    def get_metadata_routing(self):
-        return self.network.get_metadata_routing()
-
-
-class _Steps:
-    """The steps before a network, fitted on the rows that a fold trains on, or on all where it is None.
-
-    Attributes
-    ----------
-    X, y, fit_params
-        What the network is fitted with.
-    """
-
-    def __init__(self, estimator, X, y, fit_params, fold):
-        pipeline = clone(estimator)
-        self._name, network = pipeline.steps[-1]
-        pipeline.steps[-1] = self._name, _Recorder(network)
-        self._table, self._fold = X, fold
-        if fold is not None:
-            X, y = _safe_indexing(X, fold.train), _safe_indexing(y, fold.train)
-        self._pipeline = pipeline.fit(X, y, **fit_params)
-        self.X, self.y, self.fit_params = pipeline.steps[-1][1].given_
-        self._lock, self._to_score = threading.Lock(), None
-
-    def to_score(self):
-        """The rows to score as they come to the network."""
-        with self._lock:
-            if self._to_score is None:
-                rows = _safe_indexing(self._table, self._fold.test)
-                # A pipeline of nothing but the network has no steps to transform by.
-                self._to_score = self._pipeline[:-1].transform(rows) if len(self._pipeline) > 1 else rows
-            return self._to_score
-
-    def followed_by(self, network):
-        """The fitted pipeline, with a network at its end."""
-        pipeline = copy.copy(self._pipeline)  # with all its settings
-        pipeline.steps = [*self._pipeline.steps[:-1], (self._name, network)]
-        return pipeline
 
 
 @dataclass
@@ -245,7 +194,7 @@ class Folds:
         return not self._scores_plainly and self._X is not self._given_X
 
     def _steps(self, estimator, params, fold, fit_params):
-        """The `_Steps` of a candidate in a fold."""
+        """The `Steps` of a candidate in a fold."""
         # Nothing but the network's own parameters can differ where the others' hash is the same.
         of_steps = {k: v for k, v in params.items() if not k.startswith(self._prefix) and k != self._prefix[:-2]}
         try:
@@ -260,7 +209,7 @@ class Folds:
                 self._fitted_steps.popitem(last=False)
         with shared.lock:
             if shared.value is None:
-                shared.value = _Steps(estimator, self._given_X, self._y, fit_params, fold)
+                shared.value = Steps(estimator, self._given_X, self._y, fit_params, fold)
             return shared.value
 
     def _targets(self, fold, rows, train):
