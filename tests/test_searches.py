@@ -669,11 +669,10 @@ def test_ctrl_c_before_there_is_a_score_is_raised(name):
     assert not hasattr(made, "cv_results_")
 
 
-@every_search
-def test_a_report_of_several_metrics_shows_the_one_it_is_told(name, tmp_path, monkeypatch):
+def test_a_report_of_several_metrics_shows_the_one_it_is_told(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr("nnfast.tuning.report._figure", lambda *arguments: "")
-    made = fitted(search(name, scoring=["accuracy", "neg_log_loss"], refit=False), X, Y)
+    made = fitted(search("coarse to fine", scoring=["accuracy", "neg_log_loss"], refit=False), X, Y)
     made.report(tmp_path / "out.html", metric="neg_log_loss")
     assert "neg_log_loss" in (tmp_path / "out.html").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="metric"):
@@ -817,6 +816,15 @@ def test_wrong_tables(name):
 def test_validation_rows_of_its_own():
     made = fitted(search("hyperband", network(early_stopping=True)), X[20:], Y[20:], X_val=X[:20], y_val=Y[:20])
     assert len(made.best_estimator_.validation_scores_) == made.best_estimator_.n_iter_
+    names = list("abcdef")
+    of_frames = fitted(
+        search("hyperband", network(early_stopping=True)), pd.DataFrame(X[20:], columns=names), Y[20:],
+        X_val=pd.DataFrame(X[:20], columns=names), y_val=pd.Series(Y[:20]),
+    )
+    np.testing.assert_array_equal(of_frames.cv_results_["mean_test_score"], made.cv_results_["mean_test_score"])
+    for held_out, message in (({"X_val": X[:20, 1:], "y_val": Y[:20]}, "X_val, y_val: X has 5 features"), ({"X_val": X[:20]}, "y_val")):
+        with pytest.raises(ValueError, match=message):
+            made.fit(X[20:], Y[20:], **held_out)
 
 
 @every_search

@@ -25,7 +25,7 @@ from sklearn.utils.validation import _check_method_params
 from nnfast.base import BaseMLP
 from nnfast.mapped import exceeds_memory
 from nnfast.tuning.steps import Steps
-from nnfast.validation import check_table
+from nnfast.validation import blaming, check_held_out, check_table
 
 # What `fit` takes to validate on: rows of their own.
 HELD_OUT = ("X_val", "y_val", "sample_weight_val")
@@ -132,6 +132,15 @@ class Folds:
             self._X, self._y = check_table(
                 self._checked, X, y, y_numeric=network._y_numeric, reset=True, in_blocks=in_blocks
             )
+            self._held_out = self._given_held_out = tuple(fit_params.get(name) for name in HELD_OUT)
+            X_val, y_val, sample_weight_val = self._held_out
+            check_held_out(X_val, y_val, sample_weight_val, None)
+            if X_val is not None:
+                with blaming("X_val, y_val"):
+                    checked = check_table(
+                        self._checked, X_val, y_val, y_numeric=network._y_numeric, reset=False, in_blocks=True
+                    )
+                self._held_out = *checked, sample_weight_val
         # A scorer of the user's may look at X, y and the estimator's steps: it is given what the user gave.
         self._scores_plainly = _is_plain(scorer)
         self._scores_network = self._scores_plainly and not _routing_enabled()
@@ -151,7 +160,7 @@ class Folds:
         fit_params = self._fit_params if rows is None else self._of_rows(rows)
         if self._kind == "network":
             weights = {name: self._fit_params[name] for name in ("sample_weight",) if name in self._fit_params}
-            held_out = tuple(self._fit_params.get(name) for name in HELD_OUT)
+            held_out = self._given_held_out if rows is None else self._held_out
             if self._scores_rows_as_given and rows is not None and hasattr(self._checked, "feature_names_in_"):
                 estimator.feature_names_in_ = self._checked.feature_names_in_  # the scorer's rows have them
             return Material(estimator, estimator, X, y, rows, {**weights, "held_out": (*held_out, None)})
