@@ -153,7 +153,7 @@ class BaseSearch(BaseSearchCV, ABC):
         Raises
         ------
         ValueError
-            If no trial has a score: all of them failed, or the time was over before.
+            If no trial has a score: all of them failed, the scorer gave none, or the time was over before.
         KeyboardInterrupt
             If it comes before a trial has a score, or a second time.
         """
