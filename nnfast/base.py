@@ -232,7 +232,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             fit_stochastic(**arguments, one_epoch=one_epoch)
         return self
 
-    def _course(self, X, y, sample_weight=None, held_out=(None,) * 4, *, rows=None, shared=lambda array: array):
+    def _course(self, X, y, sample_weight=None, held_out=(None,) * 4, *, rows=None, counts=None, shared=lambda array: array):
         """A fit by minibatches that goes on as far as it is told: see `nnfast.training.Course`.
 
         Parameters are those of `fit`, and `rows`, an array of intp: numbers of the rows of X that are all that the fit
@@ -241,7 +241,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         """
         self._validate_params()
         check_held_out(*held_out)
-        arguments = self._prepared(X, y, sample_weight, held_out, rows=rows)
+        arguments = self._prepared(X, y, sample_weight, held_out, counts=counts, rows=rows)
         task = arguments["task"]
         task.y = shared(task.y)
         if task.sample_weight is not None:

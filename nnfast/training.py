@@ -127,6 +127,11 @@ class Course:
         """Training losses of the epochs done, an array."""
         return self._fit.records.history(self.n_epochs)["loss"]
 
+    @property
+    def warning(self):
+        """How a fit overflowed that went back to its best epoch, or None."""
+        return self._fit.warning
+
     def train(self, until=None, pause=None, *, every_epoch=True):
         """Go on to the end of an epoch, or of the fit.
 

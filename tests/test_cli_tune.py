@@ -13,7 +13,7 @@ from test_cli import CSV, columns, run
 
 import nnfast
 from nnfast import __main__, tables, tune
-from nnfast.tuning.search import Run
+from nnfast.tuning.run import Run
 
 # For `--budget` where the search ends sooner by itself.
 LONG = ("--budget", "10m")

@@ -8,7 +8,7 @@ import reference
 from sklearn.exceptions import NotFittedError
 from small import BOTH, QUIET, small, table
 
-from nnfast import MLPClassifier, MLPRegressor
+from nnfast import MLPRegressor
 from nnfast.network import Network, Parameters
 
 pytestmark = QUIET

@@ -212,6 +212,12 @@ def test_choices_tell_types_apart():
     ("fails", "words"),
     [
         (lambda: Axis(2, 1), "low of an Axis must be at most high=1, got 2"),
+        (lambda: Axis(), "low of an Axis with warp='linear' must be a finite number, got None"),
+        (lambda: Axis(0, np.inf), "high of an Axis with warp='linear' must be a finite number, got inf"),
+        (lambda: Axis("0", "1"), "low of an Axis with warp='linear' must be a finite number, got '0'"),
+        (lambda: Axis(0.0, 1.0, "log"), "low of an Axis with warp='log' must be positive, got 0.0"),
+        (lambda: Axis(0, 8, "log", integer=True), "low of an Axis with warp='log' must be positive, got 0"),
+        (lambda: Axis(0.5, 1.0, "one_minus_log"), "high of an Axis with warp='one_minus_log' must be below 1, got 1.0"),
         (lambda: Axis(1, 2, "loga"), "warp of an Axis must be one of 'linear', 'log', .*got 'loga'"),
         (lambda: Axis(warp="choice"), "choices of an Axis must be a tuple of one or more values, got None"),
         (lambda: Axis(1.0, 2.0).from_unit(1.5), "u must be a number from 0 to 1, got 1.5"),

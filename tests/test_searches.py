@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from scipy.stats import gamma, norm
 from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris, make_classification
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
@@ -24,10 +25,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nnfast.tuning.jobs
+import nnfast.tuning.progress
 from nnfast import MLPClassifier, MLPRegressor
 from nnfast.callbacks import Callback
 from nnfast.schedules import Cosine
@@ -71,6 +73,9 @@ def fitted(made, *args, **kwargs):
 
 def in_pipeline(space):
     return {f"mlp__{name}": scale for name, scale in space.items()}
+
+
+PIPELINE = Pipeline([("scale", StandardScaler()), ("mlp", network())])
 
 
 every_search = pytest.mark.parametrize("name", SEARCHES)
@@ -137,6 +142,20 @@ CASES = {
     "pipeline of pipelines alone": {
         "estimator": Pipeline([("all", Pipeline([("mlp", network())]))]),
         "space": {f"all__mlp__{name}": scale for name, scale in RATES.items()},
+    },
+    "pipeline of the network alone": {"estimator": Pipeline([("mlp", network())]), "space": in_pipeline(RATES)},
+    "pipeline of what does not pickle": {
+        "estimator": Pipeline([("log", FunctionTransformer(lambda table: np.log1p(np.abs(table)))), ("mlp", network())]),
+        "space": in_pipeline(RATES),
+    },
+    "choice of what does not pickle": {
+        "estimator": Pipeline([("log", FunctionTransformer(np.abs)), ("mlp", network())]),
+        "space": in_pipeline(RATES) | {"log__func": [np.abs, lambda table: table**2]},
+    },
+    "own scorer of a data frame": {
+        "X": pd.DataFrame(X, columns=list("abcdef"), index=np.arange(len(X)) + 1000),
+        "y": pd.Series(Y, index=np.arange(len(X)) + 1000),
+        "scoring": lambda estimator, X, y: estimator.score(X, y) + X["a"].mean() + y.index.to_numpy().mean(),
     },
     "another estimator": {
         "estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}, "pruner": None, "not_for": ["hyperband"],
@@ -279,6 +298,17 @@ def test_a_round_refines_the_one_before():
     assert spread[3] < spread[0] / 2
 
 
+def test_choices_that_are_arrays_are_refined_by():
+    class Norm(Known):
+        def score(self, X, y):
+            return -np.abs(np.sum(self.kind) - 2)
+
+    choices = [np.array([1.0, 1.0]), np.array([5.0, 5.0]), np.array([7.0, 7.0])]
+    made = search("coarse to fine", Norm(), {"kind": choices}, n_candidates=9, n_best=2).fit(X, Y)
+    drawn = [params["kind"].sum() for params in made.cv_results_["params"]]
+    assert set(drawn[:9]) == {2, 10, 14} and set(drawn[9:]) == {2}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # No leaks
 
@@ -390,6 +420,25 @@ def test_the_pruner_gives_up_what_falls_behind():
     assert all(len(curve["score"]) > 1 for curve in results["learning_curve"][pruned])
 
 
+def test_a_pruned_candidate_is_scored_once_an_epoch():
+    optuna = pytest.importorskip("optuna")
+
+    class AfterThree(optuna.pruners.BasePruner):
+        def prune(self, study, trial):
+            return trial.number > 0 and trial.last_step == 3
+
+    calls = []
+
+    def count(estimator, X, y):
+        calls.append(estimator.n_iter_)
+        return estimator.score(X, y)
+
+    made = fitted(search("bayes", scoring=count, pruner=AfterThree(), n_trials=4, n_jobs=1, return_train_score=True), X, Y)
+    assert made.cv_results_["status"].tolist() == ["complete"] + ["pruned"] * 3
+    # The first one after each of 12 epochs in the first fold and at the end in two, with the rows trained on for each fold.
+    assert len(calls) == 12 + 2 + 3 + 3 * (3 + 1)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # How a search ends
 
@@ -408,6 +457,36 @@ def test_what_diverges_is_recorded_and_stops_nothing(name):
 
 
 @every_search
+def test_what_diverges_ranks_last_whatever_its_error_score(name):
+    space = {"learning_rate_init": [1e-2, 0.1, 1e200], "solver": ["sgd"]}
+    made = fitted(search(name, network(), space, scoring=["neg_log_loss", "accuracy"], refit="neg_log_loss", error_score=0.0), X, Y)
+    results = made.cv_results_
+    diverged = results["status"] == "diverged"
+    assert diverged.any() and (results["mean_test_neg_log_loss"][diverged] == 0).all() and not diverged[made.best_index_]
+    for metric in ("neg_log_loss", "accuracy"):
+        assert results[f"rank_test_{metric}"][diverged].min() > results[f"rank_test_{metric}"][~diverged].max()
+    assert made.best_score_ == results["mean_test_neg_log_loss"][~diverged].max() < 0
+    first = search(name, network(), space, refit=lambda results: 0)
+    assert fitted(first, X, Y).best_index_ == 0
+
+
+@every_search
+def test_a_function_of_several_metrics_is_searched_by_that_of_refit(name):
+    def scores(estimator, X, y):
+        accuracy = estimator.score(X, y)
+        if estimator.learning_rate_init > 0.1:
+            raise RuntimeError("too fast")
+        return {"worse": -accuracy, "better": accuracy}
+
+    with warnings.catch_warnings(action="ignore"):
+        made = search(name, scoring=scores, refit="better").fit(X, Y)
+    assert made.multimetric_ and made.best_score_ == np.nanmax(made.cv_results_["mean_test_better"])
+    if name == "hyperband":  # which keeps the better ones
+        longest = made.cv_results_["n_epochs"] == 9
+        assert made.cv_results_["mean_test_better"][longest].max() == made.best_score_
+
+
+@every_search
 def test_a_search_in_which_all_diverge_says_so(name):
     space = {"learning_rate_init": log_uniform(1e199, 1e200), "solver": ["sgd"]}
     with pytest.raises(ValueError, match=r"All the \d+ trials failed or diverged.*(.|\n)*not finite in epoch 1"):
@@ -417,14 +496,69 @@ def test_a_search_in_which_all_diverge_says_so(name):
 
 
 @every_search
-def test_what_fails_is_told(name):
-    space = RATES | {"alpha": [1e-4, -1.0]}
-    with pytest.warns(FitFailedWarning, match=r"\d+ of \d+ trials failed(.|\n)*alpha"):
+@pytest.mark.parametrize("wrong", [{"alpha": [1e-4, -1.0]}, {"learning_rate": ["constant", "constnat"]}], ids=str)
+def test_what_fails_is_told(name, wrong):
+    space, (parameter, (right, _)) = RATES | wrong, *wrong.items()
+    with pytest.warns(FitFailedWarning, match=rf"\d+ of \d+ trials failed(.|\n)*{parameter}"):
         made = fitted(search(name, space=space), X, Y)
-    failed = np.array([params["alpha"] < 0 for params in made.cv_results_["params"]])
+    failed = np.array([params[parameter] != right for params in made.cv_results_["params"]])
     np.testing.assert_array_equal(made.cv_results_["status"] == "failed", failed)
-    with pytest.raises(ValueError, match="alpha"):
+    with pytest.raises(ValueError, match=parameter):
         search(name, space=space, error_score="raise", n_jobs=2).fit(X, Y)
+
+
+@every_search
+def test_rows_to_score_that_the_steps_do_not_take_fail_a_trial(name):
+    # The last fold has a category that the others do not.
+    table = pd.DataFrame({"color": ["red", "blue"] * 59 + ["blue", "green"], "x": X[:, 0]})
+    encode = make_column_transformer((OneHotEncoder(), ["color"]), remainder="passthrough")
+    estimator = Pipeline([("encode", encode), ("mlp", network())])
+    unknown = "encode__onehotencoder__handle_unknown"
+    made = search(name, estimator, in_pipeline(RATES) | {unknown: ["error", "ignore"]}, cv=KFold(3))
+    with pytest.warns(FitFailedWarning, match=r"\d+ of \d+ trials failed(.|\n)*Found unknown categories \['green'\]") as caught:
+        fitted(made, table, Y)
+    assert {each.filename for each in caught if each.category is FitFailedWarning} == {__file__}
+    failed = np.array([params[unknown] == "error" for params in made.cv_results_["params"]])
+    np.testing.assert_array_equal(made.cv_results_["status"] == "failed", failed)
+    with pytest.raises(ValueError, match="Found unknown categories"):
+        fitted(made.set_params(error_score="raise"), table, Y)
+
+
+class RateAt(Callback):
+    """Another learning rate from the end of an epoch on, of fits that have seen so many rows by then."""
+
+    def __init__(self, epoch, rate, n_seen=0):
+        self.epoch, self.rate, self.n_seen = epoch, rate, n_seen
+
+    def on_epoch_end(self, estimator, state):
+        if state.epoch == self.epoch and estimator.t_ >= self.n_seen:
+            state.learning_rate = self.rate
+
+
+@every_search
+def test_what_diverges_keeps_its_curves(name):
+    space = RATES | {"callbacks": [None, [RateAt(3, 1e200)]]}
+    made = fitted(search(name, network(solver="sgd"), space), X, Y)
+    results = made.cv_results_
+    diverged = results["status"] == "diverged"
+    assert diverged.any() and (results["n_epochs"][diverged] == 3).all()
+    for curve in results["learning_curve"][diverged]:
+        assert len(curve["loss"]) == 3 and np.isfinite(curve["loss"]).all()
+    assert np.isnan(results["mean_test_score"][diverged]).all()
+
+
+@every_search
+def test_what_overflows_and_goes_back_to_its_best_epoch_counts_with_a_warning(name):
+    of_trials, of_a_fit = "trials overflowed, and are scored by their best epochs", "The loss or a gradient was not finite in epoch 4"
+    for n_seen, expected in ((0, of_trials), (300, of_a_fit)):  # the whole table is more rows than a fold
+        estimator = network(early_stopping=True, solver="sgd", callbacks=[RateAt(3, 1e200, n_seen)])
+        with warnings.catch_warnings(record=True, action="always") as caught:
+            made = search(name, estimator).fit(X, Y)
+        said = [str(each.message) for each in caught]
+        assert "complete" in made.cv_results_["status"] and "diverged" not in made.cv_results_["status"]
+        assert sum(of_trials in each for each in said) == (n_seen == 0)
+        told = [each for each in said if expected in each]
+        assert told and all(of_a_fit in each and "were restored" in each for each in told)
 
 
 LONG = {"n_rounds": None}, {"n_iterations": None, "max_epochs": 27}, {"n_trials": None}
@@ -488,6 +622,58 @@ def test_ctrl_c_ends_with_the_best_so_far(name, endless, n_jobs):
     assert threading.active_count() < 20
 
 
+def test_a_second_ctrl_c_does_not_wait_for_what_runs():
+    release = threading.Event()
+
+    def press():
+        for _ in range(2):
+            time.sleep(0.2)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    jobs = nnfast.tuning.jobs.Jobs(2, nnfast.tuning.jobs.Limits())
+    start = time.monotonic()
+    presses = threading.Thread(target=press)
+    presses.start()
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run(lambda item: release.wait(60), range(2), lambda item: None)
+    presses.join()
+    assert time.monotonic() - start < 30 and jobs.busy
+    release.set()
+
+
+class Ends(Callback):
+    """Counts the fits that have begun and not ended."""
+
+    open = 0
+
+    def on_fit_begin(self, estimator, state):
+        Ends.open += 1
+
+    def on_fit_end(self, estimator, state):
+        Ends.open -= 1
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+@every_search
+def test_a_search_that_raises_ends_its_fits_and_its_bar(name, monkeypatch):
+    closed = []
+    monkeypatch.setattr(nnfast.tuning.progress.Silence, "close", lambda self: closed.append(1))
+    Ends.open = 0
+    calls = []
+
+    def breaks(estimator, X, y):
+        calls.append(1)
+        if len(calls) == 7:
+            raise RuntimeError("no score for you")
+        return 0.5
+
+    with pytest.raises(RuntimeError, match="no score for you"):
+        fitted(search(name, network(callbacks=[Ends()]), scoring=breaks, error_score="raise", n_jobs=1), X, Y)
+    assert Ends.open == 0 and len(calls) >= 7 and closed
+
+
 @every_search
 def test_ctrl_c_before_there_is_a_score_is_raised(name):
     Interrupt.left = 1
@@ -495,6 +681,16 @@ def test_ctrl_c_before_there_is_a_score_is_raised(name):
     with pytest.raises(KeyboardInterrupt):
         made.fit(X, Y)
     assert not hasattr(made, "cv_results_")
+
+
+def test_a_report_of_several_metrics_shows_the_one_it_is_told(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("nnfast.tuning.report._figure", lambda *arguments: "")
+    made = fitted(search("coarse to fine", scoring=["accuracy", "neg_log_loss"], refit=False), X, Y)
+    made.report(tmp_path / "out.html", metric="neg_log_loss")
+    assert "neg_log_loss" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="metric"):
+        made.report(tmp_path / "out.html")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -671,6 +867,11 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
         ("bayes", {"study_name": "s"}, "study_name='s' needs a storage"),
         ("bayes", {"sampler": "grid"}, "sampler"),
         ("hyperband", {"eta": 1}, "eta"),
+        ("hyperband", {"space": {"solver": ["adam", "lbfgs"]}}, "solver of the space must be stochastic solvers.* got 'lbfgs'"),
+        ("hyperband", {"space": RATES | {"max_iter": int_uniform(1, 9)}}, r"max_iter must not be in the space.*got int_uniform\(1, 9\)"),
+        ("hyperband", {"estimator": PIPELINE, "space": in_pipeline({"solver": ["lbfgs"]})}, "mlp__solver of the space must be"),
+        ("hyperband", {"estimator": PIPELINE, "space": {"mlp__max_iter": [3]}}, "mlp__max_iter must not be in the space"),
+        ("hyperband", {"estimator": PIPELINE, "space": {"mlp": [network(solver="lbfgs")]}}, "mlp of the space must be networks"),
         ("coarse to fine", {"n_candidates": 0}, "n_candidates"),
         ("coarse to fine", {"n_candidates": None, "time_budget": 1}, "n_candidates=None needs n_rounds=1, .*; got n_rounds=2"),
         ("coarse to fine", {"time_budget": 0}, "time_budget"),
@@ -699,6 +900,85 @@ def test_wrong_tables(name):
 def test_validation_rows_of_its_own():
     made = fitted(search("hyperband", network(early_stopping=True)), X[20:], Y[20:], X_val=X[:20], y_val=Y[:20])
     assert len(made.best_estimator_.validation_scores_) == made.best_estimator_.n_iter_
+    names = list("abcdef")
+    of_frames = fitted(
+        search("hyperband", network(early_stopping=True)), pd.DataFrame(X[20:], columns=names), Y[20:],
+        X_val=pd.DataFrame(X[:20], columns=names), y_val=pd.Series(Y[:20]),
+    )
+    np.testing.assert_array_equal(of_frames.cv_results_["mean_test_score"], made.cv_results_["mean_test_score"])
+    for held_out, message in (({"X_val": X[:20, 1:], "y_val": Y[:20]}, "X_val, y_val: X has 5 features"), ({"X_val": X[:20]}, "y_val")):
+        with pytest.raises(ValueError, match=message):
+            made.fit(X[20:], Y[20:], **held_out)
+
+
+@every_search
+def test_validation_rows_of_a_pipeline_are_no_rows_of_x(name):
+    # As many as X has, they are not cut into folds.
+    estimator = Pipeline([("scale", StandardScaler()), ("mlp", network(early_stopping=True, max_iter=9))])
+    own = {"mlp__X_val": X + 1, "mlp__y_val": Y, "mlp__sample_weight_val": WEIGHTS}
+    made = fitted(search(name, estimator, in_pipeline(RATES), **{"bayes": {"pruner": None}}.get(name, {})), X, Y, **own)
+    for number, params in enumerate(made.cv_results_["params"]):
+        for split, (train, test) in enumerate(StratifiedKFold(3).split(X, Y)):
+            alone = fitted(clone(estimator).set_params(**params), X[train], Y[train], **own)
+            assert made.cv_results_[f"split{split}_test_score"][number] == alone.score(X[test], Y[test])
+    with pytest.raises(ValueError, match="fit takes no mlp__validation_indices"):
+        made.fit(X, Y, mlp__validation_indices=np.arange(7))
+
+
+class NamedPipeline(Pipeline):
+    """A user's own."""
+
+
+@every_search
+def test_pipelines_stay_what_they_are(name, tmp_path):
+    seen = []
+
+    def look(estimator, X, y):
+        seen.append((type(estimator), estimator.memory, len(estimator.steps)))
+        return estimator.score(X, y)
+
+    estimator = NamedPipeline([("scale", StandardScaler()), ("mlp", network())], memory=str(tmp_path))
+    made = fitted(search(name, estimator, in_pipeline(RATES), scoring=look), X, Y)
+    best = made.best_estimator_
+    assert {*seen, (type(best), best.memory, len(best.steps))} == {(NamedPipeline, str(tmp_path), 2)}
+
+
+@every_search
+def test_the_best_is_profiled(name):
+    made = fitted(search(name, network(profile=True)), X, Y)
+    assert made.best_estimator_.profile_["forward"].seconds > 0
+
+
+@every_search
+def test_the_network_of_a_pipeline_may_give_way_to_another_estimator(name):
+    estimator, space = Pipeline([("scale", StandardScaler()), ("mlp", network())]), {"mlp": [network(), LogisticRegression()]}
+    if name == "hyperband":
+        with pytest.raises(ValueError, match=r"mlp of the space must be networks that train by epochs.*got LogisticRegression"):
+            search(name, estimator, space).fit(X, Y)
+        return
+    made = fitted(search(name, estimator, space, random_state=1), X, Y)
+    expected = {type(each): fitted_scores(clone(estimator).set_params(mlp=each)) for each in space["mlp"]}
+    chosen = [type(params["mlp"]) for params in made.cv_results_["params"]]
+    assert set(chosen) == set(expected)
+    for split in range(3):
+        np.testing.assert_array_equal(made.cv_results_[f"split{split}_test_score"], [expected[each][split] for each in chosen])
+
+
+def fitted_scores(estimator):
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        return cross_val_score(estimator, X, Y, cv=3)
+
+
+@every_search
+def test_a_scorer_without_a_finite_score_is_told(name):
+    def broken(estimator, X, y):
+        raise RuntimeError("no score for you")
+
+    with warnings.catch_warnings(action="ignore"):
+        with pytest.raises(ValueError, match=r"scoring must give finite numbers, got none (.|\n)*no score for you"):
+            search(name, scoring=broken).fit(X, Y)
+        with pytest.raises(ValueError, match=r"scoring must give finite numbers, got none .*lambda.*>\.$"):
+            search(name, scoring=lambda estimator, X, y: np.nan).fit(X, Y)
 
 
 def test_nested_cross_validation():

@@ -3,7 +3,6 @@
 import functools
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits

@@ -7,6 +7,7 @@ cells of equal length.
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 
@@ -53,8 +54,20 @@ class Axis:
         elif self.warp not in _WARPS:
             accepted = ", ".join(map(repr, (*_WARPS, "choice")))
             raise ValueError(f"warp of an Axis must be one of {accepted}, got {self.warp!r}.")
-        elif not self.low <= self.high:
+        else:
+            self._check_ends()
+
+    def _check_ends(self):
+        for name, end in (("low", self.low), ("high", self.high)):
+            if not isinstance(end, Real) or not math.isfinite(end):
+                raise ValueError(f"{name} of an Axis with warp={self.warp!r} must be a finite number, got {end!r}.")
+        if not self.low <= self.high:
             raise ValueError(f"low of an Axis must be at most high={self.high!r}, got {self.low!r}.")
+        margin = 0.5 if self.integer else 0  # of the cells of integers
+        if self.warp == "log" and not self.low - margin > 0:
+            raise ValueError(f"low of an Axis with warp='log' must be positive, got {self.low!r}.")
+        if self.warp == "one_minus_log" and not self.high + margin < 1:
+            raise ValueError(f"high of an Axis with warp='one_minus_log' must be below 1, got {self.high!r}.")
 
     def __repr__(self):
         if self.warp == "choice":

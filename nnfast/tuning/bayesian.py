@@ -109,7 +109,7 @@ class BayesianSearchCV(BaseSearch):
 
     __init__.__signature__ = joined_signature(__init__, BaseSearch)
 
-    def _check(self, run):
+    def _check(self):
         if self.pruner is not None:
             check_is_network(self, but=f"; any other needs pruner=None, instead of pruner={self.pruner!r}")
         if self.n_trials is None and self.time_budget is None:

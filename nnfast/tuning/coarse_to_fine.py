@@ -78,7 +78,7 @@ class CoarseToFineSearchCV(BaseSearch):
 
     __init__.__signature__ = joined_signature(__init__, BaseSearch)
 
-    def _check(self, run):
+    def _check(self):
         for name in ("n_rounds", "n_candidates"):
             if getattr(self, name) is None and self.time_budget is None:
                 raise ValueError(f"{name}=None needs a time_budget, or there is no end; got time_budget=None.")
@@ -114,8 +114,7 @@ def _zoomed(run, drawn, region, n_best):
     for name, axis in run.space.axes.items():
         values = [point[name] for point in best]
         if axis.warp == "choice":
-            kept = [each for each in axis.choices if any(each is value or each == value for value in values)]
-            axes[name] = axis.keep(kept)
+            axes[name] = axis.keep(values)
             continue
         places = [axis.to_unit(value) for value in values]
         before = region.axes[name]

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.trials import count_statuses, text, worth_a_scale
 
 # What was stopped or has no score; readable on white and on black, as are the colours of the scores.
@@ -71,7 +72,7 @@ def legend(where, trials, marker=False, **options):
     for name, count in count_statuses(trials.status):
         complete = name == "complete"
         shade = color(np.mean(trials.limits)) if complete and trials.limits else GREY
-        symbol = "o" if complete else "x" if name in ("diverged", "failed") else "."
+        symbol = "o" if complete else "x" if name in FAILURES else "."
         look = {"marker": symbol, "ls": "", "ms": 5} if marker else {"lw": 1.4 if complete else 0.7}
         handles.append(Line2D([], [], color=shade, label=f"{count} {name}", **look))
     return where.legend(handles=handles, frameon=False, fontsize="small", ncols=4, **options)
@@ -301,7 +302,7 @@ def learning_curves(axes, trials, kinds):
 
 
 _STOPPED = {"color": GREY, "lw": 0.7, "alpha": 0.6, "ms": 4, "zorder": 1}
-_END = {"diverged": "x", "failed": "x"}
+_END = dict.fromkeys(FAILURES, "x")
 
 
 def _curve_limits(ax, trials, kind):

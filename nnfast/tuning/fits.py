@@ -2,16 +2,21 @@
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from traceback import format_exc
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection._validation import _score
 
 from nnfast.exceptions import DivergenceError
+from nnfast.tuning.networks import is_lbfgs
 
 # From best to worst: a trial is what the worst of its folds is.
 STATUSES = ("complete", "pruned", "unfinished", "diverged", "failed")
+# Those without a score of their own: theirs is error_score, and they rank last.
+FAILURES = ("diverged", "failed")
 
 
 @dataclass(eq=False)
@@ -28,7 +33,9 @@ class FoldFit:
     status : str or None
         One of `STATUSES`; None of a fit that has not been told to train, or that waits to go on.
     error : str or None
-        The traceback of a fit that diverged or failed.
+        The traceback of a fit that diverged or failed, or of a scorer that did.
+    warning : str or None
+        How a fit overflowed that went back to its best epoch.
     """
 
     fold: object
@@ -43,6 +50,7 @@ class FoldFit:
     score_curve: list = field(default_factory=list)
     status: str | None = None
     error: str | None = None
+    warning: str | None = None
     _material: object = None
     _course: object = None
 
@@ -51,24 +59,24 @@ class FoldFit:
 
         Parameters
         ----------
-        run : nnfast.tuning.search.Run
+        run : nnfast.tuning.run.Run
         until : int or None
         watch : callable(epoch, score) or None
             Is told the score after every epoch; where it returns True, the candidate is given up.
         """
         start = time.perf_counter()
         try:
-            pruned = self._train(run, until, watch)
+            try:
+                pruned = self._train(run, until, watch)
+            finally:
+                self.fit_time += time.perf_counter() - start
+            self._score(run)
         except Exception as error:
             if run.error_score == "raise":
                 raise
-            self.status = "diverged" if isinstance(error, DivergenceError) else "failed"
-            self.error, self._course, self._material = format_exc(), None, None
+            self.error, self.scores, self.train_scores = format_exc(), None, None
+            self.let_go("diverged" if isinstance(error, DivergenceError) else "failed")
             return
-        finally:
-            self.fit_time += time.perf_counter() - start
-        if self.scores is None or self._course is None or self.score_epochs[-1] != self.n_epochs:
-            self._score(run)
         if pruned:
             self.status = "pruned"
         elif run.limits.over and not (self._course is None or self._course.finished or self.n_epochs == until):
@@ -87,17 +95,19 @@ class FoldFit:
         """Returns whether `watch` has given the candidate up."""
         if self._material is None:
             estimator = clone(run.estimator).set_params(**clone(self.params, safe=False))
-            self._material = run.folds.material(estimator, self.fold)
+            self._material = run.folds.material(estimator, self.params, self.fold)
         material = self._material
         if material.network is None:
             arguments = (material.X,) if material.y is None else (material.X, material.y)
             material.estimator.fit(*arguments, **material.fit_params)
-            self._note_epochs(material.fitted())
+            self._note_epochs(material.estimator)
             return False
-        if isinstance(material.network.solver, str) and material.network.solver == "lbfgs":
+        if is_lbfgs(material.network.solver):
             material.network._validate_params()
-            material.network._fit(material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows)
-            self._note_epochs(material.network)
+            try:
+                material.network._fit(material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows)
+            finally:
+                self._note_epochs(material.network)
             return False
         if self._course is None:
             arguments = {**material.fit_params, "rows": material.rows, "shared": run.folds.shared}
@@ -108,16 +118,16 @@ class FoldFit:
             nonlocal given_up
             if watch is not None:
                 course.publish()
-                score = self._measured(run)
-                self.score_epochs.append(course.n_epochs)
-                self.score_curve.append(run.refit_score(score))
+                self._note_scores(run, course.n_epochs)
                 given_up = watch(course.n_epochs, self.score_curve[-1])
             return given_up or run.limits.over
 
-        if not course.finished:
-            course.train(until, pause, every_epoch=watch is not None)
-            course.check()
-        self.n_epochs, self.loss_curve = course.n_epochs, course.loss_curve
+        try:
+            if not course.finished:
+                course.train(until, pause, every_epoch=watch is not None)
+                course.check()
+        finally:
+            self.n_epochs, self.loss_curve, self.warning = course.n_epochs, course.loss_curve, course.warning
         return given_up
 
     def _note_epochs(self, estimator):
@@ -126,19 +136,32 @@ class FoldFit:
         self.loss_curve = np.array(getattr(estimator, "history_", {}).get("loss", ()))
 
     def _score(self, run):
+        """Score the fit as far as it has come, unless that has been done."""
         start = time.perf_counter()
-        self.scores = self._measured(run)
-        if run.return_train_score:
+        if self.scores is None or self.score_epochs[-1:] != [self.n_epochs]:
+            self._note_scores(run, self.n_epochs)
+        if run.return_train_score and self.train_scores is None:
             self.train_scores = self._measured(run, train=True)
-        epoch = self.n_epochs
-        if epoch and (not self.score_epochs or self.score_epochs[-1] != epoch):
+        self.score_time += time.perf_counter() - start
+
+    def _note_scores(self, run, epoch):
+        self.scores, self.train_scores = self._measured(run), None
+        if epoch:
             self.score_epochs.append(epoch)
             self.score_curve.append(run.refit_score(self.scores))
-        self.score_time += time.perf_counter() - start
 
     def _measured(self, run, train=False):
         estimator, X, y, score_params = run.folds.to_score(self._material, self.fold, train=train)
-        return _score(estimator, X, y, run.scorer, score_params, run.error_score)
+        several = isinstance(run.scorer, _MultimetricScorer)  # which does not raise, but with error_score="raise"
+        return _score(estimator, X, y, run.scorer if several else partial(self._ask, run.scorer), score_params, run.error_score)
+
+    def _ask(self, scorer, *args, **score_params):
+        """The scorer's answer; what it raises, for which scikit-learn puts error_score, is noted."""
+        try:
+            return scorer(*args, **score_params)
+        except Exception:
+            self.error = format_exc()
+            raise
 
 
 @dataclass(eq=False)
@@ -178,6 +201,11 @@ class Trial:
     def error(self):
         """The first fold's that has one, or None."""
         return next((fit.error for fit in self.fits if fit.error), None)
+
+    @property
+    def warning(self):
+        """The first fold's that has one, or None."""
+        return next((fit.warning for fit in self.fits if fit.warning), None)
 
     def learning_curve(self):
         """Means over the folds, by epoch: of the training loss, and of scores where the folds have them alike."""

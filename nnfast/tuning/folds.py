@@ -14,17 +14,20 @@ from typing import Any
 
 import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
 from nnfast.mapped import exceeds_memory
-from nnfast.tuning.networks import network_of, pipelines_of
-from nnfast.validation import check_table
+from nnfast.tuning.networks import network_of
+from nnfast.tuning.steps import Steps
+from nnfast.validation import blaming, check_held_out, check_table
+
+# What `fit` takes to validate on: rows of their own.
+HELD_OUT = ("X_val", "y_val", "sample_weight_val")
 
 
 @dataclass(frozen=True)
@@ -34,59 +37,6 @@ class Fold:
     number: int
     train: np.ndarray
     test: np.ndarray
-
-
-class _Recorder(BaseEstimator):
-    """Stands at a pipeline's end for the network: keeps what that would be fitted with."""
-
-    def __init__(self, network=None):
-        self.network = network
-
-    def fit(self, X, y=None, **fit_params):
-        self.given_ = X, y, fit_params
-        return self
-
-    def get_metadata_routing(self):
-        return self.network.get_metadata_routing()
-
-
-class _Steps:
-    """The steps before a network, fitted on the rows that a fold trains on, or on all where it is None.
-
-    Attributes
-    ----------
-    X, y, fit_params
-        What the network is fitted with.
-    """
-
-    def __init__(self, estimator, X, y, fit_params, fold):
-        pipeline = clone(estimator)
-        innermost = pipelines_of(pipeline)[-1]
-        name, network = innermost.steps[-1]
-        innermost.steps[-1] = name, _Recorder(network)
-        self._table, self._fold = X, fold
-        if fold is not None:
-            X, y = _safe_indexing(X, fold.train), _safe_indexing(y, fold.train)
-        self._pipeline = pipeline.fit(X, y, **fit_params)
-        self.X, self.y, self.fit_params = innermost.steps[-1][1].given_
-        self._lock, self._to_score = threading.Lock(), None
-
-    def to_score(self):
-        """The rows to score as they come to the network."""
-        with self._lock:
-            if self._to_score is None:
-                rows = _safe_indexing(self._table, self._fold.test)
-                for each in pipelines_of(self._pipeline):
-                    rows = each[:-1].transform(rows) if len(each.steps) > 1 else rows
-                self._to_score = rows
-            return self._to_score
-
-    def followed_by(self, network):
-        """The fitted pipeline, with a network at its end."""
-        ending = network
-        for each in reversed(pipelines_of(self._pipeline)):
-            ending = Pipeline([*each.steps[:-1], (each.steps[-1][0], ending)])
-        return ending
 
 
 @dataclass
@@ -152,70 +102,99 @@ class Folds:
         self._estimator, self._y = estimator, y
         self._fit_params, self._score_params = fit_params, score_params
         network, self._prefix = network_of(estimator)
-        path = self._prefix.split("__")[:-1]
-        holders = ["__".join(path[:i]) for i in range(1, len(path) + 1)]
-        # The parameters of a pipeline that the network is a part of.
-        self._holders = {"steps", *holders, *(f"{name}__steps" for name in holders)}
         self._X, self._given_X, self._given_y = X, X, y
         self._kind = "any" if network is None else "pipeline" if self._prefix else "network"
+        unknown = [name for name in fit_params if _last_part(name) == "validation_indices"] if self._kind == "pipeline" else []
         if self._kind == "network":
-            unknown = set(fit_params) - {"sample_weight", "X_val", "y_val", "sample_weight_val"}
-            if unknown:
-                raise ValueError(f"a search fits on folds of X: fit takes no {', '.join(sorted(unknown))} there.")
+            unknown = set(fit_params) - {"sample_weight", *HELD_OUT}
+        if unknown:
+            raise ValueError(f"a search fits on folds of X: fit takes no {', '.join(sorted(unknown))} there.")
+        if self._kind == "network":
             # Once for all fits: a data frame, say, becomes an array.
             in_blocks = isinstance(network.shuffle, str) or exceeds_memory(X)
+            self._checked = clone(network)
             self._X, self._y = check_table(
-                clone(network), X, y, y_numeric=network._y_numeric, reset=True, in_blocks=in_blocks
+                self._checked, X, y, y_numeric=network._y_numeric, reset=True, in_blocks=in_blocks
             )
-        # A scorer of the user's may look at X and at the estimator's steps.
-        self._scores_network = not _routing_enabled() and _is_plain(scorer)
+            self._held_out = self._given_held_out = tuple(fit_params.get(name) for name in HELD_OUT)
+            X_val, y_val, sample_weight_val = self._held_out
+            check_held_out(X_val, y_val, sample_weight_val, None)
+            if X_val is not None:
+                with blaming("X_val, y_val"):
+                    checked = check_table(
+                        self._checked, X_val, y_val, y_numeric=network._y_numeric, reset=False, in_blocks=True
+                    )
+                self._held_out = *checked, sample_weight_val
+        # A scorer of the user's may look at X, y and the estimator's steps: it is given what the user gave.
+        self._scores_plainly = _is_plain(scorer)
+        self._scores_network = self._scores_plainly and not _routing_enabled()
+        self._scored_y = self._y if self._scores_plainly else y
         self.folds = [Fold(i, _row_numbers(train, X), _row_numbers(test, X)) for i, (train, test) in enumerate(splits)]
         self.shared = _Interned()  # what networks need of targets and weights
         self._fitted_steps, self._lock = OrderedDict(), threading.Lock()
         self._rows_to_score, self._tests, self._targets_to_score = weakref.WeakValueDictionary(), {}, {}
 
-    def material(self, estimator, fold):
-        """The `Material` of a candidate, an unfitted estimator, in a fold; `fold` None is for all rows.
+    def material(self, estimator, params, fold):
+        """The `Material` of a candidate in a fold; `fold` None is for all rows.
 
-        It belongs to the caller, but for tables, which others have, too.
+        `estimator`, unfitted, has the parameters `params` in place of the template's. The material belongs to the caller,
+        but for tables, which others have, too.
         """
         X, y, rows = (self._given_X, self._given_y, None) if fold is None else (self._X, self._y, fold.train)
-        fit_params = self._fit_params if rows is None else _check_method_params(self._given_X, self._fit_params, rows)
+        fit_params = self._fit_params if rows is None else self._of_rows(rows)
         if self._kind == "network":
             weights = {name: self._fit_params[name] for name in ("sample_weight",) if name in self._fit_params}
-            held_out = tuple(self._fit_params.get(name) for name in ("X_val", "y_val", "sample_weight_val"))
+            held_out = self._given_held_out if rows is None else self._held_out
+            if self._scores_rows_as_given and rows is not None and hasattr(self._checked, "feature_names_in_"):
+                estimator.feature_names_in_ = self._checked.feature_names_in_  # the scorer's rows have them
             return Material(estimator, estimator, X, y, rows, {**weights, "held_out": (*held_out, None)})
-        if self._kind == "pipeline":
-            steps = self._steps(estimator, fold, fit_params)
+        if self._kind == "pipeline" and network_of(estimator)[0] is not None:
+            steps = self._steps(estimator, params, fold, fit_params)
             given = dict(steps.fit_params)
-            held_out = tuple(given.pop(name, None) for name in ("X_val", "y_val", "sample_weight_val", "validation_indices"))
+            held_out = tuple(given.pop(name, None) for name in HELD_OUT)
             network, _ = network_of(estimator)
-            return Material(estimator, network, steps.X, steps.y, None, {**given, "held_out": held_out}, steps)
+            return Material(estimator, network, steps.X, steps.y, None, {**given, "held_out": (*held_out, None)}, steps)
         if rows is not None:
             X, y = _safe_split(estimator, X, y, rows)
         return Material(estimator, None, X, y, None, fit_params)
+
+    def _of_rows(self, rows):
+        """The parameters of `fit`, those with an entry a row of X cut to these rows; rows to validate on are no rows of X."""
+        whole = {name: value for name, value in self._fit_params.items() if _last_part(name) in HELD_OUT}
+        rest = {name: value for name, value in self._fit_params.items() if name not in whole}
+        return _check_method_params(self._given_X, rest, rows) | whole
 
     def to_score(self, material, fold, *, train=False):
         """(Estimator, X, y, score parameters) that a scorer is called with: of the rows to score, or those trained on."""
         rows = fold.train if train else fold.test
         score_params = _check_method_params(self._given_X, self._score_params, rows)
         y = self._targets(fold, rows, train)
+        if self._kind == "network" and self._scores_rows_as_given:
+            return material.network, _safe_indexing(self._given_X, rows), y, score_params
         if self._kind == "network":
             return material.network, self._shared_rows(material.X, fold, rows, train), y, score_params
-        if self._kind == "pipeline" and self._scores_network:
+        if material.steps is not None and self._scores_network:
             X = material.X if train else material.steps.to_score()
             return material.network, X, y, score_params
-        if self._kind == "pipeline":
+        if material.steps is not None:
             return material.fitted(), _safe_indexing(self._given_X, rows), y, score_params
-        X, y = _safe_split(material.estimator, self._given_X, self._y, rows, fold.train)
+        X, y = _safe_split(material.estimator, self._given_X, self._given_y, rows, fold.train)
         return material.estimator, X, y, score_params
 
-    def _steps(self, estimator, fold, fit_params):
-        """The `_Steps` of a candidate in a fold."""
+    @property
+    def _scores_rows_as_given(self):
+        """Whether a network's scorer is given rows of the user's table, where that is none of the engine's."""
+        return not self._scores_plainly and self._X is not self._given_X
+
+    def _steps(self, estimator, params, fold, fit_params):
+        """The `Steps` of a candidate in a fold."""
         # Nothing but the network's own parameters can differ where the others' hash is the same.
-        of_steps = {k: v for k, v in estimator.get_params().items() if not k.startswith(self._prefix)}
-        of_steps = {k: v for k, v in of_steps.items() if k not in self._holders}
-        key = None if fold is None else fold.number, joblib.hash(of_steps)
+        of_steps = {k: v for k, v in params.items() if not k.startswith(self._prefix) and k != self._prefix[:-2]}
+        try:
+            hashed = joblib.hash(of_steps)
+        except Exception:  # they do not pickle: their steps are this candidate's alone
+            hashed = object()
+        key = None if fold is None else fold.number, hashed
         with self._lock:
             shared = self._fitted_steps.setdefault(key, _Shared())
             self._fitted_steps.move_to_end(key)
@@ -223,15 +202,16 @@ class Folds:
                 self._fitted_steps.popitem(last=False)
         with shared.lock:
             if shared.value is None:
-                shared.value = _Steps(estimator, self._given_X, self._y, fit_params, fold)
+                shared.value = Steps(estimator, self._given_X, self._y, fit_params, fold)
             return shared.value
 
     def _targets(self, fold, rows, train):
         """Of these rows; those to score are taken once."""
-        if self._y is None or train:
-            return None if self._y is None else _safe_indexing(self._y, rows)
+        y = self._scored_y
+        if y is None or train:
+            return None if y is None else _safe_indexing(y, rows)
         if fold.number not in self._targets_to_score:
-            self._targets_to_score[fold.number] = _safe_indexing(self._y, rows)
+            self._targets_to_score[fold.number] = _safe_indexing(y, rows)
         return self._targets_to_score[fold.number]
 
     def _shared_rows(self, X, fold, rows, train):
@@ -254,6 +234,11 @@ def _is_plain(scorer):
     if isinstance(scorer, _MultimetricScorer):
         return all(map(_is_plain, scorer._scorers.values()))
     return isinstance(scorer, _BaseScorer | _PassthroughScorer)
+
+
+def _last_part(name):
+    """The name of a parameter without the names of steps."""
+    return name.rpartition("__")[2]
 
 
 def _row_numbers(rows, X):

@@ -8,10 +8,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 
-from nnfast.base import joined_signature
+from nnfast.base import BaseMLP, joined_signature
+from nnfast.profile import profiled
 from nnfast.schedules import resolve_schedule
-from nnfast.tuning.networks import network_of
+from nnfast.tuning.networks import is_lbfgs, network_of
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, check_is_network, documented
+from nnfast.tuning.spaces import Space
 
 
 def brackets(max_epochs, eta):
@@ -109,10 +111,30 @@ class HyperbandSearchCV(BaseSearch):
 
     __init__.__signature__ = joined_signature(__init__, BaseSearch)
 
-    def _check(self, run):
+    def _check(self):
         check_is_network(self)
+        self._check_space()
         if self.n_iterations is None and self.time_budget is None:
             raise ValueError("n_iterations=None needs a time_budget, or there is no end; got time_budget=None.")
+
+    def _check_space(self):
+        """Raise ValueError where candidates would not train by epochs, or not for as many as a round has."""
+        space, prefix = Space(self.space), network_of(self.estimator)[1]
+        if f"{prefix}max_iter" in space:
+            raise ValueError(
+                f"{prefix}max_iter must not be in the space of HyperbandSearchCV, which sets it to the epochs of a round, at most "
+                f"max_epochs={self.max_epochs}; got {space[f'{prefix}max_iter']!r}."
+            )
+        axes = space.axes
+        for value in _choices(axes, f"{prefix}solver"):
+            if is_lbfgs(value):
+                raise ValueError(
+                    f"{prefix}solver of the space must be stochastic solvers, which train by epochs, got {value!r}. "
+                    "CoarseToFineSearchCV takes it."
+                )
+        for value in _choices(axes, prefix[:-2]):
+            if not isinstance(value, BaseMLP) or is_lbfgs(value.solver):
+                raise ValueError(f"{prefix[:-2]} of the space must be networks that train by epochs, got {value!r}.")
 
     def _n_trials_planned(self):
         if self.n_iterations is None:
@@ -137,7 +159,8 @@ class HyperbandSearchCV(BaseSearch):
 
             def drop(trial, n_epochs=n_epochs, n_kept=n_kept, done=done):
                 # As soon as there are enough better ones: so no more networks wait than will go on.
-                trial.params = {**trial.params, max_iter: self._planned(run, trial, n_epochs)}
+                if trial.status != "failed":  # of which nothing may be plain, not even its schedule
+                    trial.params = {**trial.params, max_iter: self._planned(run, trial, n_epochs)}
                 done.append(trial)
                 kept = run.best(n_kept, done)
                 for each in [each for each in done if each not in kept]:
@@ -156,9 +179,23 @@ class HyperbandSearchCV(BaseSearch):
         return self.max_epochs if plans_end else n_epochs
 
     def _refitted(self, run, estimator, X, y, fit_params):
-        material = run.folds.material(estimator, None)
-        course = material.network._course(material.X, material.y, **material.fit_params)
-        course.train(int(self.cv_results_["n_epochs"][self.best_index_]))
-        course.check()
-        course.close()
+        material = run.folds.material(estimator, self.best_params_, None)
+        _train(material.network, material, int(self.cv_results_["n_epochs"][self.best_index_]))
         return material.fitted()
+
+
+def _choices(axes, name):
+    """The choices of an axis; none where it has none, or where there is no such axis."""
+    return (axes[name].choices or ()) if name in axes else ()
+
+
+@profiled
+def _train(network, material, n_epochs, counts=None):
+    """Train to the end of an epoch, and no further."""
+    course = network._course(material.X, material.y, **material.fit_params, counts=counts)
+    course.train(n_epochs)
+    if course.warning is None:  # that it ends before the network has converged is as planned
+        course.check()
+    else:
+        course.conclude()
+    course.close()

@@ -57,10 +57,15 @@ class Jobs:
     n_jobs : int
     limits : Limits
         Once it is over, no further job begins; those that run have to ask it themselves. Ctrl-C interrupts it.
+
+    Attributes
+    ----------
+    busy : bool
+        Whether threads may be running jobs: still so after a second Ctrl-C, which is raised at once.
     """
 
     def __init__(self, n_jobs, limits):
-        self._n_jobs, self._limits = n_jobs, limits
+        self._n_jobs, self._limits, self.busy = n_jobs, limits, False
 
     def run(self, function, items, done):
         """Call ``function(item)`` for all items, and ``done(item)`` here for each that came to its end.
@@ -83,22 +88,33 @@ class Jobs:
             return True
 
         # BLAS's threads, which the other steps of a pipeline may use, would be as many again for every job.
-        with threadpool_limits(share), ThreadPoolExecutor(n_at_once, thread_name_prefix="nnfast") as pool:
-            futures = {pool.submit(job, item): item for item in items}
-            waiting = set(futures)
-            while waiting:
-                try:
-                    for future in as_completed(waiting):
-                        waiting.discard(future)
-                        if future.result():
-                            done(futures[future])
-                except KeyboardInterrupt:
-                    if self._limits.interrupted:
-                        raise  # the user would not even wait for the epochs that run
-                    self._limits.interrupt()
-                except BaseException:
-                    self._limits.interrupt()
+        with threadpool_limits(share):
+            pool, wait, self.busy = ThreadPoolExecutor(n_at_once, thread_name_prefix="nnfast"), True, True
+            try:
+                self._collect({pool.submit(job, item): item for item in items}, done)
+            except KeyboardInterrupt:
+                wait = False  # the user would not even wait for the epochs that run
+                raise
+            finally:
+                pool.shutdown(wait=wait, cancel_futures=True)
+                self.busy = not wait
+
+    def _collect(self, futures, done):
+        """Call ``done(item)`` as the jobs end: `futures` is a dict of future -> item."""
+        waiting = set(futures)
+        while waiting:
+            try:
+                for future in as_completed(waiting):
+                    waiting.discard(future)
+                    if future.result():
+                        done(futures[future])
+            except KeyboardInterrupt:
+                if self._limits.interrupted:
                     raise
+                self._limits.interrupt()
+            except BaseException:
+                self._limits.interrupt()
+                raise
 
     def _run_here(self, function, items, done):
         for item in items:

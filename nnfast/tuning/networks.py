@@ -25,3 +25,8 @@ def network_of(estimator):
     """(The network that an estimator is or ends in, or None; the prefix of its parameters, such as "mlp__", or "")."""
     last, prefix = last_step(estimator)
     return (last, prefix) if isinstance(last, BaseMLP) else (None, "")
+
+
+def is_lbfgs(solver):
+    """Whether a solver, a name or an object, is the one that does not train by epochs."""
+    return isinstance(solver, str) and solver == "lbfgs"

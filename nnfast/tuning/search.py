@@ -1,13 +1,15 @@
-"""What all searches have in common: scikit-learn's contract, the trials of a run, and how it ends."""
+"""What all searches have in common: scikit-learn's contract, and how it ends."""
 
 import inspect
 import os
 import time
 import warnings
 from abc import ABC, abstractmethod
+from contextlib import closing
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.metrics._scorer import _MultimetricScorer
@@ -17,122 +19,12 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
-from nnfast.tuning.fits import FoldFit, Trial
+from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
-from nnfast.tuning.jobs import Jobs, Limits, n_jobs_of
-from nnfast.tuning.networks import network_of
-from nnfast.tuning.progress import reporter
+from nnfast.tuning.networks import is_lbfgs, network_of
+from nnfast.tuning.run import Run
 from nnfast.tuning.spaces import Space
-from nnfast.tuning.tensorboard import TrialLog, metrics_of
-
-
-class Run:
-    """One `fit` of a search: its folds, its limits, and the trials so far.
-
-    Attributes
-    ----------
-    estimator : estimator
-        What candidates are clones of.
-    space : Space
-    random_state : numpy.random.RandomState
-        Draws the candidates.
-    trials : list of Trial
-    limits : Limits
-    """
-
-    def __init__(self, search, estimator, folds, scorer, refit_metric, random_state, log):
-        self.estimator, self.folds, self.scorer, self.random_state = estimator, folds, scorer, random_state
-        self.space = Space(search.space)
-        self.error_score, self.return_train_score = search.error_score, search.return_train_score
-        self.trials, self.limits = [], Limits(search.time_budget)
-        self._refit_metric, self._log, self._best_score = refit_metric, log, np.nan
-        self._jobs = Jobs(n_jobs_of(search.n_jobs), self.limits)
-        self.say = reporter(search.verbose, type(search).__name__, search._n_trials_planned(), search.time_budget)
-
-    @property
-    def over(self):
-        """Whether the time is over, or the user has interrupted."""
-        return self.limits.over
-
-    def refit_score(self, scores):
-        """The score that candidates are compared by: of several metrics, that of `refit`, or the first one."""
-        if not isinstance(scores, dict):
-            return scores
-        return scores[self._refit_metric if self._refit_metric in scores else next(iter(scores))]
-
-    def score(self, trial):
-        """The mean over the folds; NaN where one of them has none."""
-        return float(np.mean([np.nan if fit.scores is None else self.refit_score(fit.scores) for fit in trial.fits]))
-
-    def best(self, n, trials=None):
-        """The `n` best of the trials, of all by default, best first; those without a score are none."""
-        scored = [(self.score(trial), trial) for trial in (self.trials if trials is None else trials)]
-        scored = [(-score, trial.number, trial) for score, trial in scored if np.isfinite(score)]
-        return [trial for *_, trial in sorted(scored)[:n]]
-
-    def begin(self, params, **more):
-        """A new trial, not yet trained."""
-        trial = Trial(len(self.trials), params, [FoldFit(fold, params) for fold in self.folds.folds], more)
-        self.trials.append(trial)
-        return trial
-
-    def evaluate(self, candidates, **more):
-        """Train and score candidates, dicts of parameters, and return their trials."""
-        trials = [self.begin(params, **more) for params in candidates]
-        self.train(trials)
-        return trials
-
-    def train(self, trials, until=None, watches=None, then=None):
-        """Train trials to an epoch, or by None to the end of their fits.
-
-        Parameters
-        ----------
-        trials : list of Trial
-        until : int or None
-        watches : list of callable(epoch, score), default=None
-            For each trial what is told the score of its first fold after every epoch, and gives the trial up by
-            returning True: the other folds are trained only where it does not.
-        then : callable(trial), default=None
-            Called for every trial that has come so far in all its folds.
-        """
-        if watches is None:
-            self._train([(trial, fit, None) for trial in trials for fit in trial.fits], until, then)
-        else:
-            first = [(trial, trial.fits[0], watch) for trial, watch in zip(trials, watches, strict=True)]
-            self._train(first, until)
-            passed = [trial for trial in trials if trial.fits[0].status == "complete"]
-            self._train([(trial, fit, None) for trial in passed for fit in trial.fits[1:]], until)
-            for trial in trials:
-                if trial.fits[0].status not in ("complete", None) and np.isnan(trial.ended):
-                    self.finish(trial, trial.fits[0].status)
-
-    def _train(self, work, until, then=None):
-        n_left = {id(trial): 0 for trial, _, _ in work}
-        for trial, _, _ in work:
-            n_left[id(trial)] += 1
-
-        def done(item):
-            trial = item[0]
-            n_left[id(trial)] -= 1
-            if not n_left[id(trial)]:
-                if all(fit.status for fit in trial.fits):
-                    self.finish(trial)
-                if then is not None:
-                    then(trial)
-
-        self._jobs.run(lambda item: item[1].train(self, until, item[2]), work, done)
-
-    def finish(self, trial, status="complete"):
-        """Nothing goes on from a trial: its networks are let go, with this status where they wait, and it is reported."""
-        for fit in trial.fits:
-            fit.let_go(status)
-        trial.ended = self.limits.elapsed
-        score = self.score(trial)
-        self._best_score = np.fmax(self._best_score, score)
-        self.say.trial(trial, score, self._best_score)
-        if self._log is not None:
-            self._log.write(trial.number, trial.params, metrics_of(trial), trial.learning_curve(), trial.status)
-
+from nnfast.tuning.tensorboard import TrialLog
 
 _PARAMETERS = """\
 scoring : str, callable, list, tuple, dict or None, default=None
@@ -156,7 +48,7 @@ time_budget : float or None, default=None
     status "unfinished", where all their folds have a score. `refit` comes after it.
 
 error_score : "raise" or float, default=nan
-    The score of a fold whose fit fails or diverges; NaN ranks last.
+    The score of a fold whose fit fails or diverges, in `cv_results_`; whatever it is, the trial ranks last.
 
 return_train_score : bool, default=False
     Whether to score the rows trained on, too.
@@ -232,7 +124,7 @@ class BaseSearch(BaseSearchCV, ABC):
     def _n_trials_planned(self):
         """How many trials there will be, or None."""
 
-    def _check(self, run):
+    def _check(self):
         """Raise ValueError where parameters contradict each other."""
 
     def _refitted(self, run, estimator, X, y, fit_params):
@@ -253,7 +145,8 @@ class BaseSearch(BaseSearchCV, ABC):
 
         **params : dict
             For the estimator's `fit`, the splitter (`groups`) and the scorer, as in scikit-learn's searches: what has an entry a row
-            is cut into folds. With `X_val` and `y_val`, every network is validated on these while it trains.
+            is cut into folds. With `X_val` and `y_val`, every network is validated on these while it trains; those for the network of a
+            pipeline, ``mlpclassifier__X_val`` say, come to it as they are, not through the other steps.
 
         Returns
         -------
@@ -262,10 +155,11 @@ class BaseSearch(BaseSearchCV, ABC):
         Raises
         ------
         ValueError
-            If no trial has a score: all of them failed, or the time was over before.
+            If no trial has a score: all of them failed, the scorer gave none, or the time was over before.
         KeyboardInterrupt
             If it comes before a trial has a score, or a second time.
         """
+        self._check()
         scorer, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
@@ -282,19 +176,17 @@ class BaseSearch(BaseSearchCV, ABC):
             _seed(estimator, random_state)
         folds = Folds(estimator, X, y, splits, routed.estimator.fit, routed.scorer.score, scorer)
         log = None if self.tensorboard is None else TrialLog(self.tensorboard)
-        run = Run(self, estimator, folds, scorer, refit_metric, random_state, log)
-        self._check(run)
-        try:
-            self._search(run)
-        except KeyboardInterrupt:
-            if run.limits.interrupted:
-                raise
-            run.limits.interrupt()
-        run.trials = [trial for trial in run.trials if trial.begun]
-        for trial in run.trials:
-            if np.isnan(trial.ended):
-                run.finish(trial, "unfinished")
-        run.say.close()
+        with closing(Run(self, estimator, folds, scorer, refit_metric, random_state, log)) as run:
+            try:
+                self._search(run)
+            except KeyboardInterrupt:
+                if run.limits.interrupted:
+                    raise
+                run.limits.interrupt()
+            run.trials = [trial for trial in run.trials if trial.begun]
+            for trial in run.trials:
+                if np.isnan(trial.ended):
+                    run.finish(trial, "unfinished")
         self._conclude(run, refit_metric)
         if self.refit:
             start = time.time()
@@ -318,22 +210,37 @@ class BaseSearch(BaseSearchCV, ABC):
                     "use fewer folds or epochs."
                 )
         n_failed = {status: sum(trial.status == status for trial in trials) for status in ("failed", "diverged")}
-        first = next((trial.error for status in n_failed for trial in trials if trial.status == status), None)
+        # A trial that failed tells more than one that diverged, and one that only its scorer failed for has an error, too.
+        errors = [trial.error for status in (*n_failed, "complete") for trial in trials if trial.status == status and trial.error]
+        first = errors[0] if errors else None
         if not run.best(1):
-            raise ValueError(f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}")
+            if all(trial.status in FAILURES for trial in trials):
+                raise ValueError(f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}")
+            more = "" if first is None else f" The first error:\n\n{first}"
+            raise ValueError(
+                f"scoring must give finite numbers, got none in all folds of any of the {len(trials)} trials; scoring={self.scoring!r}.{more}"
+            )
         if run.limits.interrupted:
-            warnings.warn(f"Interrupted: this is the best of {len(trials)} trials.", ConvergenceWarning, stacklevel=3)
+            warnings.warn(f"Interrupted: this is the best of {len(trials)} trials.", ConvergenceWarning, stacklevel=4)
         if n_failed["failed"]:
             warnings.warn(
                 f"{n_failed['failed']} of {len(trials)} trials failed, and their scores are error_score={self.error_score}. The first "
                 f"error:\n\n{first}",
                 FitFailedWarning,
-                stacklevel=3,
+                stacklevel=4,
+            )
+        overflowed = [trial.warning for trial in trials if trial.warning and trial.status not in FAILURES]
+        if overflowed:
+            warnings.warn(
+                f"{len(overflowed)} of {len(trials)} trials overflowed, and are scored by their best epochs. The first:\n\n"
+                f"{overflowed[0]}",
+                ConvergenceWarning,
+                stacklevel=4,
             )
         results = self._results(run)
-        self.multimetric_ = isinstance(next(fit.scores for fit in run.best(1)[0].fits), dict)
+        self.multimetric_ = run.metrics is not None
         if callable(self.scoring) and self.multimetric_:
-            self._check_refit_for_multimetric(run.best(1)[0].fits[0].scores)
+            self._check_refit_for_multimetric(run.metrics)
             refit_metric = self.refit
         if self.refit or not self.multimetric_:
             self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
@@ -344,14 +251,10 @@ class BaseSearch(BaseSearchCV, ABC):
 
     def _results(self, run):
         """`cv_results_`."""
-        blank = run.best(1)[0].fits[0].scores
-        by_metric = isinstance(blank, dict)
-
         def filled(scores, status):
-            missing = self.error_score if status in ("failed", "diverged") else np.nan
             if scores is None:
-                return dict.fromkeys(blank, missing) if by_metric else missing
-            return scores
+                scores = self.error_score if status in FAILURES else np.nan
+            return scores if run.metrics is None or isinstance(scores, dict) else dict.fromkeys(run.metrics, scores)
 
         out = []
         for trial in run.trials:
@@ -368,6 +271,8 @@ class BaseSearch(BaseSearchCV, ABC):
             # Which have none, "status" tells.
             warnings.filterwarnings("ignore", "One or more of the .* scores are non-finite", UserWarning)
             results = self._format_results([trial.params for trial in run.trials], self.n_splits_, out, more)
+        for key in [key for key in results if key.startswith("mean_test_")]:
+            results[key.replace("mean", "rank")] = _ranks(results[key], results["status"])
         results["learning_curve"] = np.empty(len(run.trials), dtype=object)
         results["learning_curve"][:] = [trial.learning_curve() for trial in run.trials]
         return results
@@ -377,18 +282,26 @@ class BaseSearch(BaseSearchCV, ABC):
         """Features of the X fitted on, where the best candidate was refitted."""
         return super().n_features_in_
 
-    def report(self, path):
-        """Write a page of HTML: the best candidate, all trials in a table, and figures; see `nnfast.tuning.report`."""
+    def report(self, path, *, metric=None):
+        """Write a page of HTML: the best candidate, all trials in a table, and figures; see `nnfast.tuning.report`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to; a file that is there is replaced.
+
+        metric : str, default=None
+            What the figures show of a search with several metrics. None: the one that it refits by.
+        """
         from nnfast.tuning.report import report
 
-        report(self, path)
+        report(self, path, metric=metric)
 
 
 def check_is_network(search, but=""):
     """Raise ValueError unless a search's estimator trains by epochs; `but` says what else would do."""
     network, _ = network_of(search.estimator)
-    lbfgs = network is not None and isinstance(network.solver, str) and network.solver == "lbfgs"
-    if network is None or lbfgs:
+    if network is None or is_lbfgs(network.solver):
         raise ValueError(
             f"{type(search).__name__} needs an estimator that trains by epochs: nnfast.MLPClassifier or nnfast.MLPRegressor with a "
             f"stochastic solver, or a Pipeline that ends with one{but}, got {search.estimator!r}."
@@ -402,6 +315,12 @@ def _seed(estimator, random_state):
     without = [k for k, v in parameters.items() if v is None and (k == "random_state" or k.endswith("__random_state"))]
     if without:
         estimator.set_params(**dict.fromkeys(without, seed))
+
+
+def _ranks(scores, status):
+    """1 for the best mean score; trials without one of their own share the last rank, whatever error_score is."""
+    counts = np.isfinite(scores) & ~np.isin(status, FAILURES)
+    return rankdata(-np.where(counts, scores, -np.inf), method="min").astype(np.int32)
 
 
 AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")

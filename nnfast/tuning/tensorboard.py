@@ -7,10 +7,8 @@ import numpy as np
 
 from nnfast.callbacks.files import new_folder
 from nnfast.callbacks.tensorboard import require_tensorboardx
+from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.trials import check_search, metrics, plain, statuses, text
-
-# The HPARAMS tab knows failures and successes; all other statuses are successes.
-_FAILURES = ("diverged", "failed")
 
 
 class TrialLog:
@@ -155,14 +153,14 @@ def metrics_of(trial):
 
 def _metrics(status, seconds, scores, train_scores):
     """The metrics of a trial from means over the folds, of scores by the scorers' names; those of failures are no scores."""
-    named = {} if status in _FAILURES else scores | {f"train_{name}": score for name, score in train_scores.items()}
+    named = {} if status in FAILURES else scores | {f"train_{name}": score for name, score in train_scores.items()}
     return {name: float(value) for name, value in {"fit_seconds": seconds, **named}.items()}
 
 
 def _scalars(metrics, curve, status):
     """The scalars of a trial: dict of name -> dict of epoch -> value. Metrics come after the last epoch."""
     scalars = {"training_loss": dict(enumerate(curve.get("loss", ()), 1))}
-    if status not in _FAILURES:  # whose last score would be taken for theirs
+    if status not in FAILURES:  # whose last score would be taken for theirs
         scalars["score"] = dict(zip(curve.get("score_epochs", ()), curve.get("score", ()), strict=True))
     last = max((epoch for points in scalars.values() for epoch in points), default=0)
     for name, value in metrics.items():
@@ -180,7 +178,7 @@ def _summaries(params, status):
     # There is one of the experiment, too. It would name the parameters of one trial and hide those that only others
     # have; without it TensorBoard gathers them, and their ranges, from all trials, and takes all scalars for metrics.
     _, start, end = hparams({name: _plain(value) for name, value in params.items()}, {})
-    if status in _FAILURES:
+    if status in FAILURES:
         plugin_data = end.value[0].metadata.plugin_data
         content = HParamsPluginData.FromString(plugin_data.content)
         content.session_end_info.status = Status.Value("STATUS_FAILURE")
