@@ -111,7 +111,8 @@ class FoldFit:
             return False
         if self._course is None:
             arguments = {**material.fit_params, "rows": material.rows, "shared": run.folds.shared}
-            self._course = material.network._course(material.X, material.y, **arguments)
+            with run.preparing:
+                self._course = material.network._course(material.X, material.y, **arguments)
         course, given_up = self._course, False
 
         def pause():

@@ -1,5 +1,7 @@
 """A run: one fit of a search, the trials that it trains, which of them are best, and what is said of them."""
 
+from threading import Lock
+
 import numpy as np
 
 from nnfast.tuning.fits import FoldFit, Trial
@@ -21,6 +23,8 @@ class Run:
         Draws the candidates.
     trials : list of Trial
     limits : Limits
+    preparing : threading.Lock
+        To be held by whoever makes a fit ready.
     """
 
     def __init__(self, search, estimator, folds, scorer, refit_metric, random_state, log):
@@ -30,6 +34,8 @@ class Run:
         self.trials, self.limits = [], Limits(search.time_budget)
         # Of a function that returns several metrics, the others do not know the names.
         self._refit_metric = search.refit if isinstance(search.refit, str) else refit_metric
+        # To prepare a fit is Python nearly throughout: threads at once would take its lock from each other all the time.
+        self.preparing = Lock()
         self._log, self._best_score = log, np.nan
         self._jobs = Jobs(n_jobs_of(search.n_jobs), self.limits)
         self.say = reporter(search.verbose, type(search).__name__, search._n_trials_planned(), search.time_budget)
