@@ -202,7 +202,7 @@ class FitState:
         self._kept = None  # of a copy: what properties gave
         self.parameters = task.parameters
         self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run
-        self._keep_rate = keep_rate  # called once a rate is set
+        self._keep_rate = keep_rate  # a weak reference to what is called once a rate is set: the fit has this state
         self.rate_goes_on = run is not None and run.n_epochs > 0
 
     def __getstate__(self):
@@ -229,7 +229,7 @@ class FitState:
             raise AttributeError("solver='lbfgs' has no learning rate to set")
         self._run.learning_rate = value
         if self._keep_rate is not None:
-            self._keep_rate()
+            self._keep_rate()()
 
     @property
     def clip_norm(self):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -242,7 +243,7 @@ class _Fit:
             self.run.measure_anew()
         self.keeps_best = p.early_stopping and p.restore_best
         self.parameters, self.best = task.parameters, task.parameters.copy() if self.keeps_best else None
-        self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run, self._keep_rate)
+        self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run, WeakMethod(self._keep_rate))
         self.stalled_out, self.diverged, self.warning = False, False, None
         self.say, self.seconds = Silence(), 0.0  # those of an epoch
         # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and steps done.

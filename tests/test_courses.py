@@ -1,6 +1,8 @@
 """Fits that pause and go on, and fits that see a part of a table's rows."""
 
+import gc
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -209,6 +211,21 @@ def test_a_course_that_diverges_ends():
     with pytest.raises(ValueError, match="not finite in epoch 1"):
         course.train(5)
     assert course.finished
+
+
+@pytest.mark.parametrize("until", [2, None])
+def test_a_course_that_is_let_go_is_gone(until):
+    # Of searches many wait: what is dropped must not wait for the garbage collector, too.
+    course = classifier({}, callbacks=[Log()], early_stopping=True)._course(X, LABELS)
+    course.train(until)
+    course.close()
+    gone = weakref.ref(course._fit)
+    gc.disable()
+    try:
+        del course
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_course_checks_its_parameters():
