@@ -20,6 +20,7 @@ from nnfast.callbacks.files import replacing
 from nnfast.exceptions import DivergenceError
 from nnfast.tables import TEST_SIZE, RawTable, TableError
 from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, tied
+from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.networks import network_of
 from nnfast.tuning.trials import count_statuses, plain
 
@@ -283,8 +284,9 @@ def _trials(search, method, seconds):
 
 
 def _begun(search):
-    """The status of each trial that was trained at all."""
-    return search.cv_results_["status"][search.cv_results_["n_epochs"] > 0]
+    """The status of each trial that was trained at all, or failed at once."""
+    status = search.cv_results_["status"]
+    return status[(search.cv_results_["n_epochs"] > 0) | np.isin(status, FAILURES)]
 
 
 def _result(table, defaults, tuned):

@@ -466,6 +466,8 @@ def test_an_interrupt_while_it_searches_changes_nothing(monkeypatch):
         ({"low": 0}, "low must be a positive number, or None, got 0"),
         ({"low": "auto"}, "low must be a positive number, or None, got 'auto'"),
         ({"high": np.inf}, "high must be a positive number, got inf"),
+        ({"high": 10**400}, "high must be a positive number, got 1000"),
+        ({"low": 10**400}, "low must be a positive number, or None, got 1000"),
         ({"low": 0.1, "high": 1.0}, "high must be at least 100 times low=0.1, got 1.0"),
         ({"high": 1e-5}, "high must be at least 100 times low=1e-06, got 1e-05"),
         ({"n_epochs": 0}, "n_epochs must be 1 or more, or None, got 0"),

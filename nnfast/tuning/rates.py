@@ -1,5 +1,6 @@
 """The learning-rate finder: the range test of an estimator, or of a pipeline that ends in one."""
 
+import sys
 from numbers import Integral, Real
 
 from sklearn.base import clone
@@ -120,8 +121,8 @@ def lr_find(
 def _check(low, high, n_epochs, smoothing):
     """Raise ValueError unless these are what `lr_find` takes."""
     checks = (
-        ("low", low, low is None or _is_number(low) and 0 < low < float("inf"), "a positive number, or None"),
-        ("high", high, _is_number(high) and 0 < high < float("inf"), "a positive number"),
+        ("low", low, low is None or _is_number(low) and 0 < low <= sys.float_info.max, "a positive number, or None"),
+        ("high", high, _is_number(high) and 0 < high <= sys.float_info.max, "a positive number"),
         ("n_epochs", n_epochs, n_epochs is None or _is_number(n_epochs, Integral) and n_epochs >= 1, "1 or more, or None"),
         ("smoothing", smoothing, _is_number(smoothing) and 0 <= smoothing < 1, "a number in [0, 1)"),
     )
