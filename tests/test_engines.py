@@ -46,6 +46,8 @@ def interface(engine):
 
 def test_the_engines_offer_the_same():
     ours, theirs = interface(numba), interface(cython)
+    # Which several_epochs tells.
+    assert cython.Session.several_epochs and not numba.Session.several_epochs and "orders" in theirs.pop("Session.epochs")
     assert ours == theirs
     assert {"Session", "predict", "predictor", "shuffle", "roc_auc", "Session.epoch", "Session.take_moments"} <= set(ours)
     assert engines.ENGINES == ("cython", "numba")
