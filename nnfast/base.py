@@ -14,13 +14,16 @@ from nnfast import engines
 from nnfast.blocks import table_dtype
 from nnfast.class_weight import weigh
 from nnfast.fitted import PARAMETER_ATTRIBUTES, FittedNetwork, network_activation
+from nnfast.going_on import parameters_to_go_on_from
 from nnfast.holdout import scatter, take
 from nnfast.mapped import exceeds_memory
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
 from nnfast.own_functions import check_own_functions
 from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, check_together
+from nnfast.monitoring import as_arrays
 from nnfast.profile import profiled
+from nnfast.publishing import Publisher
 from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
 from nnfast.training import Course, Task, Validation, fit_lbfgs, fit_stochastic
@@ -45,11 +48,12 @@ _HISTORY = (
     "validation_loss_curve_",
     "learning_rate_curve_",
     "learning_rate_init_",
-    "history_",
+    "_history",
     "t_",
     "n_iter_",
     "_no_improvement_count",
     "_optimizer",
+    "_last_parameters",
 )
 
 
@@ -139,6 +143,18 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         # An estimator that was pickled before a parameter existed has its default.
         parameters = inspect.signature(type(self)).parameters.values()
         super().__setstate__({each.name: each.default for each in parameters if each.default is not each.empty} | state)
+        if "history_" in vars(self):  # as version 0.1.0 pickled it
+            self.history_ = vars(self).pop("history_")
+
+    @property
+    def history_(self):
+        if "_history" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'history_': it is not fitted.")
+        return as_arrays(self._history)
+
+    @history_.setter
+    def history_(self, history):
+        self._history = {name: np.asarray(values, dtype=np.float64).tolist() for name, values in history.items()}
 
     def _validate_params(self):
         check_parameters(self)
@@ -215,9 +231,13 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             If the loss, a gradient or a parameter is not finite. With early stopping and a finite best epoch, that
             epoch is restored instead, with a ConvergenceWarning.
         KeyboardInterrupt
-            As usual. The estimator is then as of the last whole epoch, and `predict` and `partial_fit` work; if the
-            interrupt came within an epoch, the optimizer's moments restart from zero. Before the first whole epoch
-            a fitted estimator stays as it was, and another one has its initial parameters.
+            As usual.
+
+        Notes
+        -----
+        An exception leaves the estimator as it was before the call. After an interrupt, or an exception of a callback, it
+        is as of the last whole epoch, if there is one, and `predict` and `partial_fit` work; the optimizer's moments
+        restart from zero if it came within an epoch.
         """
         open_context(self, self.max_iter)
         check_held_out(X_val, y_val, sample_weight_val, validation_indices)
@@ -310,9 +330,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             parameters = network.initialize(random_state, parameter_dtype, self.initializer)
             draft.t_ = draft.n_iter_ = 0
         else:
-            parameters = self._parameters()
+            parameters = parameters_to_go_on_from(self._parameters(), vars(self).get("_last_parameters"))
             _check_shapes(network, parameters)
-            parameters = parameters.map(lambda array: np.require(array, requirements="CW"))
         draft.n_outputs_ = targets.n_outputs
         draft.n_layers_ = len(network.layer_units)
         draft.out_activation_ = network.out_activation
@@ -336,7 +355,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             counts=counts,
             rows=rows,
         )
-        arguments = {"task": task, "parameters": self, "engine": engine, "publish": self._publisher(draft)}
+        arguments = {"task": task, "parameters": self, "engine": engine, "publish": Publisher(self, draft)}
         if not lbfgs:
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
             arguments |= {"random_state": random_state, "history": history}
@@ -371,30 +390,6 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             if y.shape[1:] != targets.y.shape[1:]:
                 raise ValueError(f"must have as many outputs as y, got shape {y_val.shape}.")
         return Validation(X=X_val, y=y, sample_weight=weigh(class_weights, y, sample_weight), labels=y_val)
-
-    def _publisher(self, draft):
-        """The `publish` of a fit: it makes this estimator the draft with these attributes and without those dropped."""
-        before = dict(vars(self))
-
-        def publish(attributes, *, dropped=()):
-            if attributes["n_iter_"] == 0 and hasattr(self, "coefs_"):
-                return
-            arrived = {name: value for name, value in attributes.items() if name != "parameters"}
-            for field, arrays in vars(attributes["parameters"]).items():
-                if arrays:
-                    arrived[PARAMETER_ATTRIBUTES[field]] = arrays
-            state = vars(draft)
-            if vars(self) is not state:
-                # What others set while the fit ran, such as scikit-learn's callbacks, where the fit itself did not.
-                for name, value in vars(self).items():
-                    if before.get(name, before) is state.get(name, before) is not value:
-                        state[name] = value
-            for name in dropped:
-                state.pop(name, None)
-            state.update(arrived)
-            self.__dict__ = state  # one step: an interrupt finds either all of it or nothing
-
-        return publish
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

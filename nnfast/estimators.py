@@ -213,7 +213,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The labels; for several labels, 0 or 1 each.
         """
-        return labels_of(self._outputs(X), self._label_binarizer)
+        held = self._snapshot()
+        return labels_of(held._outputs(X), held._label_binarizer)
 
     def predict_proba(self, X):
         """Predict probabilities.
@@ -228,8 +229,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y_prob : ndarray of shape (n_samples, n_classes)
             Probability of every class, in the order of `classes_`; for several labels, of each.
         """
-        outputs = self._outputs(X)
-        if self.n_outputs_ > 1:
+        outputs = self._snapshot()._outputs(X)
+        if outputs.shape[1] > 1:
             return outputs
         both = np.empty((2, len(outputs)), dtype=outputs.dtype)
         both[1] = outputs[:, 0]
@@ -273,10 +274,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         log_y_prob : ndarray of shape (n_samples, n_classes)
             log(predict_proba(X)).
         """
-        z = self._outputs(X, logits=True)
-        if self.out_activation_ == "softmax":
+        held = self._snapshot()
+        z = held._outputs(X, logits=True)
+        if held.out_activation_ == "softmax":
             return _log_softmax(z)
-        return log_expit(z) if self.n_outputs_ > 1 else log_expit(z * np.array([-1, 1], dtype=z.dtype))
+        return log_expit(z) if z.shape[1] > 1 else log_expit(z * np.array([-1, 1], dtype=z.dtype))
 
     def compiled(self):
         """Make an immutable predictor of classes, for serving.
@@ -302,7 +304,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         True
         """
         check_is_fitted(self)
-        return CompiledClassifier(state_of(self, binarizer=self._label_binarizer))
+        held = self._snapshot()
+        return CompiledClassifier(state_of(held, binarizer=held._label_binarizer))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -470,11 +473,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         QuantileCrossingWarning
             If the quantiles of a row do not increase with the level.
         """
-        outputs = self._outputs(X)
+        held = self._snapshot()
+        outputs = held._outputs(X)
         if outputs.shape[1] == 1:
             return outputs.ravel()
-        if len(vars(self).get("quantiles_", ())) > 1:
-            _warn_of_crossing(outputs, self.quantiles_)
+        if len(vars(held).get("quantiles_", ())) > 1:
+            _warn_of_crossing(outputs, held.quantiles_)
         return outputs
 
     def compiled(self):
@@ -501,7 +505,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         True
         """
         check_is_fitted(self)
-        return CompiledRegressor(state_of(self))
+        return CompiledRegressor(state_of(self._snapshot()))
 
     def score(self, X, y, sample_weight=None):
         """Score predictions by the coefficient of determination, R2, averaged over the targets.
@@ -527,7 +531,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         if "quantiles_" not in vars(self):
             return super().score(X, y, sample_weight)
-        outputs, levels = self._outputs(X), self.quantiles_
+        held = self._snapshot()
+        outputs, levels = held._outputs(X), held.quantiles_
         by_level = [outputs] if len(levels) == 1 else outputs.T
         return float(
             np.mean(

@@ -6,7 +6,20 @@ class DivergenceError(ValueError):
 
     The message begins with scikit-learn's sentence for non-finite weights, then names the epoch and the step, and
     the likely cure. It is a `ValueError`, which is what scikit-learn raises at the end of such a fit.
+
+    The estimator that was to be fitted is then as it was before. What was trained so far is not lost:
+
+    Attributes
+    ----------
+    estimator_ : MLPClassifier, MLPRegressor or None
+        An estimator as of the last whole epoch, with finite parameters; None where there was no such epoch. It is not
+        pickled with the exception.
     """
+
+    estimator_ = None
+
+    def __reduce__(self):
+        return type(self), self.args
 
 
 class QuantileCrossingWarning(UserWarning):

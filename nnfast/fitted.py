@@ -38,6 +38,13 @@ def network_activation(p, n_hidden):
 class FittedNetwork:
     """What an estimator does with the network that a fit has left in its attributes. Not for use by itself."""
 
+    def _snapshot(self):
+        """The estimator as it is now, for a call that looks at it several times: a fit in another thread changes the
+        estimator's state in one assignment, see `nnfast.publishing`, and this one keeps the state before."""
+        held = object.__new__(type(self))
+        held.__dict__ = self.__dict__
+        return held
+
     def _parameters(self):
         fitted = vars(self)
         return Parameters(*(list(fitted.get(name, ())) for name in PARAMETER_ATTRIBUTES.values()))
@@ -83,6 +90,9 @@ class FittedNetwork:
         (150, 8)
         """
         check_is_fitted(self)
+        return self._snapshot()._hidden_activations(X, layer)
+
+    def _hidden_activations(self, X, layer):
         n_hidden = len(self.coefs_) - 1
         if isinstance(layer, bool) or not isinstance(layer, Integral) or not 1 <= abs(layer) <= n_hidden:
             raise ValueError(

@@ -10,11 +10,14 @@ partial_fit                  go on            goes on                           
 ===========================  ===============  =========================================  =====================
 
 The state is the fitted attribute `_optimizer`, a plain dict. Moments of another optimizer than the present one, and
-states of another schedule, are not gone on with, nor is the best so far where something else is monitored now.
+states of another schedule, are not gone on with, nor is the best so far where something else is monitored now. The best
+of early stopping, its patience and its validation rows belong to one fit: the next one begins anew, and from the
+parameters of the last epoch, which are kept apart in `_last_parameters` where the estimator has those of the best one.
 """
 
 from dataclasses import asdict
 
+from nnfast.network import Parameters
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import resolve_schedule
 
@@ -90,17 +93,31 @@ def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
 def monitored(task, p):
     """What patience watches in a fit, as a plain dict: values of one dict can be compared, those of two cannot."""
     network = task.network
-    what = {"loss": [network.loss, *map(float, network.loss_parameters)], "early_stopping": bool(p.early_stopping)}
-    if p.early_stopping:
-        what["monitor"] = p.monitor
-        what["scoring"] = p.scoring if p.scoring is None or isinstance(p.scoring, str) else repr(p.scoring)
-        what["validation"] = "drawn" if task.validation is None else "given"
-    return what
+    return {"loss": [network.loss, *map(float, network.loss_parameters)], "early_stopping": bool(p.early_stopping)}
 
 
 def comparable(earlier, now):
-    """Whether what was monitored in an earlier fit, by its state or None, is what is `now`, a dict of `monitored`.
+    """Whether the patience of an earlier fit, by its state or None, is gone on with where `now` is `monitored`."""
+    return earlier is not None and earlier.get("monitored") == now and not now["early_stopping"]
 
-    Validation sets that are given never are: their rows may be others.
+
+def apart(published, last):
+    """The attribute `_last_parameters` of an estimator that has the `published` ones, both `Parameters`."""
+    return {"published": dict(vars(published)), "last": dict(vars(last))}
+
+
+def parameters_to_go_on_from(published, kept):
+    """Those of the last epoch, unless the estimator has other ones by now than the fit has published.
+
+    Parameters
+    ----------
+    published : Parameters
+        The estimator's.
+    kept : dict or None
+        Its attribute `_last_parameters`.
     """
-    return earlier is not None and earlier.get("monitored") == now and now.get("validation") != "given"
+    if kept is not None:
+        then, now = Parameters(**kept["published"]).arrays(), published.arrays()
+        if len(then) == len(now) and all(a is b for a, b in zip(then, now, strict=True)):
+            return Parameters(**kept["last"])
+    return published

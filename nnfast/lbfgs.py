@@ -1,7 +1,6 @@
 """The fit by L-BFGS: SciPy's, on the loss of the whole table, in float64."""
 
 from contextlib import ExitStack
-from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -13,7 +12,8 @@ from nnfast.callbacks import Callbacks
 from nnfast.exceptions import DivergenceError
 from nnfast.holdout import given_split
 from nnfast.monitoring import FitState, Records, Validator
-from nnfast.reporting import NON_FINITE, SCALE, Silence, check_finite, reporter
+from nnfast.publishing import ends_whole
+from nnfast.reporting import NON_FINITE, SCALE, Silence, reporter
 
 # What an earlier fit by minibatches leaves behind that an estimator fitted by L-BFGS does not have.
 _NOT_LBFGS = (
@@ -23,6 +23,7 @@ _NOT_LBFGS = (
     "best_loss_",
     "best_validation_score_",
     "_no_improvement_count",
+    "_last_parameters",
 )
 _VALIDATION_CURVES = ("validation_loss_curve_", "validation_scores_")
 
@@ -48,6 +49,7 @@ def fit_lbfgs(task, parameters, engine, publish):
         try:
             fit.callbacks.begin(fit.state)
             fit.minimize()
+            fit.finish()
         except BaseException as failure:
             error = failure
             raise
@@ -64,8 +66,8 @@ class _Fit:
         self.callbacks = Callbacks(p.callbacks, task)
         self.rows, validation = given_split(task)
         self.validator = None if validation is None else Validator(task, validation, p, engine)
-        stale = (*_NOT_LBFGS, *(() if self.validator is not None else _VALIDATION_CURVES))
-        self.publish = partial(publish, dropped=stale)
+        self.publish = publish
+        self.dropped = (*_NOT_LBFGS, *(() if self.validator is not None else _VALIDATION_CURVES))
         self.records = Records({}, ["loss", "seconds"], self.validator is not None)
         self.state = FitState(task, p, engine, self.rows, p.max_iter, self.records)
         self.start = task.network.pack(task.parameters)
@@ -99,15 +101,10 @@ class _Fit:
         self.clock = perf_counter()
         self.callbacks.begin_epoch()
         if self.state.stop_reason is not None:
-            self.n_calls += 1  # stopped before the first, too, the estimator gets its initial parameters
-            return
-        try:
-            finished = minimize(
-                self._loss_gradient, self.start, method="L-BFGS-B", jac=True, options=options, callback=self._iterated
-            )
-        except KeyboardInterrupt:
-            self.n_calls += 1  # and interrupted in the first
-            raise
+            return  # the estimator gets its initial parameters
+        finished = minimize(
+            self._loss_gradient, self.start, method="L-BFGS-B", jac=True, options=options, callback=self._iterated
+        )
         if self.stop_iteration is not None:
             raise self.stop_iteration
         self.reached = min(finished.nit, p.max_iter), finished.x, float(finished.fun)
@@ -146,8 +143,8 @@ class _Fit:
             row["validation_loss"], row["validation_score"] = self.validator.measure(self.session)
         self.records.append(row)
         self.reached = n_iter, flat, loss
-        if self.validator is not None and self.validator.scorer is not None:
-            self.publish(self._attributes())
+        if self.validator is not None and self.validator.scorer is not None and self.validator.finite:
+            self._publish(self._attributes())
             row["validation_score"] = self.validator.scorer()
             self.records.set_score(row["validation_score"])
         self.say.epoch(n_iter, loss)
@@ -159,11 +156,11 @@ class _Fit:
     def _call_back(self, n_iter, row):
         state = self.state
         attributes = self._attributes()
-        state.epoch, state.loss, state.parameters = n_iter, row["loss"], attributes["parameters"]
+        state.epoch, state.loss = n_iter, row["loss"]
         state.validation_loss, state.validation_score = row.get("validation_loss"), row.get("validation_score")
         state.improved = state.best is None or row["loss"] < state.best
         state.best = row["loss"] if state.improved else state.best
-        self.publish(attributes)
+        self._publish(attributes)
         self.callbacks.end_epoch(state)
         self.callbacks.begin_epoch()
 
@@ -173,7 +170,7 @@ class _Fit:
         attributes = {
             "n_iter_": n_iter,
             "parameters": self.task.network.unpack(flat),
-            "history_": recorded["history_"],
+            "_history": recorded["_history"],
             "_optimizer": None,
         }
         if loss is not None:
@@ -182,16 +179,32 @@ class _Fit:
             attributes |= {name: recorded[name] for name in _VALIDATION_CURVES}
         return attributes
 
+    def finish(self):
+        """Publish the last whole iteration."""
+        attributes = self._attributes()
+        if not attributes["parameters"].are_finite():
+            raise DivergenceError(f"{NON_FINITE} They were reached in epoch {self.reached[0]}. {SCALE}")
+        self._publish(attributes)
+
+    def _publish(self, attributes):
+        self.state.parameters = attributes["parameters"]
+        self.publish(attributes, dropped=self.dropped)
+
     def end(self, error):
-        """Publish the last whole iteration, unless the first one was never tried, and tell the callbacks."""
-        if self.n_calls:
+        """Settle what a fit that failed leaves behind, see `nnfast.publishing`, and tell the callbacks."""
+        if error is not None:
             attributes = self._attributes()
-            self.parameters = self.state.parameters = attributes["parameters"]
-            self.publish(attributes)
+            is_usable = attributes["n_iter_"] > 0 and attributes["parameters"].are_finite()
+            if is_usable and ends_whole(error, self.callbacks):
+                self._publish(attributes)
+            else:
+                self.state.undone = True
+                if is_usable and isinstance(error, DivergenceError):
+                    error.estimator_ = self.publish.copy(attributes, dropped=self.dropped)
+                self.publish.withdraw()
         self.callbacks.end(self.state, error)
 
     def conclude(self):
-        """Warn or raise, where the fit did not end well."""
+        """Warn where the fit did not end well."""
         if self.state.stop_reason is None:
             _check_optimize_result("lbfgs", self.finished, self.p.max_iter)
-        check_finite(self.parameters, f"They were reached in epoch {self.reached[0]}. {SCALE}")

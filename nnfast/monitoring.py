@@ -15,13 +15,25 @@ class Patience:
     """Counts the epochs that brought no progress of at least `tol`, in scikit-learn's arithmetic.
 
     What it sees is the better the higher: a score, or minus a loss. A NaN neither stalls nor is best.
+
+    Attributes
+    ----------
+    best : float
+        The best value so far; -inf where there is none.
+    stalled : int
+        Epochs in a row without progress.
+    moved : bool
+        Whether two of the values that it has seen differ.
     """
 
     def __init__(self, best, stalled, tol):
         self.best, self.stalled, self.tol = best, stalled, tol
+        self.moved, self._last = False, None
 
     def see(self, value):
         """True where the value is the best so far."""
+        self.moved = self.moved or self._last not in (None, value)
+        self._last = value
         self.stalled = self.stalled + 1 if value < self.best + self.tol else 0
         if value > self.best:
             self.best = value
@@ -32,8 +44,9 @@ class Patience:
 class Records:
     """The numbers of every epoch, over all fits that went on from each other.
 
-    As attributes: curves, lists that go on from call to call, and `history_`, a dict of float64 arrays of one entry an
-    epoch, NaN where a fit has none. Both start anew after 'lbfgs', whose iterations are no epochs.
+    As attributes: curves, which go on from call to call, and `_history`, a dict of lists of one entry an epoch, NaN where
+    a fit has none, of which the estimator makes `history_`. Both start anew after 'lbfgs', whose iterations are no epochs.
+    The lists grow in place: a call of `partial_fit` takes as long after a million others as after one.
 
     Parameters
     ----------
@@ -56,39 +69,44 @@ class Records:
         names = [*names, *(("validation_loss", "validation_score") if validates else ())]
         if not history.get("loss_curve_"):  # nor has the estimator one after 'lbfgs'
             history = {}
-        self._epochs = {name: [] for name in names}
         self._curves = {name: history.get(self._CURVES[name]) or [] for name in names if name in self._CURVES}
         self._n_before = {name: len(curve) for name, curve in self._curves.items()}
-        # Arrays are joined to those before rather than made from curves, which may have 10^5 calls of partial_fit.
-        n_epochs = self._n_before["loss"]
-        earlier = history.get("history_", {})
-        self._before = {name: earlier.get(name, np.full(n_epochs, np.nan)) for name in (*names, *earlier)}
+        self._n_epochs_before = n_epochs = self._n_before["loss"]
+        earlier = history.get("_history", {})
+        self._history = {name: earlier.get(name) or [np.nan] * n_epochs for name in (*names, *earlier)}
 
     def append(self, row):
         """Note an epoch's numbers, a dict."""
-        for name, value in row.items():
-            self._epochs[name].append(value)
-            if name in self._curves:
-                self._curves[name].append(value)
+        for name, values in self._history.items():
+            values.append(float(row.get(name, np.nan)))
+        for name, curve in self._curves.items():
+            curve.append(row[name])
 
     def set_score(self, score):
         """Note the score of the last epoch, where it comes later than the rest."""
-        self._epochs["validation_score"][-1] = self._curves["validation_score"][-1] = score
+        self._history["validation_score"][-1] = self._curves["validation_score"][-1] = score
+
+    def cut(self, n_epochs):
+        """Forget all but the first epochs of this fit: what a broken epoch left."""
+        for name, curve in self._curves.items():
+            del curve[self._n_before[name] + n_epochs :]
+        for values in self._history.values():
+            del values[self._n_epochs_before + n_epochs :]
 
     def history(self, n_epochs):
-        """history_ with the first epochs of this fit."""
-        missing = [np.nan] * n_epochs
-        return {
-            name: np.concatenate([before, np.array(self._epochs.get(name, missing)[:n_epochs], dtype=np.float64)])
-            for name, before in self._before.items()
-        }
+        """history_ with the first epochs of this fit: a dict of float64 arrays."""
+        return as_arrays(self._history, self._n_epochs_before + n_epochs)
 
     def attributes(self, n_epochs):
-        """Curves, None where there is nothing to record, and history_ with the first epochs of this fit."""
-        for name, curve in self._curves.items():
-            del curve[self._n_before[name] + n_epochs :]  # what a broken epoch left
+        """Curves, None where there is nothing to record, and `_history`, with the first epochs of this fit."""
+        self.cut(n_epochs)
         curves = {attribute: self._curves.get(name) for name, attribute in self._CURVES.items()}
-        return {**curves, "history_": self.history(n_epochs)}
+        return {**curves, "_history": self._history}
+
+
+def as_arrays(history, n_epochs=None):
+    """The first epochs of a dict of lists, as float64 arrays."""
+    return {name: np.array(values[:n_epochs], dtype=np.float64) for name, values in history.items()}
 
 
 class Validator:
@@ -105,14 +123,18 @@ class Validator:
     ----------
     scorer : function without arguments, or None
         The score, where it is scikit-learn's to compute, from the published estimator; `measure` gives NaN for it then.
+    n_rows : int
+        Rows of the validation set.
+    finite : bool
+        Whether all outputs of the last `measure` were finite.
     """
 
     def __init__(self, task, validation, p, engine):
         X, y, sample_weight, labels = validation.table(task)
         self._task, self._validation, self._engine, self._n_threads = task, validation, engine, p.n_threads
         self._session = self._score = self._scratch = self.scorer = None
-        n_rows = len(y)
-        self._rows = np.arange(n_rows, dtype=np.intp) if validation.rows is None else validation.rows
+        self.n_rows, self.finite = len(y), True
+        self._rows = np.arange(self.n_rows, dtype=np.intp) if validation.rows is None else validation.rows
         self._negates_loss = isinstance(p.scoring, str) and p.scoring == "loss"
         if p.scoring is None:
             self._score = task.score(engine, y, sample_weight)
@@ -147,12 +169,19 @@ class Validator:
             self._session.close()
 
     def measure(self, session):
-        """(loss, score) of the validation set, by the parameters of the session of the table that is fitted."""
+        """(loss, score) of the validation set, by the parameters of the session of the table that is fitted.
+
+        The score is NaN where an output is not finite, and where `scorer` has to be asked for it. None but finite
+        outputs can be asked about, which `finite` tells.
+        """
         if self._session is not None:
             session.store(self._scratch)
             session = self._session
             session.load(self._scratch)
         loss, outputs = session.evaluate(self._rows)
+        self.finite = bool(np.isfinite(outputs).all())
+        if not self.finite:
+            return loss, np.nan
         if self._negates_loss:
             return loss, -loss
         return loss, np.nan if self._score is None else self._score(outputs)
@@ -179,8 +208,8 @@ class FitState:
     n_stalled : int
         Epochs in a row without progress of `tol`.
     parameters : nnfast.network.Parameters
-        The network's arrays as of this epoch. They are the fit's own: later epochs overwrite them, and writing to them
-        changes nothing.
+        The network's arrays as of this epoch, which are the estimator's. Later epochs have arrays of their own, and
+        writing to these changes nothing for them.
     history : dict of ndarray
         `history_` as of this epoch.
     learning_rate : float or None
@@ -193,12 +222,14 @@ class FitState:
         effect with the next epoch and lasts until the end of this fit. Not for 'lbfgs'.
     stop_reason : str or None
         Not None once the fit has been asked to stop.
+    undone : bool
+        In `on_fit_end`: whether the fit failed, and the estimator is as it was before: see `nnfast.publishing`.
     """
 
     def __init__(self, task, p, engine, rows, max_epochs, records, run=None, keep_rate=None):
         self.epoch, self.max_epochs = 0, max_epochs
         self.loss = self.validation_loss = self.validation_score = self.best = self.stop_reason = None
-        self.improved, self.n_stalled = False, 0
+        self.improved, self.n_stalled, self.undone = False, 0, False
         self._kept = None  # of a copy: what properties gave
         self.parameters = task.parameters
         self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run

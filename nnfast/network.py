@@ -43,6 +43,10 @@ class Parameters:
         """Copies of all arrays."""
         return self.map(np.copy)
 
+    def are_finite(self):
+        """Whether all numbers are."""
+        return all(np.isfinite(array).all() for array in self.arrays())
+
     def assign(self, other):
         """Write the other's numbers into these arrays."""
         for array, source in zip(self.arrays(), other.arrays(), strict=True):

@@ -2,10 +2,7 @@
 
 import warnings
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-
-from nnfast.exceptions import DivergenceError
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
@@ -23,12 +20,6 @@ def warn(message):
     """Give a ConvergenceWarning."""
     # The caller that a user knows is fit or partial_fit, far up a stack of varying depth: no stacklevel is right.
     warnings.warn(message, ConvergenceWarning)
-
-
-def check_finite(parameters, where):
-    """Raise a DivergenceError unless all parameters are finite."""
-    if not all(np.isfinite(array).all() for array in parameters.arrays()):
-        raise DivergenceError(f"{NON_FINITE} {where}")
 
 
 def reporter(verbose, max_epochs, title):

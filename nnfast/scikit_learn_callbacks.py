@@ -66,6 +66,5 @@ class Bridge:
             self._context.call_on_fit_task_end(**self._data, reconstruction_attributes=dict)
 
     def _fitted(self):
-        # The fit writes its next epoch into the published arrays.
         published = vars(self._estimator)
-        return {name: [array.copy() for array in published[name]] for name in _ARRAYS if name in published}
+        return {name: published[name] for name in _ARRAYS if name in published}

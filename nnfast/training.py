@@ -1,9 +1,8 @@
 """The fit by minibatches: epochs and their bookkeeping, stopping, divergence, interrupts.
 
-A fit works on a `Task` and reports through `publish`, a function that takes a dict of fitted attributes, among them
-"parameters". It is called when the fit ends in whatever way, and after every epoch that somebody watches. What it is
-given is always the state after a whole epoch (or a whole iteration of L-BFGS), so an interrupted estimator is a usable
-one. What fails in setting up, or diverges before there is a whole epoch, publishes nothing.
+A fit works on a `Task` and reports to a `nnfast.publishing.Publisher`: when it ends, and after every epoch that somebody
+watches. What it publishes is always the state after a whole epoch (or a whole iteration of L-BFGS), and finite. What a
+fit that fails leaves behind is said there, too.
 
 `nnfast.holdout` splits the table, `nnfast.going_on` takes up earlier fits, `nnfast.monitoring` measures and keeps
 records, `nnfast.reporting` speaks, `nnfast.callbacks` calls the user's code; `nnfast.lbfgs` is the fit by L-BFGS.
@@ -23,14 +22,15 @@ import numpy as np
 from nnfast.blocks import BlockSession
 from nnfast.callbacks import Callbacks
 from nnfast.exceptions import DivergenceError
-from nnfast.going_on import comparable, go_on, initial_rate, monitored
+from nnfast.going_on import apart, comparable, go_on, initial_rate, monitored
 from nnfast.holdout import Validation, split
 from nnfast.lbfgs import fit_lbfgs
 from nnfast.monitoring import FitState, Patience, Records, Validator
 from nnfast.network import Network, Parameters
+from nnfast.publishing import ends_whole
 from nnfast.rate_finder import range_test
 from nnfast.regularization import Regularization
-from nnfast.reporting import NON_FINITE, Silence, check_finite, cure, reporter, warn
+from nnfast.reporting import NON_FINITE, Silence, cure, reporter, warn
 
 # An engine that can goes on for so long before it comes back to Python, where nobody watches.
 AHEAD_SECONDS = 0.02
@@ -44,7 +44,7 @@ class Task:
 
     `X` is an ndarray or CSR of shape (n_samples, n_features), `y` class numbers (n_samples,) for losses of classes,
     else (n_samples, n_outputs) in `dtype`, the arithmetic; `sample_weight` None or float64 (n_samples,). `parameters`
-    are those to start from and, as epochs end, those reached. `optimizer` is None for L-BFGS. `stratify` is what a
+    are those to start from, which may be an estimator's: nobody writes to them. `optimizer` is None for L-BFGS. `stratify` is what a
     validation split is stratified by, and `score(engine, y, sample_weight)` makes its score: see `nnfast.scores`. `validation`
     is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
     published: what scorers and callbacks get. `in_blocks` is whether X, of any dtype of numbers then, is read as
@@ -89,7 +89,7 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
         Draws the validation split, the seed of dropout, and every epoch's order.
     history : dict
         The attributes that earlier calls published and this one goes on with; empty for a fit from scratch.
-    publish : function of a dict of attributes
+    publish : nnfast.publishing.Publisher
     one_epoch : bool, default=False
         True in `partial_fit`.
 
@@ -166,9 +166,10 @@ class Course:
                 if paused:
                     fit.pause()
                 else:
-                    fit.restore_best()
-            except fit.engine.NonFinite as non_finite:
-                error, paused = fit.diverge(non_finite), False
+                    fit.finish()
+            except (fit.engine.NonFinite, Overflowed) as failure:
+                error, paused = failure, False
+                error = fit.diverge(failure)
             except BaseException as failure:
                 error, paused = failure, False
                 raise
@@ -192,12 +193,8 @@ class Course:
         self._fit.say.close()
 
     def conclude(self):
-        """Say how a fit without an error ended, by warnings, and raise DivergenceError if it overflowed at the end."""
+        """Say how a fit without an error ended, by warnings."""
         self._fit.conclude()
-
-    def check(self):
-        """Raise DivergenceError unless the parameters reached are finite."""
-        self._fit.check()
 
 
 def try_rates(task, parameters, engine, random_state, **settings):
@@ -206,11 +203,33 @@ def try_rates(task, parameters, engine, random_state, **settings):
     return range_test(task, rows, _batch_size(parameters, len(rows)), parameters, engine, random_state, **settings)
 
 
+class Overflowed(Exception):
+    """The parameters after a whole epoch are not finite in the dtype that the estimator has them in."""
+
+
+class Snapshot:
+    """Parameters of an engine's session, in arrays that are never written to again once they have been given out."""
+
+    def __init__(self, network, parameters):
+        self._network, self.parameters, self._given = network, parameters, True
+
+    def take(self, session):
+        """Hold what the session has reached."""
+        parameters = self._network.blank(self.parameters.coefs[0].dtype) if self._given else self.parameters
+        session.store(parameters)
+        self.parameters, self._given = parameters, False
+
+    def give(self):
+        """The parameters, for others to keep."""
+        self._given = True
+        return self.parameters
+
+
 class _Fit:
     """One fit: what it works with is set up here, then come what an epoch does, and how it ends.
 
     An interrupt can come between any two lines. So what a whole epoch leaves behind is one dict, `whole`, replaced in
-    one assignment, and `stored` is the epoch whose parameters the engine has written to `task.parameters`.
+    one assignment, and `stored` is the epoch whose parameters `last` holds.
     """
 
     def __init__(self, task, p, engine, random_state, history, publish, one_epoch):
@@ -234,17 +253,17 @@ class _Fit:
         self.going_on["monitored"] = monitored(task, p)
 
         self.records = Records(history, ["loss", "learning_rate", "seconds"], self.validator is not None)
-        self.t = history.get("t_", 0)
+        self.t, self.best_score = history.get("t_", 0), -np.inf
         if comparable(earlier, self.going_on["monitored"]):
-            self.best_score = _or(history.get("best_validation_score_"), -np.inf)
             self.patience = Patience(earlier["best"], history.get("_no_improvement_count", 0), p.tol)
         else:
-            self.best_score, self.patience = -np.inf, Patience(-np.inf, 0, p.tol)
+            self.patience = Patience(-np.inf, 0, p.tol)
             self.run.measure_anew()
         self.keeps_best = p.early_stopping and p.restore_best
-        self.parameters, self.best = task.parameters, task.parameters.copy() if self.keeps_best else None
+        self.last, self.best = (Snapshot(task.network, task.parameters) for _ in range(2))
+        self.best_epoch = 0
         self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run, WeakMethod(self._keep_rate))
-        self.stalled_out, self.diverged, self.warning = False, False, None
+        self.stalled_out, self.diverged, self.warning, self.remark = False, False, None, None
         self.say, self.seconds = Silence(), 0.0  # those of an epoch
         # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and steps done.
         self.reached = task.parameters, self.going_on["moments"], self.going_on["t"]
@@ -347,11 +366,11 @@ class _Fit:
         except self.engine.NonFinite as non_finite:
             losses, error = non_finite.losses, non_finite
         self.seconds = (perf_counter() - start) / n
-        for loss, rate in zip(losses, rates[:, -1]):
+        for i, (loss, rate) in enumerate(zip(losses, rates[:, -1], strict=False)):
             self.t += n_rows
             row = {"loss": float(loss), "learning_rate": float(rate), "seconds": self.seconds}
             self.records.append(row)
-            self._watch(row)
+            self._watch(self.whole["n_iter"] + i + 1, row)
         if len(losses):
             self._complete(self.whole["n_iter"] + len(losses), loss=row["loss"], n_steps=self.session.t)
         if error is not None:
@@ -364,63 +383,120 @@ class _Fit:
         self.callbacks.begin_epoch()
         row = self._train(n_iter)
         if self.validator is not None:
-            if self.validator.scorer is not None:
+            if self.validator.scorer is not None and self.validator.finite:
                 self._ask_scorer(n_iter, row)
             self.say.validation(row["validation_score"])
-        improved = self._watch(row)
+        improved = self._watch(n_iter, row)
         self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
         if self.callbacks:
             self._call_back(n_iter, row, improved)
 
     def pause(self):
         """Keep what the engine has reached, for the next `open`, and publish it."""
-        self._keep_reached()
         self.publish_reached()
+        self._keep_reached()
         self._hold_rows(np.min_scalar_type(self.task.X.shape[0]))  # many fits may wait, each with an order of its own
+
+    @property
+    def has_best(self):
+        """Whether there is a best epoch to go back to."""
+        return self.keeps_best and self.patience.best > -np.inf
 
     def publish_reached(self):
         """Publish the last whole epoch or, where early stopping keeps it, the best one, as if the fit ended here."""
-        reached = self.task.parameters
-        self.parameters = self.best if self.keeps_best else reached
-        self.publish(self._attributes())
-        self.parameters = reached
+        self._publish(self.best if self.has_best else self.last)
 
-    def restore_best(self):
-        """Go back to the best epoch, where early stopping keeps it."""
-        if self.keeps_best:
-            self.parameters = self.best
+    def finish(self):
+        """Publish what a fit that has come to its end leaves behind: the best epoch, where early stopping keeps it."""
+        if not self.whole["n_iter"]:  # stopped before the first
+            self._publish(self.last, self.going_on["t"], self.going_on["moments"])
+            return
+        self.remark = self._remark()
+        goes_back = self.has_best and self.best_epoch != self.whole["n_iter"]
+        keeps_last = goes_back and self.last.parameters.are_finite()
+        going_on_from = self.last if keeps_last else None
+        self._publish(self.best if goes_back else self.last, *self._moments(), going_on_from=going_on_from)
 
-    def diverge(self, non_finite):
+    def _moments(self):
+        """(t, moments) of the optimizer, if they are those of the last whole epoch's end: others restart from zero."""
+        session = self.session
+        if session.whole_epochs and session.t == self.whole["n_steps"]:
+            return session.t, session.take_moments()
+        return 0, None
+
+    def _remark(self):
+        """What to say of what early stopping went by, or None."""
+        if not self.p.early_stopping:
+            return None
+        n_epochs = f"all {self.whole['n_iter']} epochs"
+        what, remedy = f"{self._monitored()} of {self.validator.n_rows} rows", self._other_measures()
+        if self.patience.best == -np.inf:
+            return (
+                f"{what} was NaN or infinite in {n_epochs}, so there is no best epoch to restore: the parameters are "
+                f"those of the last epoch. {remedy}"
+            )
+        if self.stalled_out and not self.patience.moved:
+            value = self._in_own_sign(self.patience.best)
+            return f"{what} was {value:g} in {n_epochs}, so early_stopping had nothing to go by and ended the fit. {remedy}"
+        return None
+
+    def _other_measures(self):
+        p = self.p
+        measure = f"scoring={p.scoring!r}" if p.monitor == "score" else "loss"
+        other = "monitor='loss' or another scoring" if p.monitor == "score" else "monitor='score'"
+        return f"Validate on more rows, or on rows that {measure} can tell apart; or use {other}."
+
+    def diverge(self, failure):
         """Go back to a finite best epoch, for a warning; or else return the error to raise."""
-        self.diverged, epoch, step = True, self.whole["n_iter"] + 1, non_finite.step + 1
-        where = f"The loss or a gradient was not finite in epoch {epoch}, step {step}."
-        if not self.keeps_best or self.patience.best == -np.inf:
+        self.diverged = True
+        if isinstance(failure, Overflowed):
+            where = str(failure)
+        else:
+            epoch, step = self.whole["n_iter"] + 1, failure.step + 1
+            where = f"The loss or a gradient was not finite in epoch {epoch}, step {step}."
+        if not (self.has_best and self._trains_on(self.best.parameters)):
             return DivergenceError(f"{NON_FINITE} {where} {self._cure()}")
-        self.restore_best()
         self.warning = (
             f"{where} Training stopped there, and the parameters of the best epoch, with {self._monitored().lower()} "
             f"{self._in_own_sign(self.patience.best):f}, were restored. {self._cure()}"
         )
+        self._publish(self.best)
         return None
 
+    def _trains_on(self, parameters):
+        """Whether the parameters are finite, and their loss on the rows trained on is: outputs on others may be."""
+        if not parameters.are_finite():
+            return False
+        rows = np.sort(self.rows) if isinstance(self.rows, np.ndarray) else self.rows[:]
+        self.session.load(parameters)
+        return bool(np.isfinite(self.session.evaluate(rows)[0]))
+
     def end(self, error):
-        """Publish what the last whole epoch left behind, and tell the callbacks; `error` is what the caller raises."""
-        whole, session, going_on = self.whole, self.session, self.going_on
+        """Settle what a fit that failed leaves behind, and tell the callbacks; `error` is what the caller raises."""
         self.state._keep_rate = None  # what is published now is the end
-        if self.stored != whole["n_iter"]:
-            session.store(self.task.parameters)
-        if whole["n_iter"]:
-            # Moments other than those of the last whole epoch's end restart from zero.
-            has_them = not self.diverged and session.whole_epochs and session.t == whole["n_steps"]
-            t, moments = (session.t, session.take_moments()) if has_them else (0, None)
-            self.publish(self._attributes(t, moments))
-        elif not self.diverged:
-            self.publish(self._attributes(going_on["t"], going_on["moments"]))
-        self.state.parameters = self.parameters
+        if error is not None:
+            self._settle(error)
         self.callbacks.end(self.state, error)
+
+    def _settle(self, error):
+        """Publish the last whole epoch, or take back what was published: see `nnfast.publishing`."""
+        whole, session = self.whole, self.session
+        if self.stored != whole["n_iter"]:
+            self.last.take(session)
+        is_usable = whole["n_iter"] > 0 and self.last.parameters.are_finite()
+        if is_usable and ends_whole(error, self.callbacks):
+            self._publish(self.last, *self._moments())
+            return
+        self.state.undone = True
+        if is_usable and isinstance(error, DivergenceError):
+            error.estimator_ = self.publish.copy(self._attributes(self.last))
+        self.records.cut(0)
+        self.publish.withdraw()
 
     def conclude(self):
         """Say how a fit without an error ended."""
+        if self.remark is not None:
+            warn(self.remark)
         if self.warning is not None:
             warn(self.warning)
         elif not (self.one_epoch or self.stops or self.run.schedule.plans_end):
@@ -428,12 +504,6 @@ class _Fit:
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet."
             )
-        self.check()
-
-    def check(self):
-        """Raise a DivergenceError unless all parameters are finite."""
-        where = f"They overflowed in the last step of epoch {self.whole['n_iter']}. {self._cure()}"
-        check_finite(self.parameters, where)
 
     # -----------------------------------------------------------------------------------------------------------------
     # The parts of an epoch
@@ -458,11 +528,11 @@ class _Fit:
     def _ask_scorer(self, n_iter, row):
         """Publish the epoch and have it scored. It is a whole one now: if the scorer fails, its score is NaN."""
         self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
-        self.publish(self._attributes())
+        self._publish(self.last)
         row["validation_score"] = self.validator.scorer()
         self.records.set_score(row["validation_score"])
 
-    def _watch(self, row):
+    def _watch(self, n_iter, row):
         """Judge the epoch, keep it if it is the best, and have the schedule react. Returns whether it is the best."""
         p, value = self.p, -row["loss"]
         if self.validator is not None:
@@ -471,9 +541,11 @@ class _Fit:
                 self.best_score = score
             if p.early_stopping:
                 value = score if p.monitor == "score" else -row["validation_loss"]
+                value = value if self.validator.finite else np.nan
         improved = self.patience.see(value)
         if improved and self.keeps_best:
-            self.session.store(self.best)
+            self.best.take(self.session)
+            self.best_epoch = n_iter
 
         self.run.after_epoch(self.t, -value)
         if self.patience.stalled > p.n_iter_no_change:
@@ -497,11 +569,12 @@ class _Fit:
             "best": self.patience.best,
             "best_score": self.best_score,
             "n_stalled": self.patience.stalled,
+            "best_epoch": self.best_epoch,
             "schedule": self.run.state,
             **more,
         }
         if self.stored != n_iter:
-            self.session.store(self.task.parameters)
+            self.last.take(self.session)
             self.stored = n_iter
 
     def _call_back(self, n_iter, row, improved):
@@ -510,7 +583,7 @@ class _Fit:
         state.epoch, state.loss, state.improved, state.n_stalled = n_iter, row["loss"], improved, self.patience.stalled
         state.validation_loss, state.validation_score = row.get("validation_loss"), row.get("validation_score")
         state.best = self._in_own_sign(self.patience.best)
-        self.publish(self._attributes())
+        self._publish(self.last)
         self.callbacks.end_epoch(state)
         if state.stop_reason is not None:
             self.say.remark("Stopped by a callback" + f": {state.stop_reason}" * bool(state.stop_reason))
@@ -519,19 +592,34 @@ class _Fit:
         """Have the last whole epoch be one with the rate that a callback has set, whatever the next callback does."""
         self.whole = {**self.whole, "schedule": self.run.state}
         if self.state.epoch:
-            self.publish(self._attributes())
+            self._publish(self.last)
 
     # -----------------------------------------------------------------------------------------------------------------
     # In words and attributes
 
-    def _attributes(self, t=0, moments=None):
+    def _publish(self, snapshot, t=0, moments=None, *, going_on_from=None):
+        """Publish the last whole epoch with the parameters of a snapshot.
+
+        Raises
+        ------
+        Overflowed
+            If they are not finite; nothing is published then.
+        """
+        if not snapshot.parameters.are_finite():
+            raise Overflowed(f"They overflowed in the last step of epoch {self.whole['n_iter']}.")
+        attributes = self._attributes(snapshot, t, moments, going_on_from)
+        self.state.parameters = attributes["parameters"]
+        self.publish(attributes)
+
+    def _attributes(self, snapshot, t=0, moments=None, going_on_from=None):
         """The fitted attributes as of the last whole epoch."""
         whole, early_stopping = self.whole, self.p.early_stopping
         attributes = {
             "n_iter_": whole["n_iter"],
             "t_": whole["t"],
             "learning_rate_init_": self.run.learning_rate_init,
-            "parameters": self.parameters,
+            "parameters": snapshot.give(),
+            "_last_parameters": None if going_on_from is None else apart(snapshot.give(), going_on_from.give()),
             **self.records.attributes(whole["n_iter"]),
             "best_loss_": None if early_stopping else -whole["best"],
             "best_validation_score_": None if self.validator is None else whole["best_score"],
@@ -572,7 +660,3 @@ def _dropout_seed(regularization, random_state):
     if any(regularization.dropout) or regularization.input_dropout:
         return int(random_state.randint(2**32, dtype=np.uint64))
     return 0
-
-
-def _or(value, default):
-    return default if value is None else value

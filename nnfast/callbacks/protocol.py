@@ -1,5 +1,7 @@
 """What a callback can do, and the callbacks of one fit."""
 
+from contextlib import contextmanager
+
 from nnfast.scikit_learn_callbacks import Bridge
 
 HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
@@ -9,7 +11,7 @@ class Callback:
     """What a callback can do. Subclasses override what they need; other objects with any of these methods do as well.
 
     Callbacks are called in their order. What one raises ends the fit: the others are not called for that epoch, the
-    estimator is as of the last whole epoch and usable, and the exception is the fit's.
+    estimator is as of the last whole epoch, and the exception is the fit's.
     """
 
     def on_fit_begin(self, estimator, state):
@@ -22,7 +24,8 @@ class Callback:
         """Called once the estimator is as the fit leaves it, however the fit ended.
 
         That is also after an exception (of this callback, too), an interrupt or a divergence: for every callback
-        whose `on_fit_begin` returned. The exceptions of several are told as notes of the first.
+        whose `on_fit_begin` returned. Where the fit was undone, and the estimator is as it was before, `state.undone` is
+        True. The exceptions of several callbacks are told as notes of the first.
         """
 
 
@@ -47,30 +50,45 @@ class Callbacks:
                     f"{callback!r} in it.{meant}"
                 )
         self._callbacks, self._estimator = callbacks, task.estimator
-        self._begun = []
+        self._begun, self._failure = [], None
         self._bridge = Bridge(task)
 
     def __bool__(self):
         """Whether anybody wants to see the estimator of every epoch."""
         return bool(self._callbacks or self._bridge)
 
+    def raised(self, error):
+        """Whether a callback raised this exception, before the fit or after an epoch."""
+        return error is not None and error is self._failure
+
+    @contextmanager
+    def _noting_failure(self):
+        try:
+            yield
+        except BaseException as failure:
+            self._failure = failure
+            raise
+
     def begin(self, state):
         """Before the first epoch."""
-        self._bridge.begin()
-        for callback in self._callbacks:
-            _call(callback, "on_fit_begin", self._estimator, state)
-            self._begun.append(callback)
+        with self._noting_failure():
+            self._bridge.begin()
+            for callback in self._callbacks:
+                _call(callback, "on_fit_begin", self._estimator, state)
+                self._begun.append(callback)
 
     def begin_epoch(self):
         """Before an epoch."""
-        self._bridge.begin_epoch()
+        with self._noting_failure():
+            self._bridge.begin_epoch()
 
     def end_epoch(self, state):
         """After an epoch."""
-        for callback in self._callbacks:
-            _call(callback, "on_epoch_end", self._estimator, state)
-        if self._bridge.end_epoch():
-            state.stop("a callback of scikit-learn")
+        with self._noting_failure():
+            for callback in self._callbacks:
+                _call(callback, "on_epoch_end", self._estimator, state)
+            if self._bridge.end_epoch():
+                state.stop("a callback of scikit-learn")
 
     def end(self, state, error=None):
         """After the last epoch; `error` is what the fit ended with, if with one, and is left to the caller to raise."""

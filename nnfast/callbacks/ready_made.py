@@ -126,7 +126,7 @@ class Checkpoint(Callback):
             self._save(estimator, state)
 
     def on_fit_end(self, estimator, state):
-        if not self.best_only and state.epoch:
+        if not self.best_only and state.epoch and not state.undone:
             self._save(estimator, state)
 
     def _place(self, epoch):

@@ -126,7 +126,6 @@ class FoldFit:
         try:
             if not course.finished:
                 course.train(until, pause, every_epoch=watch is not None)
-                course.check()
         finally:
             self.n_epochs, self.loss_curve, self.warning = course.n_epochs, course.loss_curve, course.warning
         return given_up
