@@ -61,7 +61,7 @@ class Publisher:
         """An estimator of its own as of these attributes, whose curves the fit does not go on with."""
         estimator = object.__new__(type(self._estimator))
         state = self._state(attributes, dropped)
-        estimator.__dict__ = {name: list(value) if isinstance(value, list) else value for name, value in state.items()}
+        estimator.__dict__ = {name: _with_own_lists(value) for name, value in state.items()}
         return estimator
 
     def _state(self, attributes, dropped):
@@ -72,3 +72,9 @@ class Publisher:
         self._owned.update(arrived, dropped)
         others = {name: value for name, value in vars(self._estimator).items() if name not in self._owned}
         return others | self._set | arrived
+
+
+def _with_own_lists(value):
+    if isinstance(value, dict):
+        return {key: _with_own_lists(each) for key, each in value.items()}
+    return list(value) if isinstance(value, list) else value

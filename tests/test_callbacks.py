@@ -640,7 +640,7 @@ class Recorder:
     stop_after = None
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.kept = [], []
 
     def __deepcopy__(self, memo):
         return self
@@ -658,9 +658,9 @@ class Recorder:
         loss = None
         if context.task_name == "epoch" and fitted_estimator is not None:
             loss = fitted_estimator.loss_
-            assert fitted_estimator.coefs_[0] is not estimator.coefs_[0]
             assert np.array_equal(fitted_estimator.coefs_[0], estimator.coefs_[0])
             assert fitted_estimator.predict(X).shape == y.shape
+            self.kept.append((fitted_estimator.coefs_[0], fitted_estimator.coefs_[0].copy()))
         self.calls.append(("end", context.task_name, context.task_id, loss, metadata))
         return context.task_name == "epoch" and context.task_id + 1 == self.stop_after
 
@@ -675,6 +675,7 @@ def test_scikit_learns_hooks_are_called(solver):
     assert same(estimator.fit(X, y, weight), small(solver=solver).fit(X, y, weight))
     epochs = [call for call in recorder.calls if call[0] == "end" and call[1] == "epoch"]
     assert [call[3] for call in epochs[: estimator.n_iter_]] == list(estimator.history_["loss"])
+    assert all(np.array_equal(kept, then) for kept, then in recorder.kept)  # no later epoch has written there
     assert all(call[4]["sample_weight"] is weight or np.array_equal(call[4]["sample_weight"], weight) for call in epochs)
     assert recorder.calls[:3] == [("setup", "fit"), ("begin", "fit", 0), ("begin", "epoch", 0)]
     assert recorder.calls[-1] == ("teardown", "fit")

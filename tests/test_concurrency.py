@@ -243,7 +243,8 @@ warnings.simplefilter("ignore")
 rng = np.random.RandomState(0)
 X = rng.normal(size=({n_samples}, 50))
 y = (X[:, 0] > 0).astype(int)
-model = MLPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**6, batch_size=200, random_state=0, {parameters})
+model = MLPClassifier(max_iter=1, tol=0, n_iter_no_change=10**6, batch_size=200, random_state=0, {parameters})
+model.fit(X[:200], y[:200]).set_params(max_iter=10**6)  # as of which it stays, where no epoch becomes whole
 print("fitting", flush=True)
 try:
     model.fit(X, y)

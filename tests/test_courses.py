@@ -257,8 +257,9 @@ def in_one_call(monkeypatch):
         try:
             return fitted(estimator, *args, **kwargs), list(numbers)
         except DivergenceError as error:
-            estimator.error = str(error)
-            return estimator, list(numbers)
+            reached = error.estimator_
+            reached.error = str(error)
+            return reached, list(numbers)
 
     return fit
 
@@ -285,7 +286,7 @@ def test_a_generator_is_left_as_by_epochs_one_by_one(in_one_call):
 
 
 @pytest.mark.parametrize("normalization", [None, "batch"])
-def test_divergence_within_a_call_leaves_the_last_whole_epoch(normalization, in_one_call):
+def test_divergence_within_a_call_has_the_last_whole_epoch(normalization, in_one_call):
     # The weights grow by a factor in every step, until they overflow in some epoch.
     options = {"solver": "sgd", "learning_rate_init": 1.0, "alpha": 200.0, "momentum": 0, "activation": "tanh", "normalization": normalization}
     more = {"max_iter": 200, "n_iter_no_change": 300, "precision": "float64"}
