@@ -323,7 +323,7 @@ def plot_learning_curve(estimator, ax=None, *, learning_rate=False):
 
 
 def _last(estimator):
-    """The network in what the user gave, if it is fitted."""
+    """The network in what the user gave, if it is fitted: as it is now, whatever a fit in another thread does."""
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(last, BaseMLP):
         raise TypeError(
@@ -331,13 +331,13 @@ def _last(estimator):
             f"{type(last).__name__}."
         )
     check_is_fitted(last)
-    return last
+    return last._snapshot()
 
 
 def _last_and_table(estimator, X):
     """The network, and X as it comes to it."""
-    last = _last(estimator)
-    return last, X if last is estimator or len(estimator.steps) == 1 else estimator[:-1].transform(X)
+    has_steps_before = isinstance(estimator, Pipeline) and len(estimator.steps) > 1
+    return _last(estimator), estimator[:-1].transform(X) if has_steps_before else X
 
 
 def _hidden(estimator, X):
