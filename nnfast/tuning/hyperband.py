@@ -194,8 +194,6 @@ def _train(network, material, n_epochs, counts=None):
     """Train to the end of an epoch, and no further."""
     course = network._course(material.X, material.y, **material.fit_params, counts=counts)
     course.train(n_epochs)
-    if course.warning is None:  # that it ends before the network has converged is as planned
-        course.check()
-    else:
+    if course.warning is not None:  # that it ends before the network has converged is as planned
         course.conclude()
     course.close()
