@@ -412,8 +412,7 @@ def joined_signature(init, base=BaseMLP):
 
 
 def _check_shapes(network, parameters):
-    before = [array.shape for array in parameters.arrays()]
-    if before != [array.shape for array in network.blank(np.float32).arrays()]:
+    if [array.shape for array in parameters.arrays()] != network.array_shapes:
         coefs = parameters.coefs
         layer_units = (coefs[0].shape[0], *(coef.shape[1] for coef in coefs))
         normalization = "batch" if parameters.means else "layer" if parameters.scales else None

@@ -15,8 +15,6 @@ of early stopping, its patience and its validation rows belong to one fit: the n
 parameters of the last epoch, which are kept apart in `_last_parameters` where the estimator has those of the best one.
 """
 
-from dataclasses import asdict
-
 from nnfast.network import Parameters
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import resolve_schedule
@@ -78,7 +76,7 @@ def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
     keeps_moments = full and same_optimizer
     state = {
         "name": optimizer.name,
-        "hyperparameters": asdict(optimizer),
+        "hyperparameters": dict(vars(optimizer)),
         "learning_rate": learning_rate,
         "learning_rate_init": rate_init,
         "found": found,

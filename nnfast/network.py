@@ -111,6 +111,12 @@ class Network:
         return [*self.shapes, *vectors, *(vectors[:-1] * 2 if self.normalization else ())]
 
     @property
+    def array_shapes(self):
+        """Shapes of the arrays of `Parameters.arrays`."""
+        hidden = [(n,) for n in self.layer_units[1:-1]]
+        return [*self.learned_shapes, *(hidden * 2 if self.normalization == "batch" else ())]
+
+    @property
     def n_parameters(self):
         """How many numbers are learned."""
         return sum(map(math.prod, self.learned_shapes))

@@ -18,6 +18,9 @@ CHUNK_ROWS = 512
 SPARSE_BELOW = 0.10
 
 
+_TINY = {dtype.char: float(np.finfo(dtype).tiny) for dtype in FLOATS}
+
+
 class NonFinite(ArithmeticError):
     """A loss or gradient of a run was not finite.
 
@@ -389,7 +392,7 @@ def loss_parameters(network):
 
 def at_least_tiny(value, dtype):
     """The value, but if it is positive, it stays so in the dtype."""
-    return max(value, float(np.finfo(dtype).tiny)) if value > 0 else value
+    return max(value, _TINY[dtype.char]) if value > 0 else value
 
 
 def _dropout(regularization):
