@@ -1,4 +1,4 @@
-"""Regularization: what keeps a network from learning its table by heart.
+"""Regularization: what keeps a network from overfitting.
 
 The functions are readable NumPy, the definitions that the compiled kernels are tested against. In one step:
 
