@@ -15,7 +15,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import gamma, norm
 from sklearn import config_context
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris, make_classification
 from sklearn.decomposition import PCA
@@ -24,8 +24,8 @@ from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nnfast.tuning.jobs
@@ -99,6 +99,34 @@ def test_scikit_learns_checks(estimator, check):
 # ---------------------------------------------------------------------------------------------------------------------
 # The scores are scikit-learn's
 
+
+class Absolute(TransformerMixin, BaseEstimator):
+    """A step that learns nothing, and so has no fitted attributes."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.abs(X)
+
+
+class AbsoluteAndFitted(Absolute):
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+STATELESS = {
+    "function": FunctionTransformer(np.abs),
+    "normalizer": Normalizer(),
+    "own": Absolute(),
+    "own that counts as fitted": AbsoluteAndFitted(),
+    "passthrough": "passthrough",
+    "None": None,
+    "pipeline": make_pipeline(Absolute(), Normalizer()),
+    "pipeline of pipelines": make_pipeline(make_pipeline(Absolute(), AbsoluteAndFitted())),
+    "union": make_union(Absolute(), Normalizer()),
+    "columns": make_column_transformer((Absolute(), [0, 1]), remainder="passthrough"),
+}
 GROUPS = np.arange(len(X)) // 10
 WEIGHTS = np.random.RandomState(0).uniform(0.1, 1, len(X))
 CASES = {
@@ -151,6 +179,30 @@ CASES = {
     "choice of what does not pickle": {
         "estimator": Pipeline([("log", FunctionTransformer(np.abs)), ("mlp", network())]),
         "space": in_pipeline(RATES) | {"log__func": [np.abs, lambda table: table**2]},
+    },
+    **{
+        f"step without state: {each}": {
+            "estimator": Pipeline([("scale", StandardScaler()), ("step", step), ("mlp", network())]),
+            "space": in_pipeline(RATES),
+        }
+        for each, step in STATELESS.items()
+    },
+    "no step with a state": {"estimator": Pipeline([("step", Absolute()), ("mlp", network())]), "space": in_pipeline(RATES)},
+    "steps without state in pipelines in pipelines": {
+        "estimator": Pipeline([
+            ("a", Absolute()),
+            ("rest", Pipeline([("b", Normalizer()), ("c", Absolute()), ("mlp", network())])),
+        ]),
+        "space": {f"rest__{name}": scale for name, scale in in_pipeline(RATES).items()},
+    },
+    "choice of steps without state": {
+        "estimator": Pipeline([("step", None), ("mlp", network())]),
+        "space": in_pipeline(RATES) | {"step": choice(Absolute(), "passthrough", StandardScaler())},
+    },
+    "own scorer after a step without state": {
+        "estimator": Pipeline([("step", Absolute()), ("mlp", network())]),
+        "space": in_pipeline(RATES),
+        "scoring": lambda estimator, X, y: estimator.score(X, y),
     },
     "own scorer of a data frame": {
         "X": pd.DataFrame(X, columns=list("abcdef"), index=np.arange(len(X)) + 1000),
