@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
+from nnfast.tuning.checks import check_space
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
 from nnfast.tuning.networks import is_lbfgs, network_of
@@ -155,11 +156,13 @@ class BaseSearch(BaseSearchCV, ABC):
         Raises
         ------
         ValueError
-            If no trial has a score: all of them failed, the scorer gave none, or the time was over before.
+            If the estimator does not have a parameter of the space, or a network does not take one of its values, before any trial. At
+            the end, if no trial has a score: all of them failed, or the scorer gave none.
         KeyboardInterrupt
             If it comes before a trial has a score, or a second time.
         """
         self._check()
+        check_space(self.estimator, Space(self.space))
         scorer, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
