@@ -650,9 +650,114 @@ def test_no_end_needs_a_budget(name, endless):
         search(name, **endless).fit(X, Y)
 
 
-def test_a_budget_that_is_over_before_there_is_a_score():
-    with pytest.raises(ValueError, match=r"time_budget=1e-09 seconds were over before"):
-        search("hyperband", time_budget=1e-9).fit(X, Y)
+# Of a search whose time is over before a trial has a score.
+TOO_SHORT = {
+    "plain": {},
+    "pipeline": {"estimator": PIPELINE, "space": in_pipeline(RATES)},
+    "in turn": {"n_jobs": 1},
+    "without refit": {"refit": False},
+    "several scorers": {"scoring": ["accuracy", "f1_macro"], "refit": "f1_macro"},
+    "several scorers without refit": {"scoring": ["accuracy", "f1_macro"], "refit": False},
+    "own scorers": {"scoring": lambda estimator, X, y: {"a": estimator.score(X, y), "b": 1.0}, "refit": "a"},
+    "own choice": {"refit": lambda results: 0},
+    "train scores": {"return_train_score": True},
+    "error score": {"error_score": "raise"},
+    "lbfgs": {"estimator": network(solver="lbfgs"), "space": {"alpha": log_uniform(1e-4, 1)}},
+    "another estimator": {"estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}},
+}
+
+
+@every_search
+@pytest.mark.parametrize("case", TOO_SHORT)
+def test_a_budget_too_short_for_a_trial_gives_the_estimator_as_it_was_given(name, case, tmp_path, monkeypatch):
+    if case in ("lbfgs", "another estimator") and name == "hyperband":
+        return
+    options = TOO_SHORT[case] | ({"pruner": None} if name == "bayes" else {})
+    made = search(name, **options, time_budget=1e-9)
+    with pytest.warns(ConvergenceWarning, match=r"time_budget=1e-09 seconds were over before .* as it was given") as caught:
+        made.fit(X, Y)
+    assert [each.filename for each in caught if "time_budget" in str(each.message)] == [__file__]
+    results = made.cv_results_
+    assert results["params"] == [{}] and results["status"].tolist() == ["unfinished"] and results["n_epochs"].tolist() == [0]
+    assert all(len(each) == 1 for each in results.values()) and np.isfinite(results["ended"]).all()
+    scores = {key for key in results if "_test_" in key or "_train_" in key}
+    assert {key for key in scores if not key.startswith("rank")} == {key for key in scores if np.isnan(results[key].astype(float)).all()} | {
+        key for key in scores if key.startswith("rank") and False
+    }
+    expected = {"coarse to fine": {"round"}, "hyperband": {"bracket"}, "bayes": set()}[name]
+    assert {key for key in ("round", "bracket") if key in results} == expected and all(results[key][0] == -1 for key in expected)
+    if case == "several scorers without refit":
+        assert not hasattr(made, "best_params_")
+    else:
+        assert made.best_params_ == {} and made.best_index_ == 0
+    if case.startswith("several"):
+        assert "mean_test_f1_macro" in results and "mean_test_accuracy" in results
+    if not options.get("refit", True):
+        return
+    alone = fitted(clone(options.get("estimator", network())), X, Y)
+    np.testing.assert_array_equal(made.predict(X), alone.predict(X))
+    if case != "own choice":
+        assert np.isnan(made.best_score_)
+    monkeypatch.setattr("nnfast.tuning.report._figure", lambda *arguments: "")
+    pytest.importorskip("matplotlib")
+    made.report(tmp_path / "report.html")
+    assert "No trial has a score" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_failed_within_a_budget_too_short_for_a_trial_is_told():
+    # By this seed, the first candidate fails at once. The second would take days, and only one of its folds begins.
+    endless = network(max_iter=10**9, tol=0, n_iter_no_change=10**9)
+    space = {"activation": [["tanh"] * 5, "tanh"]}
+    made = search("coarse to fine", endless, space, n_rounds=1, n_candidates=2, n_jobs=1, random_state=2, time_budget=0.5, refit=False)
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        made.fit(X, Y)
+    said = {each.category: str(each.message) for each in caught}
+    assert "the estimator as it was given" in said[ConvergenceWarning]
+    assert "1 of 2 trials failed" in said[FitFailedWarning] and "activation must be" in said[FitFailedWarning]
+    assert made.best_params_ == {} and made.cv_results_["params"][made.best_index_] == {}
+    assert made.cv_results_["status"].tolist() == ["failed", "unfinished", "unfinished"]
+
+
+@pytest.mark.parametrize("budget", [0, 0.0, -1, np.nan, np.inf, -np.inf, "60s", "60", [60]], ids=repr)
+def test_budgets_that_are_none(budget):
+    with pytest.raises(ValueError, match="'time_budget' parameter of CoarseToFineSearchCV must be a float .*Got"):
+        search("coarse to fine", time_budget=budget).fit(X, Y)
+
+
+def test_fits_by_lbfgs_end_with_the_budget():
+    # As far as it comes, a fit is the one that stops there by itself.
+    endless = network(solver="lbfgs", hidden_layer_sizes=(50,), max_iter=10**9, max_fun=10**9, tol=0, callbacks=[Slow()])
+    made = search("coarse to fine", endless, {"alpha": [1e-4]}, cv=2, n_rounds=1, n_candidates=1, n_jobs=2, time_budget=0.5, refit=False)
+    results = fitted(made, X, Y).cv_results_
+    assert results["status"].tolist() == ["unfinished"] and np.isfinite(made.best_score_)
+    made.set_params(n_jobs=1)  # so that one fold begins
+    results = fitted(made, X, Y).cv_results_
+    assert results["status"].tolist() == ["unfinished"] * 2 and np.isnan(results["split1_test_score"]).all()
+    train, test = next(StratifiedKFold(2).split(X, Y))
+    alone = fitted(clone(endless).set_params(max_iter=int(results["n_epochs"][0]), callbacks=None), X[train], Y[train])
+    assert results["split0_test_score"][0] == alone.score(X[test], Y[test])
+
+
+@every_search
+def test_an_iterator_of_splits_that_is_used_up_is_told(name):
+    made = search(name, cv=iter(list(KFold(3).split(X))))
+    fitted(made, X, Y)
+    with pytest.raises(ValueError, match="cv must give one split of X or more, got none of .* used up by one fit: use a list"):
+        made.fit(X, Y)
+
+
+@every_search
+def test_one_candidate_and_more_jobs_than_that(name):
+    one = {"coarse to fine": {"n_rounds": 1, "n_candidates": 1}, "hyperband": {"max_epochs": 1}, "bayes": {"n_trials": 1}}[name]
+    made = fitted(search(name, n_jobs=20, **one), X, Y)
+    assert len(made.cv_results_["params"]) == 1 and made.best_index_ == 0 and made.score(X, Y) > 0
+
+
+class Slow(Callback):
+    """Epochs of some milliseconds."""
+
+    def on_epoch_end(self, estimator, state):
+        time.sleep(0.005)
 
 
 class Interrupt(Callback):

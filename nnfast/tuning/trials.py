@@ -278,7 +278,8 @@ def _columns(search):
         scales, split = _scales_given(search), None
     else:
         scales = Space(space)
-        split = [scales.split({name: params[name] for name in scales}) for params in trials]  # which undoes what is tied
+        # Which undoes what is tied. A search whose time was too short has a trial of the estimator as it was given, without any.
+        split = [scales.split({name: params[name] for name in scales}) if params else {} for params in trials]
         names = list(scales)  # not what the search sets by itself, as Hyperband does the epochs
     columns = []
     for name in names:
