@@ -129,7 +129,8 @@ class FoldFit:
         network, ends = material.network, _EndsWith(limits)
         network._validate_params()
         given = network.callbacks
-        network.callbacks = [*(given or ()), ends]
+        if limits.timed:  # only then: a callback costs a fit of a small table up to a third of its time
+            network.callbacks = [*(given or ()), ends]
         try:
             network._fit(material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows)
         finally:
