@@ -317,7 +317,7 @@ def _tried(metric, scores, n_epochs, seconds):
 def _trials(search, method, seconds):
     n_trials = len(_begun(search))
     if not n_trials:
-        return f"{method}: no trial, since the budget was over."
+        return f"{method}: no trial, since the time was over."
     listed = ", ".join(f"{count} {status}" for status, count in count_statuses(_begun(search)))
     return f"{method}: {n_trials} trial{'s' * (n_trials > 1)} in {seconds:.1f} s ({listed})."
 

@@ -5,6 +5,8 @@ import json
 import re
 import signal
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +19,7 @@ from test_cli import CSV, columns, run
 import nnfast.training
 import nnfast.tuning.jobs
 from nnfast import __main__, tables, tune
+from nnfast.training import Course
 from nnfast.tuning.run import Run
 
 # For `--budget` where the search ends sooner by itself.
@@ -131,7 +134,7 @@ def test_a_budget_too_short_for_the_defaults_gives_the_defaults(capsys, csv, tmp
     assert max(map(len, out)) <= 120
     assert any(re.fullmatch(r"Defaults: no score, in \d+\.\d s of the budget\.", line) for line in out)
     assert any("cross-validation was cut short: 0 of 3 folds have a score, after 1 epoch at most" in line for line in out)
-    assert f"{method}: no trial, since the budget was over." in out
+    assert f"{method}: no trial, since the time was over." in out
     content = json.loads(saved.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert content["params"] == {} and content["trials"] == 0
     cls = nnfast.MLPRegressor if target == "price" else nnfast.MLPClassifier
@@ -444,6 +447,28 @@ def test_a_second_ctrl_c_ends_the_command(capsys, csv, tmp_path, monkeypatch):
     code, _, err = run(capsys, "tune", csv, "--target", "price", "--budget", "1h", "--save", tmp_path / "p.json")
     assert (code, err) == (130, ["nnfast: interrupted"])
     assert not (tmp_path / "p.json").exists()
+
+
+@QUIET
+def test_ctrl_c_within_the_defaults_ends_them_with_their_epoch(capsys, csv, monkeypatch):
+    both, train = threading.Barrier(2), Course.train
+
+    def interrupted_train(self, until=None, pause=None, **named):
+        def asked():
+            if self.n_epochs == 5 and both.wait(60) == 0:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            end = time.monotonic() + 60
+            while self.n_epochs == 5 and not pause() and time.monotonic() < end:
+                time.sleep(0.001)
+            return pause()
+
+        return train(self, until, None if pause is None else asked, every_epoch=True)
+
+    monkeypatch.setattr(Course, "train", interrupted_train)
+    code, out, err = run(capsys, "tune", csv, "--target", "label", "--budget", "1h", "--jobs", "2", "--cv", "2")
+    assert (code, err) == (0, [])
+    assert any("cut short: 2 of 2 folds have a score, after 5 epochs at most." in line for line in out)
+    assert "coarse-to-fine: no trial, since the time was over." in out
 
 
 @pytest.mark.parametrize("where", ["_try_defaults", "_search"])
