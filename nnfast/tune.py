@@ -126,8 +126,9 @@ def run(
     table : RawTable
 
     budget : float
-        Seconds for the defaults' cross-validation and the search. Where they end within the first, there is no search, and the defaults
-        are fitted for as many epochs as they came to in the folds. Two fits on all rows come on top.
+        Seconds for the defaults' cross-validation and the search. Where they end within the first, there is no search,
+        and the defaults are fitted for as many epochs as they came to in the folds. Two fits on all rows come
+        on top.
 
     method : {"coarse-to-fine", "hyperband", "bayes", "random"}
 
@@ -190,9 +191,9 @@ def run(
 
 
 def _try_defaults(table, folds, cv, seed, jobs, budget):
-    """Cross-validate the defaults: (their pipeline, a score a fold, epochs they came to where the time was too short, else None).
+    """Cross-validate the defaults: (their pipeline, a score a fold, most epochs of a fold if they were cut short, or None).
 
-    Scores are NaN of folds that there was no time for. The pipeline is to be fitted for no more epochs than those in the folds.
+    Folds that there was no time for have the score NaN. The pipeline is to be fitted for no more epochs than the folds.
     """
     base = _pipeline(table, {"random_state": seed})
     varied = _prefixed(base, {"random_state": [seed]})
@@ -304,13 +305,14 @@ def _opening(table, cv):
 
 def _tried(metric, scores, n_epochs, seconds):
     n_scored = int(np.isfinite(scores).sum())
-    line = f"\nDefaults: {f'{metric} {_mean(scores):.4f}' if n_scored else 'no score'}, in {seconds:.1f} s of the budget."
+    score = f"{metric} {_mean(scores):.4f}" if n_scored else "no score"
+    line = f"\nDefaults: {score}, in {seconds:.1f} s of the budget."
     if n_epochs is None:
         return line
     epochs = f"{n_epochs} epoch{'s' * (n_epochs > 1)}"
     return (
-        f"{line}\nTheir cross-validation was cut short: {n_scored} of {len(scores)} folds have a score, after {epochs} at most. They are "
-        "fitted for as long,\nand nothing is searched."
+        f"{line}\nTheir cross-validation was cut short: {n_scored} of {len(scores)} folds have a score, after {epochs} at "
+        "most. They are fitted for as long,\nand nothing is searched."
     )
 
 
@@ -347,7 +349,10 @@ def _python(name, parameters):
 
 def _save(path, table, defaults, tuned, facts):
     scores = {
-        name: {"validation": None if np.isnan(result.validation) else float(result.validation), "test": float(result.test)}
+        name: {
+            "validation": None if np.isnan(result.validation) else float(result.validation),
+            "test": float(result.test),
+        }
         for name, result in {"defaults": defaults, "tuned": tuned}.items()
     }
     content = {

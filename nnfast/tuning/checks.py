@@ -14,7 +14,7 @@ from nnfast.tuning.spaces import Tied
 from nnfast.validation import check_hidden_layer_sizes
 from nnfast.words import did_you_mean
 
-# Unit coordinates at which numbers are tried. Not the ends themselves: draws do not meet them, and an estimator may not take them.
+# Unit coordinates at which numbers are tried. Not the ends themselves: they are not drawn, and may not be accepted.
 _NEXT_TO_THE_ENDS = (1e-9, 1 - 1e-9)
 # Quantiles at which SciPy's distributions are tried: their tails may have numbers that are hardly ever drawn.
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -25,9 +25,9 @@ _MOST_CHOICES = 200
 def check_space(estimator, space):
     """Raise ValueError where an estimator lacks a parameter of a space, or where a network does not take a value of it.
 
-    Names are those that `set_params` takes, of any estimator. Values are checked where the parameter is a network's, or where the value
-    is a network: the choices, and two or three numbers of each scale. What the table, or several parameters together, make impossible is
-    left to the trials.
+    Names are those that `set_params` takes, of any estimator. Values are checked where the parameter is a network's, or
+    where the value is a network: the choices, and two or three numbers of each scale. What the table, or several
+    parameters together, make impossible is left to the trials.
 
     Parameters
     ----------
@@ -37,7 +37,8 @@ def check_space(estimator, space):
     for name in space:
         # Where the space chooses the step of a pipeline, too, it is enough if one of the choices takes the value.
         steps = [other for other in space if name.startswith(f"{other}__")]
-        choices = [dict(zip(steps, chosen, strict=True)) for chosen in product(*(_values(space[step]) for step in steps))]
+        combinations = product(*(_values(space[step]) for step in steps))
+        choices = [dict(zip(steps, chosen, strict=True)) for chosen in combinations]
         for value in _values(space[name]):
             errors = [_error(estimator, space, chosen, name, value) for chosen in choices]
             if all(errors):
@@ -79,7 +80,8 @@ def _error(estimator, space, chosen, name, value):
         if name in accepted:
             return ValueError(f"{name} of the space: {error}")
         return ValueError(
-            f"space must have parameters of the estimator, which its get_params() lists, got {name!r}.{_meant(name, estimator, accepted)}"
+            f"space must have parameters of the estimator, which its get_params() lists, got {name!r}."
+            f"{_meant(name, estimator, accepted)}"
         )
     return None
 

@@ -89,7 +89,7 @@ class FoldFit:
         self.status = self.status or status
 
     def _train(self, run, until, watch):
-        """Returns "pruned" where `watch` has given the candidate up, "unfinished" where the search ended the fit, or None."""
+        """Returns "pruned" if `watch` has given the candidate up, "unfinished" if the search ended the fit, or None."""
         if self._material is None:
             estimator = clone(run.estimator).set_params(**clone(self.params, safe=False))
             self._material = run.folds.material(estimator, self.params, self.fold)

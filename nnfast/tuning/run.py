@@ -54,7 +54,7 @@ class Run:
 
     @property
     def metrics(self):
-        """The names of the metrics, or None where scores are single numbers, or where a function has not told any yet."""
+        """The names of the metrics; None where scores are single numbers, or a function has not returned any yet."""
         if isinstance(self.scorer, _MultimetricScorer):
             return list(self.scorer._scorers)
         scores = (fit.scores for trial in self.trials for fit in trial.fits)

@@ -45,9 +45,10 @@ random_state : int, RandomState or None, default=None
     Draws the candidates. By an integer, estimators whose own `random_state` is None get one, too, all the same.
 
 time_budget : float or None, default=None
-    Seconds after which the search ends with the best so far. The fits that run end with their epoch (iteration of L-BFGS) and count as
-    they are, with status "unfinished", where all their folds have a score. If no trial has a score by then, the best is the estimator
-    as it was given, with a warning: see `best_params_`. `refit` comes after the budget, and takes as long as a fit does.
+    Seconds after which the search ends with the best so far. The fits that run end with their epoch (iteration of
+    L-BFGS) and count as they are, with status "unfinished", where all their folds have a score. If no trial has a
+    score by then, the best is the estimator as it was given, with a warning: see `best_params_`. `refit` comes
+    after the budget, and takes as long as a fit does.
 
 error_score : "raise" or float, default=nan
     The score of a fold whose fit fails or diverges, in `cv_results_`; whatever it is, the trial ranks last.
@@ -68,9 +69,10 @@ cv_results_ : dict of arrays
     "loss" by epoch, and of the "score" after "score_epochs".
 
 best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
-    As in scikit-learn's searches, with the methods `predict`, `predict_proba`, `score`, ... of the best estimator. Where the time was over
-    before a trial had a score, `best_params_` is {}, `best_score_` is NaN, and the last place of `cv_results_` is that of the estimator as
-    it was given: status "unfinished", no score, and -1 for "round" or "bracket"."""
+    As in scikit-learn's searches, with the methods `predict`, `predict_proba`, `score`, ... of the best estimator.
+    Where the time was over before a trial had a score, `best_params_` is {}, `best_score_` is NaN, and the last
+    place of `cv_results_` is that of the estimator as it was given: status "unfinished", no score, and -1 for
+    "round" or "bracket"."""
 
 _ENDS = """\
 Ctrl-C ends the search with the best so far, too, which is then fitted on all rows; a second one is raised. A candidate that
@@ -161,8 +163,9 @@ class BaseSearch(BaseSearchCV, ABC):
         Raises
         ------
         ValueError
-            If the estimator does not have a parameter of the space, or a network does not take one of its values, before any trial. At
-            the end, if no trial has a score though there was time: all of them failed, or the scorer gave none.
+            If the estimator does not have a parameter of the space, or a network does not take one of its values,
+            before any trial. At the end, if no trial has a score though there was time: all of them failed, or the
+            scorer gave none.
         KeyboardInterrupt
             If it comes before a trial has a score, or a second time.
 
@@ -183,7 +186,10 @@ class BaseSearch(BaseSearchCV, ABC):
         splits = list(cv.split(X, y, **routed.splitter.split))
         self.n_splits_ = cv.get_n_splits(X, y, **routed.splitter.split)
         if not splits:
-            raise ValueError(f"cv must give one split of X or more, got none of {self.cv!r}. An iterator is used up by one fit: use a list.")
+            raise ValueError(
+                f"cv must give one split of X or more, got none of {self.cv!r}. An iterator is used up by one fit: use "
+                "a list."
+            )
         if len(splits) != self.n_splits_:
             raise ValueError(f"cv must split X as often as it says, {self.n_splits_} times, got {len(splits)} splits.")
 
@@ -225,8 +231,8 @@ class BaseSearch(BaseSearchCV, ABC):
             if too_short:
                 run.begin({}, **dict.fromkeys(self._numbered_by, -1)).ended = run.limits.elapsed
                 warnings.warn(
-                    f"time_budget={self.time_budget} seconds were over before a trial had a score in every fold: the best is the "
-                    "estimator as it was given, without a score. Allow more, or use fewer folds or epochs.",
+                    f"time_budget={self.time_budget} seconds were over before a trial had a score in every fold: the best is "
+                    "the estimator as it was given, without a score. Allow more, or use fewer folds or epochs.",
                     ConvergenceWarning,
                     stacklevel=4,
                 )

@@ -12,7 +12,7 @@ from nnfast.tuning.networks import pipelines_of
 class _Recorder(BaseEstimator):
     """Stands at a pipeline's end for the network: keeps what that would be fitted with, and lets rows pass.
 
-    The pipeline counts as fitted then, whatever its other steps are: scikit-learn asks the last one, which may have no state.
+    The pipeline then counts as fitted, also where its other steps have no state: scikit-learn asks the last one.
     """
 
     def __init__(self, network=None):
