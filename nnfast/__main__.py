@@ -76,7 +76,7 @@ def _parser():
         type=_seconds,
         default=60.0,
         metavar="TIME",
-        help="time to search for, such as 60s, 2m or 1h; default: 60s",
+        help="time for the defaults' cross-validation and the search, such as 60s, 2m or 1h; default: 60s",
     )
     tune.add_argument("--method", choices=_METHODS, default=_METHODS[0], help="how to search; default: %(default)s")
     tune.add_argument("--out", metavar="HTML", help="write a page with all trials and figures to this file")

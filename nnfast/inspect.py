@@ -13,8 +13,11 @@ it was given to `fit`. They return numbers, NumPy arrays in the order of `coefs_
 'healthy'
 """
 
+from copy import copy
+
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from nnfast import learning_curve
@@ -336,8 +339,13 @@ def _last(estimator):
 
 def _last_and_table(estimator, X):
     """The network, and X as it comes to it."""
-    has_steps_before = isinstance(estimator, Pipeline) and len(estimator.steps) > 1
-    return _last(estimator), estimator[:-1].transform(X) if has_steps_before else X
+    last = _last(estimator)
+    if not isinstance(estimator, Pipeline):
+        return last, X
+    before = copy(estimator)
+    # A step that counts as fitted: scikit-learn asks the last one of a pipeline, and those before it may have no state.
+    before.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], FunctionTransformer())]
+    return last, before.transform(X)
 
 
 def _hidden(estimator, X):

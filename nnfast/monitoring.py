@@ -93,6 +93,12 @@ class Records:
         for values in self._history.values():
             del values[self._n_epochs_before + n_epochs :]
 
+    def give_back(self):
+        """Leave the lists of earlier calls as they were before this fit, and keep its numbers in others."""
+        curves, history = ({name: list(each) for name, each in lists.items()} for lists in (self._curves, self._history))
+        self.cut(0)
+        self._curves, self._history = curves, history
+
     def history(self, n_epochs):
         """history_ with the first epochs of this fit: a dict of float64 arrays."""
         return as_arrays(self._history, self._n_epochs_before + n_epochs)

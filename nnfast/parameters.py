@@ -107,25 +107,32 @@ def _constraints(cls):
 
 
 def check_parameters(estimator):
-    """Check every constructor parameter by itself.
+    """Check every constructor parameter by itself: see `check_parameter`."""
+    for name in _constraints(type(estimator)):
+        check_parameter(estimator, name)
+
+
+def check_parameter(estimator, name):
+    """Check one constructor parameter by itself; one of a user's own class that says nothing of it is accepted.
 
     Raises
     ------
     InvalidParameterError
         With scikit-learn's sentence, and one of what the value may have meant.
     """
-    for name, constraints in _constraints(type(estimator)).items():
-        if not hasattr(estimator, name):
-            continue
-        value = getattr(estimator, name)
-        if not any(constraint.is_satisfied_by(value) for constraint in constraints):
-            try:
-                validate_parameter_constraints(
-                    {name: type(estimator)._parameter_constraints[name]}, {name: value}, type(estimator).__name__
-                )
-            except InvalidParameterError as error:
-                accepted = [option for c in constraints if isinstance(c, StrOptions) for option in c.options]
-                raise InvalidParameterError(f"{error}{_hint(name, value, accepted)}") from None
+    constraints = _constraints(type(estimator)).get(name)
+    if constraints is None or not hasattr(estimator, name):
+        return
+    value = getattr(estimator, name)
+    if any(constraint.is_satisfied_by(value) for constraint in constraints):
+        return
+    try:
+        validate_parameter_constraints(
+            {name: type(estimator)._parameter_constraints[name]}, {name: value}, type(estimator).__name__
+        )
+    except InvalidParameterError as error:
+        accepted = [option for c in constraints if isinstance(c, StrOptions) for option in c.options]
+        raise InvalidParameterError(f"{error}{_hint(name, value, accepted)}") from None
 
 
 def _hint(name, value, accepted):

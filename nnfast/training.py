@@ -490,7 +490,7 @@ class _Fit:
         self.state.undone = True
         if is_usable and isinstance(error, DivergenceError):
             error.estimator_ = self.publish.copy(self._attributes(self.last))
-        self.records.cut(0)
+        self.records.give_back()
         self.publish.withdraw()
 
     def conclude(self):

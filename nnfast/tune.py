@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from joblib import parallel_config
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import KFold, StratifiedKFold, cross_validate
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 import nnfast
@@ -43,6 +42,9 @@ FIXED = {"hidden_layer_sizes": (128, 128), "activation": "gelu", "initializer": 
 EPOCHS, EPOCHS_ROWS, MOST_TIMES = (9, 45), 10_000, 10
 # Hyperband's epochs are a power of 3, so that all its brackets are whole; 81 would take a minute for little more than the first.
 HYPERBAND_EPOCHS = 27
+
+# A budget of time for a search that there is no time for.
+_NO_TIME = 1e-9
 
 _ESTIMATORS = {"classification": "MLPClassifier", "regression": "MLPRegressor"}
 _SCORES = {"classification": "accuracy", "regression": "R2"}
@@ -124,7 +126,9 @@ def run(
     table : RawTable
 
     budget : float
-        Seconds for the search. The defaults' cross-validation and two fits on all rows come on top.
+        Seconds for the defaults' cross-validation and the search. Where they end within the first, there is no search,
+        and the defaults are fitted for as many epochs as they came to in the folds. Two fits on all rows come
+        on top.
 
     method : {"coarse-to-fine", "hyperband", "bayes", "random"}
 
@@ -158,18 +162,18 @@ def run(
     with warnings.catch_warnings():
         # Trials are meant to end when the method says, and a rare class is not in every fold.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        base = _pipeline(table, {"random_state": seed})
         start = time.perf_counter()
-        with parallel_config(backend="threading", n_jobs=jobs):
-            scores = cross_validate(base, table.X_train, table.y_train, cv=folds, error_score="raise")["test_score"]
-        print(f"\nDefaults: {_SCORES[table.task]} {scores.mean():.4f}, in {time.perf_counter() - start:.1f} s.", flush=True)
+        base, scores, n_epochs = _try_defaults(table, folds, cv, seed, jobs, budget)
+        spent = time.perf_counter() - start
+        print(_tried(_SCORES[table.task], scores, n_epochs, spent), flush=True)
         base.fit(table.X_train, table.y_train)
-        defaults = Result(base, scores.mean(), base.score(table.X_test, table.y_test))
+        defaults = Result(base, _mean(scores), base.score(table.X_test, table.y_test))
 
         start = time.perf_counter()
         search = _search(table, method, tier, cv, seed)
         # The best is fitted here: in full, where the time was over before its trial was, so that its parameters stand for it.
-        search.set_params(cv=folds, n_jobs=jobs, time_budget=budget, refit=False, verbose=_verbose())
+        left = max(budget - spent, _NO_TIME) if n_epochs is None else _NO_TIME
+        search.set_params(cv=folds, n_jobs=jobs, time_budget=left, refit=False, verbose=_verbose())
         search.fit(table.X_train, table.y_train)
         seconds = time.perf_counter() - start
         print(_trials(search, method, seconds))
@@ -184,6 +188,28 @@ def run(
         _save(save, table, defaults, tuned, (source or {}) | facts | {"cv": cv, "seed": seed})
         print(f"Parameters: {save}")
     return defaults, tuned
+
+
+def _try_defaults(table, folds, cv, seed, jobs, budget):
+    """Cross-validate the defaults: (their pipeline, a score a fold, most epochs of a fold if they were cut short, or None).
+
+    Folds that there was no time for have the score NaN. The pipeline is to be fitted for no more epochs than the folds.
+    """
+    base = _pipeline(table, {"random_state": seed})
+    varied = _prefixed(base, {"random_state": [seed]})
+    # As a search of one candidate, since its fits end with their epoch once the time is over.
+    tried = tuning.CoarseToFineSearchCV(base, varied, n_rounds=1, n_candidates=1, error_score="raise", refit=False)
+    results = tried.set_params(cv=folds, n_jobs=jobs, time_budget=budget).fit(table.X_train, table.y_train).cv_results_
+    scores = np.array([results[f"split{i}_test_score"][0] for i in range(cv)])
+    if results["status"][0] != "unfinished":
+        return base, scores, None
+    n_epochs = max(1, int(results["n_epochs"][0]))
+    return base.set_params(**_prefixed(base, {"max_iter": n_epochs})), scores, n_epochs
+
+
+def _mean(scores):
+    """The mean of those that are there, or NaN."""
+    return float(np.mean(scores[np.isfinite(scores)])) if np.isfinite(scores).any() else np.nan
 
 
 def _tuned(table, search, defaults):
@@ -277,8 +303,23 @@ def _opening(table, cv):
     return "\n".join(lines)
 
 
+def _tried(metric, scores, n_epochs, seconds):
+    n_scored = int(np.isfinite(scores).sum())
+    score = f"{metric} {_mean(scores):.4f}" if n_scored else "no score"
+    line = f"\nDefaults: {score}, in {seconds:.1f} s of the budget."
+    if n_epochs is None:
+        return line
+    epochs = f"{n_epochs} epoch{'s' * (n_epochs > 1)}"
+    return (
+        f"{line}\nTheir cross-validation was cut short: {n_scored} of {len(scores)} folds have a score, after {epochs} at "
+        "most. They are fitted for as long,\nand nothing is searched."
+    )
+
+
 def _trials(search, method, seconds):
     n_trials = len(_begun(search))
+    if not n_trials:
+        return f"{method}: no trial, since the time was over."
     listed = ", ".join(f"{count} {status}" for status, count in count_statuses(_begun(search)))
     return f"{method}: {n_trials} trial{'s' * (n_trials > 1)} in {seconds:.1f} s ({listed})."
 
@@ -308,7 +349,10 @@ def _python(name, parameters):
 
 def _save(path, table, defaults, tuned, facts):
     scores = {
-        name: {"validation": float(result.validation), "test": float(result.test)}
+        name: {
+            "validation": None if np.isnan(result.validation) else float(result.validation),
+            "test": float(result.test),
+        }
         for name, result in {"defaults": defaults, "tuned": tuned}.items()
     }
     content = {

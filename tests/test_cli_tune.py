@@ -1,18 +1,25 @@
 """`nnfast tune`: a search of a second on small tables, what it prints and saves, each error in one line and before the search, Ctrl-C."""
 
+import itertools
 import json
 import re
 import signal
 import sys
+import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import _safe_indexing
 from test_cli import CSV, columns, run
 
-import nnfast
+import nnfast.training
+import nnfast.tuning.jobs
 from nnfast import __main__, tables, tune
+from nnfast.training import Course
 from nnfast.tuning.run import Run
 
 # For `--budget` where the search ends sooner by itself.
@@ -113,6 +120,81 @@ def test_methods(capsys, csv, method):
     assert printed["tuned"][0] >= printed["defaults"][0]
 
 
+@QUIET
+@pytest.mark.parametrize("method", tune.METHODS)
+@pytest.mark.parametrize("target", ["label", "price"])
+def test_a_budget_too_short_for_the_defaults_gives_the_defaults(capsys, csv, tmp_path, method, target):
+    if method == "bayes":
+        pytest.importorskip("optuna")
+    pytest.importorskip("matplotlib")
+    saved, report = tmp_path / "p.json", tmp_path / "r.html"
+    options = ("--budget", "0.000001s", "--method", method, "--save", saved, "--out", report)
+    code, out, err = run(capsys, "tune", csv, "--target", target, *options)
+    assert (code, err) == (0, [])
+    assert max(map(len, out)) <= 120
+    assert any(re.fullmatch(r"Defaults: no score, in \d+\.\d s of the budget\.", line) for line in out)
+    assert any("cross-validation was cut short: 0 of 3 folds have a score, after 1 epoch at most" in line for line in out)
+    assert f"{method}: no trial, since the time was over." in out
+    content = json.loads(saved.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert content["params"] == {} and content["trials"] == 0
+    cls = nnfast.MLPRegressor if target == "price" else nnfast.MLPClassifier
+    table = tables.read_raw(csv, target)
+    one_epoch = make_pipeline(table.encoder, cls(max_iter=1, precision="float32", random_state=0)).fit(table.X_train, table.y_train)
+    expected = {"validation": None, "test": pytest.approx(one_epoch.score(table.X_test, table.y_test), abs=1e-6)}
+    assert content["scores"] == {"defaults": expected, "tuned": expected}
+    assert "</html>" in report.read_text(encoding="utf-8")
+
+
+@QUIET
+@pytest.mark.parametrize("n_begun", [1, 2, 3])
+def test_a_budget_that_ends_within_the_defaults(capsys, csv, tmp_path, monkeypatch, n_begun):
+    # By a clock that goes on by a second whenever it is asked: once an epoch, and some times a fold.
+    saved, seconds = tmp_path / "p.json", itertools.count()
+    monkeypatch.setattr(nnfast.training, "AHEAD_SECONDS", 0)
+    monkeypatch.setattr(nnfast.tuning.jobs, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    budget = 50 + (n_begun - 1) * 200
+    code, out, err = run(capsys, "tune", csv, "--target", "label", "--budget", budget, "--jobs", 1, "--cv", 3, "--save", saved)
+    assert (code, err) == (0, [])
+    words = r"Their cross-validation was cut short: (\d) of 3 folds have a score, after (\d+) epochs at most\. .*"
+    (told,) = filter(None, (re.fullmatch(words, line) for line in out))
+    n_scored, n_epochs = map(int, told.groups())
+    assert n_scored == n_begun and (40 < n_epochs < 50 if n_begun == 1 else n_epochs == 200)
+    content, table = json.loads(saved.read_text()), tables.read_raw(csv, "label")
+
+    def score(X, y, X_test, y_test):
+        network = nnfast.MLPClassifier(max_iter=n_epochs, precision="float32", random_state=0)
+        return make_pipeline(table.encoder, network).fit(X, y).score(X_test, y_test)
+
+    assert content["scores"]["tuned"] == content["scores"]["defaults"]
+    expected = score(table.X_train, table.y_train, table.X_test, table.y_test)
+    assert content["scores"]["defaults"]["test"] == pytest.approx(expected, abs=1e-6)
+    if n_begun == 1:
+        folds = StratifiedKFold(3, shuffle=True, random_state=0).split(table.X_train, table.y_train)
+        train, test = next(folds)
+        X, y = table.X_train, table.y_train
+        expected = score(_safe_indexing(X, train), y[train], _safe_indexing(X, test), y[test])
+        assert content["scores"]["defaults"]["validation"] == pytest.approx(expected, abs=1e-6)
+
+
+@QUIET
+def test_the_defaults_count_in_the_budget(capsys, csv, monkeypatch):
+    # By the same clock: what the search gets is what the defaults have left.
+    given, seconds = [], itertools.count()
+    monkeypatch.setattr(tune, "time", SimpleNamespace(perf_counter=lambda: 10.0 * next(seconds)))
+    check = nnfast.tuning.CoarseToFineSearchCV._check
+
+    def noted(self):
+        given.append(self.time_budget)
+        self.set_params(n_rounds=1, n_candidates=1)
+        check(self)
+
+    monkeypatch.setattr(nnfast.tuning.CoarseToFineSearchCV, "_check", noted)
+    code, out, err = run(capsys, "tune", csv, "--target", "label", "--budget", "1h")
+    assert (code, err) == (0, [])
+    assert given == [3600.0, 3590.0]
+    assert any(line.endswith("in 10.0 s of the budget.") for line in out)
+
+
 @FEW
 @QUIET
 def test_a_report(capsys, csv, tmp_path):
@@ -142,7 +224,8 @@ def test_a_best_candidate_that_diverges_on_all_rows(capsys, csv, tmp_path, monke
 
     report, saved = tmp_path / "r.html", tmp_path / "p.json"
     monkeypatch.setattr(nnfast.MLPClassifier, "fit", diverging)
-    monkeypatch.setattr(tune, "cross_validate", lambda *arguments, **named: {"test_score": np.zeros(3)})
+    try_defaults = tune._try_defaults
+    monkeypatch.setattr(tune, "_try_defaults", lambda *arguments: (try_defaults(*arguments)[0], np.zeros(3), None))
     options = ("--method", "random", "--tier", "1", "--out", report, "--save", saved)
     code, out, err = run(capsys, "tune", csv, "--target", "label", *LONG, *options)
     assert (code, err) == (0, [])
@@ -366,7 +449,29 @@ def test_a_second_ctrl_c_ends_the_command(capsys, csv, tmp_path, monkeypatch):
     assert not (tmp_path / "p.json").exists()
 
 
-@pytest.mark.parametrize("where", ["cross_validate", "_search"])
+@QUIET
+def test_ctrl_c_within_the_defaults_ends_them_with_their_epoch(capsys, csv, monkeypatch):
+    both, train = threading.Barrier(2), Course.train
+
+    def interrupted_train(self, until=None, pause=None, **named):
+        def asked():
+            if self.n_epochs == 5 and both.wait(60) == 0:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            end = time.monotonic() + 60
+            while self.n_epochs == 5 and not pause() and time.monotonic() < end:
+                time.sleep(0.001)
+            return pause()
+
+        return train(self, until, None if pause is None else asked, every_epoch=True)
+
+    monkeypatch.setattr(Course, "train", interrupted_train)
+    code, out, err = run(capsys, "tune", csv, "--target", "label", "--budget", "1h", "--jobs", "2", "--cv", "2")
+    assert (code, err) == (0, [])
+    assert any("cut short: 2 of 2 folds have a score, after 5 epochs at most." in line for line in out)
+    assert "coarse-to-fine: no trial, since the time was over." in out
+
+
+@pytest.mark.parametrize("where", ["_try_defaults", "_search"])
 def test_ctrl_c_before_the_search_ends_the_command(capsys, csv, monkeypatch, where):
     monkeypatch.setattr(tune, where, interrupted)
     code, _, err = run(capsys, "tune", csv, "--target", "label")

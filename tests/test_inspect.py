@@ -8,6 +8,7 @@ import pytest
 import reference
 import scipy.sparse
 from small import BOTH, QUIET, small, table
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -351,12 +352,24 @@ def test_chunks_make_no_difference(look, normalization, monkeypatch):
     assert look(estimator, X[:1], y[:1]).layers[0] == "hidden 1"
 
 
+class Stateless(TransformerMixin, BaseEstimator):
+    """A step that learns nothing, and so has no fitted attributes."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X
+
+
 @every_look
 @BOTH
 def test_pipelines(cls, look):
     X, y = table()
     inner = make_pipeline(StandardScaler(), PCA(3), small(cls)).fit(X, y)
     assert_same(look(inner, X, y), look(inner[-1], inner[:-1].transform(X), y))
+    stateless = make_pipeline(StandardScaler(), Stateless(), small(cls)).fit(X, y)
+    assert_same(look(stateless, X, y), look(stateless[-1], stateless[0].transform(X), y))
     alone = Pipeline([("mlp", small(cls).fit(X, y))])
     assert_same(look(alone, X, y), look(alone[-1], X, y))
 

@@ -503,6 +503,16 @@ def test_estimators_that_are_not_accepted(estimator, error, message):
         lr_find(estimator, *table())
 
 
+class NeverFitted(StandardScaler):
+    def fit(self, X, y=None):
+        raise AssertionError("there is something to say before the steps are fitted")
+
+
+def test_a_wrong_parameter_is_told_before_the_steps_are_fitted():
+    with pytest.raises(ValueError, match="'activation' parameter .*Got 'tahn' instead. Did you mean 'tanh'"):
+        lr_find(make_pipeline(NeverFitted(), small(activation="tahn")), *table())
+
+
 @pytest.mark.parametrize("change", [lambda X, y: (X * np.nan, y), lambda X, y: (X[:3], y), lambda X, y: (X[0], y)])
 def test_wrong_tables_are_the_errors_of_fit(change):
     X, y = change(*table())

@@ -13,36 +13,42 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
-from scipy.stats import gamma, norm
+from scipy.stats import gamma, norm, randint
 from sklearn import config_context
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris, make_classification
 from sklearn.decomposition import PCA
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import nnfast.tuning.jobs
 import nnfast.tuning.progress
 from nnfast import MLPClassifier, MLPRegressor
 from nnfast.callbacks import Callback
+from nnfast.optimizers import SGD
 from nnfast.schedules import Cosine
 from nnfast.tuning import (
     BayesianSearchCV,
     CoarseToFineSearchCV,
     HyperbandSearchCV,
+    Space,
     choice,
+    default_space,
     int_uniform,
     layers,
     log_uniform,
+    tied,
     uniform,
 )
+from nnfast.tuning.checks import check_space
 from nnfast.tuning.hyperband import brackets
 
 X, Y = make_classification(120, 6, n_informative=4, n_classes=3, random_state=0)
@@ -99,6 +105,34 @@ def test_scikit_learns_checks(estimator, check):
 # ---------------------------------------------------------------------------------------------------------------------
 # The scores are scikit-learn's
 
+
+class Absolute(TransformerMixin, BaseEstimator):
+    """A step that learns nothing, and so has no fitted attributes."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.abs(X)
+
+
+class AbsoluteAndFitted(Absolute):
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+STATELESS = {
+    "function": FunctionTransformer(np.abs),
+    "normalizer": Normalizer(),
+    "own": Absolute(),
+    "own that counts as fitted": AbsoluteAndFitted(),
+    "passthrough": "passthrough",
+    "None": None,
+    "pipeline": make_pipeline(Absolute(), Normalizer()),
+    "pipeline of pipelines": make_pipeline(make_pipeline(Absolute(), AbsoluteAndFitted())),
+    "union": make_union(Absolute(), Normalizer()),
+    "columns": make_column_transformer((Absolute(), [0, 1]), remainder="passthrough"),
+}
 GROUPS = np.arange(len(X)) // 10
 WEIGHTS = np.random.RandomState(0).uniform(0.1, 1, len(X))
 CASES = {
@@ -151,6 +185,30 @@ CASES = {
     "choice of what does not pickle": {
         "estimator": Pipeline([("log", FunctionTransformer(np.abs)), ("mlp", network())]),
         "space": in_pipeline(RATES) | {"log__func": [np.abs, lambda table: table**2]},
+    },
+    **{
+        f"step without state: {each}": {
+            "estimator": Pipeline([("scale", StandardScaler()), ("step", step), ("mlp", network())]),
+            "space": in_pipeline(RATES),
+        }
+        for each, step in STATELESS.items()
+    },
+    "no step with a state": {"estimator": Pipeline([("step", Absolute()), ("mlp", network())]), "space": in_pipeline(RATES)},
+    "steps without state in pipelines in pipelines": {
+        "estimator": Pipeline([
+            ("a", Absolute()),
+            ("rest", Pipeline([("b", Normalizer()), ("c", Absolute()), ("mlp", network())])),
+        ]),
+        "space": {f"rest__{name}": scale for name, scale in in_pipeline(RATES).items()},
+    },
+    "choice of steps without state": {
+        "estimator": Pipeline([("step", None), ("mlp", network())]),
+        "space": in_pipeline(RATES) | {"step": choice(Absolute(), "passthrough", StandardScaler())},
+    },
+    "own scorer after a step without state": {
+        "estimator": Pipeline([("step", Absolute()), ("mlp", network())]),
+        "space": in_pipeline(RATES),
+        "scoring": lambda estimator, X, y: estimator.score(X, y),
     },
     "own scorer of a data frame": {
         "X": pd.DataFrame(X, columns=list("abcdef"), index=np.arange(len(X)) + 1000),
@@ -496,8 +554,9 @@ def test_a_search_in_which_all_diverge_says_so(name):
 
 
 @every_search
-@pytest.mark.parametrize("wrong", [{"alpha": [1e-4, -1.0]}, {"learning_rate": ["constant", "constnat"]}], ids=str)
+@pytest.mark.parametrize("wrong", [{"activation": ["tanh", ["relu", "tanh"]]}, {"alpha_dropout": [False, True]}], ids=str)
 def test_what_fails_is_told(name, wrong):
+    # Values that are accepted, but not together with the others.
     space, (parameter, (right, _)) = RATES | wrong, *wrong.items()
     with pytest.warns(FitFailedWarning, match=rf"\d+ of \d+ trials failed(.|\n)*{parameter}"):
         made = fitted(search(name, space=space), X, Y)
@@ -591,9 +650,112 @@ def test_no_end_needs_a_budget(name, endless):
         search(name, **endless).fit(X, Y)
 
 
-def test_a_budget_that_is_over_before_there_is_a_score():
-    with pytest.raises(ValueError, match=r"time_budget=1e-09 seconds were over before"):
-        search("hyperband", time_budget=1e-9).fit(X, Y)
+# Of a search whose time is over before a trial has a score.
+TOO_SHORT = {
+    "plain": {},
+    "pipeline": {"estimator": PIPELINE, "space": in_pipeline(RATES)},
+    "in turn": {"n_jobs": 1},
+    "without refit": {"refit": False},
+    "several scorers": {"scoring": ["accuracy", "f1_macro"], "refit": "f1_macro"},
+    "several scorers without refit": {"scoring": ["accuracy", "f1_macro"], "refit": False},
+    "own scorers": {"scoring": lambda estimator, X, y: {"a": estimator.score(X, y), "b": 1.0}, "refit": "a"},
+    "own choice": {"refit": lambda results: 0},
+    "train scores": {"return_train_score": True},
+    "error score": {"error_score": "raise"},
+    "lbfgs": {"estimator": network(solver="lbfgs"), "space": {"alpha": log_uniform(1e-4, 1)}},
+    "another estimator": {"estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}},
+}
+
+
+@every_search
+@pytest.mark.parametrize("case", TOO_SHORT)
+def test_a_budget_too_short_for_a_trial_gives_the_estimator_as_it_was_given(name, case, tmp_path, monkeypatch):
+    if case in ("lbfgs", "another estimator") and name == "hyperband":
+        return
+    options = TOO_SHORT[case] | ({"pruner": None} if name == "bayes" else {})
+    made = search(name, **options, time_budget=1e-9)
+    with pytest.warns(ConvergenceWarning, match=r"time_budget=1e-09 seconds were over before .* as it was given") as caught:
+        made.fit(X, Y)
+    assert [each.filename for each in caught if "time_budget" in str(each.message)] == [__file__]
+    results = made.cv_results_
+    assert results["params"] == [{}] and results["status"].tolist() == ["unfinished"] and results["n_epochs"].tolist() == [0]
+    assert all(len(each) == 1 for each in results.values()) and np.isfinite(results["ended"]).all()
+    scores = [key for key in results if ("_test_" in key or "_train_" in key) and not key.startswith("rank")]
+    assert scores and all(np.isnan(results[key]).all() for key in scores)
+    expected = {"coarse to fine": {"round"}, "hyperband": {"bracket"}, "bayes": set()}[name]
+    assert {key for key in ("round", "bracket") if key in results} == expected and all(results[key][0] == -1 for key in expected)
+    if case == "several scorers without refit":
+        assert not hasattr(made, "best_params_")
+    else:
+        assert made.best_params_ == {} and made.best_index_ == 0
+    if case.startswith("several"):
+        assert "mean_test_f1_macro" in results and "mean_test_accuracy" in results
+    if not options.get("refit", True):
+        return
+    alone = fitted(clone(options.get("estimator", network())), X, Y)
+    np.testing.assert_array_equal(made.predict(X), alone.predict(X))
+    if case != "own choice":
+        assert np.isnan(made.best_score_)
+    monkeypatch.setattr("nnfast.tuning.report._figure", lambda *arguments: "")
+    pytest.importorskip("matplotlib")
+    made.report(tmp_path / "report.html")
+    assert "No trial has a score" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_failed_within_a_budget_too_short_for_a_trial_is_told():
+    # By this seed, the first candidate fails at once. The second would take days, and only one of its folds begins.
+    endless = network(max_iter=10**9, tol=0, n_iter_no_change=10**9)
+    space = {"activation": [["tanh"] * 5, "tanh"]}
+    made = search("coarse to fine", endless, space, n_rounds=1, n_candidates=2, n_jobs=1, random_state=2, time_budget=0.5, refit=False)
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        made.fit(X, Y)
+    said = {each.category: str(each.message) for each in caught}
+    assert "the estimator as it was given" in said[ConvergenceWarning]
+    assert "1 of 2 trials failed" in said[FitFailedWarning] and "activation must be" in said[FitFailedWarning]
+    assert made.best_params_ == {} and made.cv_results_["params"][made.best_index_] == {}
+    assert made.cv_results_["status"].tolist() == ["failed", "unfinished", "unfinished"]
+
+
+@pytest.mark.parametrize("budget", [0, 0.0, -1, np.nan, np.inf, -np.inf, "60s", "60", [60]], ids=repr)
+def test_budgets_that_are_none(budget):
+    with pytest.raises(ValueError, match="'time_budget' parameter of CoarseToFineSearchCV must be a float .*Got"):
+        search("coarse to fine", time_budget=budget).fit(X, Y)
+
+
+def test_fits_by_lbfgs_end_with_the_budget():
+    # As far as it comes, a fit is the one that stops there by itself.
+    endless = network(solver="lbfgs", hidden_layer_sizes=(50,), max_iter=10**9, max_fun=10**9, tol=0, callbacks=[Slow()])
+    made = search("coarse to fine", endless, {"alpha": [1e-4]}, cv=2, n_rounds=1, n_candidates=1, n_jobs=2, time_budget=0.5, refit=False)
+    results = fitted(made, X, Y).cv_results_
+    assert results["status"].tolist() == ["unfinished"] and np.isfinite(made.best_score_)
+    made.set_params(n_jobs=1)  # so that one fold begins
+    results = fitted(made, X, Y).cv_results_
+    assert results["status"].tolist() == ["unfinished"] * 2 and np.isnan(results["split1_test_score"]).all()
+    train, test = next(StratifiedKFold(2).split(X, Y))
+    alone = fitted(clone(endless).set_params(max_iter=int(results["n_epochs"][0]), callbacks=None), X[train], Y[train])
+    assert results["split0_test_score"][0] == alone.score(X[test], Y[test])
+
+
+@every_search
+def test_an_iterator_of_splits_that_is_used_up_is_told(name):
+    made = search(name, cv=iter(list(KFold(3).split(X))))
+    fitted(made, X, Y)
+    with pytest.raises(ValueError, match="cv must give one split of X or more, got none of .* used up by one fit: use a list"):
+        made.fit(X, Y)
+
+
+@every_search
+def test_one_candidate_and_more_jobs_than_that(name):
+    one = {"coarse to fine": {"n_rounds": 1, "n_candidates": 1}, "hyperband": {"max_epochs": 1}, "bayes": {"n_trials": 1}}[name]
+    made = fitted(search(name, n_jobs=20, **one), X, Y)
+    assert len(made.cv_results_["params"]) == 1 and made.best_index_ == 0 and made.score(X, Y) > 0
+
+
+class Slow(Callback):
+    """Epochs of some milliseconds."""
+
+    def on_epoch_end(self, estimator, state):
+        time.sleep(0.005)
 
 
 class Interrupt(Callback):
@@ -884,6 +1046,105 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
 def test_wrong_parameters(name, parameters, message):
     with pytest.raises((ValueError, TypeError), match=message):
         search(name, **parameters).fit(X, Y)
+
+
+# A space, of an estimator or of `network()`, and what is said of it.
+WRONG_SPACES = {
+    "typo": ({"alhpa": [1]}, None, "space must have parameters of the estimator, .* got 'alhpa'. Did you mean 'alpha'?"),
+    "beside others": (RATES | {"batchsize": [8]}, None, "got 'batchsize'. Did you mean 'batch_size'"),
+    "without the prefix": ({"alpha": [1]}, PIPELINE, "got 'alpha'. Did you mean 'mlp__alpha'"),
+    "typo without the prefix": ({"alhpa": [1]}, PIPELINE, "got 'alhpa'. Did you mean 'mlp__alpha'"),
+    "another prefix": ({"mpl__alpha": [1]}, PIPELINE, "got 'mpl__alpha'. Did you mean 'mlp__alpha'"),
+    "prefix of no pipeline": ({"mlp__alpha": [1]}, None, "got 'mlp__alpha'. Did you mean 'alpha'"),
+    "name of another step": ({"scale__with_maen": [True]}, PIPELINE, "got 'scale__with_maen'. Did you mean 'scale__with_mean'"),
+    "name of a pipeline": ({"memroy": [None]}, PIPELINE, "got 'memroy'. Did you mean 'memory'"),
+    "step": ({"scaler": [StandardScaler()]}, PIPELINE, "got 'scaler'"),
+    "pipeline within a pipeline": (
+        {"mlp__alpha": [1]}, Pipeline([("rest", PIPELINE)]), "got 'mlp__alpha'. Did you mean 'rest__mlp__alpha'"
+    ),
+    "of none of the choices": (
+        {"mlp": [network(), network(alpha=1.0)], "mlp__alhpa": [1]}, PIPELINE, "got 'mlp__alhpa'. Did you mean 'mlp__alpha'",
+    ),
+    "default space of another estimator": (default_space(PIPELINE), None, "got 'mlp__learning_rate_init'"),
+    "choice": ({"activation": choice("relu", "tahn")}, None, "activation of the space: .* Got 'tahn' instead. Did you mean 'tanh'"),
+    "choice in a pipeline": (in_pipeline({"solver": ["sgd", "adma"]}), PIPELINE, "mlp__solver of the space: .*'adma'.* mean 'adam'"),
+    "choice of lists": ({"activation": [["relu"], ["tahn"]]}, None, "activation of the space: .*'tahn'"),
+    "choice of layers": ({"hidden_layer_sizes": [(8,), (8, 0)]}, None, r"hidden_layer_sizes of the space: .*> 0, got \[8, 0\]"),
+    "layers of another parameter": ({"batch_size": layers()}, None, "batch_size of the space: "),
+    "list of rates": ({"dropout": [[0.1], [1.5]]}, None, r"dropout of the space: dropout must be rates in \[0, 1\)"),
+    "callbacks that are none": ({"callbacks": [None, Callback()]}, None, "callbacks of the space: "),
+    "low end": ({"learning_rate_init": uniform(-1.0, 0.1)}, None, r"learning_rate_init of the space: .*Got -0.99"),
+    "high end": ({"momentum": uniform(0.5, 1.5)}, None, "momentum of the space: .*Got 1.4"),
+    "low end of integers": ({"n_iter_no_change": int_uniform(0, 9)}, None, "n_iter_no_change of the space: .*Got 0 instead"),
+    "numbers that are no integers": ({"batch_size": log_uniform(8, 64)}, None, "batch_size of the space: "),
+    "a distribution": ({"learning_rate_init": norm(0.001, 0.01)}, None, "learning_rate_init of the space: .*Got -0.0"),
+    "a tied rate": ({"alpha": tied(log_uniform(2, 3)), "beta_1": tied(log_uniform(2, 3)), "batch_size": [9]}, None, "beta_1 of the space"),
+    "network of a choice": ({"mlp": [network(), network(activation="tahn")]}, PIPELINE, "mlp of the space: .*Did you mean 'tanh'"),
+    "what the space does not vary": (RATES, network(activation="tahn"), "'activation' parameter .*Got 'tahn' instead. Did you mean"),
+    "what a step does not vary": (in_pipeline(RATES), Pipeline([("mlp", network(alpha=-1.0))]), "'alpha' parameter .*Got -1.0"),
+}
+
+
+@every_search
+@pytest.mark.parametrize("case", WRONG_SPACES)
+def test_wrong_spaces_are_told_before_the_first_trial(name, case, monkeypatch):
+    def begin(*args, **kwargs):
+        raise AssertionError("there is something to say before the first trial")
+
+    monkeypatch.setattr(nnfast.tuning.search, "Run", begin)
+    space, estimator, message = WRONG_SPACES[case]
+    with pytest.raises(ValueError, match=message):
+        search(name, estimator, space).fit(X, Y)
+
+
+def test_names_are_asked_of_any_estimator():
+    for estimator, space, message in (
+        (LogisticRegression(), {"c": [1]}, "got 'c'. Did you mean 'C'"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), {"C": [1]}, "got 'C'. Did you mean 'logisticregression__C'"),
+        (BaggingClassifier(network(), n_estimators=2), {"estimator__activation": ["relu", "tahn"]}, "estimator__activation of the space: "),
+    ):
+        with pytest.raises(ValueError, match=message):
+            search("coarse to fine", estimator, space).fit(X, Y)
+
+
+class Keywords(LogisticRegression):
+    """Takes parameters that it does not list, as some estimators do."""
+
+    def set_params(self, **params):
+        return super().set_params(**{name.removeprefix("any__"): value for name, value in params.items()})
+
+
+@pytest.mark.parametrize(
+    ("estimator", "space"),
+    [
+        (None, {"learning_rate": [lambda epoch, rate: rate, Cosine(), "constant"]}),
+        (None, {"solver": ["sgd", SGD(momentum=0.5)], "loss": ["log_loss"], "callbacks": [None, [Callback()]]}),
+        (None, {"dropout": uniform(0.0, 1.0), "learning_rate_init": uniform(0.0, 0.1), "beta_1": uniform(0.0, 1.0)}),
+        (None, {"learning_rate_init": gamma(2, scale=0.01), "alpha": norm(2, 0.8), "batch_size": randint(8, 64)}),
+        (None, {"batch_size": ["auto", *range(8, 600)], "n_iter_no_change": [3, np.inf], "verbose": [False]}),
+        (network(activation=None), {"activation": ["relu", ("elu", 0.5)]}),
+        (PIPELINE, in_pipeline(RATES) | {"scale": ["passthrough", StandardScaler()], "scale__with_mean": [True]}),
+        (PIPELINE, in_pipeline(RATES) | {"memory": [None]}),
+        (Pipeline([("mlp", None)]), {"mlp": [network(activation=None), network()], "mlp__activation": ["relu"]}),
+        (PIPELINE, {"mlp": [network(), LogisticRegression()], "mlp__C": log_uniform(0.1, 1)}),
+        (PIPELINE, {"mlp": [network(), LogisticRegression()], "mlp__alpha": log_uniform(0.1, 1)}),
+        (Pipeline([("rest", PIPELINE)]), {"rest": [PIPELINE, network()], "rest__mlp": [network()], "rest__mlp__alpha": [1.0]}),
+        (Keywords(), {"any__C": [1.0]}),
+        (BaggingClassifier(network()), {"estimator__alpha": [1.0]}),
+    ],
+)
+def test_spaces_that_work_are_accepted(estimator, space):
+    check_space(network() if estimator is None else estimator, Space(space))
+
+
+@every_search
+def test_a_space_of_steps_and_of_their_parameters(name):
+    # The parameter is one of a choice's alone: the other choice fails with it, as it would have to.
+    space = in_pipeline(RATES) | {"scale": ["passthrough", StandardScaler()], "scale__with_mean": [True, False]}
+    with pytest.warns(FitFailedWarning, match="set_params"):
+        made = fitted(search(name, PIPELINE, space), X, Y)
+    failed = made.cv_results_["status"] == "failed"
+    assert [params["scale"] == "passthrough" for params in made.cv_results_["params"]] == failed.tolist()
 
 
 @every_search

@@ -77,6 +77,7 @@ class CoarseToFineSearchCV(BaseSearch):
         self.n_best = n_best
 
     __init__.__signature__ = joined_signature(__init__, BaseSearch)
+    _numbered_by = ("round",)
 
     def _check(self):
         for name in ("n_rounds", "n_candidates"):

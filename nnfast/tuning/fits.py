@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection._validation import _score
 
+from nnfast.callbacks import Callback
 from nnfast.exceptions import DivergenceError
 from nnfast.tuning.networks import is_lbfgs
 
@@ -67,20 +68,16 @@ class FoldFit:
         start = time.perf_counter()
         try:
             try:
-                pruned = self._train(run, until, watch)
+                self.status = self._train(run, until, watch)
             finally:
                 self.fit_time += time.perf_counter() - start
             self._score(run)
         except Exception as error:
             if run.error_score == "raise":
                 raise
-            self.error, self.scores, self.train_scores = format_exc(), None, None
+            self.error, self.scores, self.train_scores, self.status = format_exc(), None, None, None
             self.let_go("diverged" if isinstance(error, DivergenceError) else "failed")
             return
-        if pruned:
-            self.status = "pruned"
-        elif run.limits.over and not (self._course is None or self._course.finished or self.n_epochs == until):
-            self.status = "unfinished"
         if until is None or self.status is not None or self._course is None:
             self.let_go("complete")
 
@@ -92,7 +89,7 @@ class FoldFit:
         self.status = self.status or status
 
     def _train(self, run, until, watch):
-        """Returns whether `watch` has given the candidate up."""
+        """Returns "pruned" if `watch` has given the candidate up, "unfinished" if the search ended the fit, or None."""
         if self._material is None:
             estimator = clone(run.estimator).set_params(**clone(self.params, safe=False))
             self._material = run.folds.material(estimator, self.params, self.fold)
@@ -101,14 +98,9 @@ class FoldFit:
             arguments = (material.X,) if material.y is None else (material.X, material.y)
             material.estimator.fit(*arguments, **material.fit_params)
             self._note_epochs(material.estimator)
-            return False
+            return None
         if is_lbfgs(material.network.solver):
-            material.network._validate_params()
-            try:
-                material.network._fit(material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows)
-            finally:
-                self._note_epochs(material.network)
-            return False
+            return self._train_lbfgs(run.limits, material)
         if self._course is None:
             arguments = {**material.fit_params, "rows": material.rows, "shared": run.folds.shared}
             with run.preparing:
@@ -128,7 +120,22 @@ class FoldFit:
                 course.train(until, pause, every_epoch=watch is not None)
         finally:
             self.n_epochs, self.loss_curve, self.warning = course.n_epochs, course.loss_curve, course.warning
-        return given_up
+        if given_up:
+            return "pruned"
+        return "unfinished" if run.limits.over and not (course.finished or course.n_epochs == until) else None
+
+    def _train_lbfgs(self, limits, material):
+        network, ends = material.network, _EndsWith(limits)
+        network._validate_params()
+        given = network.callbacks
+        if limits.timed:  # only then: a callback costs a fit of a small table up to a third of its time
+            network.callbacks = [*(given or ()), ends]
+        try:
+            network._fit(material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows)
+        finally:
+            network.callbacks = given
+            self._note_epochs(network)
+        return "unfinished" if ends.ended else None
 
     def _note_epochs(self, estimator):
         """Of an estimator that was fitted at one go."""
@@ -162,6 +169,18 @@ class FoldFit:
         except Exception:
             self.error = format_exc()
             raise
+
+
+class _EndsWith(Callback):
+    """Ends a fit by L-BFGS, which cannot pause, with its iteration once the search is over."""
+
+    def __init__(self, limits):
+        self._limits, self.ended = limits, False
+
+    def on_epoch_end(self, estimator, state):
+        if self._limits.over and state.stop_reason is None:
+            self.ended = True
+            state.stop("the search is over")
 
 
 @dataclass(eq=False)

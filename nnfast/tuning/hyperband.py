@@ -110,6 +110,7 @@ class HyperbandSearchCV(BaseSearch):
         self.n_iterations = n_iterations
 
     __init__.__signature__ = joined_signature(__init__, BaseSearch)
+    _numbered_by = ("bracket",)
 
     def _check(self):
         check_is_network(self)
@@ -179,6 +180,8 @@ class HyperbandSearchCV(BaseSearch):
         return self.max_epochs if plans_end else n_epochs
 
     def _refitted(self, run, estimator, X, y, fit_params):
+        if not self.best_params_:  # no candidate was trained to the end of a round: the estimator as it was given
+            return super()._refitted(run, estimator, X, y, fit_params)
         material = run.folds.material(estimator, self.best_params_, None)
         _train(material.network, material, int(self.cv_results_["n_epochs"][self.best_index_]))
         return material.fitted()

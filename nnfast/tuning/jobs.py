@@ -26,6 +26,11 @@ class Limits:
         self._interrupted = threading.Event()
 
     @property
+    def timed(self):
+        """Whether there is a time that can be over."""
+        return self._deadline is not None
+
+    @property
     def interrupted(self):
         return self._interrupted.is_set()
 

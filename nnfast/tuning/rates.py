@@ -105,13 +105,14 @@ def lr_find(
         )
     if isinstance(last.solver, str) and last.solver == "lbfgs":
         raise ValueError("lr_find needs a solver with a learning rate, such as 'adam' or 'sgd', got solver='lbfgs'.")
+    last._validate_params()  # before the other steps are fitted, which may take long
     for pipeline in pipelines_of(estimator):
         if len(pipeline.steps) > 1:
             X = clone(pipeline[:-1]).fit_transform(X, y)
     last = clone(last).set_params(profile=False)
     if random_state is not None:
         last.set_params(random_state=random_state)
-    last._validate_params()
+        last._validate_params()
 
     arguments = last._prepared(X, y, sample_weight, (None, None, None, validation_indices))
     settings = {"low": low, "high": high, "n_epochs": n_epochs, "smoothing": smoothing}

@@ -3,6 +3,7 @@
 from threading import Lock
 
 import numpy as np
+from sklearn.metrics._scorer import _MultimetricScorer
 
 from nnfast.tuning.fits import FoldFit, Trial
 from nnfast.tuning.jobs import Jobs, Limits, n_jobs_of
@@ -53,7 +54,9 @@ class Run:
 
     @property
     def metrics(self):
-        """The names of the metrics, or None where scores are single numbers."""
+        """The names of the metrics; None where scores are single numbers, or a function has not returned any yet."""
+        if isinstance(self.scorer, _MultimetricScorer):
+            return list(self.scorer._scorers)
         scores = (fit.scores for trial in self.trials for fit in trial.fits)
         return next((list(each) for each in scores if isinstance(each, dict)), None)
 

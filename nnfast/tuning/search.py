@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
+from nnfast.tuning.checks import check_space
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
 from nnfast.tuning.networks import is_lbfgs, network_of
@@ -44,8 +45,10 @@ random_state : int, RandomState or None, default=None
     Draws the candidates. By an integer, estimators whose own `random_state` is None get one, too, all the same.
 
 time_budget : float or None, default=None
-    Seconds after which the search ends with the best so far. The fits that run end with their epoch and count as they are, with
-    status "unfinished", where all their folds have a score. `refit` comes after it.
+    Seconds after which the search ends with the best so far. The fits that run end with their epoch (iteration of
+    L-BFGS) and count as they are, with status "unfinished", where all their folds have a score. If no trial has a
+    score by then, the best is the estimator as it was given, with a warning: see `best_params_`. `refit` comes
+    after the budget, and takes as long as a fit does.
 
 error_score : "raise" or float, default=nan
     The score of a fold whose fit fails or diverges, in `cv_results_`; whatever it is, the trial ranks last.
@@ -66,7 +69,10 @@ cv_results_ : dict of arrays
     "loss" by epoch, and of the "score" after "score_epochs".
 
 best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
-    As in scikit-learn's searches, with the methods `predict`, `predict_proba`, `score`, ... of the best estimator."""
+    As in scikit-learn's searches, with the methods `predict`, `predict_proba`, `score`, ... of the best estimator.
+    Where the time was over before a trial had a score, `best_params_` is {}, `best_score_` is NaN, and the last
+    place of `cv_results_` is that of the estimator as it was given: status "unfinished", no score, and -1 for
+    "round" or "bracket"."""
 
 _ENDS = """\
 Ctrl-C ends the search with the best so far, too, which is then fitted on all rows; a second one is raised. A candidate that
@@ -116,6 +122,8 @@ class BaseSearch(BaseSearchCV, ABC):
             if name != "self":
                 setattr(self, name, parameters[name])
 
+    _numbered_by = ()  # keys of `cv_results_` that tell where in the search a trial was
+
     @abstractmethod
     def _search(self, run):
         """Draw candidates and have `run` train them, until there are enough or `run.over`."""
@@ -155,11 +163,21 @@ class BaseSearch(BaseSearchCV, ABC):
         Raises
         ------
         ValueError
-            If no trial has a score: all of them failed, the scorer gave none, or the time was over before.
+            If the estimator does not have a parameter of the space, or a network does not take one of its values,
+            before any trial. At the end, if no trial has a score though there was time: all of them failed, or the
+            scorer gave none.
         KeyboardInterrupt
             If it comes before a trial has a score, or a second time.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the time was over before a trial had a score, or the user interrupted the search.
+        FitFailedWarning
+            If trials failed.
         """
         self._check()
+        check_space(self.estimator, Space(self.space))
         scorer, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
@@ -167,8 +185,13 @@ class BaseSearch(BaseSearchCV, ABC):
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))
         self.n_splits_ = cv.get_n_splits(X, y, **routed.splitter.split)
-        if len(splits) != self.n_splits_ or not splits:
-            raise ValueError(f"cv must split X as often as it says, at least once: {self.n_splits_}, got {len(splits)} splits.")
+        if not splits:
+            raise ValueError(
+                f"cv must give one split of X or more, got none of {self.cv!r}. An iterator is used up by one fit: use "
+                "a list."
+            )
+        if len(splits) != self.n_splits_:
+            raise ValueError(f"cv must split X as often as it says, {self.n_splits_} times, got {len(splits)} splits.")
 
         random_state = check_random_state(self.random_state)
         estimator = clone(self.estimator)
@@ -200,20 +223,24 @@ class BaseSearch(BaseSearchCV, ABC):
 
     def _conclude(self, run, refit_metric):
         """Set the attributes that tell of the trials."""
-        trials = run.trials
+        trials, too_short = list(run.trials), False
         if not run.best(1):
             if run.limits.interrupted:
                 raise KeyboardInterrupt("before a trial had a score")
-            if all(trial.status == "unfinished" for trial in trials):  # or there is none
-                raise ValueError(
-                    f"time_budget={self.time_budget} seconds were over before a trial had a score in every fold. Allow more, or "
-                    "use fewer folds or epochs."
+            too_short = run.over and all(trial.status in ("unfinished", *FAILURES) for trial in trials)
+            if too_short:
+                run.begin({}, **dict.fromkeys(self._numbered_by, -1)).ended = run.limits.elapsed
+                warnings.warn(
+                    f"time_budget={self.time_budget} seconds were over before a trial had a score in every fold: the best is "
+                    "the estimator as it was given, without a score. Allow more, or use fewer folds or epochs.",
+                    ConvergenceWarning,
+                    stacklevel=4,
                 )
         n_failed = {status: sum(trial.status == status for trial in trials) for status in ("failed", "diverged")}
         # A trial that failed tells more than one that diverged, and one that only its scorer failed for has an error, too.
         errors = [trial.error for status in (*n_failed, "complete") for trial in trials if trial.status == status and trial.error]
         first = errors[0] if errors else None
-        if not run.best(1):
+        if not run.best(1) and not too_short:
             if all(trial.status in FAILURES for trial in trials):
                 raise ValueError(f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}")
             more = "" if first is None else f" The first error:\n\n{first}"
@@ -243,7 +270,8 @@ class BaseSearch(BaseSearchCV, ABC):
             self._check_refit_for_multimetric(run.metrics)
             refit_metric = self.refit
         if self.refit or not self.multimetric_:
-            self.best_index_ = self._select_best_index(self.refit, refit_metric, results)
+            last = len(run.trials) - 1
+            self.best_index_ = last if too_short else self._select_best_index(self.refit, refit_metric, results)
             if not callable(self.refit):
                 self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
             self.best_params_ = results["params"][self.best_index_]

@@ -10,7 +10,10 @@ from nnfast.tuning.networks import pipelines_of
 
 
 class _Recorder(BaseEstimator):
-    """Stands at a pipeline's end for the network: keeps what that would be fitted with."""
+    """Stands at a pipeline's end for the network: keeps what that would be fitted with, and lets rows pass.
+
+    The pipeline then counts as fitted, also where its other steps have no state: scikit-learn asks the last one.
+    """
 
     def __init__(self, network=None):
         self.network = network
@@ -18,6 +21,9 @@ class _Recorder(BaseEstimator):
     def fit(self, X, y=None, **fit_params):
         self.given_ = X, y, fit_params
         return self
+
+    def transform(self, X):
+        return X
 
     def get_metadata_routing(self):
         return self.network.get_metadata_routing()
@@ -48,10 +54,7 @@ class Steps:
         """The rows to score as they come to the network."""
         with self._lock:
             if self._to_score is None:
-                rows = _safe_indexing(self._table, self._fold.test)
-                for each in pipelines_of(self._pipeline):
-                    rows = each[:-1].transform(rows) if len(each) > 1 else rows
-                self._to_score = rows
+                self._to_score = self._pipeline.transform(_safe_indexing(self._table, self._fold.test))
             return self._to_score
 
     def followed_by(self, network):

@@ -278,7 +278,8 @@ def _columns(search):
         scales, split = _scales_given(search), None
     else:
         scales = Space(space)
-        split = [scales.split({name: params[name] for name in scales}) for params in trials]  # which undoes what is tied
+        # This undoes what is tied. The estimator as it was given, where the time was too short, has no parameters.
+        split = [scales.split({name: params[name] for name in scales}) if params else {} for params in trials]
         names = list(scales)  # not what the search sets by itself, as Hyperband does the epochs
     columns = []
     for name in names:
