@@ -56,7 +56,28 @@ print(*sorted(set(sys.modules) - before))
 """
     loaded = python("-c", code).split()
     assert [name for name in loaded if name.partition(".")[0] != "nnfast"] == []
-    assert {"nnfast.kernels", "nnfast.engines.cython", "nnfast.demo", "nnfast.tables", "nnfast._info"}.isdisjoint(loaded)
+    late = {"kernels", "engines.cython", "demo", "tables", "_info", "inspect", "tuning"}
+    assert {f"nnfast.{name}" for name in late}.isdisjoint(loaded)
+
+
+# Every module, class and function that the documentation names, by its whole name.
+NAMED = sorted({
+    name for page in (ROOT / "docs").glob("*.md") for name in re.findall(r"\bnnfast(?:\.[A-Za-z_]\w*)+", page.read_text(encoding="utf-8"))
+})
+
+
+@pytest.mark.skipif(not NAMED, reason="not in a clone of the repository")
+def test_an_import_of_nnfast_reaches_all_that_the_documentation_names():
+    code = """
+import sys, functools, nnfast
+listed = dir(nnfast)
+for name in sys.argv[1:]:
+    parts = name.split(".")[1:]
+    assert parts[0] in listed, name
+    functools.reduce(getattr, parts, nnfast)
+"""
+    assert {"nnfast.inspect", "nnfast.tuning", "nnfast.callbacks"} < set(NAMED)
+    python("-c", code, *NAMED)
 
 
 def test_versions(capsys):
