@@ -253,7 +253,7 @@ def _folds(table, cv, seed):
 
 def _verbose():
     """ "progress" where somebody watches and tqdm is there, else False."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return False
     try:
         import tqdm  # noqa: F401
