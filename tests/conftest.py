@@ -24,4 +24,5 @@ def _ctrl_c_is_raised():
         return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
+    if before is not None:  # or it was none of Python's
+        signal.signal(signal.SIGINT, before)
