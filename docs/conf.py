@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from docutils.writers.html5_polyglot import HTMLTranslator
+
 import nnfast
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -10,11 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "nnfast"
 version = release = nnfast.__version__
 
-# Nothing here reads the network. The pages themselves load MathJax when they are looked at.
+# Neither the build nor a page that is looked at reads the network.
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "myst_parser",
     "numpydoc",
     "docstrings",
@@ -27,6 +28,7 @@ html_static_path = ["_static"]
 html_css_files = ["nnfast.css"]
 html_title = f"nnfast {version}"
 html_show_copyright = False
+html_math_renderer = "docutils"
 smartquotes = False  # quotes here are mostly Python's
 highlight_language = "none"
 default_role = "py:obj"
@@ -37,3 +39,12 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
+
+
+def setup(app):
+    # docutils' own formulas, which docutils.conf makes MathML, in place of Sphinx's, which load MathJax.
+    app.add_html_math_renderer(
+        "docutils",
+        (HTMLTranslator.visit_math, HTMLTranslator.depart_math),
+        (HTMLTranslator.visit_math_block, HTMLTranslator.depart_math_block),
+    )

@@ -16,14 +16,22 @@ __version__ = "0.1.0"
 __all__ = ["Activation", "DivergenceError", "Loss", "MLPClassifier", "MLPRegressor", "QuantileCrossingWarning", "show_versions"]
 
 
+# Loaded when they are used: an import of nnfast takes no longer for them.
+_MODULES = ("inspect", "tuning")
+
+
 def __getattr__(name):
     # Looked up late: it reads the versions of every dependency, which an import should not.
     if name == "show_versions":
         from nnfast._info import show_versions
 
         return show_versions
+    if name in _MODULES:
+        from importlib import import_module
+
+        return import_module(f"nnfast.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*globals(), "show_versions"])
+    return sorted({*globals(), "show_versions", *_MODULES})

@@ -19,18 +19,24 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         options.run(options, parser)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader has gone, as in `nnfast demo | head`. What is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("nnfast: interrupted", file=sys.stderr)
+        _complain("interrupted")
         return 130
     except (ImportError, ValueError) as error:
-        print("nnfast: error:", " ".join(str(error).split()), file=sys.stderr)
+        _complain(f"error: {' '.join(str(error).split())}")
         return 2
     return 0
+
+
+def _complain(message):
+    if sys.stderr is not None:  # or print() would take stdout
+        print(f"nnfast: {message}", file=sys.stderr)
 
 
 def _parser():

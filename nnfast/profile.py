@@ -122,7 +122,7 @@ def profiled(fit):
                 profile = _profile(counts, seconds, engines.get_engine(estimator.engine))
                 if vars(estimator) is not before:  # the fit has published
                     estimator.profile_ = profile
-                if prints:
+                if prints and sys.stderr is not None:
                     print(profile, file=sys.stderr)
 
         try:

@@ -1,5 +1,6 @@
 """What a fit says: a line an epoch or a progress bar, its warnings, and its words for what went wrong."""
 
+import sys
 import warnings
 
 from sklearn.exceptions import ConvergenceWarning
@@ -62,11 +63,7 @@ class ProgressBar(Silence):
     """tqdm's bar, on stderr: epochs, loss, validation score, and the time left if no epoch is saved."""
 
     def __init__(self, max_epochs, title):
-        try:
-            from tqdm.std import tqdm
-        except ImportError as error:
-            raise ImportError("verbose='progress' needs tqdm: pip install 'nnfast[progress]'") from error
-        self._bar = tqdm(total=max_epochs, desc=title, unit="epoch")
+        self._bar = progress_bar(total=max_epochs, desc=title, unit="epoch")
         self._shown = {}
 
     def epoch(self, n_iter, loss):
@@ -79,8 +76,20 @@ class ProgressBar(Silence):
         self._bar.set_postfix(self._shown, refresh=False)
 
     def remark(self, *words):
-        self._bar.write(" ".join(words), file=self._bar.fp)
+        if not self._bar.disable:
+            self._bar.write(" ".join(words), file=self._bar.fp)
 
     def close(self):
         self._bar.refresh()  # the last epochs may have come too fast to be shown
         self._bar.close()
+
+
+def progress_bar(**parameters):
+    """A tqdm bar on stderr, which shows nothing where there is no stderr; ImportError names the extra that installs tqdm."""
+    try:
+        from tqdm.std import tqdm
+    except ImportError as error:
+        raise ImportError("verbose='progress' needs tqdm: pip install 'nnfast[progress]'") from error
+    if sys.stderr is None:
+        parameters["disable"] = True
+    return tqdm(**parameters)

@@ -105,15 +105,16 @@ def check(path, *, method=DEFAULT_METHOD, out=None, save=None):
 
 
 def _check_writable(option, path):
-    new = not path.exists()
+    place = path.resolve()  # the target of a symbolic link
+    new = not place.exists()
+    if not (new or place.is_file() or place.is_dir()):  # a pipe would have to wait for its reader
+        raise ValueError(f"{option} {path} is a device or a pipe; it must be a file, which is replaced as a whole.")
     try:
-        path.open("ab").close()
+        place.open("ab").close()
         if new:
-            path.unlink()
+            place.unlink()
     except OSError as error:
         raise ValueError(f"{option} {path} cannot be written: {error.strerror or error}.") from None
-    if not new and not path.is_file():
-        raise ValueError(f"{option} {path} is a device or a pipe; it must be a file, which is replaced as a whole.")
 
 
 def run(
@@ -279,7 +280,7 @@ def _folds(table, cv, seed):
 
 def _verbose():
     """ "progress" where somebody watches and tqdm is there, else False."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return False
     try:
         import tqdm  # noqa: F401

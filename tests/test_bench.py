@@ -29,7 +29,8 @@ from bench.sides import PACKAGES, Failed, Side, training_sides  # noqa: E402
 from nnfast.tables import bundled  # noqa: E402
 
 TINY = {2: Shape("two", 5, (8,), 2, 16, 4), 3: Shape("three", 6, (8, 9), 3, 16, 4)}
-MODULES = {"PyTorch": "torch", "JAX": "jax"}
+PYTORCH = [pytest.param(library, marks=pytest.mark.torch) for library in ("PyTorch", "torch.compile")]
+JAX = pytest.param("JAX", marks=pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX"))
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +53,8 @@ def test_the_smallest_comparison(rows):
 
 
 @pytest.mark.parametrize("n_classes", TINY)
-@pytest.mark.parametrize("library", ["PyTorch", "JAX"])
+@pytest.mark.parametrize("library", [PYTORCH[0], JAX])
 def test_peers_do_the_same_work(library, n_classes):
-    pytest.importorskip(MODULES[library])
     problem = work.Problem(TINY[n_classes], "float32")
     reference = trainer("scikit-learn")(work.Problem(TINY[n_classes], "float64"), 1)
     peer = trainer(library)(problem, 1)
@@ -344,12 +344,13 @@ def test_steps_are_timed_without_what_a_fit_sets_up(monkeypatch, sets_up, whole,
     assert sample["seconds"] == pytest.approx(seconds if sets_up else 0.3)
 
 
-@pytest.mark.parametrize("library", TRAINERS)
+@pytest.mark.parametrize("library", [*PYTORCH, JAX])
+def test_peers_make_nothing_ready_first(library):
+    assert not trainer(library).sets_up
+
+
+@pytest.mark.parametrize("library", [each for each in TRAINERS if each not in ("PyTorch", "torch.compile", "JAX")])
 def test_what_was_made_ready_first_is_what_it_was(library):
-    if library in MODULES or library == "torch.compile":
-        pytest.importorskip(MODULES.get(library, "torch"))
-        assert not trainer(library).sets_up
-        return
     peer = trainer(library)(work.Problem(TINY[2], "float64"), 1)
     assert peer.sets_up
     runs = [peer.ready(epochs) for epochs in (1, 3)]

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import signal
 import sys
@@ -376,6 +377,21 @@ def test_a_command_line_that_will_not_do(capsys, arguments, message):
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, [])
     assert message in err[-1]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("option", ["--save", "--out"])
+def test_no_pipe_is_waited_for(option, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=f"{option} .*pipe is a device or a pipe"):
+        tune.check(tmp_path / "t.csv", **{option[2:]: tmp_path / "pipe"})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+def test_a_link_stays_where_its_target_can_be_written(tmp_path):
+    (tmp_path / "link").symlink_to("target")
+    tune.check(tmp_path / "t.csv", save=tmp_path / "link")
+    assert os.listdir(tmp_path) == ["link"]
 
 
 def test_a_folder_is_no_table(capsys, pandas, tmp_path):

@@ -57,7 +57,7 @@ def test_examples(page, tmp_path, monkeypatch):
     report = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # most of these fits are meant to end at max_iter
-        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)
+        doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS).run(test, out=report.append)
     assert not report, "".join(report)
 
 

@@ -142,9 +142,11 @@ def test_reference_at_other_shapes(shape, loss, kind, normalization):
         assert_is_the_references(*arguments, np.float64, 1e-11, n_threads=n_threads)
 
 
+@pytest.mark.torch
 @every_case
 def test_torch(case):
-    torch_network = pytest.importorskip("torch_network")
+    import torch_network
+
     network, table, X, y, weight, flat = problem(**CASES[case])
     twin = torch_network.Twin(network, network.unpack(flat))
     value = twin.objective(X, y, weight, ALPHA)

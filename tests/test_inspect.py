@@ -85,9 +85,11 @@ def test_gradients_are_the_reference_networks(kind, normalization, weighted):
     assert flow.ratio == flow.gradients[0] / flow.gradients[3]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 def test_gradients_are_those_of_autograd(normalization):
-    torch = pytest.importorskip("torch")
+    import torch
+
     X, y = load_iris(return_X_y=True)
     estimator = small(hidden_layer_sizes=(6, 4), activation="silu", normalization=normalization).fit(X, y)
     weight = np.random.RandomState(2).uniform(0, 2, len(X))

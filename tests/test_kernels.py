@@ -675,12 +675,14 @@ def test_focal_losses_of_gamma_0_are_log_losses(isa, dtype):
 NORM_SHAPES = [(rows, n) for rows in (2, 5, 33) for n in SIZES]
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("method", ["normalize_columns", "normalize_rows"])
 def test_normalizations_are_torchs(method, isa):
     """Outputs, gradients and running statistics, in float64."""
-    torch = pytest.importorskip("torch")
-    F = torch.nn.functional
+    import torch
+    from torch.nn import functional as F
+
     table = engine.Table(isa, "float64")
     for rows, n in NORM_SHAPES if method == "normalize_columns" else [(1, n) for n in SIZES[1:]] + NORM_SHAPES:
         arrays = norm_arrays(table, rows, n, np.random.default_rng(n))

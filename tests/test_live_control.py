@@ -1,9 +1,11 @@
 """Steering a long fit: LiveControl and its files, clipping that changes between epochs, and going on after an interrupt."""
 
 import functools
+import importlib
 import math
 import os
 import pickle
+import signal
 import tomllib
 import warnings
 from pathlib import Path
@@ -317,6 +319,200 @@ IGNORED = {
     'save = "../control/control.state.toml"': "save = .* could not be done: the file has another purpose",
     "[section]\nstop = true": "section is no key",
 }
+OUTSIDE = {
+    "../net.joblib": "must stay within the folder of control.toml",
+    "../../net.joblib": "must stay within",
+    "..": "must stay within",
+    "inside/../../net.joblib": "must stay within",
+    "/nowhere/net.joblib": "must be relative to the folder of control.toml",
+    "{tmp_path}/net.joblib": "must be relative",
+    "{tmp_path}/control/net.joblib": "must be relative",
+    "link_to_folder/net.joblib": "must stay within",
+    "link_to_file": "must stay within",
+    "link_to_nothing": "must stay within",
+    "link_to_link": "must stay within",
+    ".": "is no regular file",
+    "pipe": "is no regular file",
+    "link_to_device": "must stay within",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+@pytest.mark.parametrize("save", OUTSIDE)
+def test_nothing_is_saved_outside_the_folder(save, tmp_path):
+    folder, outside = tmp_path / "control", tmp_path / "outside"
+    for each in (folder, folder / "inside", outside):
+        each.mkdir()
+    (outside / "file").touch()
+    (folder / "link_to_folder").symlink_to("../outside")
+    (folder / "link_to_file").symlink_to("../outside/file")
+    (folder / "link_to_nothing").symlink_to("../outside/nothing")
+    (folder / "link_to_link").symlink_to("link_to_file")
+    (folder / "link_to_device").symlink_to(os.devnull)
+    os.mkfifo(folder / "pipe")
+    path = folder / "control.toml"
+    path.write_text(f'save = "{save.format(tmp_path=tmp_path)}"\nlearning_rate = 0.02\n')
+    before = sorted((each, each.lstat().st_size) for each in tmp_path.rglob("*") if not each.is_dir())
+    with pytest.warns(UserWarning, match=f"save = .* could not be done: .*{OUTSIDE[save]}") as caught:
+        estimator = small(callbacks=[LiveControl(path)]).fit(*table())
+    assert sum(each.category is UserWarning for each in caught) == 1
+    assert estimator.n_iter_ == 6 and estimator.learning_rate_curve_ == pytest.approx(6 * [0.02])
+    assert OUTSIDE[save] in told(path)["ignored"][0]
+    state = path.with_suffix(".state.toml")
+    assert before == sorted((each, each.lstat().st_size) for each in tmp_path.rglob("*") if not each.is_dir() and each != state)
+
+
+@pytest.mark.parametrize("save", ["net.joblib", "inside/net.joblib", "inside/../net.joblib", "link/net.joblib"])
+def test_what_stays_within_the_folder_is_saved(save, tmp_path):
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "folder" / "link").symlink_to("inside")
+    (tmp_path / "linked").symlink_to("folder")
+    path = tmp_path / "linked" / "control.toml"
+    path.write_text(f'save = "{save}"\n')
+    small(callbacks=[LiveControl(path)]).fit(*table())
+    assert joblib.load(path.parent / save).n_iter_ == 1
+
+
+def test_a_state_outside_the_folder_is_not_written(tmp_path):
+    folder, target = tmp_path / "control", tmp_path / "target"
+    folder.mkdir()
+    target.write_text("a = 1\n")
+    path = folder / "control.toml"
+    path.with_suffix(".state.toml").symlink_to("../target")
+    with pytest.warns(UserWarning, match="state.toml cannot be written, .*must stay within the folder of control.toml"):
+        small(callbacks=[LiveControl(path)]).fit(*table())
+    assert target.read_text() == "a = 1\n"
+
+
+# What is no regular file, and would have a fit wait, or give it bytes without end.
+NO_FILES = {
+    "pipe": os.mkfifo if os.name == "posix" else None,
+    "folder": os.mkdir,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "terminal": lambda path: path.symlink_to(os.ttyname(os.openpty()[1])),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices of POSIX")
+@pytest.mark.parametrize("since", ["the beginning", "epoch 2"])
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_a_fit_waits_for_no_pipe(kind, since, tmp_path):
+    path = tmp_path / "control.toml"
+    if since == "the beginning" and kind == "folder":
+        pytest.skip("is an error of the parameter")
+
+    def swap(state):
+        path.unlink(missing_ok=True)
+        NO_FILES[kind](path)
+
+    callbacks = [LiveControl(path)] if since == "the beginning" else [At({2: swap}), LiveControl(path)]
+    if since == "the beginning":
+        swap(None)
+    else:
+        path.write_text("learning_rate = 0.02\n")
+    with pytest.warns(UserWarning, match="control.toml could not be read.*is no regular file"):
+        estimator = small(callbacks=callbacks).fit(*table())
+    assert estimator.learning_rate_curve_ == pytest.approx(6 * [0.001 if since == "the beginning" else 0.02])
+    assert "is no regular file" in told(path)["error"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_state_that_is_a_pipe_is_neither_waited_for_nor_replaced(tmp_path):
+    path = tmp_path / "control.toml"
+    state = path.with_suffix(".state.toml")
+    os.mkfifo(state)
+    with pytest.warns(UserWarning, match="state.toml cannot be (read|written).*is no regular file"):
+        assert small(callbacks=[LiveControl(path)]).fit(*table()).n_iter_ == 6
+    assert state.is_fifo()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What handlers of signals raise
+
+
+class Handler:
+    def __init__(self, error):
+        self.error = error
+
+    def method(self, signum, frame):
+        raise self.error
+
+    __call__ = method
+
+
+def handlers(error):
+    def function(signum, frame):
+        deeper()
+
+    def deeper():
+        raise error
+
+    def of_three(what, signum, frame):
+        raise what
+
+    return {
+        "function": function,
+        "method": Handler(error).method,
+        "object": Handler(error),
+        "partial": functools.partial(of_three, error),
+        "lambda": lambda signum, frame: deeper(),
+    }
+
+
+# What a fit is doing when the signal comes: a name to patch.
+MOMENTS = {
+    "reads the control file": "nnfast.callbacks.live_control.read_file",
+    "opens a file": "os.open",
+    "parses": "tomllib.loads",
+    "saves": "joblib.dump",
+    "replaces": "os.replace",
+    "locks": "fcntl.flock",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("arguments", [(TimeoutError, "time is up"), (OSError, 5, "no file's"), (ValueError,), (RuntimeError,), (KeyboardInterrupt,)])
+@pytest.mark.parametrize("kind", handlers(None))
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_a_handler_raises_passes(moment, kind, arguments, tmp_path, monkeypatch):
+    error = arguments[0](*arguments[1:])
+    module, _, name = MOMENTS[moment].rpartition(".")
+    patched = getattr(importlib.import_module(module), name)
+
+    def signalled(*given, **named):
+        signal.raise_signal(signal.SIGUSR1)
+        return patched(*given, **named)
+
+    def act(state):
+        path.write_text('save = "net.joblib"\n')
+        patch.setattr(MOMENTS[moment], signalled)
+
+    path = tmp_path / "control.toml"
+    before = signal.signal(signal.SIGUSR1, handlers(error)[kind])
+    try:
+        with monkeypatch.context() as patch, pytest.raises(type(error)) as raised:
+            small(callbacks=[At({1: act}), LiveControl(path)]).fit(*table())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert raised.value is error
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_what_a_handler_raises_passes_while_the_state_is_read(tmp_path, monkeypatch):
+    path, error = tmp_path / "control.toml", TimeoutError()
+    small(callbacks=[LiveControl(path)]).fit(*table())
+
+    def signalled(*arguments):
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr("nnfast.callbacks.live_control.read_file", signalled)
+    before = signal.signal(signal.SIGUSR1, Handler(error))
+    try:
+        with pytest.raises(TimeoutError) as raised:
+            small(callbacks=[LiveControl(path)]).fit(*table())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert raised.value is error
 
 
 @pytest.mark.parametrize("text", IGNORED)

@@ -29,7 +29,8 @@ STEPS = 100
 @pytest.fixture
 def torch_network():
     """With all of PyTorch in float64: its NAdam keeps the product of its momenta in the default dtype."""
-    twins = pytest.importorskip("torch_network")
+    import torch_network as twins
+
     usual = twins.torch.get_default_dtype()
     twins.torch.set_default_dtype(twins.torch.float64)
     yield twins
@@ -81,6 +82,7 @@ def assert_path_is_torchs(twin, problem, steps_of, rule, rate, regularization=Re
         np.testing.assert_allclose(session.predict(), reference.OUTPUTS[problem.network.loss](logits), rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("rule", TORCH_OPTIMIZERS, ids=str)
 def test_optimizers_are_torchs(rule, torch_network):
     name, arguments = TORCH_OPTIMIZERS[rule]
@@ -102,6 +104,7 @@ def by_hand(twin, change):
     return step
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("rule", [Adam(), Adam(0.6, 0.9, 1e-3)], ids=str)
 def test_adam_is_the_papers_efficient_form(rule, torch_network):
     """Kingma and Ba, the end of section 2: epsilon beside the uncorrected root."""
@@ -119,6 +122,7 @@ def test_adam_is_the_papers_efficient_form(rule, torch_network):
     assert_path_is_torchs(twin, problem, by_hand(twin, change), rule, 0.01)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("rule", [Lion(), Lion(0.8, 0.9, 2.0)], ids=str)
 def test_lion_is_the_papers(rule, torch_network):
     """Chen et al., algorithm 2: w <- w - rate (sign(c) + decay w), the decay of weights only."""
@@ -134,6 +138,7 @@ def test_lion_is_the_papers(rule, torch_network):
     assert_path_is_torchs(twin, problem, by_hand(twin, change), rule, 0.001)
 
 
+@pytest.mark.torch
 def test_the_textbooks_momentum_is_sgds_at_a_smaller_rate(torch_network):
     """v <- b v + (1 - b) g, w <- w - rate v, is our path at (1 - b) rate, without nesterov."""
     b, rate = 0.9, 0.5
@@ -148,6 +153,7 @@ def test_the_textbooks_momentum_is_sgds_at_a_smaller_rate(torch_network):
     assert_path_is_torchs(twin, problem, by_hand(twin, change), SGD(b, nesterov=False), (1 - b) * rate)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("rule", [SGD(momentum=0, nesterov=False), SGD(), AdamW()], ids=str)
 @pytest.mark.parametrize("limit", [{"clip_norm": 0.05}, {"clip_norm": 3.0}, {"clip_value": 0.01}], ids=str)
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
@@ -351,6 +357,7 @@ def test_max_norm_bounds_hidden_units_incoming_weights(normalization, rule, dtyp
 # Normalization
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 @pytest.mark.parametrize("activation", ["tanh", "mish"])

@@ -56,7 +56,28 @@ print(*sorted(set(sys.modules) - before))
 """
     loaded = python("-c", code).split()
     assert [name for name in loaded if name.partition(".")[0] != "nnfast"] == []
-    assert {"nnfast.kernels", "nnfast.engines.cython", "nnfast.demo", "nnfast.tables", "nnfast._info"}.isdisjoint(loaded)
+    late = {"kernels", "engines.cython", "demo", "tables", "_info", "inspect", "tuning"}
+    assert {f"nnfast.{name}" for name in late}.isdisjoint(loaded)
+
+
+# Every module, class and function that the documentation names, by its whole name.
+NAMED = sorted({
+    name for page in (ROOT / "docs").glob("*.md") for name in re.findall(r"\bnnfast(?:\.[A-Za-z_]\w*)+", page.read_text(encoding="utf-8"))
+})
+
+
+@pytest.mark.skipif(not NAMED, reason="not in a clone of the repository")
+def test_an_import_of_nnfast_reaches_all_that_the_documentation_names():
+    code = """
+import sys, functools, nnfast
+listed = dir(nnfast)
+for name in sys.argv[1:]:
+    parts = name.split(".")[1:]
+    assert parts[0] in listed, name
+    functools.reduce(getattr, parts, nnfast)
+"""
+    assert {"nnfast.inspect", "nnfast.tuning", "nnfast.callbacks"} < set(NAMED)
+    python("-c", code, *NAMED)
 
 
 def test_versions(capsys):
@@ -119,4 +140,8 @@ def test_ci_runs_what_the_readme_says():
     ]
     assert len(commands) == 2
     run = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert all(command in run for command in commands)
+    for command in commands:
+        # In an environment that nothing is in, with nothing that changes what the command does.
+        at = run.index(command)
+        assert run[at - 2 : at] == ["rm -rf .venv", "{"] and run[at + 1] == "} || exit 1"
+    assert not re.search("PYTEST_|torch", "\n".join(run[:at]))

@@ -122,10 +122,12 @@ def test_gates_keep_their_digits(name):
     np.testing.assert_allclose(ACTIVATIONS[name].function(z), z * gate, rtol=0.011 if name == "gelu" else 1e-4)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name, parameter", ACTIVATION_CASES)
 def test_activations_agree_with_torch(name, parameter):
-    torch = pytest.importorskip("torch")
-    F = torch.nn.functional
+    import torch
+    from torch.nn import functional as F
+
     functions = {
         "logistic": torch.sigmoid, "tanh": torch.tanh, "relu": F.relu, "selu": F.selu, "gelu": F.gelu, "silu": F.silu, "mish": F.mish,
         "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
@@ -260,10 +262,12 @@ def test_log_cosh_keeps_its_digits():
     np.testing.assert_allclose(LOSSES["log_cosh"].value(np.zeros((6, 1)), error), expected, rtol=1e-14)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name, parameters", LOSS_CASES)
 def test_losses_agree_with_torch(name, parameters):
-    torch = pytest.importorskip("torch")
-    F = torch.nn.functional
+    import torch
+    from torch.nn import functional as F
+
     functions = {
         "log_loss": lambda y, z: F.cross_entropy(z, y, label_smoothing=parameters[0] if parameters else 0.0, reduction="none"),
         "binary_log_loss": lambda y, z: F.binary_cross_entropy_with_logits(z, y, reduction="none").sum(dim=1),
@@ -366,13 +370,15 @@ def test_optimizers(record, decays):
 @pytest.fixture
 def torch64():
     """PyTorch computing even scalars, such as NAdam's product, in float64."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield torch
     torch.set_default_dtype(before)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("record", RULES, ids=str)
 def test_optimizers_agree_with_torch(record, torch64):
     torch = torch64
@@ -474,9 +480,11 @@ def test_resolving_optimizers(expected):
 # Normalization
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_normalizations_agree_with_torch(name):
-    torch = pytest.importorskip("torch")
+    import torch
+
     record, rng = NORMALIZATIONS[name], np.random.default_rng(7)
     scale, shift = rng.normal(size=(2, 6))
     layer = torch.nn.BatchNorm1d(6, 1e-3, 0.2) if name == "batch" else torch.nn.LayerNorm(6, 1e-3)

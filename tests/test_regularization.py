@@ -70,8 +70,10 @@ def test_dropout_keeps_means_and_alpha_dropout_variances_too(rate):
     np.testing.assert_allclose(ACTIVATIONS["selu"].function(np.array([-1e3])), regularization.SELU_FLOOR)
 
 
+@pytest.mark.torch
 def test_clipping_agrees_with_torch():
-    torch = pytest.importorskip("torch")
+    import torch
+
     rng = np.random.default_rng(11)
     for limit in (0.1, 100.0):
         gradients = [rng.normal(size=(3, 4)), rng.normal(size=5)]

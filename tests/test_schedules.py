@@ -1,12 +1,10 @@
 """The schedules: torch's step by step, and the properties that all of them share."""
 
 import builtins
-import doctest
 import itertools
 import math
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +103,8 @@ def test_registry():
 
 
 def torch_rates(make, n=N_TOTAL, rate=RATE):
-    torch = pytest.importorskip("torch")
+    import torch
+
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=rate)
     scheduler = make(torch.optim.lr_scheduler, optimizer)
     rates = []
@@ -173,15 +172,18 @@ def warm(main, n_warmup):
     ],
     ids=repr,
 )
+@pytest.mark.torch
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")  # of torch's own SequentialLR
 def test_torch_step_by_step(schedule, make):
     # torch multiplies from step to step, and divides by what cancels near its zeros: absolute there.
     np.testing.assert_allclose(fitted_rates(schedule), torch_rates(make), rtol=1e-12, atol=1e-12 * RATE)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("patience, cooldown, factor", list(itertools.product([0, 1, 3], [0, 2], [0.5, 0.1])))
 def test_torch_plateau(patience, cooldown, factor):
-    torch = pytest.importorskip("torch")
+    import torch
+
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=factor, patience=patience, cooldown=cooldown, threshold=0.01, min_lr=0.004
@@ -542,11 +544,3 @@ def test_plot_without_matplotlib(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", fail)
     with pytest.raises(ImportError, match=r"pip install 'nnfast\[plot\]'"):
         Cosine().plot()
-
-
-def test_the_page_in_docs():
-    page = Path(__file__).parents[1] / "docs" / "schedules.md"
-    if not page.exists():
-        pytest.skip("docs/ is not beside tests/")
-    outcome = doctest.testfile(str(page), module_relative=False)
-    assert outcome.attempted and not outcome.failed

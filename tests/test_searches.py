@@ -975,8 +975,8 @@ def test_a_study_knows_its_search_in_another_process(tmp_path, changed):
         search("bayes", **make(**changed), **kept).fit(X, Y)
 
 
+@pytest.mark.torch
 def test_a_gaussian_process_asks():
-    pytest.importorskip("torch")
     made = fitted(search("bayes", sampler="gp", cv=2), X, Y)
     assert len(made.cv_results_["params"]) == 13 and made.best_score_ > 0.5
     assert fitted(search("bayes", sampler="gp", cv=2), X, Y).cv_results_["params"] == made.cv_results_["params"]

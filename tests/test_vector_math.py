@@ -5,6 +5,7 @@ The oracle is the libm of a wider type: float64's for float32, x86's 80-bit long
 
 from functools import cache
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.special import ndtr
@@ -70,7 +71,6 @@ def normal(x):
     """Phi, and its density."""
     if x.dtype == np.float64:
         return ndtr(x), np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
-    mpmath = pytest.importorskip("mpmath")
     with mpmath.workprec(90):
         # in two doubles, scaled so that the second is no subnormal
         tails = [mpmath.ldexp(mpmath.ncdf(v), 300) for v in np.clip(x, -50, 50).astype(np.float64)]

@@ -11,8 +11,9 @@ from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 
-from nnfast.callbacks.files import check_path, replacing, save
+from nnfast.callbacks.files import check_path, read_file, replacing, save
 from nnfast.callbacks.protocol import Callback
+from nnfast.callbacks.signals import raised_by_handler
 from nnfast.words import did_you_mean
 
 _TEMPLATE = """\
@@ -20,7 +21,7 @@ _TEMPLATE = """\
 
 # Done once, and again when the value changes:
 # learning_rate = 0.0005       # of the next epoch; what the schedule plans after it is scaled alike
-# save = "so_far.joblib"       # the estimator as of this epoch; the path counts from this file's folder
+# save = "so_far.joblib"       # the estimator as of this epoch; a path within this file's folder
 # stop = true                  # end the fit, as if it had converged
 
 # In force while they are here:
@@ -59,8 +60,9 @@ class LiveControl(Callback):
     ``learning_rate``    Rate of the next epoch, as by `FitState.learning_rate`.
     ``clip_norm``,       Gradient clipping from the next epoch on, in place of the estimator's own. `inf` is none.
     ``clip_value``       Deleting the line brings back the estimator's.
-    ``save``             Save the estimator as of this epoch by joblib, once, at this path, which counts from the folder
-                         of the control file. As in a `Checkpoint`, the optimizer's moments are not in it.
+    ``save``             Save the estimator as of this epoch by joblib, once, at this path, which is relative to the
+                         folder of the control file and stays within it. As in a `Checkpoint`, the optimizer's moments are
+                         not saved.
     ``stop``             true: end the fit, as if it had converged.
     ===================  ============================================================================================
 
@@ -73,10 +75,11 @@ class LiveControl(Callback):
     The state goes to "control.state.toml" for a control file "control.toml", replaced as a whole after every epoch: the
     numbers of the epoch, what is in force, `control`, what was carried out or is in force of what was read, `skipped`,
     the orders that an earlier fit carried out, and `applied`, what was done when. A control file that is missing, empty
-    or no TOML, as one that an editor is about to write, is told there as `error`, read again after the next epoch, and
-    what was read before stays in force; there is a warning if it is the same by then. Keys that are unknown, values of
-    a wrong type, and what could not be done (a path that cannot be written, say) are told there as `ignored` and by a
-    warning, once; the rest of the file counts. None of this ends a fit, nor does a state file that cannot be written.
+    or no TOML, as one that an editor is about to write, or that is no regular file, such as a named pipe, is told there
+    as `error`, read again after the next epoch, and what was read before stays in force; there is a warning if it is the
+    same by then. Keys that are unknown, values of a wrong type, and what could not be done (a path that cannot be
+    written, say, or one outside the folder) are told there as `ignored` and by a warning, once; the rest of the file
+    counts. None of this ends a fit, nor does a state file that cannot be written.
 
     The file is for one fit at a time: the fits of a search would all do what it says and write one state.
 
@@ -148,13 +151,15 @@ class _Control:
     def _earlier(self, state):
         """What an earlier fit left in the state file, as far as it counts for this one: (control, applied)."""
         try:
-            told = _parse(self.state_path.read_bytes())
+            told = _parse(read_file(self.state_path))
             control = {name: value for name, value in told.get("control", {}).items() if _KEYS[name][0](value)}
             applied = [each for each in told.get("applied", []) if each["epoch"] <= self.n_before]
             rates = [each["what"] for each in applied if each["what"].startswith("learning_rate = ")][-1:]
         except FileNotFoundError:
             return {}, []
         except Exception as error:
+            if raised_by_handler(error):
+                raise
             warnings.warn(f"{self.state_path} cannot be read and is replaced: {error}")
             return {}, []
         if not self.n_before:  # a fit from scratch
@@ -173,11 +178,13 @@ class _Control:
             self._order("save", waiting, estimator, state)
         self.error = content = None
         try:
-            content = self.path.read_bytes()
+            content = read_file(self.path)
             if not content.strip():
                 raise ValueError("it is empty")
             read = None if content == self.content else _parse(content)
         except Exception as error:  # of the file, of decoding or of TOML
+            if raised_by_handler(error):
+                raise
             self._cannot_read(content, error)
             return
         self.n_unreadable = 0
@@ -250,8 +257,10 @@ class _Control:
         what = _what(name, value)
         try:
             if name == "save":
-                place = self.path.parent / value
-                if place.resolve() in (self.path.resolve(), self.state_path.resolve()):
+                if Path(value).is_absolute():
+                    raise ValueError(f"the path must be relative to the folder of {self.name}")
+                place = self._within_folder(self.path.parent / value)
+                if place in (self.path.resolve(), self.state_path.resolve()):
                     raise ValueError("the file has another purpose")
                 save(estimator, place)
             elif name == "stop":
@@ -259,9 +268,18 @@ class _Control:
             else:
                 setattr(state, name, None if value == math.inf else value)
         except Exception as error:  # of the system, or of what pickling calls
+            if raised_by_handler(error):
+                raise
             self._ignore(f"{what} could not be done: {error}")
             return False
         return True
+
+    def _within_folder(self, path):
+        """The path with symbolic links followed. It must be in the folder: who may write there may not write everywhere."""
+        place = path.resolve()
+        if not place.is_relative_to(self.path.parent.resolve()):
+            raise ValueError(f"the path must stay within the folder of {self.name}")
+        return place
 
     def _note(self, name, value, state):
         self.applied.append({"epoch": self.n_before + state.epoch, "time": _now(), "what": _what(name, value)})
@@ -292,9 +310,11 @@ class _Control:
                 lines += ["", "[control]", *_lines(lasting)]
             for each in self.applied:
                 lines += ["", "[[applied]]", *_lines(each)]
-            with replacing(self.state_path) as temporary:
+            with replacing(self._within_folder(self.state_path)) as temporary:
                 temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
         except Exception as error:
+            if raised_by_handler(error):
+                raise
             if self.can_tell:
                 warnings.warn(f"{self.state_path} cannot be written, and the fit goes on without: {error}")
             self.can_tell = False

@@ -1,5 +1,6 @@
 """Choosing hyperparameters: scales to draw them from, searches, the learning-rate finder, and pictures of all of it."""
 
+from nnfast.tuning import report  # noqa: F401  (nothing else here loads this module)
 from nnfast.tuning.axes import Axis
 from nnfast.tuning.bayesian import BayesianSearchCV
 from nnfast.tuning.batches import scaled_learning_rate

@@ -2,6 +2,8 @@
 
 import time
 
+from nnfast.reporting import progress_bar
+
 
 def reporter(verbose, title, n_trials, seconds):
     """What `verbose` asks for: False or 0, True or a number, or "progress"."""
@@ -32,12 +34,8 @@ class Bar(Silence):
     """tqdm's bar, on stderr: trials, the best score so far, and the time left, of the budget where there is one."""
 
     def __init__(self, title, n_trials, seconds):
-        try:
-            from tqdm.std import tqdm
-        except ImportError as error:
-            raise ImportError("verbose='progress' needs tqdm: pip install 'nnfast[progress]'") from error
         self._end = None if seconds is None else time.monotonic() + seconds
-        self._bar = tqdm(total=n_trials, desc=title, unit="trial")
+        self._bar = progress_bar(total=n_trials, desc=title, unit="trial")
 
     def trial(self, trial, score, best):
         shown = {"best": f"{best:.4g}"}

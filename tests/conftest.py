@@ -1,0 +1,28 @@
+"""What all tests share: a process in a known state, and the marker of those that compare with PyTorch."""
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+# --doctest-modules would import the helpers of the tests, too, and torch_network.py needs PyTorch.
+collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")]
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("torch"):
+        pytest.importorskip("torch")
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_raised():
+    """Python's own handler of SIGINT, for child processes as well: a process that a script starts may ignore the signal."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if before is not None:  # or it was none of Python's
+        signal.signal(signal.SIGINT, before)
