@@ -44,9 +44,9 @@ class Task:
 
     `X` is an ndarray or CSR of shape (n_samples, n_features), `y` class numbers (n_samples,) for losses of classes,
     else (n_samples, n_outputs) in `dtype`, the arithmetic; `sample_weight` None or float64 (n_samples,). `parameters`
-    are those to start from, which may be an estimator's: nobody writes to them. `optimizer` is None for L-BFGS. `stratify` is what a
-    validation split is stratified by, and `score(engine, y, sample_weight)` makes its score: see `nnfast.scores`. `validation`
-    is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
+    are those to start from, which may be an estimator's: nobody writes to them. `optimizer` is None for L-BFGS.
+    `stratify` is what a validation split is stratified by, and `score(engine, y, sample_weight)` makes its score: see
+    `nnfast.scores`. `validation` is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
     published: what scorers and callbacks get. `in_blocks` is whether X, of any dtype of numbers then, is read as
     `nnfast.blocks` says. `counts` is a list where the fit's time is wanted: see `nnfast.profile`. `rows`, an array of
     intp, or None for all, are those of X, y, weights and labels that the fit may see; `stratify` is of these alone.
@@ -169,7 +169,7 @@ class Course:
                     fit.finish()
             except (fit.engine.NonFinite, Overflowed) as failure:
                 error, paused = failure, False
-                error = fit.diverge(failure)
+                error = fit.diverge(failure)  # or None, with a warning
             except BaseException as failure:
                 error, paused = failure, False
                 raise
@@ -263,7 +263,7 @@ class _Fit:
         self.last, self.best = (Snapshot(task.network, task.parameters) for _ in range(2))
         self.best_epoch = 0
         self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run, WeakMethod(self._keep_rate))
-        self.stalled_out, self.diverged, self.warning, self.remark = False, False, None, None
+        self.stalled_out, self.warning, self.remark = False, None, None
         self.say, self.seconds = Silence(), 0.0  # those of an epoch
         # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and steps done.
         self.reached = task.parameters, self.going_on["moments"], self.going_on["t"]
@@ -448,7 +448,6 @@ class _Fit:
 
     def diverge(self, failure):
         """Go back to a finite best epoch, for a warning; or else return the error to raise."""
-        self.diverged = True
         if isinstance(failure, Overflowed):
             where = str(failure)
         else:
@@ -569,7 +568,6 @@ class _Fit:
             "best": self.patience.best,
             "best_score": self.best_score,
             "n_stalled": self.patience.stalled,
-            "best_epoch": self.best_epoch,
             "schedule": self.run.state,
             **more,
         }
