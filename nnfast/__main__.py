@@ -1,12 +1,15 @@
 """The command `nnfast`: `nnfast demo`, `nnfast tune` and `nnfast info`."""
 
-import argparse
-import math
-import os
-import re
-import sys
+from nnfast._interrupts import quiet_interrupts
 
-import nnfast
+with quiet_interrupts():
+    import argparse
+    import math
+    import os
+    import re
+    import sys
+
+    import nnfast
 
 _TABLE_ONLY = ("target", "task", "rows")
 _TASKS = ("classification", "regression")
@@ -15,9 +18,9 @@ _METHODS = ("coarse-to-fine", "hyperband", "bayes", "random")
 
 def main(arguments=None):
     """Run the command line, and return its exit code: 0, 2 for what the user can mend, 130 for Ctrl-C."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
     try:
+        parser = _parser()
+        options = parser.parse_args(arguments)
         options.run(options, parser)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -141,8 +144,8 @@ def _demo(options, parser):
     elif options.target is None:
         parser.error("--table needs --target COLUMN")
 
-    # Imported late: what takes long to import can be interrupted without a traceback here.
-    from nnfast import demo, tables
+    with quiet_interrupts():
+        from nnfast import demo, tables
 
     if options.table is None:
         chosen = tables.bundled()
@@ -153,7 +156,8 @@ def _demo(options, parser):
 
 
 def _tune(options, parser):
-    from nnfast import tables, tune
+    with quiet_interrupts():
+        from nnfast import tables, tune
 
     tune.check(options.table, method=options.method, out=options.out, save=options.save)
     rows = tune.MOST_ROWS if options.rows is None else options.rows

@@ -342,10 +342,40 @@ def test_an_interrupt_ends_the_command_in_any_fit(capsys, monkeypatch, cls):
     assert (code, err) == (130, ["nnfast: interrupted"])
 
 
+def default_sigint():
+    """In a child, also where this process ignores SIGINT, as one in the background of a shell does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is something else on Windows")
+@pytest.mark.parametrize("arguments", [["demo"], ["tune", "t.csv", "--target", "y"]], ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("module", ["argparse", "numpy.linalg", "scipy.sparse", "sklearn.base", "sklearn.compose"])
+def test_ctrl_c_while_libraries_are_imported(tmp_path, arguments, module):
+    """`-X importtime` says on standard error which modules have been imported so far."""
+    (tmp_path / "t.csv").write_text(CSV)
+    command = [sys.executable, "-X", "importtime", "-m", "nnfast", *arguments]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=default_sigint, **pipes) as process:
+        for line in process.stderr:
+            if line.rpartition("|")[2].strip() == module:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = [line for line in process.stderr.read().splitlines() if not line.startswith("import time:")]
+        assert process.wait(60) == 130
+    assert rest == ["nnfast: interrupted"]
+
+
+def test_the_handler_of_ctrl_c_is_as_before(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    assert run(capsys, "demo", *QUICK)[0] == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is something else on Windows")
 def test_ctrl_c(tmp_path):
     command = [sys.executable, "-u", "-m", "nnfast", "demo", "--hidden", "1024,1024", "--max-iter", "1000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=default_sigint, **pipes) as process:
         for line in process.stdout:
             if line.startswith("table"):
                 break
