@@ -9,10 +9,18 @@ MLPClassifier(hidden_layer_sizes=(64,), precision='float32')
 
 __version__ = "0.1.0"
 
-__all__ = ["Activation", "DivergenceError", "Loss", "MLPClassifier", "MLPRegressor", "QuantileCrossingWarning", "show_versions"]
+__all__ = [
+    "Activation",
+    "DivergenceError",
+    "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
+    "QuantileCrossingWarning",
+    "show_versions",
+]
 
-# The module of each public name. They are imported when they are used, as the package's modules are: the command `nnfast` begins at
-# once, and can be interrupted from then on.
+# The module of each public name. They are imported when they are used, as the package's modules are, so that the
+# command `nnfast` begins at once and can be interrupted from then on.
 _HOMES = {
     "Activation": "own_functions",
     "DivergenceError": "exceptions",

@@ -1,4 +1,4 @@
-"""Ctrl-C while libraries are imported, and nothing is there yet that could answer it. It is imported first, and imports little."""
+"""Ctrl-C while the command's libraries are imported. This module is the first one, and imports little itself."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_interrupts():
-    """End the process on Ctrl-C at once, without an exception: half-imported libraries print it, or turn it into other errors."""
+    """End the process at once on Ctrl-C: an exception would be printed, or become another one, in an import."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
         yield
         return
