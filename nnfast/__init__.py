@@ -7,31 +7,52 @@
 MLPClassifier(hidden_layer_sizes=(64,), precision='float32')
 """
 
-from nnfast.estimators import MLPClassifier, MLPRegressor
-from nnfast.exceptions import DivergenceError, QuantileCrossingWarning
-from nnfast.own_functions import Activation, Loss
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for tools that read the code; see `__getattr__`
+    from nnfast._info import show_versions
+    from nnfast.estimators import MLPClassifier, MLPRegressor
+    from nnfast.exceptions import DivergenceError, QuantileCrossingWarning
+    from nnfast.own_functions import Activation, Loss
 
 __version__ = "0.1.0"
 
-__all__ = ["Activation", "DivergenceError", "Loss", "MLPClassifier", "MLPRegressor", "QuantileCrossingWarning", "show_versions"]
+__all__ = [
+    "Activation",
+    "DivergenceError",
+    "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
+    "QuantileCrossingWarning",
+    "show_versions",
+]
 
-
-# Loaded when they are used: an import of nnfast takes no longer for them.
-_MODULES = ("inspect", "tuning")
+# The module of each public name, and the modules that users reach as attributes. All are imported when they are used, so
+# that the command `nnfast` begins at once, and Ctrl-C ends it from then on.
+_HOMES = {
+    "Activation": "own_functions",
+    "DivergenceError": "exceptions",
+    "Loss": "own_functions",
+    "MLPClassifier": "estimators",
+    "MLPRegressor": "estimators",
+    "QuantileCrossingWarning": "exceptions",
+    "show_versions": "_info",
+}
+_MODULES = ("callbacks", "inspect", "schedules", "tables", "tuning")
 
 
 def __getattr__(name):
-    # Looked up late: it reads the versions of every dependency, which an import should not.
-    if name == "show_versions":
-        from nnfast._info import show_versions
+    from importlib import import_module
+    from importlib.util import find_spec
 
-        return show_versions
-    if name in _MODULES:
-        from importlib import import_module
-
+    if name in _HOMES:
+        value = getattr(import_module(f"nnfast.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if not name.startswith("_") and find_spec(f"nnfast.{name}") is not None:
         return import_module(f"nnfast.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), "show_versions", *_MODULES})
+    return sorted({*globals(), *_HOMES, *_MODULES})

@@ -1,23 +1,30 @@
 """The command `nnfast`: `nnfast demo`, `nnfast tune` and `nnfast info`."""
 
-import argparse
-import math
-import os
-import re
-import sys
+from nnfast._interrupts import quiet_interrupts
 
-import nnfast
+with quiet_interrupts():
+    import argparse
+    import json
+    import math
+    import os
+    import re
+    import sys
+    from contextlib import nullcontext, redirect_stdout
 
-_TABLE_ONLY = ("target", "task", "rows")
+    import nnfast
+
+# Options of a table, as `nnfast.tables.read_table` has them.
+_READING = ("sep", "decimal", "encoding", "sheet", "drop", "keep")
+_TABLE_ONLY = ("target", "task", "rows", *_READING)
 _TASKS = ("classification", "regression")
 _METHODS = ("coarse-to-fine", "hyperband", "bayes", "random")
 
 
 def main(arguments=None):
     """Run the command line, and return its exit code: 0, 2 for what the user can mend, 130 for Ctrl-C."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
     try:
+        parser = _parser()
+        options = parser.parse_args(arguments)
         options.run(options, parser)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -28,7 +35,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
-    except (ImportError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         _complain(f"error: {' '.join(str(error).split())}")
         return 2
     return 0
@@ -50,10 +57,8 @@ def _parser():
         description="Train nnfast and scikit-learn side by side, on tables that scikit-learn bundles or on one of yours.",
     )
     demo.set_defaults(run=_demo)
-    demo.add_argument("--table", metavar="FILE", help="a CSV or Parquet file to train on")
-    demo.add_argument("--target", metavar="COLUMN", help="the column of FILE to predict")
-    demo.add_argument("--task", choices=_TASKS, help="default: guessed from the target")
-    demo.add_argument("--rows", type=_positive, metavar="N", help="most rows of FILE to use, at random; default: 50000")
+    demo.add_argument("--table", metavar="FILE", help="a CSV, Parquet or Excel file to train on; - for standard input")
+    _add_table_options(demo, "FILE", target_required=False)
     demo.add_argument(
         "--hidden",
         type=_layout,
@@ -75,8 +80,8 @@ def _parser():
         "on three quarters of its rows. Print the best, and its score beside the defaults', on the folds and on the last quarter.",
     )
     tune.set_defaults(run=_tune)
-    tune.add_argument("table", metavar="TABLE", help="a CSV or Parquet file")
-    tune.add_argument("--target", metavar="COLUMN", required=True, help="the column of TABLE to predict")
+    tune.add_argument("table", metavar="TABLE", help="a CSV, Parquet or Excel file; - for standard input")
+    _add_table_options(tune, "TABLE", target_required=True)
     tune.add_argument(
         "--budget",
         type=_seconds,
@@ -86,9 +91,9 @@ def _parser():
     )
     tune.add_argument("--method", choices=_METHODS, default=_METHODS[0], help="how to search; default: %(default)s")
     tune.add_argument("--out", metavar="HTML", help="write a page with all trials and figures to this file")
-    tune.add_argument("--save", metavar="JSON", help="write the best parameters to this file")
-    tune.add_argument("--task", choices=_TASKS, help="default: guessed from the target")
-    tune.add_argument("--rows", type=_positive, metavar="N", help="most rows of TABLE to use, at random; default: 50000")
+    tune.add_argument("--save", metavar="JSON", help="write the best parameters and how they were found to this file")
+    tune.add_argument("--model", metavar="JOBLIB", help="write the fitted pipeline to this file")
+    tune.add_argument("--script", metavar="PY", help="write the script that trains the pipeline to this file")
     tune.add_argument(
         "--tier",
         type=int,
@@ -106,6 +111,40 @@ def _parser():
         description="Print versions, instruction sets, threads and engines.",
     ).set_defaults(run=_info)
     return parser
+
+
+def _add_table_options(parser, file, *, target_required):
+    """Add the options of all commands that read a table."""
+    options = parser.add_argument_group(f"how {file} is read")
+    options.add_argument(
+        "--target", metavar="COLUMN", required=target_required, help=f"the column of {file} to predict"
+    )
+    options.add_argument("--task", choices=_TASKS, help="default: guessed from the target")
+    options.add_argument(
+        "--rows", type=_positive, metavar="N", help=f"most rows of {file} to use, at random; default: 50000"
+    )
+    options.add_argument("--drop", nargs="+", action="extend", metavar="COLUMN", help="columns to leave out")
+    options.add_argument(
+        "--keep",
+        nargs="+",
+        action="extend",
+        metavar="COLUMN",
+        help="columns to use, though they look like identifiers or free text",
+    )
+    options.add_argument(
+        "--sep", type=_separator, metavar="MARK", help="what separates fields of a text file; default: found"
+    )
+    options.add_argument("--decimal", choices=(".", ","), help="the decimal mark of numbers in text; default: found")
+    options.add_argument("--encoding", metavar="NAME", help="of a text file; default: UTF-8, else cp1252")
+    options.add_argument("--sheet", metavar="NAME", help="of an Excel file; default: the first")
+    parser.add_argument("--json", action="store_true", help="print one JSON document, and the text to standard error")
+
+
+def _separator(text):
+    mark = {"\\t": "\t", "tab": "\t"}.get(text, text)
+    if len(mark) != 1:
+        raise argparse.ArgumentTypeError(f"must be one character, such as ; or tab, got {text!r}")
+    return mark
 
 
 def _positive(text):
@@ -147,35 +186,59 @@ def _demo(options, parser):
     elif options.target is None:
         parser.error("--table needs --target COLUMN")
 
-    # Imported late: what takes long to import can be interrupted without a traceback here.
-    from nnfast import demo, tables
+    with quiet_interrupts():
+        from nnfast import demo, tables
 
+    limits = {"rows": None, "max_iter": options.max_iter}
     if options.table is None:
         chosen = tables.bundled()
     else:
-        rows = demo.MOST_ROWS if options.rows is None else options.rows
-        chosen = [tables.read(options.table, options.target, task=options.task, max_rows=rows)]
-    demo.run(chosen, layouts=options.hidden or demo.LAYOUTS, max_iter=options.max_iter)
+        limits["rows"] = demo.MOST_ROWS if options.rows is None else options.rows
+        reading = {"task": options.task, "max_rows": limits["rows"], **_reading(options)}
+        chosen = [tables.read(options.table, options.target, **reading)]
+    with _text_output(options):
+        results = demo.run(chosen, layouts=options.hidden or demo.LAYOUTS, max_iter=options.max_iter)
+    if options.json:
+        from nnfast._info import versions
+
+        _print_json({"versions": versions(), "limits": limits, "tables": results})
 
 
 def _tune(options, parser):
-    from nnfast import tables, tune
+    with quiet_interrupts():
+        from nnfast import tables, tune
 
-    tune.check(options.table, method=options.method, out=options.out, save=options.save)
+    files = {name: getattr(options, name) for name in ("out", "save", "model", "script")}
+    tune.check(options.table, method=options.method, **files)
     rows = tune.MOST_ROWS if options.rows is None else options.rows
-    table = tables.read_raw(options.table, options.target, task=options.task, max_rows=rows)
-    tune.run(
-        table,
-        budget=options.budget,
-        method=options.method,
-        tier=options.tier,
-        cv=options.cv,
-        seed=options.seed,
-        jobs=options.jobs,
-        out=options.out,
-        save=options.save,
-        source={"table": options.table, "target": options.target, "rows": rows},
-    )
+    table = tables.read_raw(options.table, options.target, task=options.task, max_rows=rows, **_reading(options))
+    with _text_output(options):
+        found = tune.run(
+            table,
+            budget=options.budget,
+            method=options.method,
+            tier=options.tier,
+            cv=options.cv,
+            seed=options.seed,
+            jobs=options.jobs,
+            max_rows=rows,
+            **files,
+        )
+    if options.json:
+        _print_json(found)
+
+
+def _reading(options):
+    return {name: value for name in _READING if (value := getattr(options, name)) is not None}
+
+
+def _text_output(options):
+    """Text goes to standard error where standard output is for JSON."""
+    return redirect_stdout(sys.stderr) if options.json else nullcontext()
+
+
+def _print_json(document):
+    print(json.dumps(document, indent=2))
 
 
 def _info(options, parser):

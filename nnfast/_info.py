@@ -23,6 +23,12 @@ def show_versions():
         print(f"{name:<18} {value}")
 
 
+def versions():
+    """The versions that results depend on, by name."""
+    libraries = {name: _attempt(lambda name=name: version(name)) for name in (*_DEPENDENCIES, "pandas")}
+    return {"python": platform.python_version(), "nnfast": nnfast.__version__, **libraries}
+
+
 def facts():
     """Name and value of each line, without raising: what is broken says so in its line."""
     yield "python", f"{platform.python_version()} ({sys.executable})"

@@ -22,6 +22,7 @@ MOST_WORK = 1.5e11
 ROUNDS, LONG = 3, {0: float("inf"), 1: 30.0, 2: 8.0}
 
 _ESTIMATORS = {"classification": "MLPClassifier", "regression": "MLPRegressor"}
+_SCORES = {"classification": "accuracy", "regression": "r2"}
 _COLUMNS = "{:<13} {:>6} {:>8} {:>8} {:>8}  {:<9} {:>7} {:>7} {:>8}  {:>7} {:>7}"  # 100 wide
 _TITLES = _COLUMNS.format(
     *("table", "rows", "features", "hidden", "max_iter", "precision"),
@@ -52,20 +53,29 @@ def run(tables, *, layouts=LAYOUTS, max_iter=None):
 
     max_iter : int, default=None
         Most epochs of a fit. None: 200, scikit-learn's default, or fewer where scikit-learn would take long.
+
+    Returns
+    -------
+    results : list of dict
+        For each table what `--json` says of it, and of its fits.
     """
     print(_opening())
-    titled = False
+    titled, results = False, []
     for table in tables:
         for note in table.notes:
             print(note)
         if not titled:
             print("", _GROUPS, _TITLES, sep="\n")
             titled = True
+        fits = []
         for layout in layouts:
             epochs = max_iter or affordable_epochs(table, layout)
             theirs, *ours = race(table, layout, epochs)
             for each in ours:
                 print(_row(table, layout, epochs, theirs, each), flush=True)
+                fits.append(_record(layout, epochs, theirs, each))
+        results.append({**table.facts, "features": table.n_features, "scoring": _SCORES[table.task], "fits": fits})
+    return results
 
 
 def _opening():
@@ -149,3 +159,13 @@ def _row(table, layout, max_iter, theirs, ours):
         f"{theirs.score:.4f}",
         f"{ours.score:.4f}",
     )
+
+
+def _record(layout, max_iter, theirs, ours):
+    return {
+        "hidden_layer_sizes": list(layout),
+        "max_iter": max_iter,
+        "precision": ours.estimator.precision,
+        "seconds": {"scikit-learn": theirs.seconds, "nnfast": ours.seconds},
+        "scores": {"scikit-learn": float(theirs.score), "nnfast": float(ours.score)},
+    }

@@ -1,22 +1,31 @@
-"""The command `nnfast tune`: a search within a budget of time, beside the defaults, and the scores of both on held-out rows."""
+"""The command `nnfast tune`: a search within a budget of time, beside the defaults.
+
+It gives the scores of both on held-out rows, and the best as parameters, a script and a fitted pipeline.
+"""
 
 import json
 import sys
 import time
 import warnings
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
+import joblib
 import numpy as np
 from sklearn.base import clone, is_classifier
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import nnfast
 from nnfast import engines, threads, tuning
+from nnfast._info import versions
 from nnfast.callbacks.files import replacing
 from nnfast.exceptions import DivergenceError
+from nnfast.script import write_script
 from nnfast.tables import TEST_SIZE, RawTable, TableError
 from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, tied
 from nnfast.tuning.fits import FAILURES
@@ -66,7 +75,7 @@ class Result:
         return {name: plain(value) for name, value in network.get_params().items() if not _same(value, defaults[name])}
 
 
-def check(path, *, method=DEFAULT_METHOD, out=None, save=None):
+def check(path, *, method=DEFAULT_METHOD, out=None, save=None, model=None, script=None):
     """Raise what would otherwise come after the search: a missing library, or a file that cannot be written.
 
     Parameters
@@ -74,7 +83,7 @@ def check(path, *, method=DEFAULT_METHOD, out=None, save=None):
     path : str or Path
         The file of the table, which is not to be written to.
 
-    method, out, save : as in `run`.
+    method, out, save, model, script : as in `run`.
 
     Raises
     ------
@@ -82,7 +91,7 @@ def check(path, *, method=DEFAULT_METHOD, out=None, save=None):
         If the method, or the report, needs a library that is not installed.
 
     ValueError
-        If `out` or `save` cannot be written.
+        If a file cannot be written.
     """
     if method == "bayes":
         try:
@@ -95,11 +104,13 @@ def check(path, *, method=DEFAULT_METHOD, out=None, save=None):
             import matplotlib  # noqa: F401
         except ImportError as error:
             raise ImportError("--out draws figures, which needs matplotlib: pip install 'nnfast[plot]'.") from error
-    written = {option: Path(file) for option, file in {"--out": out, "--save": save}.items() if file is not None}
-    if len({file.resolve() for file in written.values()}) < len(written):
-        raise ValueError(f"--out and --save must be two files, got {out} for both.")
+    files = {"--out": out, "--save": save, "--model": model, "--script": script}
+    written = {option: Path(file) for option, file in files.items() if file is not None}
+    for (first, file), (second, other) in combinations(written.items(), 2):
+        if file.resolve() == other.resolve():
+            raise ValueError(f"{first} and {second} must be two files, got {file} for both.")
     for option, file in written.items():
-        if file.resolve() == Path(path).resolve():
+        if str(path) != "-" and file.resolve() == Path(path).resolve():
             raise ValueError(f"{option} {file} is the table itself; the file must be another one.")
         _check_writable(option, file)
 
@@ -118,7 +129,19 @@ def _check_writable(option, path):
 
 
 def run(
-    table: RawTable, *, budget, method=DEFAULT_METHOD, tier=3, cv=3, seed=0, jobs=None, out=None, save=None, source=None
+    table: RawTable,
+    *,
+    budget,
+    method=DEFAULT_METHOD,
+    tier=3,
+    cv=3,
+    seed=0,
+    jobs=None,
+    out=None,
+    save=None,
+    model=None,
+    script=None,
+    max_rows=None,
 ):
     """Print the defaults' scores, what a search finds within a time, and its scores.
 
@@ -145,16 +168,16 @@ def run(
     jobs : int, default=None
         Most fits at a time. None: as many as there are cores.
 
-    out, save : str or Path, default=None
-        Files to write: the report of the search, and the parameters.
+    out, save, model, script : str or Path, default=None
+        Files to write: the report of the search, what was found, the fitted pipeline, and the script that trains it.
 
-    source : dict, default=None
-        What else to save: where the table comes from.
+    max_rows : int, default=None
+        Most rows that the table might have, which is saved among the limits.
 
     Returns
     -------
-    defaults, tuned : Result
-        The same one twice where no trial beats the defaults.
+    found : dict
+        What `save` writes: parameters, scores, columns, rows, limits, versions.
     """
     jobs = threads.n_threads_available() if jobs is None else jobs
     folds = _folds(table, cv, seed)
@@ -184,11 +207,40 @@ def run(
         tuned = _tuned(table, search, defaults)
 
     print(_result(table, defaults, tuned))
+    text = write_script(table, _ESTIMATORS[table.task], tuned.parameters, str(model or f"{table.name}.joblib"))
+    print(f"\nA script that trains it again:\n\n{text}")
+    how = {
+        **{"method": method, "budget": budget, "seconds": round(seconds, 3), "trials": len(_begun(search))},
+        **{"tier": tier, "cv": cv, "seed": seed, "jobs": jobs},
+        "limits": {"rows": max_rows, "seconds": budget},
+        "files": {"report": _path(out), "model": _path(model), "script": _path(script)},
+        "versions": versions(),
+        "script": text,
+    }
+    found = _found(table, defaults, tuned, how)
+    if script is not None:
+        _write(script, text)
+        print(f"Script: {script}")
     if save is not None:
-        facts = {"method": method, "budget": budget, "seconds": round(seconds, 3), "trials": len(_begun(search)), "tier": tier}
-        _save(save, table, defaults, tuned, (source or {}) | facts | {"cv": cv, "seed": seed})
+        _save(save, found)
         print(f"Parameters: {save}")
-    return defaults, tuned
+    if model is not None:
+        _save_model(model, table, tuned)
+        print(_loading(model, table))
+    return found
+
+
+def _save_model(path, table, tuned):
+    """Save a pipeline that predicts in the target's own units and classes, by joblib."""
+    model = tuned.pipeline
+    if table.task == "regression":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = TransformedTargetRegressor(clone(model), transformer=StandardScaler())
+            model.fit(table.X_train, table.target_train)
+    model.columns_ = table.steps.columns
+    with replacing(path) as temporary:
+        joblib.dump(model, temporary)
 
 
 def _try_defaults(table, folds, cv, seed, jobs, budget):
@@ -334,21 +386,26 @@ def _begun(search):
 def _result(table, defaults, tuned):
     lines = [""]
     if tuned is defaults:
-        lines += ["No trial beats the defaults: they stay. A longer --budget may help."]
-    else:
-        lines += [_python(type(tuned.pipeline[-1]).__name__, tuned.parameters)]
-    lines += ["", f"{_SCORES[table.task]:<10}{'validation':>12}{'test':>10}"]
+        lines += ["No trial beats the defaults: they stay. A longer --budget may help.", ""]
+    lines += [f"{_SCORES[table.task]:<10}{'validation':>12}{'test':>10}"]
     for name, result in {"defaults": defaults, "tuned": tuned}.items():
         lines += [f"{name:<10}{result.validation:>12.4f}{result.test:>10.4f}"]
     return "\n".join(lines)
 
 
-def _python(name, parameters):
-    inside = "".join(f"    {parameter}={value!r},\n" for parameter, value in parameters.items())
-    return f"{name}(\n{inside})"
+def _loading(path, table):
+    """How to use a saved pipeline, as lines of Python."""
+    predict = "predict" if table.task == "regression" else "predict_proba"
+    return (
+        f"Model: {path}, which predicts by\n"
+        "    import joblib\n"
+        "    from nnfast.tables import read_table\n"
+        f"    model = joblib.load({str(path)!r})\n"
+        f'    model.{predict}(read_table("other.csv", columns=model.columns_).frame)'
+    )
 
 
-def _save(path, table, defaults, tuned, facts):
+def _found(table, defaults, tuned, how):
     scores = {
         name: {
             "validation": None if np.isnan(result.validation) else float(result.validation),
@@ -356,16 +413,28 @@ def _save(path, table, defaults, tuned, facts):
         }
         for name, result in {"defaults": defaults, "tuned": tuned}.items()
     }
-    content = {
+    return {
         "nnfast": nnfast.__version__,
         "estimator": _ESTIMATORS[table.task],
         "params": {} if tuned is defaults else tuned.parameters,
         "scoring": _SCORES[table.task].lower(),
         "scores": scores,
-        **facts,
+        **table.facts,
+        **how,
     }
+
+
+def _save(path, found):
+    _write(path, json.dumps(found, indent=2) + "\n")
+
+
+def _write(path, text):
     with replacing(path) as temporary:
-        Path(temporary).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        Path(temporary).write_text(text, encoding="utf-8")
+
+
+def _path(path):
+    return None if path is None else str(path)
 
 
 def _same(value, default):

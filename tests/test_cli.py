@@ -117,7 +117,8 @@ def test_csv(capsys, pandas, tmp_path, separator):
     code, out, err = run(capsys, "demo", "--table", path, "--target", "label", *QUICK)
     assert (code, err) == (0, [])
     assert "Task: classification, guessed from 2 distinct values in 'label' (--task says otherwise)." in out
-    assert "Columns: 6 numeric and 4 categorical." in out  # a CSV has no dates, and `empty` is left out
+    counts = "5 numbers, 1 boolean, 2 categories, 1 date; left out: 1 empty, 1 identifier"
+    assert f"Columns: {counts} (--keep NAME uses it)." in out
     rows = results(out)
     assert len(rows) == 4
     assert rows[0][:3] == ["some", "table", "40"]
@@ -136,7 +137,8 @@ def test_parquet(capsys, pandas, tmp_path):
         code, out, err = run(capsys, "demo", "--table", tmp_path / name, "--target", "price", *QUICK)
         assert (code, err) == (0, [])
         assert "Task: regression, guessed from 40 distinct values in 'price' (--task says otherwise)." in out
-        assert "Columns: 9 numeric and 4 categorical." in out
+        counts = "5 numbers, 1 boolean, 3 categories, 2 dates, 1 duration; left out: 1 empty, 1 identifier"
+        assert f"Columns: {counts} (--keep NAME uses it)." in out
 
 
 @pytest.mark.parametrize(
@@ -172,8 +174,8 @@ def test_what_becomes_of_columns(pandas, tmp_path):
     table = tables.read(tmp_path / "t.csv", "price")
     assert np.isfinite(table.X_train).all()
     assert np.isfinite(table.X_test).all()
-    numbers = 5  # number, whole, infinite, truth, decimal
-    text, label, most = 3 + 1, 2, 3 * tables.MOST_CATEGORIES  # gaps are a category; identifier, date and mixed are many
+    numbers = 5 + 4  # number, whole, infinite, truth, decimal; of the dates, days, year, month, weekday
+    text, label, most = 3 + 1, 2, tables.MOST_CATEGORIES  # gaps are a category; mixed has many; identifier is left out
     assert table.n_features == numbers + text + label + most
     assert set(np.unique(table.X_train[:, numbers:])) == {0, 1}
     assert table.X_train[:, :numbers].std(axis=0) == pytest.approx(1)
@@ -219,14 +221,41 @@ CSV = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20))
         ("x,y\n" + "1,7\n" * 20, ["y"], r"column 'y' has one class only, 7; two are needed"),
         ("x,y\n" + "1,7\n" * 20, ["y", "--task", "regression"], r"column 'y' has one value only, 7"),
         (CSV, ["y", "--task", "regression"], r"regression needs numbers in column 'y', got 'a'"),
-        ("x,y\n" + "1,7.5\n" * 20 + "1,?\n", ["y", "--task", "regression"], r"regression needs numbers .*, got '\?'"),
+        ("x,y\n" + "1,7.5\n" * 20 + "1,bad\n" * 5, ["y", "--task", "regression"], r"regression needs numbers .*, got 'bad'"),
+        (
+            "x,y\n" + "".join(f"{i % 3},{i}.5\n" for i in range(60)) + "1,bad\n",
+            ["y"],
+            r"column 'y', the target, holds a number in most rows, but also 'bad'; rows where it is empty would be left out",
+        ),
         ("x,y\n" + "1,7.5\n" * 20 + "1,inf\n", ["y", "--task", "regression"], r"needs finite numbers in column 'y'"),
         ("x,y\n" + "".join(f"1,t{i}\n" for i in range(20)), ["y"], r"'y' has 20 classes in 20 rows, such as 't0'"),
         ("y\n" + "a\nb\n" * 20, ["y"], r"no column to learn from beside the target"),
         ("x,y\n" + ",a\n,b\n" * 20, ["y"], r"no column to learn from beside the target"),
         ('x,y\n1,2\n"3,4\n5,6\n', ["y"], r"t\.csv cannot be read as CSV or Parquet: "),
         ("x,y\n1,2\n1,2,3,4\n", ["y"], r"t\.csv cannot be read as CSV or Parquet: .*line 3"),
-        (b"x,y\n1,\xff\xfe\n", ["y"], r"t\.csv cannot be read as CSV or Parquet: .*utf-8"),
+        (b"x,y\n1,\xff\xfe\n", ["y", "--encoding", "utf-8"], r"t\.csv is not in the encoding utf-8; --encoding names another"),
+        (b"x,y\n1,2\n", ["y", "--encoding", "utf-9"], r"t\.csv cannot be read as CSV or Parquet: unknown encoding: utf-9"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0", ["y"], r"t\.csv is a binary file, and neither Parquet nor Excel"),
+        (b"x\0,\0y\0\n\0", ["y"], r"t\.csv is a binary file.*--encoding utf-16"),
+        (b"\x1f\x8b and no more", ["y"], r"t\.csv cannot be read"),
+        (b"BZh and no more", ["y"], r"t\.csv cannot be read"),
+        (b"PK\x03\x04 and no more", ["y"], r"t\.csv cannot be read as CSV or Parquet: File is not a zip file"),
+        ("x,y,x\n" + "1,2,3\n" * 20, ["y"], r"more than one column 'x'; names must differ.*\(--drop 'x'\)"),
+        ("x,y,y\n" + "1,2,3\n" * 20, ["y"], r"more than one column 'y'; names must differ, and a copy of the target"),
+        ("x,y,y.1\n" + "".join(f"1,{i}.5,{i}.5\n" for i in range(20)), ["y"], r"the target 'y' twice, also as 'y\.1': the copy gives"),
+        (CSV, ["Y"], r"has no column 'Y'; it has 'x', 'y'\. Did you mean 'y'\?"),
+        (CSV, ["y", "--drop", "z"], r"has no column 'z'"),
+        (CSV, ["y", "--keep", "z"], r"has no column 'z'"),
+        (CSV, ["y", "--drop", "x"], r"no column to learn from beside the target"),
+        (CSV, ["y", "--drop", "y"], r"--drop 'y' is the target"),
+        (CSV, ["y", "--sheet", "a"], r"--sheet is for Excel files; .*t\.csv is CSV"),
+        (
+            "id,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20)),
+            ["y"],
+            r"no column to learn from .* 'id' was left out as identifier \(--keep 'id' uses it\)",
+        ),
+        ("x,y\n" + "".join(f"{i % 3},{i + 1}.1.2024\n" for i in range(25)), ["y"], r"column 'y' holds dates.*--task classification"),
+        ("x,y\n1,2,3,4\n", ["y"], r"the first line has 2 fields, the second 4"),
     ],
 )
 def test_a_table_that_will_not_do(capsys, pandas, tmp_path, content, arguments, message):
@@ -282,6 +311,10 @@ def test_without_the_libraries_that_read_tables(capsys, monkeypatch, tmp_path, m
         (["demo", "--target", "y"], "--target needs --table FILE"),
         (["demo", "--task", "regression"], "--task needs --table FILE"),
         (["demo", "--rows", "9"], "--rows needs --table FILE"),
+        (["demo", "--sep", ";"], "--sep needs --table FILE"),
+        (["demo", "--drop", "x"], "--drop needs --table FILE"),
+        (["demo", "--sep", ";;", "--table", "t.csv"], "must be one character, such as ; or tab, got ';;'"),
+        (["demo", "--decimal", "x", "--table", "t.csv"], "invalid choice: 'x'"),
         (["demo", "--max-iter", "0"], "must be a positive integer, got '0'"),
         (["demo", "--max-iter", "x"], "must be a positive integer, got 'x'"),
         (["demo", "--hidden", "3", "4,"], "must be units of hidden layers, such as 100 or 256,256, got '4,'"),
@@ -342,10 +375,40 @@ def test_an_interrupt_ends_the_command_in_any_fit(capsys, monkeypatch, cls):
     assert (code, err) == (130, ["nnfast: interrupted"])
 
 
+def default_sigint():
+    """In a child, also where this process ignores SIGINT, as one in the background of a shell does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is something else on Windows")
+@pytest.mark.parametrize("arguments", [["demo"], ["tune", "t.csv", "--target", "y"]], ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("module", ["argparse", "numpy.linalg", "scipy.sparse", "sklearn.base", "nnfast.tables.errors"])
+def test_ctrl_c_while_libraries_are_imported(tmp_path, arguments, module):
+    """`-X importtime` says on standard error which modules have been imported so far."""
+    (tmp_path / "t.csv").write_text(CSV)
+    command = [sys.executable, "-X", "importtime", "-m", "nnfast", *arguments]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=default_sigint, **pipes) as process:
+        for line in process.stderr:
+            if line.rpartition("|")[2].strip() == module:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = [line for line in process.stderr.read().splitlines() if not line.startswith("import time:")]
+        assert process.wait(60) == 130
+    assert rest == ["nnfast: interrupted"]
+
+
+def test_the_handler_of_ctrl_c_is_as_before(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    assert run(capsys, "demo", *QUICK)[0] == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is something else on Windows")
 def test_ctrl_c(tmp_path):
     command = [sys.executable, "-u", "-m", "nnfast", "demo", "--hidden", "1024,1024", "--max-iter", "1000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=default_sigint, **pipes) as process:
         for line in process.stdout:
             if line.startswith("table"):
                 break

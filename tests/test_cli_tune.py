@@ -4,12 +4,14 @@ import itertools
 import json
 import os
 import re
+import runpy
 import signal
 import sys
 import threading
 import time
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
@@ -92,9 +94,11 @@ def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
     # The parameters are the estimator's, and make the scores that are said, as the defaults do theirs.
     cls = getattr(nnfast, content["estimator"])
     assert cls is (nnfast.MLPRegressor if target == "price" else nnfast.MLPClassifier)
-    if content["params"]:
-        code_lines = "\n".join(out[out.index(f"{cls.__name__}(") : out.index(")") + 1])
-        assert json.loads(json.dumps(eval(f"dict{code_lines.removeprefix(cls.__name__)}"))) == content["params"]
+    start = out.index(f"network = {cls.__name__}(")
+    call = "\n".join(out[start : out.index(")", start) + 1])
+    in_script = eval("dict" + call.removeprefix(f"network = {cls.__name__}"))
+    expected = content["params"] or {"precision": "float32", "random_state": 3}
+    assert json.loads(json.dumps(in_script)) == expected
     table = tables.read_raw(csv, target)
     folds = (KFold if target == "price" else StratifiedKFold)(3, shuffle=True, random_state=3)
     for name, parameters in {"defaults": {}, "tuned": content["params"]}.items():
@@ -105,6 +109,85 @@ def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
             assert (validation, test) == pytest.approx(tuple(content["scores"][name].values()), abs=1e-6)
         else:
             assert test == pytest.approx(content["scores"][name]["test"], abs=1e-6)
+
+
+# What changes the model and the script: the target, and options.
+USES = {
+    "classes": ("label", []),
+    "quantities": ("price", []),
+    "truths": ("truth", []),
+    "whole classes": ("whole", ["--drop", "mixed"]),
+    "rows drawn": ("price", ["--rows", 80]),
+    "an identifier kept": ("label", ["--keep", "identifier"]),
+}
+
+
+@FEW
+@QUIET
+@pytest.mark.parametrize("use", USES)
+def test_a_model_and_a_script_that_can_be_used(capsys, pandas, tmp_path, monkeypatch, use):
+    """Both score what was printed, in the target's own units and classes, and so do rows that are read anew."""
+    target, options = USES[use]
+    frame = pandas.DataFrame(columns(120))
+    frame[target] = frame[target].astype(object).mask(frame.index < 5)
+    frame.to_csv(tmp_path / "t.csv", index=False, sep=";", decimal=",")
+    monkeypatch.chdir(tmp_path)
+    files = ["--model", "m.joblib", "--script", "s.py", "--save", "p.json"]
+    code, out, err = run(capsys, "tune", "t.csv", "--target", target, "--tier", "2", *LONG, *options, *files)
+    assert (code, err) == (0, [])
+    content = json.loads((tmp_path / "p.json").read_text())
+    score = content["scores"]["tuned"]["test"]
+    assert "Script: s.py" in out and any(line.startswith("Model: m.joblib") for line in out)
+    assert content["script"] == (tmp_path / "s.py").read_text()
+    assert content["script"] in "\n".join(out)
+
+    model = joblib.load("m.joblib")
+    reading = {option.strip("-"): [value] for option, value in [options] if option != "--rows"} if options else {}
+    raw = tables.read_raw("t.csv", target, max_rows=content["limits"]["rows"], **reading)
+    assert model.score(raw.X_test, raw.target_test) == pytest.approx(score, abs=1e-9)
+    expected = model.predict(raw.X_test)
+    if content["task"] == "classification":
+        assert set(expected) <= set(raw.target_train)
+    else:
+        assert abs(expected.mean() - 500) < 100  # dollars, not deviations
+
+    # Rows of a file of their own, few, without the target.
+    rows = raw.X_test.index[:3]
+    frame.loc[rows].drop(columns=target).to_csv("few.csv", index=False, sep=";", decimal=",")
+    few = tables.read_table("few.csv", columns=model.columns_).frame
+    if content["task"] == "classification":
+        assert model.predict(few).tolist() == expected[:3].tolist()
+    else:
+        np.testing.assert_allclose(model.predict(few), expected[:3], rtol=1e-6)
+
+    (tmp_path / "m.joblib").unlink()
+    runpy.run_path("s.py")
+    name = "accuracy" if content["task"] == "classification" else "R2"
+    assert capsys.readouterr().out == f"{name} on {len(raw.y_test)} rows held out: {score:.4f}\n"
+    again = joblib.load("m.joblib")
+    np.testing.assert_array_equal(again.predict(raw.X_test), expected)
+    assert again.columns_ == model.columns_
+
+
+@FEW
+@QUIET
+@pytest.mark.parametrize("target", ["label", "price"])
+def test_json(capsys, csv, tmp_path, target):
+    """One document alone on standard output, which `--save` writes as well."""
+    saved = tmp_path / "p.json"
+    options = (*LONG, "--tier", "1", "--rows", 100, "--jobs", 1, "--save", saved)
+    code, out, err = run(capsys, "tune", csv, "--target", target, "--json", *options)
+    assert code == 0
+    content = json.loads("\n".join(out))
+    assert content == json.loads(saved.read_text())
+    assert any(line.startswith("Defaults: ") for line in err)
+    n_rows = {"read": 120, "without_target": 0, "not_drawn": 20, "used": 100, "train": 75, "held_out": 25}
+    assert content["rows"] == n_rows
+    assert content["limits"] == {"rows": 100, "seconds": 600.0}
+    assert (content["jobs"], content["cv"], content["seed"], content["tier"]) == (1, 3, 0, 1)
+    assert {"python", "nnfast", "numpy", "scipy", "scikit-learn", "pandas"} <= content["versions"].keys()
+    assert {each["column"]: each["taken_for"] for each in content["columns"]}["identifier"] == "identifier"
+    assert [each["column"] for each in content["columns"]] == list(columns(1))
 
 
 @FEW
@@ -249,9 +332,8 @@ def test_saved_parameters_are_a_whole_file(capsys, csv, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tune.Path, "write_text", full)
-    result = tune.Result(make_pipeline(nnfast.MLPClassifier()), 0.5, 0.5)
     with pytest.raises(OSError, match="No space left"):
-        tune._save(saved, tables.read_raw(csv, "label"), result, result, {})
+        tune._save(saved, {})
     assert saved.read_text() == "before" and sorted(each.name for each in tmp_path.iterdir()) == ["p.json", csv.name]
 
 
@@ -333,13 +415,16 @@ def no_search(monkeypatch):
         ("x,y\n1,a\n", [], r"t\.csv has 1 rows with a target; at least 10 are needed"),
         ("x,y\n" + "1,\n" * 20, [], r"t\.csv has 0 rows with a target"),
         ("x,y\n" + "1,a\n" * 20, [], r"column 'y' has one class only, 'a'; two are needed"),
-        ("x,y\n" + "1,7.5\n" * 20 + "1,?\n", ["--task", "regression"], r"regression needs numbers .*, got '\?'"),
+        ("x,y\n" + "1,7.5\n" * 20 + "1,bad\n" * 5, ["--task", "regression"], r"regression needs numbers .*, got 'bad'"),
         (CSV, ["--cv", "1"], r"--cv must be from 2 to 7, half of the 15 rows to tune on, got 1\."),
         (CSV, ["--cv", "8"], r"--cv must be from 2 to 7, half of the 15 rows to tune on, got 8\."),
         (CSV, ["--out", "no such folder/r.html"], r"--out no such folder/r\.html cannot be written: No such file or directory\."),
         (CSV, ["--save", "."], r"--save \. cannot be written: Is a directory\."),
         (CSV, ["--save", "/dev/null"], r"--save /dev/null is a device or a pipe; it must be a file"),
         (CSV, ["--out", "same", "--save", "./same"], r"--out and --save must be two files, got same for both\."),
+        (CSV, ["--model", "same", "--script", "./same"], r"--model and --script must be two files, got same for both\."),
+        (CSV, ["--model", "no such folder/m"], r"--model no such folder/m cannot be written: No such file or directory\."),
+        (CSV, ["--script", "t.csv"], r"--script t\.csv is the table itself"),
         (CSV, ["--out", "t.csv"], r"--out t\.csv is the table itself"),
     ],
 )

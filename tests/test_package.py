@@ -46,12 +46,23 @@ def test_metadata():
     assert importlib.resources.files("nnfast").joinpath("py.typed").is_file()
 
 
+def test_a_bare_import_loads_nothing():
+    """The command can be interrupted as soon as it begins."""
+    loaded = python("-c", "import sys; before = set(sys.modules); import nnfast; print(*sorted(set(sys.modules) - before))").split()
+    assert loaded == ["nnfast"]
+
+
+def test_an_import_gives_the_modules():
+    for name in ("losses", "tuning.default_space", "callbacks", "inspect", "engines.get_engine"):
+        assert python("-c", f"import nnfast; print(nnfast.{name})")
+
+
 def test_an_import_loads_nothing_that_scikit_learns_does_not():
     # That keeps it within milliseconds of it. Neither the compiled engine nor the demonstration is loaded before it is needed.
     code = """
 import sys, sklearn.neural_network
 before = set(sys.modules)
-import nnfast
+from nnfast import MLPClassifier
 print(*sorted(set(sys.modules) - before))
 """
     loaded = python("-c", code).split()

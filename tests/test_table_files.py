@@ -1,0 +1,466 @@
+"""`nnfast.tables.read_table`: one table in many formats, what columns are taken for, and features of dates."""
+
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from test_cli import run
+
+from nnfast import tables
+from nnfast.tables import DateParts, dates, make_encoder, numbers, read_raw, read_table
+
+pandas = pytest.importorskip("pandas")
+N = 240
+
+
+def table(n_rows=N):
+    """Dates, numbers and colours that a price is nearly a linear function of, with numbers of a few decimals."""
+    rng = np.random.RandomState(0)
+    when = np.datetime64("2020-01-01") + rng.randint(0, 1500, n_rows)
+    a, b = rng.normal(size=n_rows).round(4), (1000 + 90_000 * rng.uniform(size=n_rows)).round()
+    colour = rng.choice(["green", "grün", "red"], n_rows)
+    price = 2 * a + b / 10_000 + (when - when.min()).astype(int) / 200 + 3 * (colour == "red") + 10
+    when = pandas.Series(when).astype("datetime64[us]")
+    return pandas.DataFrame({"when": when, "a": a, "b": b, "colour": colour.astype(object), "price": price.round(3)})
+
+
+def text(frame, sep=",", day="%Y-%m-%d", **formats):
+    """The frame as CSV, its columns formatted by functions of a value."""
+    formats = {"when": lambda value: value.strftime(day)} | formats
+    cells = frame.assign(**{name: frame[name].map(change) for name, change in formats.items()})
+    return cells.to_csv(index=False, sep=sep)
+
+
+def comma(value):
+    return str(value).replace(".", ",")
+
+
+def german(value):
+    return f"{value:,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+def junk(*signs, every=40):
+    """A function of values that puts one of some signs in place of every so many of them."""
+    counts = iter(range(10**6))
+    return lambda value: signs[i // every % len(signs)] if (i := next(counts)) % every == 7 else value
+
+
+def excel(frame):
+    pytest.importorskip("openpyxl")
+    buffer = io.BytesIO()
+    with pandas.ExcelWriter(buffer) as book:
+        pandas.DataFrame({"nothing": []}).to_excel(book, sheet_name="first", index=False)
+        frame.to_excel(book, sheet_name="prices", index=False)
+    return buffer.getvalue()
+
+
+def parquet(frame):
+    pytest.importorskip("pyarrow")
+    return frame.to_parquet()
+
+
+def packed(kind):
+    def pack(frame):
+        buffer = io.BytesIO()
+        frame.to_csv(
+            buffer, index=False, compression={"method": kind, **({"archive_name": "t.csv"} if kind == "zip" else {})}
+        )
+        return buffer.getvalue()
+
+    return pack
+
+
+T = table()
+MONTHS = "%d %b %Y", "%B %d, %Y", "%a, %d %b %Y"
+# Name of the file: (what writes it, options of the command line, columns that have missing values, what is said).
+FORMATS = {
+    "plain.csv": (text, [], [], None),
+    "table.parquet": (parquet, [], [], None),
+    "table.xlsx": (excel, ["--sheet", "prices"], [], None),
+    "table.csv.gz": (packed("gzip"), [], [], None),
+    "table.csv.bz2": (packed("bz2"), [], [], None),
+    "table.csv.xz": (packed("xz"), [], [], None),
+    "table.zip": (packed("zip"), [], [], None),
+    "semicolons.csv": (lambda T: text(T, ";"), [], [], None),
+    "tabs.tsv": (lambda T: text(T, "\t"), [], [], None),
+    "bars.txt": (lambda T: text(T, "|"), [], [], None),
+    "carets.txt": (lambda T: text(T, "^"), ["--sep", "^"], [], None),
+    "spaces.txt": (lambda T: text(T, " "), [], [], None),
+    "announced.csv": (lambda T: "sep=;\n" + text(T, ";"), [], [], None),
+    "spaces after commas.csv": (lambda T: text(T).replace(",", ", "), [], [], None),
+    "separators at the end.csv": (lambda T: text(T).replace("\n", ",\n").replace(",\n", "\n", 1), [], [], None),
+    "separators at all ends.csv": (lambda T: text(T).replace("\n", ",\n"), [], [], "left out: 1 empty"),
+    "carriage returns.csv": (lambda T: text(T).replace("\n", "\r\n"), [], [], None),
+    "quoted.csv": (lambda T: '"when";"a";"b";"colour";"price"\n' + text(T, ";").partition("\n")[2], [], [], None),
+    "comments.csv": (
+        lambda T: "# made by hand\n\n# 2024-03-01, by us, for a test, of comments, here\n" + text(T),
+        [], [], "2 comment lines",
+    ),
+    "comment before names.csv": (lambda T: "# made by hand\n#" + text(T), [], [], "1 comment line at the top"),
+    "utf-8 with a mark.csv": (lambda T: text(T).encode("utf-8-sig"), [], [], None),
+    "utf-16.csv": (lambda T: text(T).encode("utf-16"), [], [], None),
+    "utf-16 without a mark.csv": (lambda T: text(T).encode("utf-16-le"), ["--encoding", "utf-16-le"], [], None),
+    "cp1252.csv": (lambda T: text(T).encode("cp1252"), [], [], "no UTF-8, and was read as cp1252"),
+    "latin1.csv": (lambda T: text(T).encode("latin1"), ["--encoding", "latin1"], [], None),
+    "day first.csv": (lambda T: text(T, day="%d.%m.%Y"), [], [], "day-first"),
+    "day first, slashes.csv": (lambda T: text(T, day="%d/%m/%y"), [], [], "day-first"),
+    "month first.csv": (lambda T: text(T, day="%m/%d/%Y"), [], [], "month-first"),
+    "year first, slashes.csv": (lambda T: text(T, day="%Y/%m/%d"), [], [], "year-first"),
+    "compact dates.csv": (lambda T: text(T, day="%Y%m%d"), [], [], "YYYYMMDD"),
+    "dates with times.csv": (lambda T: text(T, day="%d.%m.%Y 00:00:00"), [], [], "day-first"),
+    "dates with zones.csv": (lambda T: text(T, day="%Y-%m-%dT02:00:00+02:00"), [], [], "year-first"),
+    "dates with halves of a day.csv": (lambda T: text(T, day="%m/%d/%Y 12:00 AM"), [], [], "month-first"),
+    **{
+        f"months by name {i}.csv": (lambda T, day=day: text(T, ";", day), [], [], "day-first")
+        for i, day in enumerate(MONTHS)
+    },
+    "junk in dates.csv": (
+        lambda T: text(T.assign(when=T["when"].dt.strftime("%d.%m.%Y")), when=junk("soon", "?", "0.0.0000")),
+        [], ["when"], "6 taken for missing: '",
+    ),
+    "junk in numbers.csv": (
+        lambda T: text(T, a=junk("?", "n/a", "-", "unknown", "#N/A", "oops")),
+        [], ["a"], "taken for missing: '.*' and . more",
+    ),
+    "decimal commas.csv": (lambda T: text(T, ";", a=comma, price=comma), [], [], "Decimal mark: ','"),
+    "decimal commas in quotes.csv": (lambda T: text(T, a=comma, price=comma), [], [], "Decimal mark: ','"),
+    "decimal commas, said.csv": (lambda T: text(T, ";", a=comma, price=comma), ["--decimal", ","], [], None),
+    "thousands.csv": (lambda T: text(T, b="{:,.0f}".format), [], [], "',' groups thousands"),
+    "thousands in semicolons.csv": (lambda T: text(T, ";", b="{:,.0f}".format), [], [], "',' groups thousands"),
+    "points group.csv": (lambda T: text(T, ";", b=german, a=comma, price=comma), [], [], r"'\.' groups thousands"),
+    "apostrophes group.csv": (lambda T: text(T, b=lambda value: f"{value:,.0f}".replace(",", "'")), [], [], None),
+    "narrow spaces group.csv": (
+        lambda T: text(T, b=lambda value: f"{value:,.0f}".replace(",", "\u202f")),
+        [], [], None,
+    ),
+    "currencies.csv": (lambda T: text(T, b="€ {:,.2f}".format, price="{} EUR".format), [], [], None),
+    "percent.csv": (lambda T: text(T, a="{} %".format, b="{:.0f}%".format), [], [], None),
+    "accountants.csv": (
+        lambda T: text(T, a=lambda value: f"({-value:.4f})" if value < 0 else f"{value:.4f}"),
+        [], [], None,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    for name, (write, *_) in FORMATS.items():
+        if name.endswith(("xlsx", "parquet")):
+            continue
+        content = write(T)
+        folder.joinpath(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def written(folder, name):
+    path = folder / name
+    if not path.exists():
+        path.write_bytes(FORMATS[name][0](T))
+    return path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_table_is_the_same_in_all_formats(capsys, folder, name):
+    """The same columns, values and, by `nnfast demo`, scores."""
+    _, options, gaps, said = FORMATS[name]
+    arguments = ["demo", "--table", written(folder, name), "--target", "price", *options, "--json"]
+    arguments += ["--hidden", 32, "--max-iter", 200]
+    code, out, err = run(capsys, *arguments)
+    assert code == 0, err
+    (found,) = json.loads("\n".join(out))["tables"]
+    columns = {each["column"]: each for each in found["columns"] if each["used"]}
+    assert {column: each["taken_for"] for column, each in columns.items()} == {
+        "when": "date", "a": "number", "b": "number", "colour": "category", "price": "number"
+    }  # fmt: skip
+    assert [column for column, each in columns.items() if each["missing"]] == gaps
+    n_rows = {"read": N, "used": N, "train": N * 3 // 4, "held_out": N // 4}
+    assert found["rows"] == n_rows | {"without_target": 0, "not_drawn": 0}
+    assert min(min(each["scores"].values()) for each in found["fits"]) > 0.9
+    assert said is None or re.search(said, "\n".join(err))
+
+    given = dict(zip((option.strip("-") for option in options[::2]), options[1::2]))
+    frame = read_table(written(folder, name), **given).frame[T.columns]
+    expected = T.assign(**{column: T[column].where(frame[column].notna()) for column in gaps})
+    assert_same(frame, expected)
+
+
+def assert_same(frame, expected):
+    """Whole numbers may be int64 or float64; which type text has by itself is up to the version of pandas."""
+    assert frame["colour"].dtype == object
+    pandas.testing.assert_frame_equal(frame.astype({"b": float}), expected.astype({"colour": object}))
+
+
+def test_standard_input(capsys, monkeypatch):
+    for content in (text(T).encode(), packed("gzip")(T)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert_same(read_table("-").frame, T)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text(T).encode())))
+    assert read_raw("-", "price").name == "stdin"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    code, _, err = run(capsys, "demo", "--table", "-", "--target", "price")
+    assert (code, err) == (2, ["nnfast: error: standard input is empty: it has no header and no rows."])
+
+
+def test_sheets(folder):
+    path = written(folder, "table.xlsx")
+    with pytest.raises(tables.TableError, match=r"has no sheet 'x' \(--sheet\); it has 'first', 'prices'"):
+        read_table(path, sheet="x")
+    with pytest.raises(tables.TableError, match="--sep is for CSV files; .*table.xlsx is Excel"):
+        read_table(path, sep=";")
+    with pytest.raises(tables.TableError, match="is empty: it has 0 rows"):
+        read_table(path)
+
+
+def test_an_archive_of_several_files(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.writestr("a.csv", text(T))
+        archive.writestr("b.csv", text(T))
+    with pytest.raises(tables.TableError, match="holds 2 files; a table's archive holds one"):
+        read_table(tmp_path / "t.zip")
+
+
+def test_units_of_the_target_do_not_matter(tmp_path):
+    scores = []
+    for factor in (1, 1e5, 1e-5):
+        T.assign(price=T["price"] * factor).to_csv(tmp_path / "t.csv", index=False)
+        raw = read_raw(tmp_path / "t.csv", "price")
+        scores.append(raw.y_train)
+        np.testing.assert_allclose(raw.target_test, read_raw(tmp_path / "t.csv", "price").target_test)
+    for scaled in scores[1:]:
+        np.testing.assert_allclose(scaled, scores[0], rtol=1e-7, atol=1e-9)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What columns are taken for
+
+R = np.random.RandomState(1)
+ROWS = np.arange(100)
+WORDS = ["the customer wrote that number %d works as it should" % i for i in ROWS]
+COLUMNS = {
+    "distinct whole numbers": ("amount", R.permutation(100_000)[:100], "number"),
+    "whole numbers in steps": ("year", 1900 + ROWS, "number"),
+    "distinct fractions under an identifier's name": ("id", R.normal(size=100), "number"),
+    "repeated whole numbers under an identifier's name": ("id", ROWS // 2, "number"),
+    "a name with an identifier's letters": ("humid", R.permutation(1000)[:100], "number"),
+    "an index that does not ascend": ("index", R.permutation(1000)[:100], "number"),
+    "whole numbers as floats": ("size", np.where(ROWS == 3, np.nan, ROWS), "number"),
+    "an identifier": ("id", 100_000 + 7 * ROWS, "identifier"),
+    "an identifier without order": ("customer_id", R.permutation(100_000)[:100], "identifier"),
+    "an identifier in camel case": ("PassengerId", ROWS + 1, "identifier"),
+    "pandas' index": ("Unnamed: 0", ROWS, "identifier"),
+    "distinct texts": ("ticket", [f"A{i}" for i in ROWS], "identifier"),
+    "free text": ("note", WORDS, "text"),
+    "free text, of which some is missing": ("note", [None if i % 3 else word for i, word in enumerate(WORDS)], "text"),
+    "texts that recur": ("ticket", [f"A{i // 2}" for i in ROWS], "category"),
+    "long texts that recur": ("note", [WORDS[i // 10] for i in ROWS], "category"),
+    "words and numbers": ("size", [i if i % 2 else "even" for i in ROWS], "category"),
+    "a few levels beside numbers": ("children", ["3+" if i % 25 == 0 else str(i % 3) for i in ROWS], "category"),
+    "one number": ("x", np.full(100, 7), "constant"),
+    "one number, or none": ("x", np.where(ROWS % 2, 7, np.nan), "constant"),
+    "one text": ("x", ["a"] * 100, "constant"),
+    "one text, or none": ("x", ["a" if i % 2 else None for i in ROWS], "category"),
+    "nothing": ("x", [None] * 100, "empty"),
+    "truths": ("x", ROWS % 3 == 0, "boolean"),
+    "truths and gaps": ("x", [None if i % 7 == 0 else bool(i % 2) for i in ROWS], "boolean"),
+    "truths in capitals": ("x", [["TRUE", "False", "true"][i % 3] for i in ROWS], "boolean"),
+    "durations": ("x", [f"{i % 5} days {i % 24:02}:{i % 60:02}:00" for i in ROWS], "duration"),
+    "times of day": ("x", [f"{i % 24}:{i % 60:02}" for i in ROWS], "duration"),
+    "months": ("x", [f"{1990 + i // 12}-{i % 12 + 1:02}" for i in ROWS], "date"),
+    "timestamps": ("x", [f"2024-01-01T00:{i // 60:02}:{i % 60:02}.125Z" for i in ROWS], "date"),
+    "versions": ("x", [f"1.{i % 20}.{i % 4}" for i in ROWS], "category"),
+    "addresses": ("x", [f"10.0.{i % 20}.{i % 4}" for i in ROWS], "category"),
+    "signs for missing values alone": ("x", ["?" if i % 2 else "-" for i in ROWS], "category"),
+    "eight digits that are no dates": ("x", 12_340_000 + 97 * ROWS, "number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("case", COLUMNS)
+def test_what_a_column_is_taken_for(tmp_path, case, form):
+    name, values, expected = COLUMNS[case]
+    frame = pandas.DataFrame({name: values, "other": ROWS % 7})
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+        if case == "words and numbers":
+            frame[name] = frame[name].astype(str)
+        frame.to_parquet(tmp_path / "t")
+    else:
+        frame.to_csv(tmp_path / "t", index=False)
+    used, columns, _ = read_table(tmp_path / "t")
+    (column,) = [each for each in columns if each.column == name]
+    assert column.taken_for == expected
+    assert column.used == (name in used) == (expected not in ("identifier", "text", "constant", "empty"))
+    assert column.missing == frame[name].isna().sum()
+    assert column.used or column.note
+    assert json.loads(json.dumps(column.record())) == column.record()
+    # What was kept is used whatever it is, and what was dropped is not there at all.
+    assert name in read_table(tmp_path / "t", keep=[name]).frame
+    assert [each.column for each in read_table(tmp_path / "t", drop=[name]).columns] == ["other"]
+
+
+def test_days_and_months_that_do_not_show(tmp_path):
+    """The rest of the column decides; where none of it does, the day comes first, and that is said."""
+    for rows, order, said in (
+        (["03/04/2024"] * 30 + ["05/06/2024"] * 30, "day-first", True),
+        (["03/04/2024"] * 30 + ["13/06/2024"], "day-first", False),
+        (["03/04/2024"] * 30 + ["06/13/2024"], "month-first", False),
+    ):
+        pandas.DataFrame({"when": rows, "x": range(len(rows))}).to_csv(tmp_path / "t.csv", index=False)
+        frame, (when, _), _ = read_table(tmp_path / "t.csv")
+        assert frame["when"][0] == pandas.Timestamp(2024, *((4, 3) if order == "day-first" else (3, 4)))
+        assert (when.format, "which day and month do not show" in when.note) == (order, said)
+
+
+def test_a_copy_of_the_target_is_said_loudly(tmp_path):
+    T.assign(cost=T["price"]).to_csv(tmp_path / "t.csv", index=False)
+    notes = read_raw(tmp_path / "t.csv", "price").notes
+    assert (
+        "WARNING: column 'cost' equals the target 'price' in each row: it gives the answer away (--drop 'cost')."
+        in notes
+    )
+    assert not any("WARNING" in note for note in read_raw(tmp_path / "t.csv", "price", drop=["cost"]).notes)
+
+
+def test_a_target_is_read_as_it_is_asked_for(tmp_path):
+    """Signs for a missing value leave a row out, and classes are as the file has them."""
+    for values, classes in (
+        ([1, 2, 3], [1, 2, 3]),
+        (["yes", "no", None], ["no", "yes"]),
+        ([True, False, None], [False, True]),
+        ([1, 2, None], [1, 2]),
+        ([1, 2, "?"], [1, 2]),
+        ([1.5, 2.5, 3.0], ["1.5", "2.5", "3.0"]),
+    ):
+        pandas.DataFrame({"x": ROWS, "y": [values[i % 3] for i in ROWS]}).to_csv(tmp_path / "t.csv", index=False)
+        raw = read_raw(tmp_path / "t.csv", "y", task="classification")
+        assert np.unique(raw.y_train).tolist() == classes
+        n_missing = sum(i % 3 == 2 for i in ROWS) if len(classes) == 2 else 0
+        assert raw.facts["rows"]["without_target"] == n_missing
+
+
+def test_new_rows_are_read_as_those_before(tmp_path):
+    """However few they are, and whatever they look like by themselves."""
+    path, few = tmp_path / "t.csv", tmp_path / "few.csv"
+    frame = T.assign(id=range(N), level=["3+" if i % 25 == 0 else str(i % 3) for i in range(N)])
+    path.write_text(text(frame, ";", "%d/%m/%Y", a=comma, price=comma))
+    whole, columns, _ = read_table(path)
+    assert "id" not in whole
+    early = (whole["when"].dt.day <= 12) & (frame["level"] != "3+")
+    for rows in (whole.index[early][:3], whole.index[:1], whole.index[:30]):
+        part = frame.loc[rows].drop(columns="price")
+        few.write_text(text(part, ";", "%d/%m/%Y", a=comma))
+        found, read, _ = read_table(few, columns=columns)
+        pandas.testing.assert_frame_equal(
+            found, whole.loc[rows, found.columns].reset_index(drop=True), check_dtype=False
+        )
+        assert [each.column for each in read] == ["when", "a", "b", "colour", "level"]
+    # What does not fit is missing.
+    few.write_text("when;a;b;colour;level\nsoon;much;1;red;1\n")
+    found = read_table(few, columns=columns).frame
+    assert found[["when", "a"]].isna().all(axis=None) and found["b"][0] == 1
+
+
+def test_few_rows_leave_nothing_out(tmp_path):
+    T.head(3).assign(id=range(3), one=1, note=WORDS[:3]).to_csv(tmp_path / "t.csv", index=False)
+    assert {"id", "one", "note"} < set(read_table(tmp_path / "t.csv").frame)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Text as numbers and dates
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_numbers_of_all_sizes(decimal):
+    rng = np.random.RandomState(0)
+    values = (rng.normal(size=500) * 10.0 ** rng.randint(-3, 9, 500)).round(5)
+    swap = str.maketrans(",.", ",." if decimal == "." else ".,")
+    for form in ("{:,.5f}", "{:.5f}", "{:+.5f}", "{:.17e}", "{!r}", " {:.5f} ", "$ {:,.5f}", "{:.5f} %", "{:,.5f} USD"):
+        texts = pandas.Series([form.format(value).translate(swap) for value in values.tolist()])
+        np.testing.assert_allclose(numbers.parse(texts, decimal), values, rtol=1e-15)
+    few = "0,123" if decimal == "." else "0.123"
+    for wrong in (few, *"- . , 1.2.3 1,2,3 e5 1e 12,34,567 0x10 1_000 $ inf".split(), "", "1 2"):
+        assert np.isnan(numbers.parse(pandas.Series([wrong]), decimal)).all(), wrong
+
+
+@pytest.mark.parametrize("n_rows", [50, 2000])  # fewer and more than are looked at for a common format
+@pytest.mark.parametrize(
+    ("form", "order"),
+    [
+        ("%Y-%m-%d", "year-first"), ("%Y-%m-%d %H:%M:%S", "year-first"), ("%Y-%m-%dT%H:%M:%S.%f", "year-first"),
+        ("%Y/%m/%d %H:%M", "year-first"),
+        ("%d.%m.%Y", "day-first"), ("%d.%m.%y", "day-first"), ("%d/%m/%Y %H:%M", "day-first"),
+        ("%d-%b-%Y", "day-first"),
+        ("%d %B %Y %I:%M:%S %p", "day-first"), ("%m/%d/%Y", "month-first"), ("%m-%d-%y %H:%M:%S", "month-first"),
+        ("%b %d, %Y", "day-first"),
+        ("%Y-%m-%dT%H:%M:%SZ", "year-first"), ("%d.%m.%Y, %H:%M:%S", "day-first"),
+    ],
+)  # fmt: skip
+def test_dates_of_all_forms(form, order, n_rows):
+    """The oracle is Python's own reading of what it has written."""
+    rng = np.random.RandomState(0)
+    microseconds = rng.randint(0, 60 * 365 * 24 * 3600, n_rows) * 1_000_000 + rng.randint(0, 10**6, n_rows)
+    days = [
+        pandas.Timestamp(int(each), unit="us").to_pydatetime().replace(year=1972 + i % 60 // 4 * 4)
+        for i, each in enumerate(microseconds)
+    ]
+    texts = pandas.Series([each.strftime(form) for each in days])
+    expected = np.array([type(days[0]).strptime(each, form) for each in texts], dtype="M8[us]")
+    assert dates.order_of(texts) == (order, False)
+    np.testing.assert_array_equal(dates.parse(texts, order), expected)
+    mixed = pandas.concat([texts, pandas.Series(["soon", "31.02.2024", "2024-13-01", "99"])], ignore_index=True)
+    found = dates.parse(mixed, order)
+    np.testing.assert_array_equal(found[:n_rows], expected)
+    assert np.isnat(found[n_rows:]).all()
+
+
+def test_dates_of_other_zones_and_ages():
+    texts = pandas.Series(
+        ["2024-01-01T12:00+02:00", "2024-01-01 12:00 -0530", "01.02.0500", "31.12.9999", "1.1.2024 24:00", "29.2.2023"]
+    )
+    expected = np.array(
+        ["2024-01-01T10:00", "2024-01-01T17:30", "0500-02-01", "9999-12-31", "2024-01-02", "NaT"], dtype="M8[us]"
+    )
+    np.testing.assert_array_equal(dates.parse(texts, "day-first"), expected)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Features
+
+
+def test_parts_of_dates_are_those_of_pandas():
+    when = pandas.Series(pandas.date_range("1950-03-01", "2051-01-01", 997)).astype("datetime64[us]")
+    when[5] = pandas.NaT
+    steady = pandas.Series(pandas.Timestamp("2024-01-01"), index=when.index).astype("datetime64[us]")
+    frame = pandas.DataFrame({"when": when, "steady": steady})
+    encoder = clone(DateParts()).fit(frame)
+    names = encoder.get_feature_names_out().tolist()
+    assert names == ["when_days", "when_year", "when_month", "when_weekday", "when_hour", "steady_days"]
+    features = pandas.DataFrame(encoder.transform(frame), columns=names)
+    assert features.iloc[5, :5].isna().all()
+    assert (features["steady_days"] == 0).all()
+    day = when.dt.normalize()
+    expected = {
+        "when_days": (when - when.min()) / pandas.Timedelta(days=1),
+        "when_year": when.dt.year, "when_month": when.dt.month,
+        "when_weekday": when.dt.day_of_week, "when_hour": (when - day) / pandas.Timedelta(hours=1),
+    }  # fmt: skip
+    for name, values in expected.items():
+        np.testing.assert_allclose(features[name], values.astype(float), rtol=1e-12)
+    with pytest.raises(ValueError, match="X has 1 columns, but DateParts was fitted on 2"):
+        encoder.transform(frame[["when"]])
+
+
+def test_an_encoder_takes_new_categories_and_gaps(tmp_path):
+    encoder = make_encoder(T.drop(columns="price")).fit(T)
+    row = pandas.DataFrame({"when": [pandas.NaT], "a": [np.nan], "b": [1.0], "colour": ["blue"], "more": [1]}).astype(
+        {"when": "datetime64[us]"}
+    )
+    assert np.isfinite(encoder.transform(row)).all()
+    assert len(encoder.get_feature_names_out()) == encoder.transform(row).shape[1]
