@@ -7,9 +7,8 @@
 MLPClassifier(hidden_layer_sizes=(64,), precision='float32')
 """
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # for tools that read the code; see `__getattr__`
+TYPE_CHECKING = False  # as typing's, which takes milliseconds to import
+if TYPE_CHECKING:  # for tools that read the code: see `__getattr__`
     from nnfast._info import show_versions
     from nnfast.estimators import MLPClassifier, MLPRegressor
     from nnfast.exceptions import DivergenceError, QuantileCrossingWarning
@@ -27,8 +26,8 @@ __all__ = [
     "show_versions",
 ]
 
-# The module of each public name, and the modules that users reach as attributes. All are imported when they are used, so
-# that the command `nnfast` begins at once, and Ctrl-C ends it from then on.
+# The module of each public name. They are imported when they are used, as the package's modules are, so that the
+# command `nnfast` begins at once, and Ctrl-C ends it from then on.
 _HOMES = {
     "Activation": "own_functions",
     "DivergenceError": "exceptions",
@@ -38,7 +37,6 @@ _HOMES = {
     "QuantileCrossingWarning": "exceptions",
     "show_versions": "_info",
 }
-_MODULES = ("callbacks", "inspect", "schedules", "tables", "tuning")
 
 
 def __getattr__(name):
@@ -55,4 +53,6 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOMES, *_MODULES})
+    from pkgutil import iter_modules
+
+    return sorted({*globals(), *_HOMES, *(module.name for module in iter_modules(__path__))})
