@@ -361,8 +361,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             return Validation(rows=check_validation_indices(indices, X.shape[0]))
         if X_val is None:
             return None
-        with blaming("X_val, y_val"):
-            X_val, y_val = check_table(self, X_val, y_val, y_numeric=self._y_numeric, reset=False, in_blocks=True)
+        names = ("X_val", "y_val")
+        X_val, y_val = check_table(self, X_val, y_val, y_numeric=self._y_numeric, reset=False, in_blocks=True, names=names)
         with blaming("sample_weight_val"):
             sample_weight = check_sample_weight(sample_weight_val, X_val)
         with blaming("y_val"):

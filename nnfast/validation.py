@@ -1,14 +1,15 @@
 """What the estimators accept as tables and weights, made ready for the engine without copying X."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from nnfast import engines
+from nnfast import engines, targets
 from nnfast.blocks import KEPT, check_finite
+from nnfast.frames import naming_columns, refuse_complex, refuse_dates
 from nnfast.mapped import check_whole, is_large, root_of
 
 FLOATS = _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -37,37 +38,52 @@ def check_hidden_layer_sizes(hidden_layer_sizes):
     return tuple(sizes)
 
 
-def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False):
+def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X", "y")):
     """Validate X and y of a fit as scikit-learn does, but leave X's integers, strides and memory map as they are.
+
+    `names` are what the caller knows X and y by. y is numbers if `y_numeric`, or else labels: see `nnfast.targets`.
 
     CSC becomes CSR, and a Fortran-ordered array in memory becomes C-ordered: every epoch gathers rows in random
     order, which costs a cache line a number there. A large mapped table is looked through block by block, and with
     `in_blocks`, where `nnfast.blocks` is what reads it, keeps any dtype of numbers.
     """
     check_whole(X)
+    for table, name in zip((X, y), names, strict=True):
+        refuse_complex(table, name)
+    refuse_dates(X, names[0])
+    if y_numeric:
+        refuse_dates(y, names[1])
     large = is_large(X)
     as_it_is = large and in_blocks
     kept = as_it_is or (isinstance(X, np.ndarray) and X.dtype in KEPT)
     by_block = large and kept
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse="csr",
-        multi_output=True,
-        y_numeric=y_numeric,
-        dtype=None if kept else (np.float64, np.float32),
-        ensure_all_finite=not by_block,
-        reset=reset,
-    )
-    if by_block:
-        check_finite(X, type(estimator).__name__)
+    several_targets = len(getattr(y, "columns", ())) > 1
+    with (
+        nullcontext() if names == ("X", "y") else blaming(", ".join(names)),
+        naming_columns(X, names[0]),
+        naming_columns(y, names[1], advises=False) if several_targets else nullcontext(),
+    ):
+        X, y = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            dtype=None if kept else (np.float64, np.float32),
+            ensure_all_finite=not by_block,
+            reset=reset,
+        )
+        if by_block:
+            check_finite(X, type(estimator).__name__)
     if not issparse(X) and not as_it_is:
         if X.flags.f_contiguous and root_of(X) is None:
             X = np.ascontiguousarray(X)
         X = np.require(X, requirements="A")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
+    if y_numeric:
+        return X, targets.as_numbers(y, names[1])
+    targets.check_labels(y, names[1])
     return X, y
 
 
@@ -88,13 +104,16 @@ def check_rows(estimator, X):
         and "feature_names_in_" not in vars(estimator)
     ):
         return X, X.dtype
-    X = validate_data(estimator, X, accept_sparse="csr", ensure_all_finite=not large, reset=False)
-    given = X.dtype
+    refuse_complex(X, "X")
+    refuse_dates(X, "X")
+    with naming_columns(X, "X"):
+        X = validate_data(estimator, X, accept_sparse="csr", ensure_all_finite=not large, reset=False)
+        given = X.dtype
+        if not large and given not in (FLOATS if issparse(X) else KEPT):
+            X = X.astype(np.float32 if given == np.float16 else np.float64)  # an array of objects may fail here
     if large:
         check_finite(X, type(estimator).__name__)
         return X, given
-    if given not in (FLOATS if issparse(X) else KEPT):
-        X = X.astype(np.float32 if given == np.float16 else np.float64)
     return X if issparse(X) else np.require(X, requirements="A"), given
 
 
@@ -126,8 +145,8 @@ def blaming(what):
     """Begin what an error says with the argument that it is about."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(f"{what}: {error}") from error
 
 
 def check_validation_indices(validation_indices, n_samples):
