@@ -1,5 +1,6 @@
 """What the estimators accept as tables and weights, made ready for the engine without copying X."""
 
+import re
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
 
@@ -117,9 +118,16 @@ def check_rows(estimator, X):
     return X if issparse(X) else np.require(X, requirements="A"), given
 
 
-def check_sample_weight(sample_weight, X):
+def check_sample_weight(sample_weight, X, name="sample_weight"):
     """float64 weights of shape (n_samples,), or None. That they sum to something is for the fit to check."""
-    return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if sample_weight is None:
+        return None
+    given = np.asarray(sample_weight)
+    refuse_complex(given, name)
+    if given.dtype.kind in "mM":
+        raise TypeError(f"{name} must be numbers, got dtype {given.dtype}.")
+    with blaming(name):
+        return _check_sample_weight(sample_weight, X, dtype=np.float64)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -142,10 +150,12 @@ def check_held_out(X_val, y_val, sample_weight_val, validation_indices):
 
 @contextmanager
 def blaming(what):
-    """Begin what an error says with the argument that it is about."""
+    """Begin what an error says with the argument that it is about, unless it says that already."""
     try:
         yield
     except (TypeError, ValueError) as error:
+        if re.search(rf"\b{what}\b", str(error)):
+            raise
         raise (TypeError if isinstance(error, TypeError) else ValueError)(f"{what}: {error}") from error
 
 
