@@ -15,6 +15,7 @@ from sklearn import get_config
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 
+from nnfast.engines.arrays import check_held
 from nnfast.mapped import Pages, check_whole
 from nnfast.regularization import Regularization
 
@@ -137,8 +138,8 @@ def take(X, rows):
     return out
 
 
-def check_finite(X, estimator_name):
-    """Raise scikit-learn's ValueError if there is a NaN or an infinity in X."""
+def check_finite(X, estimator_name, dtype=np.float64):
+    """Raise scikit-learn's ValueError if there is a NaN or an infinity in X, or another one if there is in the dtype of the arithmetic."""
     if X.dtype.kind != "f" or get_config()["assume_finite"]:
         return
     reader, n, step = Reader(X), X.shape[0], block_rows(X)
@@ -147,6 +148,7 @@ def check_finite(X, estimator_name):
         rows = np.arange(first, min(n, first + step))
         reader.read(rows, buffer[: len(rows)])
         assert_all_finite(buffer[: len(rows)], estimator_name=estimator_name, input_name="X")
+        check_held(buffer[: len(rows)], dtype)
 
 
 class BlockSession:

@@ -21,7 +21,7 @@ _WORDS = {
     "text": "text or categories in",
     "dates": "dates, times or durations in",
     "missing": "missing values in",
-    "infinite": "infinite numbers in",
+    "infinite": "infinite or too large numbers in",
     "other": "what is no number in",
 }
 
@@ -73,7 +73,7 @@ def naming_columns(table, name, *, advises=True):
     """
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         of_numbers = issparse(table) or (isinstance(table, np.ndarray) and table.dtype.kind in "biufc")
         if of_numbers or str(error).startswith("The feature names should match") or not (columns := _columns(table)):
             raise
@@ -144,7 +144,9 @@ def _what(value):
         return "missing"
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except OverflowError:
+        return "infinite"
+    except (TypeError, ValueError):
         return "text" if isinstance(value, str | bytes) else "other"
     return None if np.isfinite(number) else "missing" if np.isnan(number) else "infinite"
 

@@ -6,10 +6,12 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn import get_config
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
 from nnfast import engines, targets
 from nnfast.blocks import KEPT, check_finite
+from nnfast.engines.arrays import IN_FLOAT32, check_held
 from nnfast.frames import naming_columns, refuse_complex, refuse_dates
 from nnfast.mapped import check_whole, is_large, root_of
 
@@ -26,6 +28,12 @@ def arithmetic_dtype(precision, common):
     if precision == "auto":
         return _FLOAT32 if common == _FLOAT32 else _FLOAT64
     return _FLOAT32 if precision == "bfloat16" else np.dtype(precision)
+
+
+def fit_dtype(estimator):
+    """The dtype that a fit computes in at least."""
+    lbfgs = isinstance(estimator.solver, str) and estimator.solver == "lbfgs"
+    return np.float32 if estimator.precision in IN_FLOAT32 and not lbfgs else np.float64
 
 
 def check_hidden_layer_sizes(hidden_layer_sizes):
@@ -74,8 +82,11 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X
             ensure_all_finite=not by_block,
             reset=reset,
         )
+        dtype = fit_dtype(estimator)
         if by_block:
-            check_finite(X, type(estimator).__name__)
+            check_finite(X, type(estimator).__name__, dtype)
+        elif not get_config()["assume_finite"]:
+            check_held(X, dtype, names[0])
     if not issparse(X) and not as_it_is:
         if X.flags.f_contiguous and root_of(X) is None:
             X = np.ascontiguousarray(X)
@@ -100,7 +111,7 @@ def check_rows(estimator, X):
     large = is_large(X)
     if (
         not large
-        and engines.get_engine(estimator.engine).are_finite_rows(X)
+        and engines.get_engine(estimator.engine).are_finite_rows(X, estimator.precision in IN_FLOAT32)
         and X.shape[1] == estimator.n_features_in_
         and "feature_names_in_" not in vars(estimator)
     ):
@@ -111,10 +122,14 @@ def check_rows(estimator, X):
         X = validate_data(estimator, X, accept_sparse="csr", ensure_all_finite=not large, reset=False)
         given = X.dtype
         if not large and given not in (FLOATS if issparse(X) else KEPT):
+            check_held(X, np.float64)  # of long doubles
             X = X.astype(np.float32 if given == np.float16 else np.float64)  # an array of objects may fail here
+    dtype = np.float32 if estimator.precision in IN_FLOAT32 else np.float64
     if large:
-        check_finite(X, type(estimator).__name__)
+        check_finite(X, type(estimator).__name__, dtype)
         return X, given
+    if not get_config()["assume_finite"]:
+        check_held(X, dtype)
     return X if issparse(X) else np.require(X, requirements="A"), given
 
 

@@ -48,7 +48,7 @@ TABLES = {
         lambda: pd.DataFrame({"old": pd.array([True, None] * (N // 2), dtype="boolean"), "age": AGE}),
         [r"missing values in 'old' \(boolean\)"],
     ),
-    "pandas: infinite": (lambda: pd.DataFrame({"age": AGE, "pay": np.where(AGE > 3, np.inf, AGE)}), [r"infinite numbers in 'pay'"]),
+    "pandas: infinite": (lambda: pd.DataFrame({"age": AGE, "pay": np.where(AGE > 3, np.inf, AGE)}), [r"infinite or too large numbers in 'pay'"]),
     "pandas: dates": (lambda: pd.DataFrame({"age": AGE, "when": WHEN}), [r"'when' \(datetime64\[us\]\)"]),
     "pandas: dates alone": (lambda: pd.DataFrame({"when": WHEN, "then": WHEN}), [r"'when' \(datetime64\[us\]\), 'then'"]),
     "pandas: a time zone": (lambda: pd.DataFrame({"when": pd.Series(WHEN).dt.tz_localize("UTC")}), [r"'when' \(datetime64\[us, UTC\]\)"]),
