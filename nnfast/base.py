@@ -29,6 +29,7 @@ from nnfast.validation import (
     blaming,
     check_held_out,
     check_hidden_layer_sizes,
+    check_memory,
     check_sample_weight,
     check_table,
     check_validation_indices,
@@ -306,6 +307,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             norm_eps=float(self.norm_eps),
             norm_momentum=float(self.norm_momentum),
         )
+        check_memory(network.layer_units, parameter_dtype)
         check_own_functions(network, targets.y, dtype, goes_on=one_epoch)
         random_state = check_random_state(self.random_state)
         if from_scratch:

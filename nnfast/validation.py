@@ -2,6 +2,7 @@
 
 import re
 from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from numbers import Integral
 
 import numpy as np
@@ -13,7 +14,7 @@ from nnfast import engines, targets
 from nnfast.blocks import KEPT, check_finite
 from nnfast.engines.arrays import IN_FLOAT32, check_held
 from nnfast.frames import naming_columns, refuse_complex, refuse_dates
-from nnfast.mapped import check_whole, is_large, root_of
+from nnfast.mapped import check_whole, is_large, memory, root_of
 
 FLOATS = _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -44,7 +45,24 @@ def check_hidden_layer_sizes(hidden_layer_sizes):
         raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    if any(size > _MOST_UNITS for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be at most {_MOST_UNITS} each, got {sizes}.")
     return tuple(sizes)
+
+
+_MOST_UNITS = np.iinfo(np.intp).max
+_LARGE_BYTES = 1 << 30  # of a network whose size is compared with the memory
+
+
+def check_memory(layer_units, dtype):
+    """Raise MemoryError if the parameters of a network, which a fit has twice at least, are beyond this process's memory."""
+    n_parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(layer_units))
+    needed = 2 * n_parameters * np.dtype(dtype).itemsize
+    if needed > _LARGE_BYTES and needed > (available := memory()):
+        raise MemoryError(
+            f"hidden_layer_sizes={layer_units[1:-1]} with {layer_units[0]} inputs and {layer_units[-1]} outputs makes {n_parameters:.3g} "
+            f"parameters. A fit needs {needed / 1e9:.3g} GB for them at least, and this process may use {available / 1e9:.3g} GB."
+        )
 
 
 def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X", "y")):
