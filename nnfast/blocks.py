@@ -142,13 +142,19 @@ def check_finite(X, estimator_name, dtype=np.float64):
     """Raise scikit-learn's ValueError if there is a NaN or an infinity in X, or another one if there is in the dtype of the arithmetic."""
     if X.dtype.kind != "f" or get_config()["assume_finite"]:
         return
+    for first, rows in copies(X):
+        assert_all_finite(rows, estimator_name=estimator_name, input_name="X")
+        check_held(rows, dtype, first=first)
+
+
+def copies(X):
+    """(number of the first row, a copy of its rows) of one block after the other; all copies are in the same memory."""
     reader, n, step = Reader(X), X.shape[0], block_rows(X)
     buffer = np.empty((min(n, step), X.shape[1]), table_dtype(X))
     for first in range(0, n, step):
         rows = np.arange(first, min(n, first + step))
         reader.read(rows, buffer[: len(rows)])
-        assert_all_finite(buffer[: len(rows)], estimator_name=estimator_name, input_name="X")
-        check_held(buffer[: len(rows)], dtype)
+        yield first, buffer[: len(rows)]
 
 
 class BlockSession:

@@ -5,9 +5,10 @@ import copy
 import numpy as np
 
 from nnfast import engines
+from nnfast.blocks import copies
 from nnfast.engines.arrays import check_held, check_overflow
 from nnfast.fitted import labels_of, predict_many
-from nnfast.mapped import check_whole
+from nnfast.mapped import check_whole, is_large
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
 
 
@@ -53,7 +54,9 @@ class CompiledNetwork:
         arrays = state["arrays"]
         result = common_dtype(X.dtype, arrays[0][0].dtype)
         dtype = arithmetic_dtype(state["precision"], result)
-        check_held(X, dtype)
+        if dtype.itemsize < X.dtype.itemsize:
+            for first, rows in copies(X) if is_large(X) else ((0, X),):
+                check_held(rows, dtype, first=first)
         engine, loss = engines.get_engine(state["engine"]), state["loss"]
         outputs = predict_many(engine, state["activation"], loss, state["norm_eps"], arrays, X, dtype, state["n_threads"])
         if dtype.itemsize == 4 and len(X) and not engine.are_finite_rows(outputs):

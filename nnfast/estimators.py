@@ -321,10 +321,10 @@ def _are_integers(y):
 
 
 def _binarizer_of(y):
-    """LabelBinarizer().fit(y); of integers, without its millisecond of validation. As there, classes are in native byte order."""
+    """LabelBinarizer().fit(y); of integers, without its millisecond of validation."""
     binarizer = LabelBinarizer()
     if _are_integers(y):
-        classes = np.unique(y).astype(y.dtype.newbyteorder("="), copy=False)
+        classes = np.unique(y)
         if 2 * len(classes) <= len(y):  # or else some versions of scikit-learn warn
             binarizer.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
             binarizer.sparse_input_, binarizer.classes_ = False, classes

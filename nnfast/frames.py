@@ -6,7 +6,6 @@ Data frames of pandas, polars, pyarrow and others are read through narwhals; col
 from collections import namedtuple
 from contextlib import contextmanager
 from datetime import date, time, timedelta
-from numbers import Real
 
 import numpy as np
 from scipy.sparse import issparse

@@ -68,15 +68,17 @@ def _first_without_float(y):
     return y
 
 
-def check_labels(y, name="y"):
-    """Raise ValueError if y has several columns that are not all of 0 and 1, with a label each."""
+def as_labels(y, name="y"):
+    """The labels of a classifier in native byte order, in which `classes_` are; ValueError if y has columns of others than 0 and 1."""
+    if not y.dtype.isnative:
+        y = y.astype(y.dtype.newbyteorder("="))
     if y.ndim < 2:
-        return
+        return y
     values = np.unique(y.data if issparse(y) else y) if y.dtype.kind in "biuf" else None
     if values is None:
         found = f"dtype {y.dtype}"
     elif np.isin(values, (0, 1)).all():
-        return
+        return y
     else:
         found = "the values " + ", ".join(map(str, values[:5].tolist())) + ", ..." * (len(values) > 5)
     remedy = "MLPRegressor is for several targets that are numbers"

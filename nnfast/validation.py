@@ -111,10 +111,7 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X
         X = np.require(X, requirements="A")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
-    if y_numeric:
-        return X, targets.as_numbers(y, names[1])
-    targets.check_labels(y, names[1])
-    return X, y
+    return X, (targets.as_numbers if y_numeric else targets.as_labels)(y, names[1])
 
 
 def check_rows(estimator, X):

@@ -75,8 +75,10 @@ def test_rows_that_float32_cannot_hold(cls, layout, value, tmp_path, request):
         with pytest.raises(ValueError, match=IN_FLOAT32):
             fitted.score(table, y)
         if isinstance(table, np.ndarray):
-            with pytest.raises(ValueError, match=IN_FLOAT32):
-                fitted.compiled().predict(table)
+            for predict in (fitted.predict, fitted.compiled().predict):
+                with pytest.raises(ValueError, match=IN_FLOAT32) as caught:
+                    predict(table)
+                assert f"in row {N // 2}, column 1," in str(caught.value)
     calls = [network(cls).fit, network(cls).partial_fit if cls is MLPRegressor else network(cls, warm_start=True).fit]
     if layout.startswith("mapped"):
         calls.append(network(cls, shuffle="blocks").fit)

@@ -215,7 +215,6 @@ NO_LABELS = {
     "fractions": (X[:, 0], ValueError, "float64"),
     "mixed objects": (np.array([1, "a"] * (N // 2), dtype=object), (TypeError, ValueError), "str"),
     "None among labels": (np.array([1, None] * (N // 2), dtype=object), (TypeError, ValueError), "None"),
-    "bytes": (np.array([b"a", b"b"] * (N // 2)), TypeError, "bytes"),
     "records": (np.zeros(N, dtype=[("a", float)]), TypeError, "'a'"),
     "Timestamps": (np.array([pd.Timestamp(0)] * N, dtype=object), ValueError, "Timestamp"),
     "complex": (X[:, 0] * 1j, ValueError, "complex128"),

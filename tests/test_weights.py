@@ -78,7 +78,7 @@ WRONG = {
     "infinite": (np.full(N, np.inf), "infinity"),
     "text": (["a"] * N, "'a'"),
     "one text": ("balanced", "balanced"),
-    "two columns": (np.ones((N, 2)), "2D"),
+    "two columns": (np.ones((N, 2)), "1D"),
     "too few": (np.ones(3), r"\(3,\)"),
     "dates": (np.arange(N).astype("M8[D]"), "datetime64"),
     "durations": (np.arange(N).astype("m8[D]"), "timedelta64"),

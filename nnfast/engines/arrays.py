@@ -42,8 +42,8 @@ def checked(array, name, dtypes, shape, writes=False):
 IN_FLOAT32 = ("float32", "bfloat16")
 
 
-def check_held(X, dtype, name="X"):
-    """Raise ValueError if a finite number of a table, an array or sparse, is infinite in the dtype."""
+def check_held(X, dtype, name="X", first=0):
+    """Raise ValueError if a finite number of a table, an array or sparse, is infinite in the dtype; `first` is its first row's number."""
     numbers, largest = X.data if issparse(X) else X, np.finfo(dtype).max
     if numbers.dtype.kind != "f" or numbers.dtype.itemsize <= np.dtype(dtype).itemsize or not numbers.size:
         return
@@ -52,7 +52,7 @@ def check_held(X, dtype, name="X"):
     too_large = np.argwhere(np.isfinite(numbers) & (np.abs(numbers) > largest))
     if len(too_large):
         at = tuple(too_large[0].tolist())
-        where = "" if issparse(X) else f" in row {at[0]}, column {at[1]}"
+        where = "" if issparse(X) else f" in row {first + at[0]}, column {at[1]}"
         remedy = ", or use precision='float64'" if np.dtype(dtype) == np.float32 else ""
         raise ValueError(
             f"{name} has {numbers[at]!s}{where}, and the arithmetic, of {np.dtype(dtype)}, holds numbers up to {largest:g}. Scale {name}, for "
