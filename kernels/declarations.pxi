@@ -104,7 +104,7 @@ cdef extern from "src/kernels.h" nogil:
         void (*transpose_block)(const Gradient *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*update)(const Update *, void *, const void *, void *, void *, ptrdiff_t) noexcept nogil
         void (*square_sums)(const Update *, const void *, ptrdiff_t, int, double *) noexcept nogil
-        bint (*are_finite)(const void *, ptrdiff_t) noexcept nogil
+        bint (*are_finite)(const void *, ptrdiff_t, double) noexcept nogil
         void (*pack)(const void *, int, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
         void (*unpack)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
         void (*pack_transposed)(const void *, int, ptrdiff_t, ptrdiff_t, void *) noexcept nogil

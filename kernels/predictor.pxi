@@ -380,48 +380,66 @@ cdef inline bint is_of_floats(cnp.ndarray x) noexcept:
     return (cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64 or cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32) and cnp.PyArray_ISBEHAVED_RO(x)
 
 
-cdef inline bint are_lines_finite(const Kernels *kernels, const char *x, ptrdiff_t lines, ptrdiff_t step, ptrdiff_t n) noexcept nogil:
+# A float64 is finite in float32 where it is finite times this.
+cdef double FLOAT32_SCALE = np.finfo(np.float64).max / float(np.finfo(np.float32).max)
+
+
+cdef inline bint are_lines_finite(const Kernels *kernels, const char *x, ptrdiff_t lines, ptrdiff_t step, ptrdiff_t n, double scale) noexcept nogil:
     cdef ptrdiff_t i
     for i in range(lines):
-        if not kernels.are_finite(x + i * step, n):
+        if not kernels.are_finite(x + i * step, n, scale):
             return False
     return True
 
 
-def are_finite_rows(isa, x):
-    """Whether x is an array, and of no subclass, of two dimensions and a row or more, readable, and all finite."""
-    if type(x) is not cnp.ndarray:
-        return False
-    cdef cnp.ndarray table = x
-    if table.ndim != 2 or table.shape[0] == 0 or not is_of_floats(table):
-        return False
+cdef bint is_table_finite(const Kernels *kernels, cnp.ndarray table, double scale) except -1:
+    """Whether the numbers of a table of floats, which the kernels are of, are finite times `scale`."""
     cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(table), lines = table.shape[0], n = table.shape[1]
     cdef ptrdiff_t step = cnp.PyArray_STRIDE(table, 0), number = cnp.PyArray_STRIDE(table, 1)
-    cdef const Kernels *kernels = nnfast_kernels(_ISAS[isa], size == 8)
     cdef const char *at = <const char *> pointer(table)
     cdef bint finite
     if step == size and number != size:
         lines, n, step, number = n, lines, number, step  # columns are what lies together
     if number != size:
-        return bool(np.isfinite(table).all())
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(table if scale == 1 else table * scale).all())
     if step == n * size:
         lines, n = 1, lines * n
     if lines * n < NUMBERS_WITH_GIL:
-        return are_lines_finite(kernels, at, lines, step, n)
+        return are_lines_finite(kernels, at, lines, step, n, scale)
     with nogil:
-        finite = are_lines_finite(kernels, at, lines, step, n)
+        finite = are_lines_finite(kernels, at, lines, step, n, scale)
     return finite
+
+
+def are_finite_rows(isa, x, bint in_float32):
+    """Whether x is an array, and of no subclass, of two dimensions and a row or more, readable, and all finite, with in_float32 as float32, too."""
+    if type(x) is not cnp.ndarray:
+        return False
+    cdef cnp.ndarray table = x
+    if table.ndim != 2 or table.shape[0] == 0 or not is_of_floats(table):
+        return False
+    cdef bint is_double = cnp.PyArray_ITEMSIZE(table) == 8
+    return is_table_finite(nnfast_kernels(_ISAS[isa], is_double), table, FLOAT32_SCALE if is_double and in_float32 else 1)
 
 
 cdef class Predictor:
     """The answers to tables of float32 and of float64, each by the network of its arithmetic; float32_gives_double: the former's answers are float64,
     as the latter's always are. Nothing changes after construction.
+
+    Where the arithmetic is float32, check_rows(X, "float32") is called for float64 that are not finite in it, and check_answers(X, answers) for answers
+    that are not finite. They raise, or let it be.
     """
     cdef RowNetwork by_float32, by_float64
     cdef bint float32_gives_double
+    cdef const Kernels *singles
+    cdef const Kernels *doubles
+    cdef object check_rows, check_answers
 
-    def __cinit__(self, RowNetwork by_float32 not None, RowNetwork by_float64 not None, bint float32_gives_double):
+    def __cinit__(self, isa, RowNetwork by_float32 not None, RowNetwork by_float64 not None, bint float32_gives_double, check_rows, check_answers):
         self.by_float32, self.by_float64, self.float32_gives_double = by_float32, by_float64, float32_gives_double
+        self.singles, self.doubles = nnfast_kernels(_ISAS[isa], False), nnfast_kernels(_ISAS[isa], True)
+        self.check_rows, self.check_answers = check_rows, check_answers
 
     def predict(self, x, out, int columns):
         """The answers, written to `out` if it is not None; None in place of them where the rows are not few.
@@ -439,7 +457,12 @@ cdef class Predictor:
             return None
         if out is None:
             out = cnp.PyArray_EMPTY(2 if columns else 1, shape, float_type(gives_double), 0)
+        cdef bint single = network.kernels.real_bytes == 4
+        if single and is_double and not is_table_finite(self.doubles, x, FLOAT32_SCALE):
+            self.check_rows(x, "float32")
         network.predict_into(x, shape[0], out, gives_double, columns > network.n_outputs)
+        if single and not (self.doubles if gives_double else self.singles).are_finite(pointer(out), cnp.PyArray_SIZE(out), 1):
+            self.check_answers(x, out)
         return out
 
 

@@ -279,9 +279,9 @@ cdef class Table:
                                      <double *> pointer(out[p]))
         return out.ravel()[:w.shape[1]]
 
-    def are_finite(self, x):
-        """Whether all numbers are finite."""
-        return bool(self.kernels.are_finite(pointer(x), x.size))
+    def are_finite(self, x, double scale=1):
+        """Whether all numbers times `scale` are finite."""
+        return bool(self.kernels.are_finite(pointer(x), x.size, scale))
 
     def packed(self, w):
         """w after packing and unpacking; float32 or float64 in and out."""

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import nnfast
 from nnfast import engines, threads
 
-_DEPENDENCIES = ("numpy", "scipy", "scikit-learn")
+_DEPENDENCIES = ("numpy", "scipy", "scikit-learn", "narwhals")
 
 
 def show_versions():

@@ -32,6 +32,7 @@ from nnfast.validation import (
     blaming,
     check_held_out,
     check_hidden_layer_sizes,
+    check_memory,
     check_sample_weight,
     check_table,
     check_validation_indices,
@@ -206,7 +207,9 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             The targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of every row, of a positive sum.
+            Weight of every row, of a positive sum. Penalties are divided by the sum of a batch's weights, as in
+            scikit-learn, so weights should be about 1; where the largest is below 1e-12 or above 1e12, all are divided
+            by their mean. A row of less than 1e-18 counts as none.
 
         X_val : {array-like, sparse matrix} of shape (n_held_out, n_features), default=None
             Rows to validate on after every epoch, in place of a split of X; all of X is trained on then.
@@ -324,6 +327,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             norm_eps=float(self.norm_eps),
             norm_momentum=float(self.norm_momentum),
         )
+        check_memory(network.layer_units, parameter_dtype)
         check_own_functions(network, targets.y, dtype, goes_on=one_epoch)
         random_state = check_random_state(self.random_state)
         if from_scratch:
@@ -380,10 +384,9 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             return Validation(rows=check_validation_indices(indices, X.shape[0]))
         if X_val is None:
             return None
-        with blaming("X_val, y_val"):
-            X_val, y_val = check_table(self, X_val, y_val, y_numeric=self._y_numeric, reset=False, in_blocks=True)
-        with blaming("sample_weight_val"):
-            sample_weight = check_sample_weight(sample_weight_val, X_val)
+        names = ("X_val", "y_val")
+        X_val, y_val = check_table(self, X_val, y_val, y_numeric=self._y_numeric, reset=False, in_blocks=True, names=names)
+        sample_weight = check_sample_weight(sample_weight_val, X_val, "sample_weight_val")
         with blaming("y_val"):
             self._check_labels(y_val)
             y = self._encode(y_val, dtype).y

@@ -15,6 +15,7 @@ from sklearn import get_config
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 
+from nnfast.engines.arrays import check_held
 from nnfast.mapped import Pages, check_whole
 from nnfast.regularization import Regularization
 
@@ -137,16 +138,23 @@ def take(X, rows):
     return out
 
 
-def check_finite(X, estimator_name):
-    """Raise scikit-learn's ValueError if there is a NaN or an infinity in X."""
+def check_finite(X, estimator_name, dtype=np.float64):
+    """Raise scikit-learn's ValueError if there is a NaN or an infinity in X, or another one if there is in the dtype of the arithmetic."""
     if X.dtype.kind != "f" or get_config()["assume_finite"]:
         return
+    for first, rows in copies(X):
+        assert_all_finite(rows, estimator_name=estimator_name, input_name="X")
+        check_held(rows, dtype, first=first)
+
+
+def copies(X):
+    """(number of the first row, a copy of its rows) of one block after the other; all copies are in the same memory."""
     reader, n, step = Reader(X), X.shape[0], block_rows(X)
     buffer = np.empty((min(n, step), X.shape[1]), table_dtype(X))
     for first in range(0, n, step):
         rows = np.arange(first, min(n, first + step))
         reader.read(rows, buffer[: len(rows)])
-        assert_all_finite(buffer[: len(rows)], estimator_name=estimator_name, input_name="X")
+        yield first, buffer[: len(rows)]
 
 
 class BlockSession:

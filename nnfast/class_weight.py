@@ -5,6 +5,8 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
+from nnfast.weights import in_range
+
 
 def weights_by_class(class_weight, classes, y):
     """The weights that `class_weight` stands for, by class number: one array for every column of class numbers.
@@ -44,12 +46,16 @@ def weights_by_class(class_weight, classes, y):
 
 
 def weigh(weights, y, sample_weight):
-    """The sample weights of the rows y, as in `weights_by_class`, times those of their classes, if there are any."""
+    """The sample weights of the rows y, as in `weights_by_class`, times those of their classes, if there are any.
+
+    Of a scale that the arithmetic can compute with: see `nnfast.weights`.
+    """
+    product = in_range(sample_weight)
     if weights is None:
-        return sample_weight
-    product = 1.0 if sample_weight is None else sample_weight
+        return product
+    product = 1.0 if product is None else product
     for by_class, column in zip(weights, _class_numbers(y), strict=True):
-        product = product * by_class[column]
+        product = in_range(product * in_range(by_class)[column])
     return product
 
 

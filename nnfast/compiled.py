@@ -5,8 +5,10 @@ import copy
 import numpy as np
 
 from nnfast import engines
+from nnfast.blocks import copies
+from nnfast.engines.arrays import check_held, check_overflow
 from nnfast.fitted import labels_of, predict_many
-from nnfast.mapped import check_whole
+from nnfast.mapped import check_whole, is_large
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
 
 
@@ -51,16 +53,14 @@ class CompiledNetwork:
         state = self._state
         arrays = state["arrays"]
         result = common_dtype(X.dtype, arrays[0][0].dtype)
-        outputs = predict_many(
-            engines.get_engine(state["engine"]),
-            state["activation"],
-            state["loss"],
-            state["norm_eps"],
-            arrays,
-            X,
-            arithmetic_dtype(state["precision"], result),
-            state["n_threads"],
-        )
+        dtype = arithmetic_dtype(state["precision"], result)
+        if dtype.itemsize < X.dtype.itemsize:
+            for first, rows in copies(X) if is_large(X) else ((0, X),):
+                check_held(rows, dtype, first=first)
+        engine, loss = engines.get_engine(state["engine"]), state["loss"]
+        outputs = predict_many(engine, state["activation"], loss, state["norm_eps"], arrays, X, dtype, state["n_threads"])
+        if dtype.itemsize == 4 and len(X) and not engine.are_finite_rows(outputs):
+            check_overflow(X, outputs, loss=loss, arrays=arrays)
         if out is None:
             out = np.empty((len(X), columns) if columns else len(X), result)
         answer = out.reshape(len(X), -1)
@@ -139,7 +139,8 @@ class CompiledClassifier(CompiledNetwork):
         TypeError
             If X or `out` is not an array, or X is neither float32 nor float64.
         ValueError
-            If the shape of X is not right, or anything of `out`.
+            If the shape of X is not right, or anything of `out`; or if the arithmetic is float32 and a finite number is
+            beyond it, or a row of finite numbers overflows on the way.
         """
         answer = self._answer_few(X, out, self._columns)
         return self._answer_many(X, out, self._columns) if answer is None else answer
@@ -227,7 +228,8 @@ class CompiledRegressor(CompiledNetwork):
         TypeError
             If X or `out` is not an array, or X is neither float32 nor float64.
         ValueError
-            If the shape of X is not right, or anything of `out`.
+            If the shape of X is not right, or anything of `out`; or if the arithmetic is float32 and a finite number is
+            beyond it, or a row of finite numbers overflows on the way.
         """
         answer = self._answer_few(X, out, self._columns)
         return self._answer_many(X, out, self._columns) if answer is None else answer

@@ -19,9 +19,10 @@ from nnfast.compiled import CompiledClassifier, CompiledRegressor, state_of
 from nnfast.documentation import documented
 from nnfast.exceptions import QuantileCrossingWarning
 from nnfast.fitted import labels_of
-from nnfast.losses import loss_of
+from nnfast.losses import LOSSES, loss_of
 from nnfast.own_functions import Loss
 from nnfast.parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, check_quantile
+from nnfast.targets import about_labels, encoded
 
 
 @documented
@@ -107,8 +108,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "Pass the weights as a dict: compute_class_weight('balanced', classes=classes, y=y) of "
                 "sklearn.utils.class_weight finds them from a large enough sample y of all targets."
             )
+        if classes is not None:
+            with about_labels(classes, "classes"):
+                unique_labels(classes)
         if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
+            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y, "y").startswith("multilabel") else classes)
 
     def _learn_labels(self, y, *, redefine):
         if redefine:
@@ -123,7 +127,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
 
     def _check_labels(self, y):
-        classes = unique_labels(y)
+        with about_labels(y):
+            classes = unique_labels(y)
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
@@ -136,7 +141,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _encode(self, y, dtype):
         binarizer = self._label_binarizer
         if y.ndim == 2 or self._several_labels:
-            labels = np.ascontiguousarray(binarizer.transform(y), dtype=dtype)
+            labels = encoded(binarizer.transform(y), dtype, LOSSES["binary_focal"], self.loss)
             return self._binary(labels, None, scores.subset_accuracy)
         codes = np.searchsorted(binarizer.classes_, y)
         if binarizer.y_type_ == "multiclass" and isinstance(self.loss, Loss):
@@ -327,7 +332,8 @@ def _binarizer_of(y):
             binarizer.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
             binarizer.sparse_input_, binarizer.classes_ = False, classes
             return binarizer
-    return binarizer.fit(y)
+    with about_labels(y):
+        return binarizer.fit(y)
 
 
 @documented
@@ -403,11 +409,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             self.quantiles_ = np.array(check_quantile(self.quantile))
 
     def _encode(self, y, dtype):
-        record = loss_of(self.loss)
-        outside = y[~record.in_domain(y)]
-        if len(outside):
-            raise ValueError(f"loss={self.loss!r} needs {record.domain}, got a y of {outside[0]}.")
-        y = np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
+        y = encoded(y, dtype, loss_of(self.loss), self.loss)
         if self.loss == "quantile":
             return self._encode_for_quantiles(y)
         loss_parameters = (float(self.huber_delta),) if self.loss == "huber" else ()

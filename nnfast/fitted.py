@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from nnfast import blocks, engines
 from nnfast.activations import ALIASES, OwnActivation, activation_of, resolve_activations
+from nnfast.engines.arrays import check_overflow
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.mapped import is_large
 from nnfast.network import Network, Parameters
@@ -118,6 +119,8 @@ class FittedNetwork:
         outputs = engine.predict_few(activation, loss, self.norm_eps, arrays, X, dtype)
         if outputs is None:
             outputs = predict_many(engine, activation, loss, self.norm_eps, arrays, X, dtype, self.n_threads)
+        if dtype.itemsize == 4 and not engine.are_finite_rows(outputs):
+            check_overflow(X, outputs, loss=loss, arrays=arrays)
         return outputs, result
 
     def _predicting_arrays(self, n_layers):

@@ -1,6 +1,7 @@
 """Which rows a fit trains on and which validate it, and the checks of their weights."""
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -38,17 +39,16 @@ def split(task, p, random_state):
     in blocks as `hold_out` does. There rows held out ascend.
     """
     if task.validation is None and p.early_stopping:
-        if task.in_blocks:
-            held_out = hold_out(task.X, p.validation_fraction, random_state)
-            if task.rows is not None:
-                held_out = np.intersect1d(held_out, task.rows)
-            rows = Rows(task.X, np.union1d(held_out, _outside(task)))
-        else:
-            rows, held_out = train_test_split(
-                _all_rows(task), random_state=random_state, test_size=p.validation_fraction, stratify=task.stratify
-            )
+        n_samples = task.X.shape[0] if task.rows is None else len(task.rows)
+        try:
+            rows, held_out = _draw(task, p.validation_fraction, random_state)
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True cannot hold out validation_fraction={p.validation_fraction} of {n_samples} samples: "
+                f"{_obstacle(task, p.validation_fraction, n_samples) or error} Use another validation_fraction or more "
+                "rows, or give fit X_val and y_val."
+            ) from error
         if len(held_out) < 2:
-            n_samples = task.X.shape[0] if task.rows is None else len(task.rows)
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset. Got "
                 f"validation_fraction={p.validation_fraction} of {n_samples} samples."
@@ -57,6 +57,32 @@ def split(task, p, random_state):
         check_weights(take(task.sample_weight, held_out), "sample_weight over the rows held out for early stopping")
         return rows, Validation(held_out)
     return given_split(task)
+
+
+def _draw(task, fraction, random_state):
+    """Rows to train on, and numbers of those held out."""
+    if not task.in_blocks:
+        return train_test_split(_all_rows(task), random_state=random_state, test_size=fraction, stratify=task.stratify)
+    held_out = hold_out(task.X, fraction, random_state)
+    if task.rows is not None:
+        held_out = np.intersect1d(held_out, task.rows)
+    return Rows(task.X, np.union1d(held_out, _outside(task))), held_out
+
+
+def _obstacle(task, fraction, n_samples):
+    """Why such a share of the rows cannot be drawn, or None if it is something else."""
+    n_held_out = ceil(fraction * n_samples)
+    if not 0 < n_held_out < n_samples:
+        return f"that is {n_held_out}, and leaves {n_samples - n_held_out} to train on."
+    if task.stratify is None or task.in_blocks:
+        return None
+    classes, first, counts = np.unique(task.stratify, return_index=True, return_counts=True)
+    if counts.min() < 2:
+        label = task.labels[_all_rows(task)][first[counts.argmin()]]
+        return f"every class needs a row in both parts, and class {label} has one row in all."
+    if min(n_held_out, n_samples - n_held_out) < len(classes):
+        return f"that is {n_held_out}, and leaves {n_samples - n_held_out} to train on: too few for the {len(classes)} classes."
+    return None
 
 
 def given_split(task):

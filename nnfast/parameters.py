@@ -96,6 +96,10 @@ REGRESSOR_CONSTRAINTS = CONSTRAINTS | {
 }
 
 
+# Integers of more bits are beyond float64.
+_FLOAT_BITS = 1023
+
+
 @cache
 def _constraints(cls):
     """scikit-learn's objects for a class's constraints, made once: it makes them anew for every fit."""
@@ -124,15 +128,19 @@ def check_parameter(estimator, name):
     if constraints is None or not hasattr(estimator, name):
         return
     value = getattr(estimator, name)
-    if any(constraint.is_satisfied_by(value) for constraint in constraints):
-        return
-    try:
-        validate_parameter_constraints(
-            {name: type(estimator)._parameter_constraints[name]}, {name: value}, type(estimator).__name__
+    if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+        try:
+            validate_parameter_constraints(
+                {name: type(estimator)._parameter_constraints[name]}, {name: value}, type(estimator).__name__
+            )
+        except InvalidParameterError as error:
+            accepted = [option for c in constraints if isinstance(c, StrOptions) for option in c.options]
+            raise InvalidParameterError(f"{error}{_hint(name, value, accepted)}") from None
+    if type(value) is int and value.bit_length() > _FLOAT_BITS:
+        raise InvalidParameterError(
+            f"The {name!r} parameter of {type(estimator).__name__} must be a number that a float can hold, got an integer of "
+            f"{value.bit_length()} bits."
         )
-    except InvalidParameterError as error:
-        accepted = [option for c in constraints if isinstance(c, StrOptions) for option in c.options]
-        raise InvalidParameterError(f"{error}{_hint(name, value, accepted)}") from None
 
 
 def _hint(name, value, accepted):

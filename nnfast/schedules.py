@@ -330,7 +330,10 @@ class InvScaling(Schedule):
             run.memory["n_samples_warmup"] = n_samples_seen
         else:
             n = n_samples_seen - run.memory["n_samples_warmup"]
-            run.memory["rate"] = run.learning_rate_init / (n + 1) ** self.power_t
+            try:  # an integer to a huge one would take forever
+                run.memory["rate"] = run.learning_rate_init / (n + 1) ** min(self.power_t, 1024)
+            except OverflowError:
+                run.memory["rate"] = 0.0
 
 
 @dataclass(frozen=True, repr=False)

@@ -219,13 +219,34 @@ def scikit_learns(scoring, estimator, X, y, sample_weight=None):
         # X has lost its column names in validation: without this, scikit-learn warns of that in every epoch.
         nameless = copy.copy(estimator)
         vars(nameless).pop("feature_names_in_", None)
-        value = scorer(nameless, X, y, **weights)
+        try:
+            value = scorer(nameless, X, y, **weights)
+        except Exception as error:
+            if not _is_scikit_learns(scorer):
+                error.add_note(f"Raised by scoring={scoring!r}, which was asked for the score of the validation set.")
+                raise
+            kind, accepted = _KINDS[is_regressor(estimator)]
+            raise ValueError(
+                f"scoring={scoring!r} cannot score the validation set of this {type(estimator).__name__}: "
+                f"{str(error).splitlines()[0].rstrip('.:')}. Use a score for a {kind}, such as {accepted}."
+            ) from error
         value = value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
         if not isinstance(value, Real):
             raise ValueError(f"scoring={scoring!r} must give a number, got {value!r} of type {type(value).__name__}.")
         return float(value)
 
     return score
+
+
+_KINDS = {
+    False: ("classifier", "'accuracy', 'roc_auc_ovr' or 'neg_log_loss'"),
+    True: ("regressor", "'r2' or 'neg_mean_squared_error'"),
+}
+
+
+def _is_scikit_learns(scorer):
+    """Whether a scorer computes one of scikit-learn's metrics: errors of others are the user's own."""
+    return str(getattr(getattr(scorer, "_score_func", None), "__module__", "")).startswith("sklearn.")
 
 
 def _takes_weights(scorer):

@@ -1,15 +1,20 @@
 """What the estimators accept as tables and weights, made ready for the engine without copying X."""
 
-from contextlib import contextmanager
+import re
+from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn import get_config
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from nnfast import engines
+from nnfast import engines, targets
 from nnfast.blocks import KEPT, check_finite
-from nnfast.mapped import check_whole, is_large, root_of
+from nnfast.engines.arrays import IN_FLOAT32, check_held
+from nnfast.frames import naming_columns, refuse_complex, refuse_dates
+from nnfast.mapped import check_whole, is_large, memory, root_of
 
 FLOATS = _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -26,6 +31,12 @@ def arithmetic_dtype(precision, common):
     return _FLOAT32 if precision == "bfloat16" else np.dtype(precision)
 
 
+def fit_dtype(estimator):
+    """The dtype that a fit computes in at least."""
+    lbfgs = isinstance(estimator.solver, str) and estimator.solver == "lbfgs"
+    return np.float32 if estimator.precision in IN_FLOAT32 and not lbfgs else np.float64
+
+
 def check_hidden_layer_sizes(hidden_layer_sizes):
     """The units of the hidden layers as a tuple of int."""
     sizes = hidden_layer_sizes if hasattr(hidden_layer_sizes, "__iter__") else [hidden_layer_sizes]
@@ -34,41 +45,73 @@ def check_hidden_layer_sizes(hidden_layer_sizes):
         raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    if any(size > _MOST_UNITS for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be at most {_MOST_UNITS} each, got {sizes}.")
     return tuple(sizes)
 
 
-def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False):
+_MOST_UNITS = np.iinfo(np.intp).max
+_LARGE_BYTES = 1 << 30  # of a network whose size is compared with the memory
+
+
+def check_memory(layer_units, dtype):
+    """Raise MemoryError if the parameters of a network, which a fit has twice at least, are beyond this process's memory."""
+    n_parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(layer_units))
+    needed = 2 * n_parameters * np.dtype(dtype).itemsize
+    if needed > _LARGE_BYTES and needed > (available := memory()):
+        raise MemoryError(
+            f"hidden_layer_sizes={layer_units[1:-1]} with {layer_units[0]} inputs and {layer_units[-1]} outputs makes {n_parameters:.3g} "
+            f"parameters. A fit needs {needed / 1e9:.3g} GB for them at least, and this process may use {available / 1e9:.3g} GB."
+        )
+
+
+def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X", "y")):
     """Validate X and y of a fit as scikit-learn does, but leave X's integers, strides and memory map as they are.
+
+    `names` are what the caller knows X and y by. y is numbers if `y_numeric`, or else labels: see `nnfast.targets`.
 
     CSC becomes CSR, and a Fortran-ordered array in memory becomes C-ordered: every epoch gathers rows in random
     order, which costs a cache line a number there. A large mapped table is looked through block by block, and with
     `in_blocks`, where `nnfast.blocks` is what reads it, keeps any dtype of numbers.
     """
     check_whole(X)
+    for table, name in zip((X, y), names, strict=True):
+        refuse_complex(table, name)
+    refuse_dates(X, names[0])
+    if y_numeric:
+        refuse_dates(y, names[1])
     large = is_large(X)
     as_it_is = large and in_blocks
     kept = as_it_is or (isinstance(X, np.ndarray) and X.dtype in KEPT)
     by_block = large and kept
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse="csr",
-        multi_output=True,
-        y_numeric=y_numeric,
-        dtype=None if kept else (np.float64, np.float32),
-        ensure_all_finite=not by_block,
-        reset=reset,
-    )
-    if by_block:
-        check_finite(X, type(estimator).__name__)
+    several_targets = len(getattr(y, "columns", ())) > 1
+    with (
+        nullcontext() if names == ("X", "y") else blaming(", ".join(names)),
+        naming_columns(X, names[0]),
+        naming_columns(y, names[1], advises=False) if several_targets else nullcontext(),
+    ):
+        X, y = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            dtype=None if kept else (np.float64, np.float32),
+            ensure_all_finite=not by_block,
+            reset=reset,
+        )
+        dtype = fit_dtype(estimator)
+        if by_block:
+            check_finite(X, type(estimator).__name__, dtype)
+        elif not get_config()["assume_finite"]:
+            check_held(X, dtype, names[0])
     if not issparse(X) and not as_it_is:
         if X.flags.f_contiguous and root_of(X) is None:
             X = np.ascontiguousarray(X)
         X = np.require(X, requirements="A")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
-    return X, y
+    return X, (targets.as_numbers if y_numeric else targets.as_labels)(y, names[1])
 
 
 def check_rows(estimator, X):
@@ -83,24 +126,38 @@ def check_rows(estimator, X):
     large = is_large(X)
     if (
         not large
-        and engines.get_engine(estimator.engine).are_finite_rows(X)
+        and engines.get_engine(estimator.engine).are_finite_rows(X, estimator.precision in IN_FLOAT32)
         and X.shape[1] == estimator.n_features_in_
         and "feature_names_in_" not in vars(estimator)
     ):
         return X, X.dtype
-    X = validate_data(estimator, X, accept_sparse="csr", ensure_all_finite=not large, reset=False)
-    given = X.dtype
+    refuse_complex(X, "X")
+    refuse_dates(X, "X")
+    with naming_columns(X, "X"):
+        X = validate_data(estimator, X, accept_sparse="csr", ensure_all_finite=not large, reset=False)
+        given = X.dtype
+        if not large and given not in (FLOATS if issparse(X) else KEPT):
+            check_held(X, np.float64)  # of long doubles
+            X = X.astype(np.float32 if given == np.float16 else np.float64)  # an array of objects may fail here
+    dtype = np.float32 if estimator.precision in IN_FLOAT32 else np.float64
     if large:
-        check_finite(X, type(estimator).__name__)
+        check_finite(X, type(estimator).__name__, dtype)
         return X, given
-    if given not in (FLOATS if issparse(X) else KEPT):
-        X = X.astype(np.float32 if given == np.float16 else np.float64)
+    if not get_config()["assume_finite"]:
+        check_held(X, dtype)
     return X if issparse(X) else np.require(X, requirements="A"), given
 
 
-def check_sample_weight(sample_weight, X):
+def check_sample_weight(sample_weight, X, name="sample_weight"):
     """float64 weights of shape (n_samples,), or None. That they sum to something is for the fit to check."""
-    return None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if sample_weight is None:
+        return None
+    given = np.asarray(sample_weight)
+    refuse_complex(given, name)
+    if given.dtype.kind in "mM":
+        raise TypeError(f"{name} must be numbers, got dtype {given.dtype}.")
+    with blaming(name):
+        return _check_sample_weight(sample_weight, X, dtype=np.float64)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -123,11 +180,13 @@ def check_held_out(X_val, y_val, sample_weight_val, validation_indices):
 
 @contextmanager
 def blaming(what):
-    """Begin what an error says with the argument that it is about."""
+    """Begin what an error says with the argument that it is about, unless it says that already."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"{what}: {error}") from error
+    except (TypeError, ValueError) as error:
+        if re.search(rf"\b{what}\b", str(error)):
+            raise
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(f"{what}: {error}") from error
 
 
 def check_validation_indices(validation_indices, n_samples):

@@ -386,7 +386,7 @@ def test_an_estimator_says_what_scikit_learns_validation_says(odd, assume_finite
             with config_context(assume_finite=assume_finite):
                 got = outcome(method, rows)
                 with monkeypatch.context() as patch:
-                    patch.setattr(engine, "are_finite_rows", lambda X: False)
+                    patch.setattr(engine, "are_finite_rows", lambda *_: False)
                     expected = outcome(method, rows)
             assert got[1] == expected[1]
             assert type(got[0]) is type(expected[0])

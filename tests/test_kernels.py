@@ -506,6 +506,10 @@ def are_finite(table, rows, n_in, n_out, rng):
             other = x.copy()
             other[at] = value
             yield f"{value} at {at}", float(table.are_finite(other)), 0.0, 0
+    other = (rng.standard_normal(x.size) / 8).astype(table.dtype)
+    for value, expected in ((1.0, 1.0), (4.0, 0.0), (-4.0, 0.0)):
+        other[rng.integers(x.size)] = value
+        yield f"{value} times the largest number", float(table.are_finite(other, np.finfo(table.dtype).max)), expected, 0
 
 
 def packed(table, rows, n_in, n_out, rng):

@@ -146,7 +146,7 @@ typedef struct {
     void (*transpose_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, ptrdiff_t count);
     void (*update)(const Update *update, void *w, const void *sum, void *m, void *v, ptrdiff_t n);
     void (*square_sums)(const Update *update, const void *w, ptrdiff_t rows, int vectors, double *squares);
-    int (*are_finite)(const void *x, ptrdiff_t n);
+    int (*are_finite)(const void *x, ptrdiff_t n, double scale);
     void (*pack)(const void *rows, int from_double, ptrdiff_t step, ptrdiff_t n_in, ptrdiff_t n_out, void *panels);
     void (*unpack)(const void *panels, ptrdiff_t n_in, ptrdiff_t n_out, void *rows, int to_double);
     void (*pack_transposed)(const void *rows, int from_double, ptrdiff_t n_in, ptrdiff_t n_out, void *panels);

@@ -158,14 +158,15 @@ static void gradient_block_sparse(const Gradient *l, const Csc *x, ptrdiff_t pan
     if (reports(l)) write_squares(&e, vectors, squares);
 }
 
-/* Whether each of n numbers is finite. */
-static int are_finite(const void *x_, ptrdiff_t n)
+/* Whether each of n numbers times `scale` is finite. */
+static int are_finite(const void *x_, ptrdiff_t n, double scale)
 {
     const REAL *x = x_;
+    vec by = splat((REAL)scale);
     vec zero[4] = {{0}}; /* zero times x is NaN where x is not finite, and so is what it is added to */
     for (; n >= 4 * VL; n -= 4 * VL, x += 4 * VL)
-        UNROLL for (int i = 0; i < 4; i++) zero[i] += load(x + i * VL) * (REAL)0;
-    for (; n > 0; n -= VL, x += VL) zero[0] += (n >= VL ? load(x) : load_first(x, n, 0)) * (REAL)0;
+        UNROLL for (int i = 0; i < 4; i++) zero[i] += load(x + i * VL) * by * (REAL)0;
+    for (; n > 0; n -= VL, x += VL) zero[0] += (n >= VL ? load(x) : load_first(x, n, 0)) * by * (REAL)0;
     vec sum = (zero[0] + zero[1]) + (zero[2] + zero[3]);
     for (int i = 0; i < VL; i++)
         if (sum[i] != sum[i]) return 0;

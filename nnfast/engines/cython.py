@@ -3,12 +3,12 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 import numpy as np
 
 from nnfast.activations import activation_of
-from nnfast.engines.arrays import row_numbers
+from nnfast.engines.arrays import check_held, check_overflow, row_numbers
 from nnfast.engines.metrics import Metrics
 from nnfast.engines.session import CHUNK_ROWS, SPARSE_BELOW, BaseSession, NonFinite, at_least_tiny  # noqa: F401
 from nnfast.kernels import engine as _compiled
@@ -241,7 +241,8 @@ def predictor(activation, loss, norm_eps, arrays, dtypes, float32_gives):
     for is_double in {dtype.itemsize == 8 for dtype in dtypes}:
         settings = _row_settings(activation, len(arrays[0]) - 1, loss, norm_eps, is_double)
         networks[is_double] = _compiled.RowNetwork(_isa, is_double, *settings, *arrays, True)
-    return _compiled.Predictor(*(networks[dtype.itemsize == 8] for dtype in dtypes), float32_gives.itemsize == 8)
+    by_dtype = (networks[dtype.itemsize == 8] for dtype in dtypes)
+    return _compiled.Predictor(_isa, *by_dtype, float32_gives.itemsize == 8, check_held, partial(check_overflow, loss=loss, arrays=arrays))
 
 
 def _row_settings(activation, n_hidden, loss, norm_eps, is_double):
@@ -258,10 +259,10 @@ def _find_row_settings(named, loss, norm_eps, is_double):
     return tuple(_activation(*each, dtype) for each in named), _loss_code(loss), eps
 
 
-def are_finite_rows(X):
+def are_finite_rows(X, in_float32=False):
     """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples, n_features), that the compiled code can read,
-    with a row or more, and all finite."""
-    return _compiled.are_finite_rows(_isa, X)
+    with a row or more, and all finite; with `in_float32` float64 rounded to float32, too."""
+    return _compiled.are_finite_rows(_isa, X, in_float32)
 
 
 _metrics = Metrics(_compiled)

@@ -161,9 +161,13 @@ def _check_out(out, X, dtype, shape):
         raise ValueError("out must not share memory with X.")
 
 
-def are_finite_rows(X):
-    """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples, n_features), with a row or more, and all finite."""
-    return bool(type(X) is np.ndarray and X.ndim == 2 and len(X) and X.dtype in FLOATS and X.dtype.isnative and np.isfinite(X).all())
+def are_finite_rows(X, in_float32=False):
+    """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples, n_features), with a row or more, and all finite; with
+    `in_float32` float64 rounded to float32, too."""
+    if not (type(X) is np.ndarray and X.ndim == 2 and len(X) and X.dtype in FLOATS and X.dtype.isnative):
+        return False
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(X.astype(np.float32) if in_float32 else X).all())
 
 
 _metrics = Metrics(_compiled_metrics)

@@ -24,7 +24,7 @@ from sklearn.utils.validation import _check_method_params
 from nnfast.mapped import exceeds_memory
 from nnfast.tuning.networks import network_of
 from nnfast.tuning.steps import Steps
-from nnfast.validation import blaming, check_held_out, check_table
+from nnfast.validation import check_held_out, check_table
 
 # What `fit` takes to validate on: rows of their own.
 HELD_OUT = ("X_val", "y_val", "sample_weight_val")
@@ -120,10 +120,9 @@ class Folds:
             X_val, y_val, sample_weight_val = self._held_out
             check_held_out(X_val, y_val, sample_weight_val, None)
             if X_val is not None:
-                with blaming("X_val, y_val"):
-                    checked = check_table(
-                        self._checked, X_val, y_val, y_numeric=network._y_numeric, reset=False, in_blocks=True
-                    )
+                checked = check_table(
+                    self._checked, X_val, y_val, y_numeric=network._y_numeric, reset=False, in_blocks=True, names=("X_val", "y_val")
+                )
                 self._held_out = *checked, sample_weight_val
         # A scorer of the user's may look at X, y and the estimator's steps: it is given what the user gave.
         self._scores_plainly = _is_plain(scorer)
