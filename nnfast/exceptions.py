@@ -15,3 +15,11 @@ class QuantileCrossingWarning(UserWarning):
     Nothing in loss="quantile" keeps the levels in order. More training or more rows usually do; `np.sort(..., axis=1)`
     always does, and never makes the loss larger.
     """
+
+
+class UnusedOptionWarning(UserWarning):
+    """An option was set to another value than its default and has no effect with the other options.
+
+    Such as `weight_decay` with solver="adam". Every fit, and the first `partial_fit`, warns of each such option, but
+    not of those that a search draws. `nnfast.option_needs.OPTIONS` says what every option needs.
+    """
