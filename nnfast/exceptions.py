@@ -20,6 +20,6 @@ class QuantileCrossingWarning(UserWarning):
 class UnusedOptionWarning(UserWarning):
     """An option was set to another value than its default and has no effect with the other options.
 
-    Such as `weight_decay` with solver="adam". Every fit, and the first `partial_fit`, warns of each such option, but
-    not of those that a search draws. `nnfast.option_needs.OPTIONS` says what every option needs.
+    Such as `weight_decay` with solver="adam". Every fit warns of each such option, but not `partial_fit` after its first
+    call, nor a search of its candidates. `nnfast.option_needs.OPTIONS` has what every option needs.
     """

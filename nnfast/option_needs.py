@@ -275,11 +275,8 @@ def warn_of_unused_options(p, held_out):
     held_out : tuple
         What `fit` was given to validate on, None each where it was not.
     """
-    untold = None
     for name, default, needs in _unmet(p, "needs", any(each is not None for each in held_out)):
-        if untold is None:
-            untold = _not_told.get() | _drawn_by_scikit_learn()
-        if name in untold:
+        if name in _not_told.get() or _is_candidate_of_scikit_learn():
             continue
         words = ", and ".join(need.unmet_words(p) for need in needs)
         warnings.warn(
@@ -290,7 +287,8 @@ def warn_of_unused_options(p, held_out):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Searches: in a candidate, one of the options drawn may leave another without effect, such as "adam" a momentum
+# Searches: in a candidate, one of the options drawn may leave another without effect, such as "adam" a momentum. So they
+# tell of their best candidate alone, which is fitted last.
 
 _not_told = ContextVar("not_told", default=frozenset())
 
@@ -298,25 +296,21 @@ _not_told = ContextVar("not_told", default=frozenset())
 @contextmanager
 def not_told(names):
     """Within this context, fits do not warn of these options; the names may have those of a pipeline's steps before them."""
-    token = _not_told.set(_without_steps(names))
+    token = _not_told.set(frozenset(name.rpartition("__")[2] for name in names))
     try:
         yield
     finally:
         _not_told.reset(token)
 
 
-def _drawn_by_scikit_learn():
-    """The options of the candidate that one of scikit-learn's searches is fitting, if one is.
+def _is_candidate_of_scikit_learn():
+    """Whether one of scikit-learn's searches is fitting a candidate, in which case `not_told` has nobody to call it.
 
-    Each candidate may have another value, and so another warning, which Python's filters would show every time.
+    There would be a warning for every candidate and fold, since scikit-learn starts Python's filters anew for each.
     """
     frame = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == "_fit_and_score" and frame.f_globals.get("__name__") == "sklearn.model_selection._validation":
-            return _without_steps(frame.f_locals.get("parameters") or ())
+            return bool(frame.f_locals.get("parameters"))
         frame = frame.f_back
-    return frozenset()
-
-
-def _without_steps(names):
-    return frozenset(name.rpartition("__")[2] for name in names)
+    return False

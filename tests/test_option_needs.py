@@ -1,19 +1,25 @@
 """Options without effect: the table of what each option needs, by experiment, and the warnings and errors made of it."""
 
 import inspect
+import pickle
 import warnings
 from functools import cache
 
 import numpy as np
 import pytest
 from sklearn.base import is_classifier
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from small import BOTH, QUIET, small, table
 
 from nnfast import MLPClassifier, MLPRegressor, UnusedOptionWarning
 from nnfast.callbacks import Callback
 from nnfast.option_needs import OPTIONS
 from nnfast.optimizers import SGD, Adam
+from nnfast.tuning import CoarseToFineSearchCV, HyperbandSearchCV, lr_find
 
 pytestmark = QUIET
 
@@ -83,7 +89,7 @@ VALUES = {
     "max_iter": [2],
     "shuffle": [False],
     "random_state": [1],
-    "tol": [0.5, 1e-5],
+    "tol": [10.0, 1e-5],
     "verbose": [True],
     "warm_start": [True],
     "momentum": [0.5],
@@ -220,3 +226,125 @@ def test_the_table_is_true(cls, name, capsys):
         if used:
             seen[setting] = seen.get(setting, False) or differs
     assert not option.on_results or seen and all(seen.values()), seen
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is said, and when
+
+
+def told(call, *args, **kwargs):
+    """The messages of a call's UnusedOptionWarnings, as Python's own filters show them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("default", category=UnusedOptionWarning)
+        call(*args, **kwargs)
+    return [str(each.message) for each in caught]
+
+
+@BOTH
+def test_the_message(cls):
+    X, y = table()
+    message, = told(small(cls, weight_decay=10.0).fit, X, y)
+    assert message == (
+        "weight_decay=10.0 has no effect: it needs solver='adamw' or 'lion', got solver='adam'. Leave it at 0.01, or "
+        "silence this by warnings.simplefilter('ignore', nnfast.UnusedOptionWarning)."
+    )
+    message, = told(small(cls, momentum=0.5, solver=SGD()).fit, X, y)
+    assert "solver=SGD(momentum=0.9, nesterov=True), which has hyperparameters of its own." in message
+    message, = told(small(cls, validation_fraction=0.2, early_stopping=True).fit, X, y, validation_indices=[0, 1, 2, 3, 4, 5])
+    assert "it needs a split of X, but fit was given rows to validate on." in message
+    message, = told(small(cls, power_t=0.2).fit, X, y)
+    assert "other than 'adam', got solver='adam', and learning_rate='invscaling', got learning_rate='constant'." in message
+    with pytest.raises(UnusedOptionWarning):  # the filters of these tests: an error, which leaves the estimator as it was
+        small(cls, weight_decay=10.0).fit(X, y)
+
+
+@BOTH
+def test_values_equal_to_the_default_are_none(cls):
+    X, y = table()
+    equal = {
+        "weight_decay": np.float32(0.01).astype(float).round(2),
+        "momentum": float("0.9"),
+        "nesterovs_momentum": np.True_,
+        "validation_fraction": np.float64(0.1),
+        "max_fun": np.int64(15000),
+        "activation_params": {},
+        "monitor": "".join(["sc", "ore"]),
+    }
+    equal |= {"quantile": [0.5]} if cls is MLPRegressor else {"focal_gamma": 2}
+    assert told(small(cls, **equal).fit, X, y) == []
+    assert told(small(cls, hidden_layer_sizes=(), dropout=[], activation=[]).fit, X, y) == []
+    assert told(small(cls, solver="lbfgs", batch_size="auto", dropout=[0.0], l1=0).fit, X, y) == []
+    assert told(pickle.loads(pickle.dumps(small(cls))).fit, X, y) == []
+
+
+@BOTH
+def test_partial_fit_tells_once(cls):
+    X, y = table()
+    estimator = small(cls, monitor="loss")
+    classes = {"classes": [0, 1]} if cls is MLPClassifier else {}
+    assert [len(told(estimator.partial_fit, X, y, **classes)) for _ in range(3)] == [1, 0, 0]
+    assert [len(told(estimator.fit, X, y)) for _ in range(2)] == [1, 1]  # every fit does
+    assert told(estimator.partial_fit, X, y) == []
+
+
+@BOTH
+def test_subclasses_have_defaults_of_their_own(cls):
+    class Momentous(cls):
+        def __init__(self, momentum=0.5, **parameters):
+            super().__init__(momentum=momentum, **parameters)
+
+    X, y = table()
+    assert told(Momentous(max_iter=2).fit, X, y) == []
+    assert len(told(Momentous(momentum=0.9, max_iter=2, rho=0.8).fit, X, y)) == 2
+
+
+def test_errors_come_first():
+    X, y = table()
+    with pytest.raises(ValueError, match="label_smoothing=0.1 needs loss='log_loss', got loss='focal'. Otherwise use label_smoothing=0.0."):
+        small(loss="focal", label_smoothing=0.1, rho=0.5).fit(X, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        small(rho=0.5).fit(X, y[:-1])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Searches
+
+SPACE = {"solver": ["adam", "sgd"], "momentum": [0.5, 0.8]}
+STEPPED = {f"mlpclassifier__{name}": values for name, values in SPACE.items()}
+SEARCHES = {
+    "grid": lambda estimator, space: GridSearchCV(estimator, space, cv=2),
+    "drawn": lambda estimator, space: RandomizedSearchCV(estimator, space, n_iter=4, cv=2, random_state=0),
+    "coarse to fine": lambda estimator, space: CoarseToFineSearchCV(estimator, space, cv=2, n_candidates=4, n_rounds=1, random_state=0),
+    "hyperband": lambda estimator, space: HyperbandSearchCV(estimator, space, cv=2, max_epochs=3, random_state=0),
+}
+ESTIMATORS = {
+    "network": (small, SPACE),
+    "pipeline": (lambda **parameters: make_pipeline(StandardScaler(), small(**parameters)), STEPPED),
+}
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize("search", SEARCHES)
+def test_searches_tell_of_what_they_do_not_draw(search, kind):
+    X, y = table()
+    make, space = ESTIMATORS[kind]
+
+    # Once, not once a candidate and fold, for the one that is fitted at the end.
+    messages = told(SEARCHES[search](make(rho=0.5), space).fit, X, y)
+    assert [message for message in messages if message.startswith("rho=0.5 ")] == messages[-1:]
+    # scikit-learn's do not say which options of that one they have drawn.
+    assert len(messages) == 1 or "momentum" in messages[0] and search in ("grid", "drawn")
+    assert told(SEARCHES[search](make(rho=0.5), space).set_params(refit=False).fit, X, y) == []
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_search_of_other_estimators_does_not_tell_of_its_candidates(solver):
+    X, y = table()
+    space = {"regressor__max_iter": [2, 3], "regressor__rho": [0.5, 0.6]}
+    inner = small(MLPRegressor, solver=solver, batch_size="auto")
+    assert told(CoarseToFineSearchCV(TransformedTargetRegressor(inner), space, cv=2, n_candidates=4, n_rounds=1, random_state=0).fit, X, y) == []
+
+
+def test_the_rate_finder_tells_nothing():
+    assert told(lr_find, small(monitor="loss"), *table(200)) == []
