@@ -175,8 +175,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         try:
             return super().set_params(**params)
         except ValueError as error:
-            unknown = [name for name in params if name not in self.get_params()]
-            raise ValueError(f"{error}{meant_keyword(type(self), '__init__', unknown[0]) if unknown else ''}") from None
+            unknown = next((name for name in params if name not in self.get_params()), "")
+            raise ValueError(f"{error}{meant_keyword(type(self), '__init__', unknown)}") from None
 
     @suggests_keywords
     @_fit_context(prefer_skip_nested_validation=True)
@@ -231,6 +231,12 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             As usual. The estimator is then as of the last whole epoch, and `predict` and `partial_fit` work; if the
             interrupt came within an epoch, the optimizer's moments restart from zero. Before the first whole epoch
             a fitted estimator stays as it was, and another one has its initial parameters.
+
+        Warns
+        -----
+        UnusedOptionWarning
+            If a parameter was set that has no effect with the others. The table of `nnfast.option_needs` says what each
+            one needs.
         """
         open_context(self, self.max_iter)
         check_held_out(X_val, y_val, sample_weight_val, validation_indices)

@@ -279,6 +279,7 @@ def warn_of_unused_options(p, held_out):
         if name in _not_told.get() or _is_candidate_of_scikit_learn():
             continue
         words = ", and ".join(need.unmet_words(p) for need in needs)
+        # Without a stacklevel: see `nnfast.reporting.warn`.
         warnings.warn(
             f"{name}={getattr(p, name)!r} has no effect: it needs {words}. Leave it at {default!r}, or silence this by "
             "warnings.simplefilter('ignore', nnfast.UnusedOptionWarning).",
