@@ -100,7 +100,7 @@ TWINS = {  # own, the same built in, and what the estimator is
 }
 SETTINGS = {
     "plain": {},
-    "lbfgs": {"solver": "lbfgs", "batch_size": "auto"},
+    "lbfgs": {"solver": "lbfgs", "batch_size": "auto", "n_iter_no_change": 10},
     "batch normalization": {"normalization": "batch"},
     "layer normalization": {"normalization": "layer"},
     "dropout": {"dropout": 0.2},
