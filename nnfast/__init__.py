@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # as typing's, which takes milliseconds to import
 if TYPE_CHECKING:  # for tools that read the code: see `__getattr__`
     from nnfast._info import show_versions
     from nnfast.estimators import MLPClassifier, MLPRegressor
-    from nnfast.exceptions import DivergenceError, QuantileCrossingWarning
+    from nnfast.exceptions import DivergenceError, QuantileCrossingWarning, UnusedOptionWarning
     from nnfast.own_functions import Activation, Loss
 
 __version__ = "0.1.0"
@@ -23,6 +23,7 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "QuantileCrossingWarning",
+    "UnusedOptionWarning",
     "show_versions",
 ]
 
@@ -35,6 +36,7 @@ _HOMES = {
     "MLPClassifier": "estimators",
     "MLPRegressor": "estimators",
     "QuantileCrossingWarning": "exceptions",
+    "UnusedOptionWarning": "exceptions",
     "show_versions": "_info",
 }
 

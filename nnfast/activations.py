@@ -13,7 +13,7 @@ from scipy.special import expit, ndtr
 
 from nnfast.own_functions import Activation as OwnActivation
 from nnfast.own_functions import name_of
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,17 @@ from nnfast.fitted import PARAMETER_ATTRIBUTES, FittedNetwork, network_activatio
 from nnfast.going_on import parameters_to_go_on_from
 from nnfast.holdout import scatter, take
 from nnfast.mapped import exceeds_memory
+from nnfast.monitoring import as_arrays
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
+from nnfast.option_needs import warn_of_unused_options
 from nnfast.own_functions import check_own_functions
 from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, check_together
-from nnfast.monitoring import as_arrays
 from nnfast.profile import profiled
 from nnfast.publishing import Publisher
 from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
+from nnfast.suggestions import meant_keyword, suggests_keywords, unexpected_keyword
 from nnfast.training import Course, Task, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
     arithmetic_dtype,
@@ -135,7 +137,10 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         n_threads=None,
         engine="auto",
         profile=False,
+        **unknown,
     ):
+        if unknown:
+            raise unexpected_keyword(type(self), "__init__", next(iter(unknown)))
         parameters = locals()
         for name in _SHARED_PARAMETERS:
             setattr(self, name, parameters[name])
@@ -183,6 +188,14 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         """See `nnfast.class_weight.weights_by_class`."""
         return None
 
+    def set_params(self, **params):
+        try:
+            return super().set_params(**params)
+        except ValueError as error:
+            unknown = next((name for name in params if name not in self.get_params()), "")
+            raise ValueError(f"{error}{meant_keyword(type(self), '__init__', unknown)}") from None
+
+    @suggests_keywords
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -236,6 +249,12 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         KeyboardInterrupt
             As usual.
 
+        Warns
+        -----
+        UnusedOptionWarning
+            If a parameter was set that has no effect with the others. The table of `nnfast.option_needs` says what each
+            one needs.
+
         Notes
         -----
         An exception leaves the estimator as it was before the call. After an interrupt, or an exception of a callback, it
@@ -249,6 +268,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
     @profiled
     def _fit(self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None, counts=None, rows=None):
         arguments = self._prepared(X, y, sample_weight, held_out, one_epoch=one_epoch, classes=classes, counts=counts, rows=rows)
+        if not (one_epoch and hasattr(self, "coefs_")):
+            warn_of_unused_options(self, held_out)
         if arguments["task"].optimizer is None:
             fit_lbfgs(**arguments)
         else:
@@ -265,6 +286,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         self._validate_params()
         check_held_out(*held_out)
         arguments = self._prepared(X, y, sample_weight, held_out, counts=counts, rows=rows)
+        warn_of_unused_options(self, held_out)
         task = arguments["task"]
         task.y = shared(task.y)
         if task.sample_weight is not None:
@@ -400,7 +422,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         return tags
 
 
-_SHARED_PARAMETERS = tuple(inspect.signature(BaseMLP.__init__).parameters)[1:]
+_SHARED_PARAMETERS = tuple(inspect.signature(BaseMLP.__init__).parameters)[1:-1]
 
 
 def joined_signature(init, base=BaseMLP):
@@ -411,7 +433,7 @@ def joined_signature(init, base=BaseMLP):
     own, shared = (list(inspect.signature(each).parameters.values()) for each in (init, base.__init__))
     first = [parameter for parameter in own if parameter.kind == parameter.POSITIONAL_OR_KEYWORD]
     last = [parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY]
-    return inspect.Signature(sorted(first + shared[1:] + last, key=lambda parameter: parameter.kind))
+    return inspect.Signature(sorted(first + shared[1:-1] + last, key=lambda parameter: parameter.kind))
 
 
 def _check_shapes(network, parameters):

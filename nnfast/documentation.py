@@ -11,6 +11,7 @@ from nnfast.activations import ACTIVATIONS
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
+from nnfast.option_needs import OPTIONS, listed
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import SCHEDULES
 
@@ -30,6 +31,23 @@ def _formulas(records):
 
 def _advice(records):
     return _list((record.name, record.advice) for record in records)
+
+
+def _with_needs(words):
+    """Descriptions of parameters, each with what the parameter needs to have an effect."""
+    described = re.split(r"\n\n(?=\w+ : )", words)
+    return "\n\n".join(each + _needs(each.partition(" : ")[0]) for each in described)
+
+
+def _needs(name):
+    option = OPTIONS[name]
+    sentences = [
+        f"Needs {listed(need.words for need in needs)}; otherwise it {end}."
+        for needs, end in ((option.strict, "is an error"), (option.needs, "has no effect"))
+        if needs
+    ]
+    indented = textwrap.fill(" ".join(sentences), 116, initial_indent="    ", subsequent_indent="    ")
+    return f"\n\n{indented}" if sentences else ""
 
 
 _PARAMETERS = f"""\
@@ -58,12 +76,12 @@ alpha : float, default=0.0001
     Strength of the L2 term, divided by the sum of the batch's sample weights (without weights, by its rows).
 
 batch_size : int or 'auto', default='auto'
-    Rows of a minibatch; 'auto' is min(200, n_samples). The last batch of an epoch may be smaller. Not used by 'lbfgs'.
+    Rows of a minibatch; 'auto' is min(200, n_samples). The last batch of an epoch may be smaller.
 
 learning_rate : str, schedule or callable, default='constant'
     Schedule of the learning rate: a name, an object of `nnfast.schedules`, or a function of the fit's progress from 0
-    to 1 that gives a factor of `learning_rate_init`. Not used by 'lbfgs'; the first three, which are scikit-learn's,
-    not by 'adam' either. With r the initial rate, e the epochs so far and p the share of `max_iter` that is over:
+    to 1 that gives a factor of `learning_rate_init`. With r the initial rate, e the epochs so far and p the share of
+    `max_iter` that is over:
 
 {_list((name, (schedule.__doc__ or "").partition(chr(10))[0]) for name, schedule in SCHEDULES.items())}
 
@@ -71,7 +89,7 @@ learning_rate_init : float or 'auto', default=0.001
     The initial learning rate. 'auto' finds one before the training begins, as `nnfast.tuning.lr_find` does, by about
     200 steps on a copy of the network and on rows that are trained on; the fit is then that of a number, to the bit.
     `partial_fit` finds it in its first call. A warm start with the same solver keeps the rate found; after a fit with
-    a number it finds one, from the parameters as they are. Not used by 'lbfgs'.
+    a number it finds one, from the parameters as they are.
 
 power_t : float, default=0.5
     Exponent of learning_rate='invscaling'.
@@ -83,7 +101,7 @@ shuffle : bool or 'blocks', default=True
     Whether every epoch takes the rows in another order. With 'blocks', for dense tables, blocks of consecutive rows are
     shuffled, and then the rows of some blocks at a time: the memory of a fit is that of a buffer, for which a table may
     be larger than memory. An X that is mapped from a file and would take more than half of the memory is always read in
-    blocks: True is the same as 'blocks' for it, and False takes them in order. Not used by 'lbfgs'.
+    blocks: True is the same as 'blocks' for it, and False takes them in order.
 
 random_state : int, RandomState instance or None, default=None
     Draws the initial parameters, the split of early stopping, the shuffles and the seed of dropout, and where those
@@ -101,7 +119,7 @@ warm_start : bool or 'full', default=False
     Whether `fit` starts from the parameters of the previous one; with 'full' also from the optimizer's state.
 
 momentum : float, default=0.9
-    Momentum of 'sgd', from 0 to 1.
+    Momentum, from 0 to 1.
 
 nesterovs_momentum : bool, default=True
     Whether the momentum is Nesterov's.
@@ -110,25 +128,25 @@ early_stopping : bool, default=False
     Whether to stop when the score of held-out rows, or their loss, by `monitor`, has not improved by `tol` for
     `n_iter_no_change` epochs, and keep the parameters of the best epoch. The rows are those given to `fit`, or else
     `validation_fraction` of the table, a split that is stratified for two classes, or if the table is read in blocks
-    (see `shuffle`) one of pieces of consecutive rows. Not used by 'lbfgs'.
+    (see `shuffle`) one of pieces of consecutive rows.
 
 validation_fraction : float, default=0.1
     Share of the rows to hold out, from 0 to 1.
 
 beta_1 : float, default=0.9
-    Decay of the first moment of 'adam', 'adamw', 'nadam' and 'lion', in [0, 1).
+    Decay of the first moment, in [0, 1).
 
 beta_2 : float, default=0.999
-    Decay of the second moment of 'adam', 'adamw' and 'nadam', and of what 'lion' keeps, in [0, 1).
+    Decay of the second moment, in [0, 1); with 'lion', of the moment that it keeps.
 
 epsilon : float, default=1e-8
-    What every solver that divides by the root of a second moment adds to that root.
+    What is added to the root of the second moment.
 
 n_iter_no_change : int, default=10
-    Epochs without progress after which to stop. Not used by 'lbfgs'.
+    Epochs without progress after which to stop.
 
 max_fun : int, default=15000
-    Most evaluations of the loss by 'lbfgs'.
+    Most evaluations of the loss.
 
 activation_params : dict, default=None
     Activations' own parameters by name, as in {{'negative_slope': 0.2}}, for every hidden layer whose activation has
@@ -155,30 +173,30 @@ norm_eps : float, default=1e-5
 
 dropout : float or list of float, default=0.0
     Share of the hidden layers' activations to set to 0 in training, each with that probability, in [0, 1); the rest
-    is divided by 1 - dropout. A list has one rate a hidden layer. Not for 'lbfgs'.
+    is divided by 1 - dropout. A list has one rate a hidden layer.
 
 input_dropout : float, default=0.0
-    The same for the inputs. Not for 'lbfgs'.
+    The same for the inputs.
 
 alpha_dropout : bool, default=False
     Whether `dropout` sets to the least value of 'selu' in place of 0, and scales and shifts so that mean and variance
-    stay. For 'selu' alone, without `normalization`; without `dropout` it has no effect.
+    stay. For 'selu' alone, without `normalization`.
 
 l1 : float, default=0.0
     Strength of the L1 term, l1 * sum |w|, divided like that of `alpha`, and taken as a proximal step after each
-    update, which makes weights exactly 0. Not for 'lbfgs'.
+    update, which makes weights exactly 0.
 
 clip_norm : float, default=None
-    Largest Euclidean norm of all gradients together; a longer one is scaled down. Not for 'lbfgs'.
+    Largest Euclidean norm of all gradients together; a longer one is scaled down.
 
 clip_value : float, default=None
-    Largest absolute value of a gradient's component, clipped before `clip_norm`. Not for 'lbfgs'.
+    Largest absolute value of a gradient's component, clipped before `clip_norm`.
 
 max_norm : float, default=None
-    Largest Euclidean norm of a hidden unit's incoming weights, scaled down after each update. Not for 'lbfgs'.
+    Largest Euclidean norm of a hidden unit's incoming weights, scaled down after each update.
 
 weight_decay : float, default=0.01
-    Decoupled weight decay of 'adamw' and 'lion' alone: weights are multiplied by 1 - learning_rate * weight_decay.
+    Decoupled weight decay: in each update weights are multiplied by 1 - learning_rate * weight_decay.
     `alpha` still counts beside it: set alpha=0 where only this decay is meant.
 
 rho : float, default=0.9
@@ -186,11 +204,10 @@ rho : float, default=0.9
 
 scoring : str, callable or None, default=None
     What scores the held-out rows after every epoch: None, the estimator's own score; a name of
-    `sklearn.metrics.get_scorer_names()`; a function of (estimator, X, y); or 'loss', minus the loss. No effect where
-    no rows are held out, neither by `early_stopping` nor by what `fit` is given.
+    `sklearn.metrics.get_scorer_names()`; a function of (estimator, X, y); or 'loss', minus the loss.
 
 monitor : {{'score', 'loss'}}, default='score'
-    Whether early stopping goes by that score or by the loss of the held-out rows. No effect without `early_stopping`.
+    Whether early stopping goes by that score or by the loss of the held-out rows.
 
 restore_best : bool, default=True
     Whether early stopping ends with the parameters of the best epoch; else with those of the last.
@@ -231,10 +248,10 @@ class_weight : dict, list of dict or 'balanced', default=None
 
 label_smoothing : float, default=0.0
     Share of a target that goes evenly to all classes, in [0, 1); of 0 and 1 it makes label_smoothing / 2 and
-    1 - label_smoothing / 2. For 'log_loss'.
+    1 - label_smoothing / 2.
 
 focal_gamma : float, default=2.0
-    How much less the rows count that are right already; 0 is 'log_loss'. For 'focal'."""
+    How much less the rows count that are right already; 0 is 'log_loss'."""
 
 _REGRESSOR_LOSS = f"""\
 loss : str or nnfast.Loss, default='squared_error'
@@ -342,10 +359,10 @@ InvalidParameterError
 
 # By the names of the docstrings' marks.
 _WORDS = {
-    "parameters": _PARAMETERS,
-    "classifier_parameters": _CLASSIFIER_PARAMETERS,
-    "regressor_loss": _REGRESSOR_LOSS,
-    "regressor_parameters": _REGRESSOR_PARAMETERS,
+    "parameters": _with_needs(_PARAMETERS),
+    "classifier_parameters": _with_needs(_CLASSIFIER_PARAMETERS),
+    "regressor_loss": _with_needs(_REGRESSOR_LOSS),
+    "regressor_parameters": _with_needs(_REGRESSOR_PARAMETERS),
     "attributes": _ATTRIBUTES,
     "compiled": _COMPILED,
     "compiled_errors": _COMPILED_ERRORS,

@@ -22,6 +22,7 @@ from nnfast.fitted import labels_of
 from nnfast.losses import LOSSES, loss_of
 from nnfast.own_functions import Loss
 from nnfast.parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, check_quantile
+from nnfast.suggestions import suggests_keywords
 from nnfast.targets import about_labels, encoded
 
 
@@ -90,11 +91,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _check_together(self, activation, regularization):
         super()._check_together(activation, regularization)
-        if self.loss != "log_loss" and self.label_smoothing:
-            raise ValueError(
-                f"label_smoothing={self.label_smoothing} is for loss='log_loss', got loss={self.loss!r}, which has one class "
-                "a row. Use label_smoothing=0.0 with it."
-            )
         if isinstance(self.loss, Loss) and self.loss.out_activation != "logistic":
             raise ValueError(
                 f"loss={self.loss!r} predicts by out_activation={self.loss.out_activation!r}, but a classifier predicts probabilities. Use "
@@ -174,6 +170,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return weights_by_class(self.class_weight, None if self._several_labels else self.classes_, y)
 
     @available_if(partial_fit_available)
+    @suggests_keywords
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Train for one epoch, going on from the present parameters and moments.
@@ -429,6 +426,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return Targets(y, "quantile", levels, len(levels), None, partial(scores.pinball_d2, levels))
 
     @available_if(partial_fit_available)
+    @suggests_keywords
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch, going on from the present parameters and moments.

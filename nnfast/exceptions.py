@@ -28,3 +28,11 @@ class QuantileCrossingWarning(UserWarning):
     Nothing in loss="quantile" keeps the levels in order. More training or more rows usually do; `np.sort(..., axis=1)`
     always does, and never makes the loss larger.
     """
+
+
+class UnusedOptionWarning(UserWarning):
+    """An option was set to another value than its default and has no effect with the other options.
+
+    Such as `weight_decay` with solver="adam". Every fit warns of each such option, but not `partial_fit` after its first
+    call, nor a search of its candidates. `nnfast.option_needs.OPTIONS` has what every option needs.
+    """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnfast.activations import activation_of
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 # Glorot and Bengio derive 6 for units of slope 1 at zero; scikit-learn uses 2 for the logistic, whatever the layer.
 _GLOROT_FACTORS = {"logistic": 2.0}

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 _TINY = 1e-300
 
@@ -362,7 +362,7 @@ class Lion(Optimizer):
 OPTIMIZERS = {optimizer.name: optimizer for optimizer in (Adam, SGD, AdamW, NAdam, RMSprop, Adagrad, Lion)}
 
 # The estimators' words, where they are not the records'.
-_ESTIMATOR_NAMES = {"nesterov": "nesterovs_momentum"}
+ESTIMATOR_NAMES = {"nesterov": "nesterovs_momentum"}
 
 
 def resolve_optimizer(p):
@@ -387,5 +387,5 @@ def resolve_optimizer(p):
             f"Lion(), got {p.solver!r}.{did_you_mean(p.solver, OPTIMIZERS)}"
         )
     record = OPTIMIZERS[p.solver]
-    names = {field.name: _ESTIMATOR_NAMES.get(field.name, field.name) for field in fields(record)}
+    names = {field.name: ESTIMATOR_NAMES.get(field.name, field.name) for field in fields(record)}
     return record(**{own: getattr(p, theirs) for own, theirs in names.items() if hasattr(p, theirs)})

@@ -25,9 +25,10 @@ from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
 from nnfast.optimizers import OPTIMIZERS, Optimizer
+from nnfast.option_needs import refuse_options
 from nnfast.own_functions import Activation, Loss, name_of
 from nnfast.schedules import SCHEDULES, Schedule
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
@@ -191,17 +192,6 @@ def check_quantile(quantile):
     return tuple(map(float, levels))
 
 
-# What needs steps of its own, and what it is without.
-_NOT_FOR_LBFGS = {
-    "dropout": 0.0,
-    "input_dropout": 0.0,
-    "l1": 0.0,
-    "clip_norm": None,
-    "clip_value": None,
-    "max_norm": None,
-}
-
-
 def check_together(p, activation, regularization):
     """Raise ValueError where parameters contradict each other.
 
@@ -212,6 +202,10 @@ def check_together(p, activation, regularization):
         What `p` asks for, as in `nnfast.network.Network`.
     regularization : Regularization
         What `p` asks for.
+
+    See Also
+    --------
+    nnfast.option_needs : What options need of others, where that is all that there is to say.
     """
     if p.alpha_dropout:
         named = activation if isinstance(activation, tuple) else ((activation, None),)
@@ -238,9 +232,4 @@ def check_together(p, activation, regularization):
                 "solver='lbfgs' has no batches to take statistics of, got normalization='batch'. Use "
                 "normalization='layer' or None, or a stochastic solver such as 'adam'."
             )
-        for name, nothing in _NOT_FOR_LBFGS.items():
-            if getattr(regularization, name) not in (nothing, ()):
-                raise ValueError(
-                    f"solver='lbfgs' does without {name}, which needs the steps of a stochastic solver such as 'adam': "
-                    f"got {name}={getattr(p, name)!r}, accepted is {nothing!r}."
-                )
+    refuse_options(p)

@@ -11,7 +11,6 @@ The warmup climbs linearly: its i-th step of n (from 1) has i/n of the rate that
 rate is below `floor`.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -23,6 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from nnfast import plotting
+from nnfast.suggestions import did_you_mean
 
 # Where a time is reckoned in epochs, the step that ends a cycle can come out a rounding error before its end.
 _ROUNDING = 1e-9
@@ -798,8 +798,7 @@ def resolve_schedule(learning_rate, power_t=0.5):
         return Custom(learning_rate)
     hint = ""
     if isinstance(learning_rate, str):
-        close = difflib.get_close_matches(learning_rate.lower().replace(" ", "_"), SCHEDULES, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(learning_rate, SCHEDULES)
     elif isinstance(learning_rate, type) and issubclass(learning_rate, Schedule):
         hint = f" Did you mean {learning_rate.__name__}()?"
     elif _real(learning_rate):

@@ -8,6 +8,8 @@ import pytest
 from nnfast import MLPClassifier, MLPRegressor
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+# Of tests that give options values whether or not they have an effect.
+UNUSED_OPTIONS = pytest.mark.filterwarnings("ignore::nnfast.exceptions.UnusedOptionWarning")
 QUIET = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -18,7 +20,8 @@ def table(n_samples=40, n_features=4):
 
 
 def small(cls=MLPClassifier, **parameters):
-    return cls(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "batch_size": 16} | parameters)
+    batches = {} if parameters.get("solver") == "lbfgs" else {"batch_size": 16}
+    return cls(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0} | batches | parameters)
 
 
 def frozen(estimator):

@@ -264,7 +264,7 @@ def test_which_tables_are_read_in_blocks_by_themselves(shuffle, tmp_path, monkey
 def test_lbfgs_of_a_table_larger_than_memory(weighted, tmp_path, little_memory):
     X, y, weight = table()
     weight = np.where(np.arange(len(X)) < BUFFER, 0, weight) if weighted else None
-    parameters = {"solver": "lbfgs", "alpha": 0.3, "shuffle": True, "max_iter": 8}
+    parameters = {"solver": "lbfgs", "alpha": 0.3, "batch_size": "auto", "shuffle": True, "max_iter": 8}
     ours, theirs = (small(MLPRegressor, **parameters).fit(Z, y, weight) for Z in (mapped(X, tmp_path), X))
     assert ours.loss_ == pytest.approx(theirs.loss_, rel=1e-9)
     np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-5)

@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import nnfast.callbacks
-from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
+from nnfast import DivergenceError, MLPClassifier, MLPRegressor, UnusedOptionWarning, engines
 from nnfast.callbacks import Callback, Checkpoint, CSVLog, LiveControl, StopAt, TimeLimit
 
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
@@ -38,6 +38,7 @@ READY_MADE = {
 def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", UnusedOptionWarning)  # all solvers are given the same
         yield
 
 
@@ -255,7 +256,7 @@ def test_stopping(solver, at, capsys):
     X, y = table()
     stop = Function(lambda estimator, state: state.stop("enough") if state.epoch == at else None)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ConvergenceWarning)
         estimator = small(solver=solver, callbacks=[stop], verbose=solver != "lbfgs").fit(X, y)
     assert estimator.n_iter_ == at
     assert same(estimator, small(solver=solver, max_iter=at).fit(X, y))

@@ -10,6 +10,7 @@ import scipy.sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
+from small import QUIET, UNUSED_OPTIONS
 
 from nnfast import MLPClassifier, MLPRegressor
 from nnfast.activations import ACTIVATIONS, ALIASES, resolve_activations
@@ -18,7 +19,7 @@ from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import SCHEDULES
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [QUIET, UNUSED_OPTIONS]
 
 # What a combination is drawn from. The first of each is the default.
 SHARED = {

@@ -56,7 +56,7 @@ FITS = {
     "an activation a layer": (MLPRegressor, {"activation": [("leaky_relu", 0.3), "tanh"]}, TARGETS["one target"]),
     **{f"precision {dtype}": (MLPClassifier, {"precision": dtype}, CLASSES["three classes"]) for dtype in DTYPES},
     **{f"two classes, precision {dtype}": (MLPClassifier, {"precision": dtype}, CLASSES["two classes"]) for dtype in DTYPES},
-    "lbfgs": (MLPRegressor, {"solver": "lbfgs"}, TARGETS["several targets"]),
+    "lbfgs": (MLPRegressor, {"solver": "lbfgs", "batch_size": "auto"}, TARGETS["several targets"]),
 }
 
 

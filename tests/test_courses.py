@@ -9,6 +9,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning
+from small import UNUSED_OPTIONS
 
 import nnfast.blocks
 import nnfast.training
@@ -110,6 +111,7 @@ def test_rows_of_a_table_are_a_table(name):
     assert_same(of_rows, fitted(classifier(options), X[ROWS], LABELS[ROWS], None if weights is None else weights[ROWS]))
 
 
+@UNUSED_OPTIONS
 @pytest.mark.parametrize("rows", [ROWS, ROWS[::-1]], ids=["ascending", "descending"])
 @pytest.mark.parametrize("name", BUT_BLOCKS)
 def test_rows_held_out_of_rows_of_a_table(name, rows):
@@ -159,7 +161,7 @@ def test_rows_decide_on_the_classes():
 
 
 def test_lbfgs_sees_the_rows_alone():
-    options = {"solver": "lbfgs", "max_iter": 20}
+    options = {"solver": "lbfgs", "batch_size": "auto", "max_iter": 20}
     clf = classifier(options)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         clf._fit(X, LABELS, WEIGHTS, rows=ROWS)

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from sklearn.utils import estimator_html_repr
-from small import BOTH, QUIET, small, table
+from small import BOTH, QUIET, UNUSED_OPTIONS, small, table
 
 from nnfast import MLPClassifier, MLPRegressor, engines
 
@@ -96,6 +96,7 @@ def test_documentation_names_every_parameter_and_attribute(cls):
     assert "hidden_layer_sizes" in estimator_html_repr(cls(hidden_layer_sizes=(3,)))
 
 
+@UNUSED_OPTIONS
 @BOTH
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -113,6 +114,7 @@ def test_fitted_attributes_are_scikit_learns(cls, solver, early_stopping):
         assert kind is public[1][name] or issubclass(public[1][name], kind), name
 
 
+@UNUSED_OPTIONS
 def test_nothing_of_an_earlier_fit_is_left():
     X, y = table()
     estimator = small(early_stopping=True).fit(X, y).set_params(solver="lbfgs").fit(X, y)
@@ -131,6 +133,7 @@ def test_cloning_and_setting_parameters(cls):
     assert "precision='float32'" in repr(copy)
 
 
+@UNUSED_OPTIONS
 @BOTH
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_pickles_hold_plain_state_and_go_on(cls, solver):

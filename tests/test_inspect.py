@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse
-from small import BOTH, QUIET, small, table
+from small import BOTH, QUIET, UNUSED_OPTIONS, small, table
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
@@ -586,6 +586,7 @@ def test_learning_curves_of_other_fits(pyplot):
     assert "validation D²" in legend(plot_learning_curve(quantile))
 
 
+@UNUSED_OPTIONS
 def test_learning_curve_of_lbfgs(pyplot):
     X, y = table()
     estimator = small(solver="lbfgs", early_stopping=True).fit(X, y, validation_indices=np.arange(10))

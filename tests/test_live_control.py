@@ -167,7 +167,7 @@ def test_clipping_of_a_state():
         with pytest.raises(AttributeError, match="lbfgs"):
             state.clip_norm = 1
 
-    small(solver="lbfgs", callbacks=[At({1: refuse})]).fit(X, y)
+    small(solver="lbfgs", shuffle=True, callbacks=[At({1: refuse})]).fit(X, y)
 
 
 @pytest.mark.parametrize("where", ["load", "take_moments", "close"])
@@ -542,7 +542,7 @@ def test_what_the_fit_cannot_do_is_told(tmp_path):
     path = tmp_path / "control.toml"
     path.write_text("learning_rate = 0.5\nclip_norm = 1\n")
     with pytest.warns(UserWarning, match="could not be done: solver='lbfgs'"):
-        small(solver="lbfgs", callbacks=[LiveControl(path)]).fit(X, y)
+        small(solver="lbfgs", shuffle=True, callbacks=[LiveControl(path)]).fit(X, y)
     assert [each.split(" ")[0] for each in told(path)["ignored"]] == ["learning_rate", "clip_norm"]
 
     class Local(Callback):

@@ -100,7 +100,7 @@ TWINS = {  # own, the same built in, and what the estimator is
 }
 SETTINGS = {
     "plain": {},
-    "lbfgs": {"solver": "lbfgs"},
+    "lbfgs": {"solver": "lbfgs", "batch_size": "auto", "n_iter_no_change": 10},
     "batch normalization": {"normalization": "batch"},
     "layer normalization": {"normalization": "layer"},
     "dropout": {"dropout": 0.2},
@@ -514,7 +514,7 @@ def test_losses_of_classifiers():
         MLPClassifier(loss=Loss(cross_entropy, out_activation="logistic")).fit(X, np.arange(len(y)) % 3)
     with pytest.raises(ValueError, match=r"a classifier predicts probabilities. Use Loss\(cross_entropy, out_activation='logistic'\)"):
         MLPClassifier(loss=Loss(cross_entropy)).fit(X, y)
-    with pytest.raises(ValueError, match=r"label_smoothing=0.1 is for loss='log_loss', got loss=Loss\(cross_entropy"):
+    with pytest.raises(ValueError, match=r"label_smoothing=0.1 needs loss='log_loss', got loss=Loss\(cross_entropy"):
         MLPClassifier(loss=Loss(cross_entropy, out_activation="logistic"), label_smoothing=0.1).fit(X, y)
     with pytest.raises(ValueError, match="'bent'"):
         MLPClassifier(activation=Activation(bent), alpha_dropout=True, dropout=0.1).fit(X, y)

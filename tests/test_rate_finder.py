@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.feature_selection import SelectKBest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from small import BOTH, QUIET, frozen, small, table
+from small import BOTH, QUIET, UNUSED_OPTIONS, frozen, small, table
 
 from nnfast import DivergenceError, Loss, MLPClassifier, MLPRegressor, engines
 from nnfast.optimizers import SGD
@@ -407,6 +407,7 @@ def test_warm_starts_keep_it_unless_the_solver_is_another(warm_start, monkeypatc
     assert before == 0.5 and len(found) == 4
 
 
+@UNUSED_OPTIONS
 def test_parameters_keep_the_word():
     X, y = table()
     auto = small(learning_rate_init="auto").fit(X, y)

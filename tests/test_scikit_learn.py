@@ -68,6 +68,7 @@ def train(estimator, X, y, sample_weight=None, method="fit", **more):
         more["sample_weight"] = sample_weight
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", nnfast.UnusedOptionWarning)  # of which scikit-learn tells nothing
         return getattr(estimator, method)(X, y, **more)
 
 

@@ -144,7 +144,7 @@ CASES = {
     "data frame": {"X": pd.DataFrame(X, columns=list("abcdef")), "y": pd.Series(Y, index=np.arange(len(Y))[::-1])},
     "words": {"y": np.array(["no", "yes", "maybe"], dtype=object)[Y]},
     "early stopping": {"estimator": network(early_stopping=True, max_iter=9)},
-    "lbfgs": {"estimator": network(solver="lbfgs"), "space": {"alpha": log_uniform(1e-4, 1)}, "not_for": ["hyperband", "bayes"]},
+    "lbfgs": {"estimator": network(solver="lbfgs", batch_size="auto"), "space": {"alpha": log_uniform(1e-4, 1)}, "not_for": ["hyperband", "bayes"]},
     "weights": {"fit": {"sample_weight": WEIGHTS}},
     "groups": {"cv": GroupKFold(3), "fit": {"groups": GROUPS}},
     "masks": {"cv": [(GROUPS != i, GROUPS == i) for i in range(2)]},

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedEr
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from small import small, table
+from small import UNUSED_OPTIONS, small, table
 
 import nnfast.callbacks
 from nnfast import MLPRegressor
@@ -78,11 +78,12 @@ class Fail(Callback):
 # The callback
 
 
+@UNUSED_OPTIONS
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("validates", [False, True])
 def test_curves(solver, validates, tmp_path):
     X, y = table()
-    estimator = small(solver=solver, callbacks=[TensorBoard(tmp_path)])
+    estimator = small(solver=solver, batch_size=16, callbacks=[TensorBoard(tmp_path)])
     estimator.fit(X, y, **({"X_val": X, "y_val": y} if validates else {}))
     assert runs(tmp_path) == ["MLPClassifier-1"]
     assert callback_of(estimator).folder == tmp_path / "MLPClassifier-1"

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 import nnfast.lbfgs
 import nnfast.training
-from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
+from nnfast import DivergenceError, MLPClassifier, MLPRegressor, UnusedOptionWarning, engines
 from nnfast.callbacks import Callback
 from nnfast.schedules import Cosine, Plateau, Step
 
@@ -27,6 +27,7 @@ TASKS = ("multiclass", "binary", "multilabel", "regression", "multi_output")
 def _quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", UnusedOptionWarning)  # many fits are given the same
         yield
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from small import BOTH, QUIET, frozen, small, table
+from small import BOTH, QUIET, UNUSED_OPTIONS, frozen, small, table
 
 import nnfast.training
 from nnfast import DivergenceError, MLPRegressor, engines
@@ -128,6 +128,7 @@ def test_interrupts_within_several_epochs(cls, done, monkeypatch):
     assert has_moments == (not done)
 
 
+@UNUSED_OPTIONS
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_control_c(solver):
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGINT"):
@@ -188,6 +189,7 @@ def test_divergence_raises_and_names_epoch_and_step(cls, solver):
     assert str(pickle.loads(pickle.dumps(caught.value))) == message
 
 
+@UNUSED_OPTIONS
 def test_divergence_later_has_the_last_whole_epoch(monkeypatch):
     X, y = table()
     engine = engines.get_engine()

@@ -16,6 +16,7 @@ from nnfast.activations import ACTIVATIONS, ALIASES
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
+from nnfast.option_needs import OPTIONS
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import SCHEDULES, Adaptive
 
@@ -107,12 +108,21 @@ def _normalizations():
     return "\n\n".join(map(_section, NORMALIZATIONS.values()))
 
 
+def _options():
+    rows = [
+        [f"`{name}`", *("; ".join(need.words for need in needs) for needs in (option.needs, option.strict)), option.note]
+        for name, option in OPTIONS.items()
+    ]
+    return _table(["option", "has no effect without", "is an error without", "remarks"], rows)
+
+
 _RECORDS = {
     "activations": _activations,
     "losses": _losses,
     "optimizers": _optimizers,
     "initializers": _initializers,
     "normalizations": _normalizations,
+    "options": _options,
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from nnfast.callbacks.files import check_path, read_file, replacing, save
 from nnfast.callbacks.protocol import Callback
 from nnfast.callbacks.signals import raised_by_handler
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 _TEMPLATE = """\
 # What a running fit shall do: it reads this file after every epoch. How it fares is in {state}.

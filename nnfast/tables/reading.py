@@ -5,7 +5,7 @@ from typing import NamedTuple
 from nnfast.tables.columns import Column, convert, take
 from nnfast.tables.errors import TableError, import_pandas, listed
 from nnfast.tables.files import read_file
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 
 class ReadTable(NamedTuple):

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 # The rate is multiplied by that power of how many times the batch is larger.
 RULES = {"linear": 1.0, "sqrt": 0.5}

@@ -12,7 +12,7 @@ from nnfast.tuning.distributions import Distribution
 from nnfast.tuning.networks import last_step, network_of
 from nnfast.tuning.spaces import Tied
 from nnfast.validation import check_hidden_layer_sizes
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 # Unit coordinates at which numbers are tried. Not the ends themselves: they are not drawn, and may not be accepted.
 _NEXT_TO_THE_ENDS = (1e-9, 1 - 1e-9)

@@ -12,6 +12,7 @@ from sklearn.model_selection._validation import _score
 
 from nnfast.callbacks import Callback
 from nnfast.exceptions import DivergenceError
+from nnfast.option_needs import OPTIONS, not_told
 from nnfast.tuning.networks import is_lbfgs
 
 # From best to worst: a trial is what the worst of its folds is.
@@ -68,7 +69,8 @@ class FoldFit:
         start = time.perf_counter()
         try:
             try:
-                self.status = self._train(run, until, watch)
+                with not_told(OPTIONS):  # a search tells of its best candidate, once
+                    self.status = self._train(run, until, watch)
             finally:
                 self.fit_time += time.perf_counter() - start
             self._score(run)

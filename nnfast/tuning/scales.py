@@ -28,7 +28,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from nnfast.tuning.axes import Axis, same_value
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 SHAPES = ("constant", "wider_first", "pyramid")
 

@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
+from nnfast.option_needs import not_told
 from nnfast.tuning.checks import check_space
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
@@ -214,7 +215,8 @@ class BaseSearch(BaseSearchCV, ABC):
         if self.refit:
             start = time.time()
             best = clone(estimator).set_params(**clone(self.best_params_, safe=False))
-            self.best_estimator_ = self._refitted(run, best, X, y, routed.estimator.fit)
+            with not_told(self.best_params_):
+                self.best_estimator_ = self._refitted(run, best, X, y, routed.estimator.fit)
             self.refit_time_ = time.time() - start
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_

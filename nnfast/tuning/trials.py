@@ -19,7 +19,7 @@ from nnfast.tuning.axes import Axis
 from nnfast.tuning.distributions import Distribution, is_distribution
 from nnfast.tuning.scales import Scale
 from nnfast.tuning.spaces import Space, Tied
-from nnfast.words import did_you_mean
+from nnfast.suggestions import did_you_mean
 
 # Positive numbers over more than this factor are taken for logarithmic.
 _LOG_FACTOR = 100
