@@ -7,11 +7,11 @@ import warnings
 
 import numpy as np
 import pytest
-from small import QUIET, frozen, table
+from small import QUIET, UNUSED_OPTIONS, frozen, table
 
 from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
 
-pytestmark = QUIET
+pytestmark = [QUIET, UNUSED_OPTIONS]
 
 X, Y = table()
 HELD_OUT = np.arange(12)

@@ -4,11 +4,11 @@ import threading
 
 import numpy as np
 import pytest
-from small import BOTH, QUIET, table
+from small import BOTH, QUIET, UNUSED_OPTIONS, table
 
 from nnfast import MLPClassifier, MLPRegressor
 
-pytestmark = QUIET
+pytestmark = [QUIET, UNUSED_OPTIONS]
 X, Y = table(64, 6)
 MORE = np.digitize(X[:, 0], [-0.7, 0.0, 0.7])  # other classes
 

@@ -662,7 +662,7 @@ TOO_SHORT = {
     "own choice": {"refit": lambda results: 0},
     "train scores": {"return_train_score": True},
     "error score": {"error_score": "raise"},
-    "lbfgs": {"estimator": network(solver="lbfgs"), "space": {"alpha": log_uniform(1e-4, 1)}},
+    "lbfgs": {"estimator": network(solver="lbfgs", batch_size="auto"), "space": {"alpha": log_uniform(1e-4, 1)}},
     "another estimator": {"estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}},
 }
 
@@ -724,7 +724,8 @@ def test_budgets_that_are_none(budget):
 
 def test_fits_by_lbfgs_end_with_the_budget():
     # As far as it comes, a fit is the one that stops there by itself.
-    endless = network(solver="lbfgs", hidden_layer_sizes=(50,), max_iter=10**9, max_fun=10**9, tol=0, callbacks=[Slow()])
+    parameters = {"hidden_layer_sizes": (50,), "max_iter": 10**9, "max_fun": 10**9, "tol": 0, "batch_size": "auto"}
+    endless = network(solver="lbfgs", callbacks=[Slow()], **parameters)
     made = search("coarse to fine", endless, {"alpha": [1e-4]}, cv=2, n_rounds=1, n_candidates=1, n_jobs=2, time_budget=0.5, refit=False)
     results = fitted(made, X, Y).cv_results_
     assert results["status"].tolist() == ["unfinished"] and np.isfinite(made.best_score_)
