@@ -75,6 +75,8 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X
     `in_blocks`, where `nnfast.blocks` is what reads it, keeps any dtype of numbers.
     """
     check_whole(X)
+    if not reset and _needs_no_look(estimator, X, y):
+        return X, y
     for table, name in zip((X, y), names, strict=True):
         refuse_complex(table, name)
     refuse_dates(X, names[0])
@@ -112,6 +114,27 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return X, (targets.as_numbers if y_numeric else targets.as_labels)(y, names[1])
+
+
+def _needs_no_look(estimator, X, y):
+    """Whether scikit-learn's validation of X and y would change nothing and say nothing: it takes half a millisecond.
+
+    That is so of a finite float array in C order with a number or a label of finite numbers a row, for a fitted estimator
+    that knows no names of columns.
+    """
+    known = vars(estimator)
+    return (
+        type(y) is np.ndarray
+        and y.ndim == 1
+        and y.dtype.kind in "biuf"
+        and y.dtype.isnative
+        and not is_large(X)
+        and engines.get_engine(estimator.engine).are_finite_rows(X, estimator.precision in IN_FLOAT32)
+        and X.flags.c_contiguous
+        and X.shape == (len(y), known.get("n_features_in_"))
+        and "feature_names_in_" not in known
+        and (y.dtype.kind != "f" or bool(np.isfinite(y).all()))
+    )
 
 
 def check_rows(estimator, X):
