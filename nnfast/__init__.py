@@ -8,12 +8,21 @@ MLPClassifier(hidden_layer_sizes=(64,), precision='float32')
 """
 
 from nnfast.estimators import MLPClassifier, MLPRegressor
-from nnfast.exceptions import DivergenceError, QuantileCrossingWarning
+from nnfast.exceptions import DivergenceError, InconsistentVersionWarning, QuantileCrossingWarning
 from nnfast.own_functions import Activation, Loss
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"
 
-__all__ = ["Activation", "DivergenceError", "Loss", "MLPClassifier", "MLPRegressor", "QuantileCrossingWarning", "show_versions"]
+__all__ = [
+    "Activation",
+    "DivergenceError",
+    "InconsistentVersionWarning",
+    "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
+    "QuantileCrossingWarning",
+    "show_versions",
+]
 
 
 def __getattr__(name):

@@ -23,6 +23,7 @@ from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, chec
 from nnfast.profile import profiled
 from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
+from nnfast.state import VersionedPickle, check_history, check_state
 from nnfast.training import Course, Task, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
     arithmetic_dtype,
@@ -76,7 +77,7 @@ def partial_fit_available(estimator):
     return True
 
 
-class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimator, ABC):
     """What both estimators have in common. Not for use by itself."""
 
     _parameter_constraints: dict = CONSTRAINTS
@@ -260,6 +261,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         lbfgs = isinstance(self.solver, str) and self.solver == "lbfgs"
         optimizer = None if lbfgs else resolve_optimizer(self)
         from_scratch = not hasattr(self, "coefs_") or not (self.warm_start or one_epoch)
+        if not from_scratch:
+            check_state(self)
 
         # Everything is set on a draft, which takes this estimator's place when the fit publishes: until then, whatever
         # fails leaves the estimator as it was.
@@ -312,7 +315,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         else:
             parameters = self._parameters()
             _check_shapes(network, parameters)
-            parameters = parameters.map(lambda array: np.require(array, requirements="CW"))
+            parameters = parameters.map(lambda array: np.require(array, requirements="CAW"))
         draft.n_outputs_ = targets.n_outputs
         draft.n_layers_ = len(network.layer_units)
         draft.out_activation_ = network.out_activation
@@ -339,6 +342,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         arguments = {"task": task, "parameters": self, "engine": engine, "publish": self._publisher(draft)}
         if not lbfgs:
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
+            history = check_history(history, network, goes_on=one_epoch or self.warm_start == "full")
             arguments |= {"random_state": random_state, "history": history}
         return arguments
 

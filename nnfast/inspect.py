@@ -15,7 +15,6 @@ it was given to `fit`. They return numbers, NumPy arrays in the order of `coefs_
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
 from nnfast import learning_curve
 from nnfast.base import BaseMLP
@@ -23,6 +22,7 @@ from nnfast.class_weight import weigh
 from nnfast.findings import DeadUnits, GradientFlow, Saturation, WeightStatistics, layer_names
 from nnfast.losses import loss_of
 from nnfast.passes import Passes
+from nnfast.state import check_state
 from nnfast.validation import check_rows, check_sample_weight, check_table
 
 __all__ = [
@@ -330,7 +330,7 @@ def _last(estimator):
             "estimator must be a fitted MLPClassifier or MLPRegressor of nnfast, or a Pipeline that ends in one, got "
             f"{type(last).__name__}."
         )
-    check_is_fitted(last)
+    check_state(last)
     return last
 
 

@@ -13,8 +13,8 @@ def checked_arrays(arrays, shapes, writes=False):
         raise ValueError(f"the network has {len(shapes)} such arrays, got {len(arrays)}")
     arrays_checked = []
     for array, shape in zip(arrays, shapes):
-        if not writes and (array.dtype not in FLOATS or not array.flags.c_contiguous):
-            array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
+        if not writes:
+            array = np.require(array, np.float32 if array.dtype == np.float32 else np.float64, "CA")
         arrays_checked.append(checked(array, "an array of parameters", FLOATS, shape, writes))
     return arrays_checked
 

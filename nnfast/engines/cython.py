@@ -264,6 +264,17 @@ def are_finite_rows(X):
     return _compiled.are_finite_rows(_isa, X)
 
 
+def fingerprint(*parts):
+    """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the same dtype and shape.
+
+    Parameters
+    ----------
+    *parts : dict, tuple of str, dict, tuple of str, ...
+        Attributes, and the names of those that count.
+    """
+    return _compiled.fingerprint(*parts)
+
+
 _metrics = Metrics(_compiled)
 accuracy, subset_accuracy, log_loss = _metrics.accuracy, _metrics.subset_accuracy, _metrics.log_loss
 roc_auc, squared_errors = _metrics.roc_auc, _metrics.squared_errors

@@ -166,6 +166,25 @@ def are_finite_rows(X):
     return bool(type(X) is np.ndarray and X.ndim == 2 and len(X) and X.dtype in FLOATS and X.dtype.isnative and np.isfinite(X).all())
 
 
+def fingerprint(*parts):
+    """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the same dtype and shape.
+
+    Parameters
+    ----------
+    *parts : dict, tuple of str, dict, tuple of str, ...
+        Attributes, and the names of those that count.
+    """
+    found = []
+    for attributes, names in zip(parts[::2], parts[1::2]):
+        for value in (attributes.get(name, _ABSENT) for name in names):
+            if isinstance(value, list | tuple):
+                value = tuple((id(item), getattr(item, "shape", None), getattr(item, "dtype", None)) for item in value)
+            found.append(value if isinstance(value, tuple) else id(value))
+    return tuple(found)
+
+
+_ABSENT = object()
+
 _metrics = Metrics(_compiled_metrics)
 accuracy, subset_accuracy, log_loss = _metrics.accuracy, _metrics.subset_accuracy, _metrics.log_loss
 roc_auc, squared_errors = _metrics.roc_auc, _metrics.squared_errors

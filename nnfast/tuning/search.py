@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
+from nnfast.state import VersionedPickle
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
 from nnfast.tuning.networks import is_lbfgs, network_of
@@ -83,7 +84,7 @@ def documented(cls):
     return cls
 
 
-class BaseSearch(BaseSearchCV, ABC):
+class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
     """What the searches have in common. Not for use by itself."""
 
     _parameter_constraints: dict = {
