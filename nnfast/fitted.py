@@ -100,12 +100,12 @@ class FittedNetwork:
 
     def _predicting_arrays(self, n_layers):
         """Coefs, intercepts, scales and shifts of the first `n_layers` layers, batch normalization folded into the first two."""
-        coefs, intercepts = list(self.coefs_[:n_layers]), list(self.intercepts_[:n_layers])
+        coefs, intercepts = [*self.coefs_[:n_layers]], [*self.intercepts_[:n_layers]]
         normalization = self._normalization()
         if normalization == "batch":
             return *self._folded(coefs, intercepts), [], []
         if normalization == "layer":
-            return coefs, intercepts, list(self.norm_scales_[: n_layers - 1]), list(self.norm_shifts_[: n_layers - 1])
+            return coefs, intercepts, [*self.norm_scales_[: n_layers - 1]], [*self.norm_shifts_[: n_layers - 1]]
         return coefs, intercepts, [], []
 
     def _normalization(self):

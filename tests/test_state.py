@@ -327,6 +327,19 @@ def test_a_state_is_checked_once_and_forgotten_with_its_arrays(engine, monkeypat
     assert not state._passed
 
 
+def test_a_state_of_the_other_estimator_is_checked_anew():
+    for what, cls, missing in (("one target", MLPClassifier, "out_activation_|classes_"), ("two classes", MLPRegressor, None)):
+        estimator, _ = fitted(what)
+        estimator.predict(X)
+        other = cls(hidden_layer_sizes=(5, 3))
+        vars(other).update({name: value for name, value in vars(estimator).items() if name.endswith("_")})
+        if missing is None:
+            assert np.isfinite(other.predict(X)).all()
+        else:
+            with pytest.raises(ValueError, match=missing):
+                other.predict(X)
+
+
 def test_the_states_that_are_remembered_have_a_limit(monkeypatch):
     monkeypatch.setattr(state, "_passed", {})
     monkeypatch.setattr(state, "_MOST_PASSED", 5)

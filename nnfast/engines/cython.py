@@ -264,15 +264,16 @@ def are_finite_rows(X):
     return _compiled.are_finite_rows(_isa, X)
 
 
-def fingerprint(*parts):
+def fingerprint(attributes, names):
     """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the same dtype and shape.
 
     Parameters
     ----------
-    *parts : dict, tuple of str, dict, tuple of str, ...
-        Attributes, and the names of those that count.
+    attributes : dict
+    names : tuple of (str or (str, tuple of str))
+        The attributes that count; a pair stands for an attribute and for some of its own.
     """
-    return _compiled.fingerprint(*parts)
+    return _compiled.fingerprint(attributes, names)
 
 
 _metrics = Metrics(_compiled)

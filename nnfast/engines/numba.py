@@ -166,20 +166,23 @@ def are_finite_rows(X):
     return bool(type(X) is np.ndarray and X.ndim == 2 and len(X) and X.dtype in FLOATS and X.dtype.isnative and np.isfinite(X).all())
 
 
-def fingerprint(*parts):
+def fingerprint(attributes, names):
     """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the same dtype and shape.
 
     Parameters
     ----------
-    *parts : dict, tuple of str, dict, tuple of str, ...
-        Attributes, and the names of those that count.
+    attributes : dict
+    names : tuple of (str or (str, tuple of str))
+        The attributes that count; a pair stands for an attribute and for some of its own.
     """
     found = []
-    for attributes, names in zip(parts[::2], parts[1::2]):
-        for value in (attributes.get(name, _ABSENT) for name in names):
-            if isinstance(value, list | tuple):
-                value = tuple((id(item), getattr(item, "shape", None), getattr(item, "dtype", None)) for item in value)
-            found.append(value if isinstance(value, tuple) else id(value))
+    for name in names:
+        name, inner = name if isinstance(name, tuple) else (name, ())
+        value = attributes.get(name, _ABSENT)
+        if isinstance(value, list | tuple):
+            found.append(tuple((id(item), getattr(item, "shape", None), getattr(item, "dtype", None)) for item in value))
+        else:
+            found += [id(value), *(id(getattr(value, each, _ABSENT)) for each in inner)]
     return tuple(found)
 
 
