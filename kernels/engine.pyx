@@ -3,7 +3,8 @@
 
 This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), profile.pxi
 (where the time goes), shuffle.pxi, metrics.pxi (scores of a validation set), names.pxi (words for what is compiled in), standalone.pxi and
-standalone_half.pxi (every kernel on ordinary arrays), predictor.pxi (few rows, soon). Only nnfast.engines.cython calls it, and but for the last, which does so itself, has checked all that comes in.
+standalone_half.pxi (every kernel on ordinary arrays), predictor.pxi (few rows, soon), fingerprint.pxi (what a fitted state is made of). Only
+nnfast.engines.cython calls it, and but for the last two, which do so themselves, has checked all that comes in.
 """
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -681,3 +682,4 @@ cdef class Engine:
 
 
 include "predictor.pxi"
+include "fingerprint.pxi"

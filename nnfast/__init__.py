@@ -11,14 +11,15 @@ TYPE_CHECKING = False  # as typing's, which takes milliseconds to import
 if TYPE_CHECKING:  # for tools that read the code: see `__getattr__`
     from nnfast._info import show_versions
     from nnfast.estimators import MLPClassifier, MLPRegressor
-    from nnfast.exceptions import DivergenceError, QuantileCrossingWarning, UnusedOptionWarning
+    from nnfast.exceptions import DivergenceError, InconsistentVersionWarning, QuantileCrossingWarning, UnusedOptionWarning
     from nnfast.own_functions import Activation, Loss
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"
 
 __all__ = [
     "Activation",
     "DivergenceError",
+    "InconsistentVersionWarning",
     "Loss",
     "MLPClassifier",
     "MLPRegressor",
@@ -32,6 +33,7 @@ __all__ = [
 _HOMES = {
     "Activation": "own_functions",
     "DivergenceError": "exceptions",
+    "InconsistentVersionWarning": "exceptions",
     "Loss": "own_functions",
     "MLPClassifier": "estimators",
     "MLPRegressor": "estimators",

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from nnfast import engines
 from nnfast.blocks import table_dtype
 from nnfast.class_weight import weigh
-from nnfast.fitted import PARAMETER_ATTRIBUTES, FittedNetwork, network_activation
+from nnfast.fitted import FittedNetwork, network_activation
 from nnfast.going_on import parameters_to_go_on_from
 from nnfast.holdout import scatter, take
 from nnfast.mapped import exceeds_memory
@@ -27,6 +27,7 @@ from nnfast.profile import profiled
 from nnfast.publishing import Publisher
 from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
+from nnfast.state import PARAMETER_ATTRIBUTES, VersionedPickle, check_history, check_last_parameters, check_state
 from nnfast.suggestions import meant_keyword, suggests_keywords, unexpected_keyword
 from nnfast.training import Course, Task, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
@@ -83,7 +84,7 @@ def partial_fit_available(estimator):
     return True
 
 
-class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimator, ABC):
     """What both estimators have in common. Not for use by itself."""
 
     _parameter_constraints: dict = CONSTRAINTS
@@ -305,6 +306,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         lbfgs = isinstance(self.solver, str) and self.solver == "lbfgs"
         optimizer = None if lbfgs else resolve_optimizer(self)
         from_scratch = not hasattr(self, "coefs_") or not (self.warm_start or one_epoch)
+        if not from_scratch:
+            check_state(self)
 
         # Everything is set on a draft, which takes this estimator's place when the fit publishes: until then, whatever
         # fails leaves the estimator as it was.
@@ -356,8 +359,11 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
             parameters = network.initialize(random_state, parameter_dtype, self.initializer)
             draft.t_ = draft.n_iter_ = 0
         else:
-            parameters = parameters_to_go_on_from(self._parameters(), vars(self).get("_last_parameters"))
+            kept = vars(self).get("_last_parameters")
+            check_last_parameters(kept)
+            parameters = parameters_to_go_on_from(self._parameters(), kept)
             _check_shapes(network, parameters)
+            parameters = parameters.map(lambda array: np.require(array, requirements="CA"))
         draft.n_outputs_ = targets.n_outputs
         draft.n_layers_ = len(network.layer_units)
         draft.out_activation_ = network.out_activation
@@ -384,6 +390,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, BaseEstimator, ABC):
         arguments = {"task": task, "parameters": self, "engine": engine, "publish": Publisher(self, draft)}
         if not lbfgs:
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
+            history = check_history(history, network, goes_on=one_epoch or self.warm_start == "full")
             arguments |= {"random_state": random_state, "history": history}
         return arguments
 

@@ -4,11 +4,13 @@ import copy
 
 import numpy as np
 
+import nnfast
 from nnfast import engines
 from nnfast.blocks import copies
 from nnfast.engines.arrays import check_held, check_overflow
 from nnfast.fitted import labels_of, predict_many
 from nnfast.mapped import check_whole, is_large
+from nnfast.state import check_state, warn_of_version
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
 
 
@@ -18,6 +20,8 @@ class CompiledNetwork:
     __slots__ = ("n_features_in_", "n_outputs_", "_state", "_answer_few")
 
     def __init__(self, state):
+        # A state of another version comes out of a pickle.
+        warn_of_version(type(self).__name__, state.get("nnfast_version"))
         arrays = tuple([_own(array) for array in kind] for kind in state["arrays"])
         state = state | {"arrays": arrays}
         given = arrays[0][0].dtype
@@ -236,8 +240,9 @@ class CompiledRegressor(CompiledNetwork):
 
 
 def state_of(estimator, **more):
-    """What a fitted estimator's compiled predictor is made of, which `more` adds to."""
+    """What a fitted estimator's compiled predictor is made of; `more` adds copies of the attributes that it names."""
     estimator._validate_params()  # some may have been set after the fit
+    check_state(estimator)
     activation, loss = estimator._predicting_functions()
     return {
         "activation": activation,
@@ -247,7 +252,8 @@ def state_of(estimator, **more):
         "precision": estimator.precision,
         "n_threads": estimator.n_threads,
         "engine": estimator.engine,
-    } | copy.deepcopy(more)
+        "nnfast_version": nnfast.__version__,
+    } | {key: copy.deepcopy(getattr(estimator, name)) for key, name in more.items()}
 
 
 def _own(array):

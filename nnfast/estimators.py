@@ -10,7 +10,6 @@ from sklearn.metrics import accuracy_score, d2_pinball_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted
 
 from nnfast import scores
 from nnfast.base import BaseMLP, Targets, joined_signature, partial_fit_available
@@ -305,9 +304,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         >>> bool((clf.compiled().predict(X[:3]) == clf.predict(X[:3])).all())
         True
         """
-        check_is_fitted(self)
-        held = self._snapshot()
-        return CompiledClassifier(state_of(held, binarizer=held._label_binarizer))
+        return CompiledClassifier(state_of(self._snapshot(), binarizer="_label_binarizer"))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -504,7 +501,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         >>> bool((regr.compiled().predict(X[:3]) == regr.predict(X[:3])).all())
         True
         """
-        check_is_fitted(self)
         return CompiledRegressor(state_of(self._snapshot()))
 
     def score(self, X, y, sample_weight=None):

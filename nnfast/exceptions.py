@@ -1,5 +1,7 @@
 """The exceptions and warnings that nnfast adds to scikit-learn's."""
 
+from sklearn import exceptions
+
 
 class DivergenceError(ValueError):
     """The parameters, the loss or a gradient ceased to be finite during a fit.
@@ -36,3 +38,33 @@ class UnusedOptionWarning(UserWarning):
     Such as `weight_decay` with solver="adam". Every fit warns of each such option, but not `partial_fit` after its first
     call, nor a search of its candidates. `nnfast.option_needs.OPTIONS` has what every option needs.
     """
+
+
+class InconsistentVersionWarning(exceptions.InconsistentVersionWarning):
+    """An object was pickled by another version of nnfast than the one that reads it.
+
+    Its parameters that did not exist then have their defaults now. What it predicts is the same as long as no entry of the
+    changelog says otherwise.
+
+    Parameters
+    ----------
+    estimator_name : str
+    original_nnfast_version : str
+        Version that wrote the pickle, or "pre-0.1.1": versions before did not say.
+    current_nnfast_version : str
+    """
+
+    def __init__(self, *, estimator_name, original_nnfast_version, current_nnfast_version):
+        super().__init__(
+            estimator_name=estimator_name,
+            original_sklearn_version=f"nnfast {original_nnfast_version}",
+            current_sklearn_version=f"nnfast {current_nnfast_version}",
+        )
+        self.original_nnfast_version, self.current_nnfast_version = original_nnfast_version, current_nnfast_version
+
+    def __str__(self):
+        return (
+            f"Trying to unpickle {self.estimator_name} of nnfast {self.original_nnfast_version} with nnfast "
+            f"{self.current_nnfast_version}. Predictions may differ from those of that version: see the changelog. Fit and "
+            "pickle it anew with this version, or install that one."
+        )

@@ -4,33 +4,23 @@ from functools import partial
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from nnfast import blocks, engines
-from nnfast.activations import ALIASES, OwnActivation, activation_of, resolve_activations
+from nnfast.activations import ACTIVATIONS, ALIASES, OwnActivation, activation_of, resolve_activations
 from nnfast.engines.arrays import check_overflow
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.mapped import is_large
 from nnfast.network import Network, Parameters
 from nnfast.normalization import NORMALIZATIONS, fold
+from nnfast.state import PARAMETER_ATTRIBUTES, check_state
 from nnfast.validation import arithmetic_dtype, check_rows, common_dtype
-
-# The fitted attributes that hold a network's parameters. Those without arrays are absent.
-PARAMETER_ATTRIBUTES = {
-    "coefs": "coefs_",
-    "intercepts": "intercepts_",
-    "scales": "norm_scales_",
-    "shifts": "norm_shifts_",
-    "means": "running_means_",
-    "variances": "running_variances_",
-}
 
 
 def network_activation(p, n_hidden):
     """The activation of a `Network`: the name or the user's own, where that is all."""
     if p.activation_params is None:
-        if isinstance(p.activation, str):
-            return ALIASES.get(p.activation, p.activation)
+        if isinstance(p.activation, str) and (name := ALIASES.get(p.activation, p.activation)) in ACTIVATIONS:
+            return name
         if isinstance(p.activation, OwnActivation):
             return p.activation
     return resolve_activations(p.activation, p.activation_params, n_hidden)
@@ -52,8 +42,7 @@ class FittedNetwork:
 
     def _outputs(self, X, *, logits=False):
         """Output layer of shape (n_samples, n_outputs), in the dtype that scikit-learn would give."""
-        if "coefs_" not in vars(self):
-            check_is_fitted(self)
+        check_state(self)
         X, given = check_rows(self, X)
         activation, loss = self._predicting_functions()
         if logits:
@@ -90,10 +79,10 @@ class FittedNetwork:
         >>> clf.hidden_activations(X).shape
         (150, 8)
         """
-        check_is_fitted(self)
         return self._snapshot()._hidden_activations(X, layer)
 
     def _hidden_activations(self, X, layer):
+        check_state(self)
         n_hidden = len(self.coefs_) - 1
         if isinstance(layer, bool) or not isinstance(layer, Integral) or not 1 <= abs(layer) <= n_hidden:
             raise ValueError(
@@ -125,12 +114,12 @@ class FittedNetwork:
 
     def _predicting_arrays(self, n_layers):
         """Coefs, intercepts, scales and shifts of the first `n_layers` layers, batch normalization folded into the first two."""
-        coefs, intercepts = self.coefs_[:n_layers], self.intercepts_[:n_layers]
+        coefs, intercepts = [*self.coefs_[:n_layers]], [*self.intercepts_[:n_layers]]
         normalization = self._normalization()
         if normalization == "batch":
             return *self._folded(coefs, intercepts), [], []
         if normalization == "layer":
-            return coefs, intercepts, self.norm_scales_[: n_layers - 1], self.norm_shifts_[: n_layers - 1]
+            return coefs, intercepts, [*self.norm_scales_[: n_layers - 1]], [*self.norm_shifts_[: n_layers - 1]]
         return coefs, intercepts, [], []
 
     def _normalization(self):

@@ -18,7 +18,6 @@ from copy import copy
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.validation import check_is_fitted
 
 from nnfast import learning_curve
 from nnfast.base import BaseMLP
@@ -26,6 +25,7 @@ from nnfast.class_weight import weigh
 from nnfast.findings import DeadUnits, GradientFlow, Saturation, WeightStatistics, layer_names
 from nnfast.losses import loss_of
 from nnfast.passes import Passes
+from nnfast.state import check_state
 from nnfast.validation import check_rows, check_sample_weight, check_table
 
 __all__ = [
@@ -333,8 +333,9 @@ def _last(estimator):
             "estimator must be a fitted MLPClassifier or MLPRegressor of nnfast, or a Pipeline that ends in one, got "
             f"{type(last).__name__}."
         )
-    check_is_fitted(last)
-    return last._snapshot()
+    held = last._snapshot()
+    check_state(held)
+    return held
 
 
 def _last_and_table(estimator, X):

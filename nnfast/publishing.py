@@ -18,7 +18,7 @@ published are never written to. So a call in another thread that looks at `vars(
 is what `FittedNetwork._snapshot` is for.
 """
 
-from nnfast.fitted import PARAMETER_ATTRIBUTES
+from nnfast.state import PARAMETER_ATTRIBUTES
 
 
 def ends_whole(error, callbacks):

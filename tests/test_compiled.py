@@ -498,7 +498,7 @@ def test_attributes_of_the_wrong_length(name):
     estimator = fitted("gelu, layer")
     setattr(estimator, name, getattr(estimator, name)[:-1])
     for predict in (estimator.predict, estimator.predict_proba, lambda rows: estimator.compiled().predict(rows)):
-        with pytest.raises(ValueError, match="weights"):
+        with pytest.raises(ValueError, match=f"{name} must have one array"):
             predict(X[:2])
 
 

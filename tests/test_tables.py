@@ -1,15 +1,19 @@
 """What a session reads and what it refuses: tables of every type and layout, wrong arguments, networks too large."""
 
 import re
+import threading
 
 import numpy as np
+import problems
 import pytest
 import scipy.sparse
 from problems import Problem, in_child, n_tasks
 
+from nnfast import engines
 from nnfast.engines import cython as engine
 from nnfast.kernels import engine as compiled
 from nnfast.network import Network, Parameters
+from nnfast.regularization import Regularization
 
 NUMBERS = (*compiled.SOURCES, "bool")
 
@@ -284,3 +288,66 @@ def test_no_memory_for_the_buffers_leaves_nothing_behind(monkeypatch):
             problem.session(n_threads=4)
     assert n_tasks() == before
     assert len(trained(problem, problem.table)) == 6
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("name", engines.ENGINES)
+@pytest.mark.parametrize("density", [0.05, 0.3])
+def test_indices_that_change_while_a_session_is_open(density, name, index_dtype, dtype, monkeypatch):
+    """Another thread may write to them in the midst of a run. Entries in no column are left out. In a child: reading them is a crash."""
+    if name == "numba":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(problems, "engine", engines.get_engine(name))
+    problem, rng = Problem((60, 40, 2), 80, dtype=dtype), np.random.RandomState(0)
+    table = scipy.sparse.csr_array(problem.X * (rng.uniform(size=problem.X.shape) < density))
+    table.indices, table.indptr = table.indices.astype(index_dtype), table.indptr.astype(index_dtype)
+    indices, indptr, largest = table.indices.copy(), table.indptr.copy(), np.iinfo(index_dtype).max
+    regularization = Regularization(input_dropout=0.3)
+
+    def predictions(session):
+        session.load(problem.parameters())
+        return session.predict()
+
+    def survives():
+        with problem.session(table, batch_size=32, regularization=regularization) as session:
+            expected = predictions(session)
+            for wrong in (largest, -largest - 1, -1, 60):
+                table.indices[::3] = wrong
+                left = table.data.copy()
+                left[::3] = 0
+                with problem.predicting(scipy.sparse.csr_array((left, indices, indptr), shape=table.shape)) as other:
+                    without = predictions(other)
+                got = predictions(session)
+                # Indices of another dtype than the engine's are copies.
+                assert np.allclose(got, without, rtol=1e-5) or (name == "numba" and index_dtype == np.int32 and np.array_equal(got, expected))
+                session.epoch(problem.rows, 0.01)
+                session.evaluate()
+                table.indices[:] = indices
+                table.indptr[1:] = wrong
+                assert np.array_equal(predictions(session), expected)
+                session.epoch(problem.rows, 0.01)
+                table.indptr[:] = indptr
+        return True
+
+    def survives_a_thread():
+        stop = threading.Event()
+
+        def write():
+            while not stop.is_set():
+                for value in (largest, -largest, 7):
+                    table.indices[rng.randint(len(indices), size=20)] = value
+                table.indices[:] = indices
+
+        writer = threading.Thread(target=write)
+        with problem.session(table, batch_size=32, regularization=regularization, n_threads=2) as session:
+            writer.start()
+            for _ in range(300 if name == "cython" else 20):
+                session.epoch(problem.rows, 1e-6)
+                session.evaluate()
+            stop.set()
+            writer.join()
+        return True
+
+    assert in_child(survives) == 0
+    assert in_child(survives_a_thread) == 0

@@ -23,7 +23,7 @@ class Table(NamedTuple):
     is_csr: bool
     is_sparse: bool  # in CSR form, and so sparse that the first layer goes over the non-zeros
     data: object
-    indices: object
+    indices: object  # the user's, whose other threads may write to them at any time: entries that are in no column are left out
     indptr: object
     y: object  # T
     labels: object
@@ -71,7 +71,9 @@ def densify(table, rows, x):
         for column in range(x.shape[1]):
             x[row, column] = 0
         for entry in range(table.indptr[rows[row]], table.indptr[rows[row] + 1]):
-            x[row, table.indices[entry]] += table.data[entry]
+            column = table.indices[entry]
+            if 0 <= column < x.shape[1]:
+                x[row, column] += table.data[entry]
 
 
 @inner
@@ -109,6 +111,8 @@ def add_sparse(net, table, rows, first, step, drops, of_rows, of_columns, to_row
         own, of_row = row_key(key, np.uint64(first + row)), of_rows + row * stride
         for entry in range(table.indptr[rows[row]], table.indptr[rows[row] + 1]):
             column = table.indices[entry]
+            if not 0 <= column < net.layers[0].n_in:
+                continue
             value, of_column = table.data[entry] * (entry_factor(net, own, column) if drops else one), of_columns + column * stride
             if to_rows:
                 add_multiple(net.axpy, n_out, value, of_column, of_row)

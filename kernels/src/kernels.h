@@ -92,7 +92,8 @@ typedef struct {
     own_loss_fn *own;
 } Loss;
 
-/* Rows of a sparse table, as scipy's CSR has them. */
+/* Rows of a sparse table, as scipy's CSR has them. `indices` are the user's, whose other threads may write to them at any time: kernels leave out
+ * entries that are in no column. */
 typedef struct {
     const void *data, *indices, *indptr;
     int data_bytes, index_bytes;

@@ -52,6 +52,12 @@ INLINE ptrdiff_t csr_index(const void *p, int bytes, ptrdiff_t i)
 {
     return bytes == 4 ? (ptrdiff_t)((const int32_t *)p)[i] : (ptrdiff_t)((const int64_t *)p)[i];
 }
+/* The column of entry i, n_features or more if it is none; read once, so that what is checked is what is used. */
+INLINE size_t csr_column(const Csr *x, ptrdiff_t i)
+{
+    if (x->index_bytes == 4) return (size_t)__atomic_load_n((const int32_t *)x->indices + i, __ATOMIC_RELAXED);
+    return (size_t)__atomic_load_n((const int64_t *)x->indices + i, __ATOMIC_RELAXED);
+}
 INLINE REAL csr_value(const Csr *x, ptrdiff_t i)
 {
     return x->data_bytes == 4 ? (REAL)((const float *)x->data)[i] : (REAL)((const double *)x->data)[i];
@@ -65,18 +71,18 @@ static void densify(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, ptrdif
     for (ptrdiff_t r = 0; r < rows; r++) {
         ptrdiff_t end = csr_index(x->indptr, x->index_bytes, index[r] + 1);
         for (ptrdiff_t i = csr_index(x->indptr, x->index_bytes, index[r]); i < end; i++) {
-            ptrdiff_t k = csr_index(x->indices, x->index_bytes, i);
-            out[k / NR * stride + r * NR + k % NR] += csr_value(x, i);
+            size_t k = csr_column(x, i);
+            if (k < (size_t)n_features) out[(ptrdiff_t)(k / NR) * stride + r * NR + (ptrdiff_t)(k % NR)] += csr_value(x, i);
         }
     }
 }
 
-/* Entry i of a row after dropout (NULL: none), which makes it zero or scales it. */
-INLINE REAL csr_input(const Csr *x, ptrdiff_t i, const Dropout *dropout, uint64_t key)
+/* Entry i of a row, of column k, after dropout (NULL: none), which makes it zero or scales it. */
+INLINE REAL csr_input(const Csr *x, ptrdiff_t i, size_t k, const Dropout *dropout, uint64_t key)
 {
     REAL value = csr_value(x, i);
     if (!dropout) return value;
-    return is_kept(key, (uint32_t)csr_index(x->indices, x->index_bytes, i), dropout->threshold) ? value * (REAL)dropout->scale : 0;
+    return is_kept(key, (uint32_t)k, dropout->threshold) ? value * (REAL)dropout->scale : 0;
 }
 
 /* The rows of a chunk by columns (a counting sort: rows stay in order within a column). `row` is the batch's row of the first one. */
@@ -87,7 +93,10 @@ static void transpose_csr(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, 
     memset(start, 0, sizeof(ptrdiff_t) * (size_t)(n_features + 1));
     for (ptrdiff_t r = 0; r < rows; r++) {
         ptrdiff_t end = csr_index(x->indptr, x->index_bytes, index[r] + 1);
-        for (ptrdiff_t i = csr_index(x->indptr, x->index_bytes, index[r]); i < end; i++) start[csr_index(x->indices, x->index_bytes, i)]++;
+        for (ptrdiff_t i = csr_index(x->indptr, x->index_bytes, index[r]); i < end; i++) {
+            size_t k = csr_column(x, i);
+            if (k < (size_t)n_features) start[k]++;
+        }
     }
     for (ptrdiff_t k = 0, sum = 0; k <= n_features; k++) { /* start[k] = where column k ends, then filled from its end backwards */
         sum += start[k];
@@ -97,9 +106,11 @@ static void transpose_csr(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows, 
         ptrdiff_t begin = csr_index(x->indptr, x->index_bytes, index[r]);
         uint64_t key = key_of_row(base, row + r);
         for (ptrdiff_t i = csr_index(x->indptr, x->index_bytes, index[r] + 1) - 1; i >= begin; i--) {
-            ptrdiff_t at = --start[csr_index(x->indices, x->index_bytes, i)];
+            size_t k = csr_column(x, i);
+            if (k >= (size_t)n_features || start[k] == 0) continue; /* the latter: it was none when they were counted */
+            ptrdiff_t at = --start[k];
             out->row[at] = (int32_t)r;
-            ((REAL *)out->value)[at] = csr_input(x, i, dropout, key);
+            ((REAL *)out->value)[at] = csr_input(x, i, k, dropout, key);
         }
     }
 }
@@ -111,8 +122,10 @@ INLINE void forward_sparse_row(int panels, const Csr *x, ptrdiff_t begin, ptrdif
     vec acc[4][2];
     UNROLL for (int p = 0; p < panels; p++) acc[p][0] = load(b + p * NR), acc[p][1] = load(b + p * NR + VL);
     for (ptrdiff_t i = begin; i < end; i++) {
-        vec value = splat(csr_input(x, i, dropout, key));
-        const REAL *row = w + csr_index(x->indices, x->index_bytes, i) * NR;
+        size_t k = csr_column(x, i);
+        if (k >= (size_t)n_in) continue;
+        vec value = splat(csr_input(x, i, k, dropout, key));
+        const REAL *row = w + k * NR;
         UNROLL for (int p = 0; p < panels; p++) {
             acc[p][0] = fmadd(value, load(row + p * n_in * NR), acc[p][0]);
             acc[p][1] = fmadd(value, load(row + p * n_in * NR + VL), acc[p][1]);

@@ -1,7 +1,7 @@
 """The engines that compute: one module each, all with the same interface, chosen by name.
 
 An engine module provides `Session` (a network over a table, alive for one fit), `predict`, `predict_few` and
-`predictor` (few rows, soon), `are_finite_rows`, `shuffle`, `NonFinite`, the metrics `accuracy`, `subset_accuracy`,
+`predictor` (few rows, soon), `are_finite_rows`, `fingerprint`, `shuffle`, `NonFinite`, the metrics `accuracy`, `subset_accuracy`,
 `log_loss`, `roc_auc` and `squared_errors`, and what it runs on: `instruction_set`, `instruction_sets`, `bfloat16_unit`,
 `bfloat16_units`, `peak_gflops`.
 """

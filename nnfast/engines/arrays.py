@@ -14,8 +14,8 @@ def checked_arrays(arrays, shapes, writes=False):
         raise ValueError(f"the network has {len(shapes)} such arrays, got {len(arrays)}")
     arrays_checked = []
     for array, shape in zip(arrays, shapes):
-        if not writes and (array.dtype not in FLOATS or not array.flags.c_contiguous):
-            array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
+        if not writes:
+            array = np.require(array, np.float32 if array.dtype == np.float32 else np.float64, "CA")
         arrays_checked.append(checked(array, "an array of parameters", FLOATS, shape, writes))
     return arrays_checked
 
@@ -84,12 +84,16 @@ def check_overflow(X, outputs, *, loss, arrays):
 
 
 def checked_csr(X, dtype):
-    """(data, indices, indptr) of a CSR matrix: data of a float dtype, and indices of one dtype. ValueError if it is none that can be read."""
+    """(data, indices, indptr) of a CSR matrix: data of a float dtype, and indices of one dtype. ValueError if it is none that can be read.
+
+    Another thread may write to X while compiled code reads it. indptr, a number a row, is a copy; indices, which would take half as much memory as
+    the table, are not, and compiled code checks each as it reads it.
+    """
     data = X.data if X.data.dtype in FLOATS else X.data.astype(dtype)
-    indices, indptr = X.indices, X.indptr
+    indices, indptr = X.indices, np.array(X.indptr)
     if indices.dtype != indptr.dtype or indices.dtype not in INDICES:
         indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
-    data, indices, indptr = map(np.ascontiguousarray, (data, indices, indptr))
+    data, indices = (np.require(array, requirements="CA") for array in (data, indices))
     if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or indptr[-1] > min(len(indices), len(data)) or (np.diff(indptr) < 0).any():
         raise ValueError("X is not a valid CSR matrix: its indptr does not fit its indices and data")
     if len(indices) and not 0 <= indices.min() <= indices.max() < X.shape[1]:

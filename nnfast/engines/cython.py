@@ -265,6 +265,18 @@ def are_finite_rows(X, in_float32=False):
     return _compiled.are_finite_rows(_isa, X, in_float32)
 
 
+def fingerprint(attributes, names):
+    """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the same dtype and shape.
+
+    Parameters
+    ----------
+    attributes : dict
+    names : tuple of (str or (str, tuple of str))
+        The attributes that count; a pair stands for an attribute and for some of its own.
+    """
+    return _compiled.fingerprint(attributes, names)
+
+
 _metrics = Metrics(_compiled)
 accuracy, subset_accuracy, log_loss = _metrics.accuracy, _metrics.subset_accuracy, _metrics.log_loss
 roc_auc, squared_errors = _metrics.roc_auc, _metrics.squared_errors

@@ -170,6 +170,28 @@ def are_finite_rows(X, in_float32=False):
         return bool(np.isfinite(X.astype(np.float32) if in_float32 else X).all())
 
 
+def fingerprint(attributes, names):
+    """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the same dtype and shape.
+
+    Parameters
+    ----------
+    attributes : dict
+    names : tuple of (str or (str, tuple of str))
+        The attributes that count; a pair stands for an attribute and for some of its own.
+    """
+    found = []
+    for name in names:
+        name, inner = name if isinstance(name, tuple) else (name, ())
+        value = attributes.get(name, _ABSENT)
+        if isinstance(value, list | tuple):
+            found.append(tuple((id(item), getattr(item, "shape", None), getattr(item, "dtype", None)) for item in value))
+        else:
+            found += [id(value), *(id(getattr(value, each, _ABSENT)) for each in inner)]
+    return tuple(found)
+
+
+_ABSENT = object()
+
 _metrics = Metrics(_compiled_metrics)
 accuracy, subset_accuracy, log_loss = _metrics.accuracy, _metrics.subset_accuracy, _metrics.log_loss
 roc_auc, squared_errors = _metrics.roc_auc, _metrics.squared_errors

@@ -45,7 +45,7 @@ class BaseSession:
     network : nnfast.network.Network
     X : ndarray or CSR of shape (n_samples, n_features)
         Any integer, bool, float32 or float64; any strides. Not copied, like y and sample_weight: who overwrites what they hold, between calls,
-        calls `check_targets` after.
+        calls `check_targets` after. CSR's indptr is a copy, and entries whose index has become none of a column are left out.
     y : ndarray or None
         For "log_loss" and "focal" intp class numbers, shape (n_samples,); for the other losses shape (n_samples, n_outputs), `dtype`, C-contiguous.
         None for a session that only predicts.

@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from nnfast.option_needs import not_told
+from nnfast.state import VersionedPickle
 from nnfast.tuning.checks import check_space
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
@@ -90,7 +91,7 @@ def documented(cls):
     return cls
 
 
-class BaseSearch(BaseSearchCV, ABC):
+class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
     """What the searches have in common. Not for use by itself."""
 
     _parameter_constraints: dict = {
