@@ -319,11 +319,11 @@ def _check_count(name, value):
 
 def _check_records(records, n_epochs):
     if not isinstance(records, dict):
-        raise TypeError(f"history_ must be a dict of arrays, got {type(records).__name__}.")
+        raise TypeError(f"_history must be a dict of lists, got {type(records).__name__}.")
     for name, values in records.items():  # of which there may be a million: `partial_fit` does not look at each
         if not isinstance(values, list) or len(values) != n_epochs:
             raise ValueError(
-                f"history_[{name!r}] must have {n_epochs} numbers, one for each in loss_curve_, got {_words(values)}."
+                f"_history[{name!r}] must have {n_epochs} numbers, one for each in loss_curve_, got {_words(values)}."
             )
 
 

@@ -40,6 +40,7 @@ FITS = {
     "labels, batch": (MLPClassifier, {"normalization": "batch"}, RNG.randint(0, 2, (12, 3))),
     "one target": (MLPRegressor, {"solver": "sgd", "learning_rate": "adaptive"}, X[:, 0]),
     "several targets": (MLPRegressor, {"hidden_layer_sizes": ()}, X[:, :2]),
+    "best epoch restored": (MLPRegressor, {"early_stopping": True, "learning_rate_init": 1.0, "max_iter": 4}, X[:, 0]),
     "quantiles, batch": (MLPRegressor, {"loss": "quantile", "quantile": [0.2, 0.8], "normalization": "batch"}, X[:, 0]),
 }
 
@@ -47,12 +48,15 @@ FITS = {
 def fitted(what):
     cls, parameters, y = FITS[what]
     parameters = {"hidden_layer_sizes": (5, 3), "max_iter": 2, "random_state": 0, "batch_size": 6} | parameters
-    return cls(**parameters).fit(X, y, X_val=X[:6], y_val=y[:6]), y
+    estimator = cls(**parameters).fit(X, y, X_val=X[:6], y_val=y[:6]).set_params(early_stopping=False)  # which partial_fit refuses
+    assert (estimator._last_parameters is not None) == (what == "best epoch restored")
+    return estimator, y
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Mutations
 
+_PRIVATE = ("_label_binarizer", "_optimizer", "_no_improvement_count", "_history", "_last_parameters")
 MISSING = object()
 WHOLE = [
     MISSING, None, 0, -1, 2.5, float("nan"), 10**30, True, "x", b"x", [], (), {}, [None], [[1.0]], [1, "x"], {"x": 1}, object(), LabelBinarizer,
@@ -116,7 +120,7 @@ def replaced(container, key, value):
 
 def mutations(estimator):
     """For each: what is changed, its name, and a function that changes it in an estimator of the same state."""
-    names = [name for name in vars(estimator) if name.endswith("_") or name in ("_label_binarizer", "_optimizer", "_no_improvement_count")]
+    names = [name for name in vars(estimator) if name.endswith("_") or name in _PRIVATE]
     for name in names:
         value = vars(estimator)[name]
         for other in WHOLE:
