@@ -4,6 +4,7 @@ from functools import partial
 from numbers import Integral
 
 import numpy as np
+
 from nnfast import blocks, engines
 from nnfast.activations import ACTIVATIONS, ALIASES, OwnActivation, activation_of, resolve_activations
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
