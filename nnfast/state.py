@@ -235,7 +235,7 @@ def _place(name, i, n_layers):
 
 
 def _are_finite(engine, array):
-    """Whether all numbers of an array of one or two dimensions are; mostly by compiled code, in a tenth of NumPy's time."""
+    """Whether all numbers of an array of one or two dimensions are; mostly by compiled code, which is quicker."""
     return engine.are_finite_rows(array if array.ndim == 2 else array[np.newaxis]) or bool(np.isfinite(array).all())
 
 
@@ -288,8 +288,8 @@ def check_history(history, network, engine, *, goes_on):
     engine : module
         See `nnfast.engines`.
     goes_on : bool
-        Whether the optimizer's moments go on, too. Where they do not, `_optimizer` may be another library's, and is left
-        out.
+        Whether the optimizer's moments go on, too. Where they do not, `_optimizer` may be another library's, and is
+        left out.
 
     Returns
     -------
@@ -317,9 +317,9 @@ def check_history(history, network, engine, *, goes_on):
     if not isinstance(optimizer, dict):
         if goes_on:
             raise TypeError(
-                "partial_fit and warm_start='full' go on from _optimizer, the dict with the moments that a fit of nnfast "
-                f"leaves, got {type(optimizer).__name__}: moments of scikit-learn's optimizers are not read. Delete the "
-                "attribute _optimizer, and the moments start from zero."
+                "partial_fit and warm_start='full' go on from _optimizer, the dict with the moments that a fit of "
+                f"nnfast leaves, got {type(optimizer).__name__}: moments of scikit-learn's optimizers are not read. "
+                "Delete the attribute _optimizer, and the moments start from zero."
             )
         return {name: value for name, value in history.items() if name != "_optimizer"}
     _check_optimizer(optimizer, network, engine)
@@ -342,8 +342,8 @@ def _check_records(records, n_epochs):
     for name, array in records.items():
         if not (isinstance(array, np.ndarray) and array.dtype.kind == "f" and array.shape == (n_epochs,)):
             raise ValueError(
-                f"history_[{name!r}] must be a float array of shape ({n_epochs},), a number for each in loss_curve_, got "
-                f"{_words(array)}."
+                f"history_[{name!r}] must be a float array of shape ({n_epochs},), a number for each in loss_curve_, "
+                f"got {_words(array)}."
             )
 
 
