@@ -390,7 +390,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         arguments = {"task": task, "parameters": self, "engine": engine, "publish": Publisher(self, draft)}
         if not lbfgs:
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
-            history = check_history(history, network, goes_on=one_epoch or self.warm_start == "full")
+            history = check_history(history, network, engine, goes_on=one_epoch or self.warm_start == "full")
             arguments |= {"random_state": random_state, "history": history}
         return arguments
 

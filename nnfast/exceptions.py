@@ -43,8 +43,8 @@ class UnusedOptionWarning(UserWarning):
 class InconsistentVersionWarning(exceptions.InconsistentVersionWarning):
     """An object was pickled by another version of nnfast than the one that reads it.
 
-    Its parameters that did not exist then have their defaults now. What it predicts is the same as long as no entry of the
-    changelog says otherwise.
+    Its parameters that did not exist then have their defaults now. What it predicts is the same as long as no entry of
+    the changelog says otherwise.
 
     Parameters
     ----------
@@ -65,6 +65,6 @@ class InconsistentVersionWarning(exceptions.InconsistentVersionWarning):
     def __str__(self):
         return (
             f"Trying to unpickle {self.estimator_name} of nnfast {self.original_nnfast_version} with nnfast "
-            f"{self.current_nnfast_version}. Predictions may differ from those of that version: see the changelog. Fit and "
-            "pickle it anew with this version, or install that one."
+            f"{self.current_nnfast_version}. Predictions may differ from those of that version: see the changelog. Fit "
+            "and pickle it anew with this version, or install that one."
         )

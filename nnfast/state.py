@@ -1,7 +1,7 @@
-"""Fitted state: what an estimator's fitted attributes must be before compiled code sees them, and which version wrote a pickle.
+"""Fitted state: what fitted attributes must be before compiled code sees them, and which version wrote a pickle.
 
-A state may come from a fit, from a pickle, from scikit-learn's estimators, or from a user's hands. `check_state` is what all
-uses of a fitted network go through; `check_history` adds what `partial_fit` and warm starts go on with.
+A state may come from a fit, from a pickle, from scikit-learn's estimators, or from a user's hands. All uses of a fitted
+network go through `check_state`; `check_history` adds what `partial_fit` and warm starts go on with.
 """
 
 import warnings
@@ -38,8 +38,9 @@ _OF_CLASSES = (*PARAMETER_ATTRIBUTES.values(), *_COMMON, "classes_", ("_label_bi
 _OF_TARGETS = (*PARAMETER_ATTRIBUTES.values(), *_COMMON, "quantiles_")
 
 # The states that have passed a check: by the engine's fingerprint of a state, what keeps the fingerprint true. It tells
-# objects by their addresses, so attributes are kept alive, and the entry goes when one of the arrays does. The weak references
-# keep no array alive; NumPy does not resize an array that has one, so compiled code never reads memory that was given back.
+# objects by their addresses: so attributes are kept alive, and the entry goes when one of the arrays does. The weak
+# references keep no array alive. NumPy does not resize an array that has one, so compiled code never reads memory that
+# was given back.
 _passed = {}
 _MOST_PASSED = 10_000  # a check costs little: beyond so many, all are forgotten
 
@@ -47,8 +48,8 @@ _MOST_PASSED = 10_000  # a check costs little: beyond so many, all are forgotten
 def check_state(estimator, fitted=None):
     """Raise unless a fitted estimator's attributes make a network that can predict.
 
-    A state is checked once: as long as its attributes and arrays are the same objects, of the same dtypes and shapes, a call
-    takes about half a microsecond. Numbers that are written into an array after the check are not looked at.
+    A state is checked once: as long as its attributes and arrays are the same objects, of the same dtypes and shapes, a
+    call takes about half a microsecond. Numbers that are written into an array after the check are not looked at.
 
     Parameters
     ----------
@@ -65,15 +66,17 @@ def check_state(estimator, fitted=None):
     """
     fitted = vars(estimator) if fitted is None else fitted
     names = _OF_TARGETS if estimator._y_numeric else _OF_CLASSES
-    take_fingerprint = engines.get_engine(estimator.engine).fingerprint
-    if take_fingerprint(fitted, names) in _passed:
+    engine = engines.get_engine(estimator.engine)
+    if engine.fingerprint(fitted, names) in _passed:
         return
     if "coefs_" not in fitted:
         check_is_fitted(estimator)
     # Of a copy, which no other thread changes.
-    fitted = {name: tuple(value) if isinstance(value, list) else value for name, value in fitted.items() if name in (*names, "_label_binarizer")}
-    _Check(estimator, fitted).run()
-    fingerprint = take_fingerprint(fitted, names)
+    attributes = [name if isinstance(name, str) else name[0] for name in names]
+    fitted = {name: fitted[name] for name in attributes if name in fitted}
+    fitted |= {name: tuple(value) for name, value in fitted.items() if isinstance(value, list)}
+    _Check(estimator, fitted, engine).run()
+    fingerprint = engine.fingerprint(fitted, names)
 
     def forget(_):
         _passed.pop(fingerprint, None)
@@ -88,9 +91,9 @@ def check_state(estimator, fitted=None):
 class _Check:
     """One check of one state: see `check_state`."""
 
-    def __init__(self, estimator, fitted):
+    def __init__(self, estimator, fitted, engine):
         self._of_classes = not estimator._y_numeric
-        self._name, self._fitted = type(estimator).__name__, fitted
+        self._name, self._fitted, self._engine = type(estimator).__name__, fitted, engine
 
     def run(self):
         coefs = self._arrays("coefs_", self._number_of_layers())
@@ -134,7 +137,7 @@ class _Check:
         if "n_layers_" not in self._fitted:
             return None
         if self._count("n_layers_") < 2:
-            raise ValueError(f"n_layers_ counts inputs and outputs, too, and must be at least 2, got {self._get('n_layers_')}.")
+            raise ValueError("n_layers_ counts inputs and outputs, too, and must be at least 2, got 1.")
         return self._get("n_layers_") - 1
 
     def _arrays(self, name, length):
@@ -147,25 +150,32 @@ class _Check:
         if length is not None and len(arrays) != length:
             layers = "layer" if name in ("coefs_", "intercepts_") else "hidden layer"
             reason = "n_layers_ - 1" if name == "coefs_" else "as coefs_ says"
-            raise ValueError(f"{name} must have one array for each {layers}, {length} in all ({reason}), got {len(arrays)}.")
+            raise ValueError(
+                f"{name} must have one array for each {layers}, {length} in all ({reason}), got {len(arrays)}."
+            )
         return arrays
 
     def _check_array(self, name, array, i, n_layers, shape, reasons=()):
-        """Raise unless item i of a list is a finite float array of the shape, in which None stands for any number of units; `reasons` are
-        the attributes that it comes from."""
+        """Raise unless item i of a list is a finite float array of the shape, in which None stands for any number of
+        units; `reasons` are the attributes that it comes from."""
         place = _place(name, i, n_layers)
         wanted = f"({', '.join('n_units' if n is None else str(n) for n in shape)}{',' * (len(shape) == 1)})"
         if not isinstance(array, np.ndarray):
-            raise TypeError(f"{place} must be an array of float32 or float64 and shape {wanted}, got {type(array).__name__}.")
+            raise TypeError(
+                f"{place} must be an array of float32 or float64 and shape {wanted}, got {type(array).__name__}."
+            )
         if array.dtype not in FLOATS:
             raise TypeError(
                 f"{place} must be of dtype float32 or float64, in native byte order, got {array.dtype}: "
                 f"{name}[{i}].astype(np.float64) is."
             )
-        if array.ndim != len(shape) or any(want not in (None, got) for got, want in zip(array.shape, shape)) or not array.size:
+        fits = array.ndim == len(shape) and all(want in (None, got) for got, want in zip(array.shape, shape))
+        if not fits or not array.size:
             reason = f" ({' and '.join(reasons)})" if reasons else ""
             raise ValueError(f"{place} must be of shape {wanted}{reason}, got {array.shape}.")
-        _check_finite(place, array)
+        if not _are_finite(self._engine, array):
+            where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+            raise ValueError(f"{place} must be finite, got {array[where]} at {where if array.ndim > 1 else where[0]}.")
 
     def _normalizations(self):
         """Names of the attributes of the normalization; those that go together have to be there together."""
@@ -186,10 +196,11 @@ class _Check:
         classes, binarizer, out_activation = map(self._get, ("classes_", "_label_binarizer", "out_activation_"))
         for name, value in (("classes_", classes), ("_label_binarizer.classes_", getattr(binarizer, "classes_", None))):
             if not (isinstance(value, np.ndarray) and value.ndim == 1 and len(value)):
-                raise TypeError(f"{name} must be an array of the class labels, of shape (n_classes,), got {_words(value)}.")
+                raise TypeError(f"{name} must be an array of class labels, of shape (n_classes,), got {_words(value)}.")
         if classes is not binarizer.classes_ and not np.array_equal(classes, binarizer.classes_):
             raise ValueError(
-                f"classes_ and _label_binarizer.classes_ must be the same labels, got {classes} and {binarizer.classes_}."
+                f"classes_ and _label_binarizer.classes_ must be the same labels, got {classes} and "
+                f"{binarizer.classes_}."
             )
         _check_order(classes)
         kind, n_classes = getattr(binarizer, "y_type_", None), len(classes)
@@ -205,8 +216,8 @@ class _Check:
             )
         if (out_activation, n_outputs) != wanted[kind]:
             raise ValueError(
-                f"out_activation_ and n_outputs_ must be {wanted[kind][0]!r} and {wanted[kind][1]}, as classes_ has {n_classes} "
-                f"labels and _label_binarizer.y_type_ is {kind!r}, got {out_activation!r} and {n_outputs}."
+                f"out_activation_ and n_outputs_ must be {wanted[kind][0]!r} and {wanted[kind][1]}, as classes_ has "
+                f"{n_classes} labels and _label_binarizer.y_type_ is {kind!r}, got {out_activation!r} and {n_outputs}."
             )
 
     def _check_quantiles(self, n_outputs):
@@ -214,23 +225,18 @@ class _Check:
         if not (isinstance(levels, np.ndarray) and levels.ndim == 1 and levels.dtype in FLOATS):
             raise TypeError(f"quantiles_ must be a float array of shape (n_levels,), got {_words(levels)}.")
         if len(levels) not in {1, n_outputs} or not ((0 < levels) & (levels < 1)).all():
-            raise ValueError(f"quantiles_ must be one level between 0 and 1, or n_outputs_={n_outputs} of them, got {levels}.")
+            raise ValueError(
+                f"quantiles_ must be one level between 0 and 1, or n_outputs_={n_outputs} of them, got {levels}."
+            )
 
 
 def _place(name, i, n_layers):
     return f"{name}[{i}], of layer {i + 1} of {n_layers},"
 
 
-def _check_finite(place, array):
-    if not _are_finite(array):
-        where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        raise ValueError(f"{place} must be finite, got {array[where]} at {where if array.ndim > 1 else where[0]}.")
-
-
-def _are_finite(array):
-    """Whether all numbers of an array of one or two dimensions are, in most cases by compiled code, in a tenth of NumPy's time."""
-    rows = array if array.ndim == 2 else array[np.newaxis]
-    return engines.get_engine().are_finite_rows(rows) or bool(np.isfinite(array).all())
+def _are_finite(engine, array):
+    """Whether all numbers of an array of one or two dimensions are; mostly by compiled code, which is quicker."""
+    return engine.are_finite_rows(array if array.ndim == 2 else array[np.newaxis]) or bool(np.isfinite(array).all())
 
 
 def _words(value):
@@ -256,12 +262,22 @@ _COUNTS = ("t_", "n_iter_", "_no_improvement_count")
 _NUMBERS = ("best_loss_", "best_validation_score_")
 
 # Of `_optimizer` and of its "schedule": see nnfast.going_on and nnfast.schedules.Run.state.
-_OPTIMIZER_KEYS = ("name", "hyperparameters", "learning_rate", "learning_rate_init", "power_t", "schedule", "t", "moments", "best")
+_OPTIMIZER_KEYS = (
+    "name",
+    "hyperparameters",
+    "learning_rate",
+    "learning_rate_init",
+    "power_t",
+    "schedule",
+    "t",
+    "moments",
+    "best",
+)
 _SCHEDULE_COUNTS = ("n_warmup", "n_steps", "n_epochs")
 _TINY = np.finfo(np.float64).tiny
 
 
-def check_history(history, network, *, goes_on):
+def check_history(history, network, engine, *, goes_on):
     """What an earlier fit has left for the next one, if a fit can go on with it.
 
     Parameters
@@ -269,8 +285,11 @@ def check_history(history, network, *, goes_on):
     history : dict
         Fitted attributes.
     network : nnfast.network.Network
+    engine : module
+        See `nnfast.engines`.
     goes_on : bool
-        Whether the optimizer's moments go on, too. Where they do not, `_optimizer` may be another library's, and is left out.
+        Whether the optimizer's moments go on, too. Where they do not, `_optimizer` may be another library's, and is
+        left out.
 
     Returns
     -------
@@ -298,12 +317,12 @@ def check_history(history, network, *, goes_on):
     if not isinstance(optimizer, dict):
         if goes_on:
             raise TypeError(
-                "partial_fit and warm_start='full' go on from _optimizer, the dict with the moments that a fit of nnfast leaves, got "
-                f"{type(optimizer).__name__}: moments of scikit-learn's optimizers are not read. Delete the attribute _optimizer, "
-                "and the moments start from zero."
+                "partial_fit and warm_start='full' go on from _optimizer, the dict with the moments that a fit of "
+                f"nnfast leaves, got {type(optimizer).__name__}: moments of scikit-learn's optimizers are not read. "
+                "Delete the attribute _optimizer, and the moments start from zero."
             )
         return {name: value for name, value in history.items() if name != "_optimizer"}
-    _check_optimizer(optimizer, network)
+    _check_optimizer(optimizer, network, engine)
     return history
 
 
@@ -356,7 +375,9 @@ def _check_optimizer(optimizer, network):
         raise ValueError(f"_optimizer['name'] must be one of {', '.join(map(repr, OPTIMIZERS))}, got {name!r}.")
     record = OPTIMIZERS[name]
     if not isinstance(hyperparameters, dict) or not hyperparameters.keys() <= {field.name for field in fields(record)}:
-        raise ValueError(f"_optimizer['hyperparameters'] must be a dict of those of {record.__name__}, got {hyperparameters!r}.")
+        raise ValueError(
+            f"_optimizer['hyperparameters'] must be a dict of those of {record.__name__}, got {hyperparameters!r}."
+        )
     with blaming("_optimizer['hyperparameters']"):
         record(**hyperparameters)
     _check_number("_optimizer['learning_rate_init']", optimizer["learning_rate_init"], "a positive number", least=_TINY)
@@ -366,11 +387,13 @@ def _check_optimizer(optimizer, network):
     with blaming("_optimizer['learning_rate']"):
         resolve_schedule(optimizer["learning_rate"], optimizer["power_t"])
     if not isinstance(optimizer.get("found", False), bool) or not isinstance(optimizer.get("monitored", {}), dict):
-        raise TypeError("_optimizer['found'] must be True or False, and _optimizer['monitored'] a dict, got "
-                        f"{optimizer.get('found')!r} and {optimizer.get('monitored')!r}.")
+        raise TypeError(
+            "_optimizer['found'] must be True or False, and _optimizer['monitored'] a dict, got "
+            f"{optimizer.get('found')!r} and {optimizer.get('monitored')!r}."
+        )
     _check_schedule(optimizer["schedule"])
     if moments is not None:
-        _check_moments(moments, record.n_moments, network.learned_shapes)
+        _check_moments(moments, record.n_moments, network.learned_shapes, engine)
 
 
 def _check_schedule(schedule):
@@ -397,22 +420,29 @@ def _check_schedule(schedule):
 def _check_keys(name, given, needed):
     missing = [key for key in needed if key not in given]
     if missing:
-        raise ValueError(f"{name} must have the keys {', '.join(map(repr, needed))}, and lacks {', '.join(map(repr, missing))}.")
+        needed, missing = (", ".join(map(repr, keys)) for keys in (needed, missing))
+        raise ValueError(f"{name} must have the keys {needed}, and lacks {missing}.")
 
 
-def _check_moments(moments, n_moments, shapes):
+def _check_moments(moments, n_moments, shapes, engine):
     place = "_optimizer['moments']"
     if not isinstance(moments, list | tuple) or len(moments) != n_moments:
-        raise ValueError(f"{place} must be None, or a list of {n_moments}, as the optimizer has moments, got {_length(moments)}.")
+        raise ValueError(
+            f"{place} must be None, or a list of {n_moments}, as the optimizer has moments, got {_length(moments)}."
+        )
     for which, arrays in enumerate(moments):
         if not isinstance(arrays, list | tuple) or len(arrays) != len(shapes):
-            raise ValueError(f"{place}[{which}] must be a list of {len(shapes)} arrays, one for each that is learned, got {_length(arrays)}.")
+            raise ValueError(
+                f"{place}[{which}] must be a list of {len(shapes)} arrays, one for each that is learned, got "
+                f"{_length(arrays)}."
+            )
         for i, (array, shape) in enumerate(zip(arrays, shapes)):
             if not (isinstance(array, np.ndarray) and array.dtype in FLOATS and array.shape == shape):
                 raise ValueError(
-                    f"{place}[{which}][{i}] must be an array of float32 or float64 and shape {shape}, got {_words(array)}."
+                    f"{place}[{which}][{i}] must be an array of float32 or float64 and shape {shape}, got "
+                    f"{_words(array)}."
                 )
-            if not _are_finite(array) and np.isnan(array).any():
+            if not _are_finite(engine, array) and np.isnan(array).any():
                 raise ValueError(f"{place}[{which}][{i}] must hold numbers, got NaN.")
 
 
@@ -427,11 +457,13 @@ _BEFORE = "pre-0.1.1"  # when pickles did not tell
 
 
 def warn_of_version(name, version):
-    """Warn if an object called `name` was pickled by another version of nnfast; `version` is None where the pickle does not tell."""
+    """Warn if an object called `name` was pickled by another version of nnfast; None where the pickle does not tell."""
     if version != nnfast.__version__:
         warnings.warn(
             InconsistentVersionWarning(
-                estimator_name=name, original_nnfast_version=version or _BEFORE, current_nnfast_version=nnfast.__version__
+                estimator_name=name,
+                original_nnfast_version=version or _BEFORE,
+                current_nnfast_version=nnfast.__version__,
             ),
             stacklevel=3,
         )

@@ -8,9 +8,7 @@ import copy
 import faulthandler
 import gc
 import pickle
-import subprocess
 import sys
-import textwrap
 import warnings
 from itertools import islice
 
@@ -26,7 +24,6 @@ from small import BOTH, QUIET, small, table
 
 import nnfast
 from nnfast import DivergenceError, InconsistentVersionWarning, MLPClassifier, MLPRegressor, engines, inspect, state
-from nnfast.engines import cython
 from nnfast.tuning import CoarseToFineSearchCV
 
 pytestmark = QUIET
