@@ -360,7 +360,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             draft.t_ = draft.n_iter_ = 0
         else:
             kept = vars(self).get("_last_parameters")
-            check_last_parameters(kept)
+            check_last_parameters(kept, engine)
             parameters = parameters_to_go_on_from(self._parameters(), kept)
             _check_shapes(network, parameters)
             parameters = parameters.map(lambda array: np.require(array, requirements="CA"))

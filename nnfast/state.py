@@ -346,29 +346,27 @@ def _check_records(records, n_epochs):
             )
 
 
-def check_last_parameters(kept):
+def check_last_parameters(kept, engine):
     """Raise unless `_last_parameters` is what early stopping leaves beside its best epoch: see `nnfast.going_on`."""
     if kept is None:
         return
     if not (isinstance(kept, dict) and kept.keys() == {"published", "last"}):
         raise TypeError(f"_last_parameters must be None, or a dict of 'published' and 'last', got {_words(kept)}.")
     for key, parameters in kept.items():
+        place, names = f"_last_parameters[{key!r}]", ", ".join(map(repr, PARAMETER_ATTRIBUTES))
         if not (isinstance(parameters, dict) and parameters.keys() == PARAMETER_ATTRIBUTES.keys()):
-            raise TypeError(
-                f"_last_parameters[{key!r}] must be a dict of {', '.join(map(repr, PARAMETER_ATTRIBUTES))}, got {_words(parameters)}."
-            )
+            raise TypeError(f"{place} must be a dict of {names}, got {_words(parameters)}.")
         for name, arrays in parameters.items():
             if not isinstance(arrays, list | tuple):
-                raise TypeError(f"_last_parameters[{key!r}][{name!r}] must be a list of arrays, got {_words(arrays)}.")
+                raise TypeError(f"{place}[{name!r}] must be a list of arrays, got {_words(arrays)}.")
             for i, array in enumerate(arrays):
-                place = f"_last_parameters[{key!r}][{name!r}][{i}]"
                 if not isinstance(array, np.ndarray) or array.dtype not in FLOATS:
-                    raise TypeError(f"{place} must be an array of float32 or float64, got {_words(array)}.")
-                if not _are_finite(array):
-                    raise ValueError(f"{place} must hold finite numbers, got NaN or infinity.")
+                    raise TypeError(f"{place}[{name!r}][{i}] must be an array of float32 or float64, got {_words(array)}.")
+                if not _are_finite(engine, array):
+                    raise ValueError(f"{place}[{name!r}][{i}] must hold finite numbers, got NaN or infinity.")
 
 
-def _check_optimizer(optimizer, network):
+def _check_optimizer(optimizer, network, engine):
     _check_keys("_optimizer", optimizer, _OPTIMIZER_KEYS)
     name, hyperparameters, moments = optimizer["name"], optimizer["hyperparameters"], optimizer["moments"]
     if not (isinstance(name, str) and name in OPTIMIZERS):
