@@ -7,10 +7,10 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from nnfast.base import BaseMLP
 from nnfast.optimizers import OPTIMIZERS, Optimizer
+from nnfast.suggestions import did_you_mean
 from nnfast.tuning.networks import last_step
 from nnfast.tuning.scales import choice, int_log_uniform, layers, log_uniform, one_minus_log_uniform
 from nnfast.tuning.spaces import Space, tied
-from nnfast.suggestions import did_you_mean
 
 # Where the rates are that work, by solver; the others' are Adam's.
 _RATES = {"sgd": (1e-4, 1.0), "adagrad": (1e-4, 1.0), "lion": (1e-6, 1e-2)}

@@ -27,8 +27,8 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from nnfast.tuning.axes import Axis, same_value
 from nnfast.suggestions import did_you_mean
+from nnfast.tuning.axes import Axis, same_value
 
 SHAPES = ("constant", "wider_first", "pyramid")
 

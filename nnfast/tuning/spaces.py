@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.utils import check_random_state
 
+from nnfast.suggestions import did_you_mean
 from nnfast.tuning.batches import check_rows, check_rule, rate_factor
 from nnfast.tuning.distributions import Distribution, from_scipy, is_distribution
 from nnfast.tuning.scales import Scale, Single, choice
-from nnfast.suggestions import did_you_mean
 
 _ACCEPTED = (
     "a scale of nnfast.tuning such as log_uniform(0.0001, 0.1), a list of values, or a frozen distribution of "

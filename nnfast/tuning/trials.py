@@ -15,11 +15,11 @@ import numpy as np
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils.validation import check_is_fitted
 
+from nnfast.suggestions import did_you_mean
 from nnfast.tuning.axes import Axis
 from nnfast.tuning.distributions import Distribution, is_distribution
 from nnfast.tuning.scales import Scale
 from nnfast.tuning.spaces import Space, Tied
-from nnfast.suggestions import did_you_mean
 
 # Positive numbers over more than this factor are taken for logarithmic.
 _LOG_FACTOR = 100
