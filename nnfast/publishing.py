@@ -26,6 +26,24 @@ def ends_whole(error, callbacks):
     return not isinstance(error, Exception) or callbacks.raised(error)
 
 
+class Snapshot:
+    """Parameters of an engine's session, in arrays that are never written to again once they have been given out."""
+
+    def __init__(self, network, parameters):
+        self._network, self.parameters, self._given = network, parameters, True
+
+    def take(self, session):
+        """Hold what the session has reached."""
+        parameters = self._network.blank(self.parameters.coefs[0].dtype) if self._given else self.parameters
+        session.store(parameters)
+        self.parameters, self._given = parameters, False
+
+    def give(self):
+        """The parameters, for others to keep."""
+        self._given = True
+        return self.parameters
+
+
 class Publisher:
     """Publishes the state of one fit. Call it with a dict of fitted attributes, among them "parameters".
 

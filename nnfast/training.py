@@ -27,7 +27,7 @@ from nnfast.holdout import Validation, split
 from nnfast.lbfgs import fit_lbfgs
 from nnfast.monitoring import FitState, Patience, Records, Validator
 from nnfast.network import Network, Parameters
-from nnfast.publishing import ends_whole
+from nnfast.publishing import Snapshot, ends_whole
 from nnfast.rate_finder import range_test
 from nnfast.regularization import Regularization
 from nnfast.reporting import NON_FINITE, Silence, cure, reporter, warn
@@ -205,24 +205,6 @@ def try_rates(task, parameters, engine, random_state, **settings):
 
 class Overflowed(Exception):
     """The parameters after a whole epoch are not finite in the dtype that the estimator has them in."""
-
-
-class Snapshot:
-    """Parameters of an engine's session, in arrays that are never written to again once they have been given out."""
-
-    def __init__(self, network, parameters):
-        self._network, self.parameters, self._given = network, parameters, True
-
-    def take(self, session):
-        """Hold what the session has reached."""
-        parameters = self._network.blank(self.parameters.coefs[0].dtype) if self._given else self.parameters
-        session.store(parameters)
-        self.parameters, self._given = parameters, False
-
-    def give(self):
-        """The parameters, for others to keep."""
-        self._given = True
-        return self.parameters
 
 
 class _Fit:
