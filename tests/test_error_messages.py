@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 from sklearn.metrics import make_scorer, r2_score
-from small import QUIET
+from small import QUIET, UNUSED_OPTIONS
 
 import nnfast.validation
 from nnfast import MLPClassifier, MLPRegressor
@@ -135,6 +135,7 @@ def test_integers_beyond_any_float(name):
             MLPClassifier(loss="focal", focal_gamma=10**400).fit(X, Y)
 
 
+@UNUSED_OPTIONS
 @pytest.mark.parametrize("value", [2**31, 2**40, 2**62, 2**63, 2**70])
 @pytest.mark.parametrize("name", ["max_iter", "n_iter_no_change", "n_threads", "max_fun", "power_t", "batch_size"])
 def test_huge_integers_are_numbers_like_others(name, value):

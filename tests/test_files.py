@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-from types import SimpleNamespace
 
 import pytest
 from small import QUIET, small, table
@@ -43,8 +42,7 @@ def report(path):
 
 
 def parameters(path):
-    result = SimpleNamespace(validation=0.5, test=0.5, parameters={})
-    tune._save(path, SimpleNamespace(task="classification"), result, result, {})
+    tune._save(path, {"params": {}, "scoring": "accuracy"})
 
 
 # All that replace a file.

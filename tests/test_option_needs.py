@@ -150,7 +150,7 @@ def fitted(cls, parameters, given, n_fits=1):
     told = [str(each.message).partition("=")[0] for each in caught if each.category is UnusedOptionWarning]
     state = {name: value for name, value in vars(estimator).items() if name.endswith("_")} | {"predicted": estimator.predict(X)}
     state |= {"probabilities": estimator.predict_proba(X)} if is_classifier(estimator) else {}
-    state["history_"] = {name: values for name, values in state["history_"].items() if name != "seconds"}
+    state["history_"] = {name: values for name, values in estimator.history_.items() if name != "seconds"}
     state.pop("profile_", None)
     return state, told
 

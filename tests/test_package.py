@@ -42,7 +42,7 @@ def test_metadata():
     assert distribution.read_text("top_level.txt").split() == ["nnfast"]
     assert {"table", "numba", "plot", "bench", "test", "dev"} <= set(distribution.metadata.get_all("Provides-Extra"))
     needed = {re.match(r"[\w-]+", line)[0] for line in distribution.requires if "extra ==" not in line}
-    assert needed == {"numpy", "scipy", "scikit-learn"}
+    assert needed == {"narwhals", "numpy", "scipy", "scikit-learn"}
     assert importlib.resources.files("nnfast").joinpath("py.typed").is_file()
 
 
