@@ -17,7 +17,7 @@ from nnfast.fitted import FittedNetwork, network_activation
 from nnfast.going_on import parameters_to_go_on_from
 from nnfast.holdout import scatter, take
 from nnfast.mapped import exceeds_memory
-from nnfast.monitoring import as_arrays
+from nnfast.monitoring import as_arrays, with_own_curves
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
 from nnfast.option_needs import warn_of_unused_options
@@ -53,6 +53,7 @@ _HISTORY = (
     "learning_rate_curve_",
     "learning_rate_init_",
     "_history",
+    "_recorded",
     "t_",
     "n_iter_",
     "_no_improvement_count",
@@ -153,11 +154,15 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         if "history_" in vars(self):  # as version 0.1.0 pickled it
             self.history_ = vars(self).pop("history_")
 
+    def __getstate__(self):
+        # Of one moment, in which a fit in another thread may append to the lists.
+        return with_own_curves(super().__getstate__())
+
     @property
     def history_(self):
         if "_history" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'history_': it is not fitted.")
-        return as_arrays(self._history)
+        return as_arrays(with_own_curves(vars(self))["_history"])
 
     @history_.setter
     def history_(self, history):

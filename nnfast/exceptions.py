@@ -14,8 +14,9 @@ class DivergenceError(ValueError):
     Attributes
     ----------
     estimator_ : MLPClassifier, MLPRegressor or None
-        An estimator as of the last whole epoch, with finite parameters; None where there was no such epoch. It is not
-        pickled with the exception.
+        An estimator as of the last whole epoch with finite parameters. None where there was no such epoch, or it is not
+        known: an overflow in the dtype of the estimator's parameters shows at the end of a fit that nobody watches. It is
+        not pickled with the exception.
     """
 
     estimator_ = None

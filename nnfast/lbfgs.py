@@ -42,8 +42,7 @@ def fit_lbfgs(task, parameters, engine, publish):
     DivergenceError
         If the loss or a gradient is not finite at the start, or a parameter at the end.
     """
-    fit = _Fit(task, parameters, engine, publish)
-    error = None
+    fit, error = _Fit(task, parameters, engine, publish), None
     with ExitStack() as stack:
         fit.open(stack)
         try:
@@ -52,9 +51,12 @@ def fit_lbfgs(task, parameters, engine, publish):
             fit.finish()
         except BaseException as failure:
             error = failure
-            raise
-        finally:
+        try:
             fit.end(error)
+            if error is not None:
+                raise error
+        finally:
+            error = None  # see `nnfast.training.Course.train`
     fit.conclude()
 
 
@@ -177,6 +179,7 @@ class _Fit:
             attributes["loss_"] = loss
         if self.validator is not None:
             attributes |= {name: recorded[name] for name in _VALIDATION_CURVES}
+        attributes["_recorded"] = {name: each for name, each in recorded["_recorded"].items() if name in attributes}
         return attributes
 
     def finish(self):
@@ -192,17 +195,26 @@ class _Fit:
 
     def end(self, error):
         """Settle what a fit that failed leaves behind, see `nnfast.publishing`, and tell the callbacks."""
-        if error is not None:
+        try:
+            if error is not None:
+                self._settle(error)
+        finally:
+            self.callbacks.end(self.state, error)
+
+    def _settle(self, error):
+        keeps = False
+        try:
             attributes = self._attributes()
             is_usable = attributes["n_iter_"] > 0 and attributes["parameters"].are_finite()
             if is_usable and ends_whole(error, self.callbacks):
                 self._publish(attributes)
-            else:
+                keeps = True
+            elif is_usable and isinstance(error, DivergenceError):
+                error.estimator_ = self.publish.copy(attributes, dropped=self.dropped)
+        finally:
+            if not keeps:
                 self.state.undone = True
-                if is_usable and isinstance(error, DivergenceError):
-                    error.estimator_ = self.publish.copy(attributes, dropped=self.dropped)
                 self.publish.withdraw()
-        self.callbacks.end(self.state, error)
 
     def conclude(self):
         """Warn where the fit did not end well."""

@@ -69,11 +69,13 @@ class Records:
         names = [*names, *(("validation_loss", "validation_score") if validates else ())]
         if not history.get("loss_curve_"):  # nor has the estimator one after 'lbfgs'
             history = {}
+        history = with_own_curves(history, only_if_longer=True)
         self._curves = {name: history.get(self._CURVES[name]) or [] for name in names if name in self._CURVES}
         self._n_before = {name: len(curve) for name, curve in self._curves.items()}
         self._n_epochs_before = n_epochs = self._n_before["loss"]
         earlier = history.get("_history", {})
         self._history = {name: earlier.get(name) or [np.nan] * n_epochs for name in (*names, *earlier)}
+        self._given_back = None
 
     def append(self, row):
         """Note an epoch's numbers, a dict."""
@@ -86,33 +88,58 @@ class Records:
         """Note the score of the last epoch, where it comes later than the rest."""
         self._history["validation_score"][-1] = self._curves["validation_score"][-1] = score
 
-    def cut(self, n_epochs):
-        """Forget all but the first epochs of this fit: what a broken epoch left."""
+    def _cut(self, n_epochs):
+        """Forget all but the first epochs of this fit."""
         for name, curve in self._curves.items():
             del curve[self._n_before[name] + n_epochs :]
         for values in self._history.values():
             del values[self._n_epochs_before + n_epochs :]
 
     def give_back(self):
-        """Leave the lists of earlier calls as they were before this fit, and keep its numbers in others."""
-        curves, history = ({name: list(each) for name, each in lists.items()} for lists in (self._curves, self._history))
-        self.cut(0)
-        self._curves, self._history = curves, history
+        """Leave the lists as they were before this fit, whose numbers `history` has from then on apart from them."""
+        self._given_back = {name: values[self._n_epochs_before :] for name, values in self._history.items()}
+        self._cut(0)
 
     def history(self, n_epochs):
         """history_ with the first epochs of this fit: a dict of float64 arrays."""
-        return as_arrays(self._history, self._n_epochs_before + n_epochs)
+        n_before = self._n_epochs_before
+        if self._given_back is None:
+            return as_arrays(self._history, n_before + n_epochs)
+        parts = self._given_back.items()
+        return as_arrays({name: self._history[name][:n_before] + values[:n_epochs] for name, values in parts})
 
     def attributes(self, n_epochs):
-        """Curves, None where there is nothing to record, and `_history`, with the first epochs of this fit."""
-        self.cut(n_epochs)
+        """Curves, None where there is nothing to record, and `_history`, with the first epochs of this fit.
+
+        `_recorded` has the list, or dict of lists, and its length, for each of them that goes on to grow.
+        """
+        self._cut(n_epochs)  # what a broken epoch left
         curves = {attribute: self._curves.get(name) for name, attribute in self._CURVES.items()}
-        return {**curves, "_history": self._history}
+        recorded = {name: (curve, len(curve)) for name, curve in curves.items() if curve is not None}
+        recorded["_history"] = self._history, self._n_epochs_before + n_epochs
+        return {**curves, "_history": self._history, "_recorded": recorded}
 
 
 def as_arrays(history, n_epochs=None):
     """The first epochs of a dict of lists, as float64 arrays."""
     return {name: np.array(values[:n_epochs], dtype=np.float64) for name, values in history.items()}
+
+
+def with_own_curves(state, *, only_if_longer=False):
+    """An estimator's attributes with copies of its curves, which are as long as when they were published.
+
+    With `only_if_longer` those that have not grown since stay the lists that they are.
+    """
+    own = {name: value for name, value in state.items() if name != "_recorded"}
+    for name, (curve, length) in (state.get("_recorded") or {}).items():
+        if own.get(name) is not curve:
+            continue  # the user's own by now
+        if isinstance(curve, dict):
+            if not only_if_longer or any(len(values) != length for values in curve.values()):
+                own[name] = {key: values[:length] for key, values in curve.items()}
+        elif not only_if_longer or len(curve) != length:
+            own[name] = curve[:length]
+    return own
 
 
 class Validator:

@@ -14,10 +14,13 @@ So the parameters of an estimator are finite, whatever happens. What has been dr
 `random_state` stays drawn.
 
 An estimator's state is its `__dict__`. Publishing replaces it by a new dict in one assignment, and arrays that have been
-published are never written to. So a call in another thread that looks at `vars(estimator)` once sees one state: that
+published are never written to. Only the curves are lists that later epochs append to, and `_recorded` tells how long they
+were. So a call in another thread that looks at `vars(estimator)` once sees one state: that
 is what `FittedNetwork._snapshot` is for.
 """
 
+from nnfast.monitoring import with_own_curves
+from nnfast.scikit_learn_callbacks import TRANSIENT
 from nnfast.state import PARAMETER_ATTRIBUTES
 
 
@@ -76,10 +79,17 @@ class Publisher:
             self._estimator.__dict__ = self._before
 
     def copy(self, attributes, *, dropped=()):
-        """An estimator of its own as of these attributes, whose curves the fit does not go on with."""
+        """An estimator of its own as of these attributes."""
+        return self._estimator_of(self._state(attributes, dropped))
+
+    def published(self):
+        """An estimator of its own as of what was published last; None if nothing was."""
+        state = vars(self._estimator)
+        return None if state is self._before else self._estimator_of(state)
+
+    def _estimator_of(self, state):
         estimator = object.__new__(type(self._estimator))
-        state = self._state(attributes, dropped)
-        estimator.__dict__ = {name: _with_own_lists(value) for name, value in state.items()}
+        estimator.__dict__ = with_own_curves({name: value for name, value in state.items() if name not in TRANSIENT})
         return estimator
 
     def _state(self, attributes, dropped):
@@ -90,9 +100,3 @@ class Publisher:
         self._owned.update(arrived, dropped)
         others = {name: value for name, value in vars(self._estimator).items() if name not in self._owned}
         return others | self._set | arrived
-
-
-def _with_own_lists(value):
-    if isinstance(value, dict):
-        return {key: _with_own_lists(each) for key, each in value.items()}
-    return list(value) if isinstance(value, list) else value

@@ -706,7 +706,7 @@ class Plateau(Schedule):
         memory, metric = run.memory, float(metric)
         best = memory["best"]
         if not best < math.inf or metric < best - self.threshold * abs(best):
-            memory["best"], memory["n_bad"] = metric, 0
+            memory["best"], memory["n_bad"] = min(best, metric), 0  # never NaN
         else:
             memory["n_bad"] += 1
         if memory["n_cooldown"] > 0:

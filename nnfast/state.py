@@ -6,6 +6,7 @@ network go through `check_state`; `check_history` adds what `partial_fit` and wa
 
 import warnings
 from dataclasses import fields
+from functools import partial
 from numbers import Integral, Real
 from weakref import ref
 
@@ -78,9 +79,7 @@ def check_state(estimator, fitted=None):
     _Check(estimator, fitted, engine).run()
     fingerprint = engine.fingerprint(fitted, names)
 
-    def forget(_):
-        _passed.pop(fingerprint, None)
-
+    forget = partial(_passed.pop, fingerprint)  # in C, where no interrupt gets lost
     if len(_passed) >= _MOST_PASSED:
         _passed.clear()
     arrays = [ref(array, forget) for name in PARAMETER_ATTRIBUTES.values() for array in fitted.pop(name, ())]

@@ -125,7 +125,7 @@ def encoded(y, dtype, loss, named):
     """
     _check_domain(y, y, loss, f"loss={named!r} needs {loss.domain}, got a y of {{}}.")
     with np.errstate(over="ignore"):
-        out = np.ascontiguousarray(y.reshape(len(y), -1), dtype=dtype)
+        out = np.require(y.reshape(len(y), -1), dtype=dtype, requirements="CA")
     if out.dtype != y.dtype:
         accepted = f"loss={named!r} needs {loss.domain}, and y of {{}} is {{}} in {np.dtype(dtype)}, the dtype of the arithmetic."
         _check_domain(out, y, loss, f"{accepted} Scale y, or use precision='float64'.")

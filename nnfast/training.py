@@ -155,31 +155,39 @@ class Course:
         with ExitStack() as stack:
             fit.open(stack)
             try:
-                if not self._begun:
-                    fit.begin()
-                    self._begun = True
-                while not (fit.over or paused):
-                    if paused := self.n_epochs == until:
-                        break
-                    fit.go_on(until, watched=pause is not None and every_epoch)
-                    paused = pause is not None and not fit.over and pause()
-                if paused:
-                    fit.pause()
-                else:
-                    fit.finish()
-            except (fit.engine.NonFinite, Overflowed) as failure:
-                error, paused = failure, False
-                error = fit.diverge(failure)  # or None, with a warning
+                try:
+                    paused = self._go_on(until, pause, every_epoch)
+                except (fit.engine.NonFinite, Overflowed) as failure:
+                    error = failure
+                    error = fit.diverge(failure)  # or None, with a warning
             except BaseException as failure:
-                error, paused = failure, False
-                raise
-            finally:
+                error = failure
+            try:
                 if not paused:
                     self.finished = True
                     fit.say.close()
                     fit.end(error)
-        if error is not None:
-            raise error
+                if error is not None:
+                    raise error
+            finally:
+                error = None  # or its traceback would keep this frame, and the fit with its table, until the next collection of garbage
+
+    def _go_on(self, until, pause, every_epoch):
+        """Train as `train` says. Returns whether the fit is paused."""
+        fit, paused = self._fit, False
+        if not self._begun:
+            fit.begin()
+            self._begun = True
+        while not (fit.over or paused):
+            if paused := self.n_epochs == until:
+                break
+            fit.go_on(until, watched=pause is not None and every_epoch)
+            paused = pause is not None and not fit.over and pause()
+        if paused:
+            fit.pause()
+        else:
+            fit.finish()
+        return paused
 
     def publish(self):
         """Have the estimator be as a fit that ended here would leave it, but for the optimizer's moments."""
@@ -241,7 +249,8 @@ class _Fit:
         else:
             self.patience = Patience(-np.inf, 0, p.tol)
             self.run.measure_anew()
-        self.keeps_best = p.early_stopping and p.restore_best
+        self.early_stopping, self.monitor = bool(p.early_stopping), p.monitor  # whatever callbacks set meanwhile
+        self.keeps_best = self.early_stopping and p.restore_best
         self.last, self.best = (Snapshot(task.network, task.parameters) for _ in range(2))
         self.best_epoch = 0
         self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run, WeakMethod(self._keep_rate))
@@ -408,7 +417,7 @@ class _Fit:
 
     def _remark(self):
         """What to say of what early stopping went by, or None."""
-        if not self.p.early_stopping:
+        if not self.early_stopping:
             return None
         n_epochs = f"all {self.whole['n_iter']} epochs"
         what, remedy = f"{self._monitored()} of {self.validator.n_rows} rows", self._other_measures()
@@ -417,15 +426,15 @@ class _Fit:
                 f"{what} was NaN or infinite in {n_epochs}, so there is no best epoch to restore: the parameters are "
                 f"those of the last epoch. {remedy}"
             )
-        if self.stalled_out and not self.patience.moved:
+        if not self.patience.moved and (self.stalled_out or self.patience.best == np.inf):
             value = self._in_own_sign(self.patience.best)
             return f"{what} was {value:g} in {n_epochs}, so early_stopping had nothing to go by and ended the fit. {remedy}"
         return None
 
     def _other_measures(self):
-        p = self.p
-        measure = f"scoring={p.scoring!r}" if p.monitor == "score" else "loss"
-        other = "monitor='loss' or another scoring" if p.monitor == "score" else "monitor='score'"
+        by_score = self.monitor == "score"
+        measure = f"scoring={self.p.scoring!r}" if by_score else "loss"
+        other = "monitor='loss' or another scoring" if by_score else "monitor='score'"
         return f"Validate on more rows, or on rows that {measure} can tell apart; or use {other}."
 
     def diverge(self, failure):
@@ -455,24 +464,39 @@ class _Fit:
     def end(self, error):
         """Settle what a fit that failed leaves behind, and tell the callbacks; `error` is what the caller raises."""
         self.state._keep_rate = None  # what is published now is the end
-        if error is not None:
-            self._settle(error)
-        self.callbacks.end(self.state, error)
+        try:
+            if error is not None:
+                self._settle(error)
+        finally:
+            self.callbacks.end(self.state, error)
 
     def _settle(self, error):
         """Publish the last whole epoch, or take back what was published: see `nnfast.publishing`."""
-        whole, session = self.whole, self.session
-        if self.stored != whole["n_iter"]:
-            self.last.take(session)
-        is_usable = whole["n_iter"] > 0 and self.last.parameters.are_finite()
-        if is_usable and ends_whole(error, self.callbacks):
-            self._publish(self.last, *self._moments())
-            return
-        self.state.undone = True
-        if is_usable and isinstance(error, DivergenceError):
-            error.estimator_ = self.publish.copy(self._attributes(self.last))
-        self.records.give_back()
-        self.publish.withdraw()
+        keeps = False
+        try:
+            if ends_whole(error, self.callbacks):
+                if self._holds_last():
+                    self._publish(self.last, *self._moments())
+                    keeps = True
+            elif isinstance(error, DivergenceError):
+                error.estimator_ = self._trained()
+        finally:
+            if not keeps:
+                self.state.undone = True
+                self.records.give_back()
+                self.publish.withdraw()
+
+    def _holds_last(self):
+        """Have `last` hold the last whole epoch. Returns whether there is one, and it is finite."""
+        if self.stored != self.whole["n_iter"]:
+            self.last.take(self.session)
+        return self.whole["n_iter"] > 0 and self.last.parameters.are_finite()
+
+    def _trained(self):
+        """An estimator as of the last finite epoch: the last whole one or, if that overflowed, the one published last; else None."""
+        if self._holds_last():
+            return self.publish.copy(self._attributes(self.last))
+        return self.publish.published()
 
     def conclude(self):
         """Say how a fit without an error ended."""
@@ -520,8 +544,8 @@ class _Fit:
             score = row["validation_score"]
             if score > self.best_score:
                 self.best_score = score
-            if p.early_stopping:
-                value = score if p.monitor == "score" else -row["validation_loss"]
+            if self.early_stopping:
+                value = score if self.monitor == "score" else -row["validation_loss"]
                 value = value if self.validator.finite else np.nan
         improved = self.patience.see(value)
         if improved and self.keeps_best:
@@ -593,7 +617,7 @@ class _Fit:
 
     def _attributes(self, snapshot, t=0, moments=None, going_on_from=None):
         """The fitted attributes as of the last whole epoch."""
-        whole, early_stopping = self.whole, self.p.early_stopping
+        whole, early_stopping = self.whole, self.early_stopping
         attributes = {
             "n_iter_": whole["n_iter"],
             "t_": whole["t"],
@@ -620,11 +644,11 @@ class _Fit:
 
     def _monitored(self):
         """What patience watches, in words."""
-        return f"Validation {self.p.monitor}" if self.p.early_stopping else "Training loss"
+        return f"Validation {self.monitor}" if self.early_stopping else "Training loss"
 
     def _in_own_sign(self, value):
         """A value that patience watched: a loss is positive to users."""
-        return value if self.p.early_stopping and self.p.monitor == "score" else -value
+        return value if self.early_stopping and self.monitor == "score" else -value
 
 
 def _batch_size(p, n_samples):

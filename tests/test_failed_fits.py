@@ -1,15 +1,18 @@
 """The contract of nnfast/publishing.py: what a call that ends by an exception leaves behind, for every exception at every point."""
 
+import gc
 import pickle
 import threading
 import types
 import warnings
+import weakref
 
 import numpy as np
 import pytest
 from small import QUIET, UNUSED_OPTIONS, frozen, table
 
-from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
+from nnfast import DivergenceError, MLPClassifier, MLPRegressor, base, engines, publishing, training
+from nnfast.schedules import SCHEDULES
 
 pytestmark = [QUIET, UNUSED_OPTIONS]
 
@@ -396,3 +399,118 @@ def test_a_best_epoch_on_which_rows_trained_on_overflow_is_not_restored(sessions
     with pytest.raises(DivergenceError):
         estimator.fit(X, Y, validation_indices=HELD_OUT)
     assert not hasattr(estimator, "coefs_")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Faults on top of faults, and what is left behind in memory
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_memory_that_stays_exhausted(at, error, monkeypatch):
+    ended, n = [], [0]
+
+    class Ends:
+        def on_epoch_end(self, estimator, state):
+            pass
+
+        def on_fit_end(self, estimator, state):
+            ended.append(state.undone)
+
+        def __reduce__(self):
+            return str, ("callback",)
+
+    estimator, train, _ = made("warm start", MLPClassifier, {"callbacks": [Ends()]})
+    before, take = frozen(estimator), publishing.Snapshot.take
+
+    def taking(self, session):
+        n[0] += 1
+        if n[0] >= at:
+            raise error
+        take(self, session)
+
+    monkeypatch.setattr(publishing.Snapshot, "take", taking)
+    with pytest.raises(error):
+        train(estimator)
+    assert frozen(estimator) == before and ended == [True]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("kind", ["divergence", "callback", "interrupt", "scorer"])
+def test_a_fit_that_fails_is_freed_at_once(kind, solver):
+    class Table(np.ndarray):
+        pass
+
+    table = X.copy().view(Table)
+    # Classes: an exception that is kept has its traceback, and with it the fit.
+    callbacks = {"callback": Raises("on_epoch_end", RuntimeError, 1), "interrupt": Raises("on_epoch_end", KeyboardInterrupt, 1)}
+    more = {"callbacks": [callbacks[kind]] if kind in callbacks else None, "scoring": Scorer(RuntimeError) if kind == "scorer" else None}
+    estimator, _, _ = made("first fit", MLPRegressor, {"solver": solver, **more})
+    y = X[:, 0] * (1e200 if kind == "divergence" else 1)
+    gc.collect()
+    gc.disable()
+    try:
+        alive = weakref.WeakSet()
+        task = training.Task
+
+        class Watched(task):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs)
+                alive.add(self)
+
+            __hash__ = object.__hash__
+
+        with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
+            patch.setattr(base, "Task", Watched)
+            try:
+                estimator.fit(table, y, validation_indices=HELD_OUT)
+            except BaseException:
+                assert len(alive) == 1
+            else:
+                pytest.fail("the fit is meant to fail")
+        assert len(alive) == 0
+    finally:
+        gc.enable()
+
+
+def test_an_overflow_in_a_later_epoch_has_the_epoch_before():
+    # Linear units whose weights grow by a factor an epoch, until float32 cannot hold them.
+    parameters = {"activation": "identity", "solver": "sgd", "momentum": 0, "learning_rate_init": 1.0, "precision": "float64", "random_state": 0}
+    seen = []
+
+    class Notes:
+        def on_epoch_end(self, estimator, state):
+            seen.append(estimator.coefs_[0].copy())
+
+    estimator = MLPRegressor(hidden_layer_sizes=(6,), max_iter=200, callbacks=[Notes()], **parameters)
+    with np.errstate(over="ignore"), pytest.raises(DivergenceError) as caught:
+        estimator.fit(X.astype(np.float32), X[:, 0].astype(np.float32))
+    assert not hasattr(estimator, "coefs_")
+    trained = caught.value.estimator_
+    assert trained.n_iter_ == len(trained.loss_curve_) == len(trained.history_["loss"]) == len(seen) > 1
+    assert np.array_equal(trained.coefs_[0], seen[-1]) and np.isfinite(seen[-1]).all()
+
+
+@pytest.mark.parametrize("change", [{"early_stopping": True}, {"early_stopping": False}, {"monitor": "loss"}], ids=str)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_what_callbacks_set_of_early_stopping_counts_from_the_next_fit_on(change, early_stopping):
+    class Sets:
+        def on_epoch_end(self, estimator, state):
+            estimator.set_params(**change)
+
+    parameters = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "early_stopping": early_stopping}
+    fits = [MLPClassifier(**parameters, callbacks=callbacks).fit(X, Y) for callbacks in ([Sets()], None)]
+    assert fits[0].best_loss_ == fits[1].best_loss_ and fits[0]._no_improvement_count == fits[1]._no_improvement_count
+    assert all(np.array_equal(a, b) for a, b in zip(fits[0].coefs_, fits[1].coefs_, strict=True))
+
+
+def test_scores_without_a_number_leave_a_state_to_go_on_with():
+    for schedule in SCHEDULES:
+        if schedule == "adaptive":
+            continue  # which has no end without a stall
+        parameters = {"solver": "sgd", "learning_rate": schedule, "early_stopping": True, "max_iter": 3, "random_state": 0}
+        estimator = MLPRegressor(hidden_layer_sizes=(5,), scoring=Given(np.nan), **parameters)
+        with pytest.warns(UserWarning, match="NaN"):
+            estimator.fit(X, X[:, 0])
+        estimator.set_params(early_stopping=False, warm_start="full").fit(X, X[:, 0])
+        estimator.partial_fit(X, X[:, 0])

@@ -1,5 +1,8 @@
 """What a fit publishes stays as it is: calls of other threads see one state of the estimator, not parts of two."""
 
+import copy
+import pickle
+import sys
 import threading
 
 import numpy as np
@@ -169,3 +172,55 @@ def test_threads_that_predict_beside_a_fit(change):
         for thread in threads:
             thread.join()
     assert answers <= states
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))], ids=["copy", "deepcopy", "pickle"])
+def test_copies_have_curves_of_their_own(way):
+    estimator = made(MLPClassifier)
+    other = way(estimator)
+    before = pickle.dumps(other)
+    for _ in range(3):
+        estimator.partial_fit(X, Y)
+    assert pickle.dumps(other) == before
+    assert other.partial_fit(X, Y).n_iter_ == 1
+    for each, n_epochs in ((estimator, 6), (other, 4)):
+        assert {len(values) for values in each.history_.values()} == {len(each.loss_curve_)} == {n_epochs}
+
+
+def test_a_state_that_was_kept_stays_as_long_as_it_was():
+    estimator = made(MLPClassifier)
+    held = estimator._snapshot()
+    for _ in range(3):
+        estimator.partial_fit(X, Y)
+    assert len(estimator.history_["loss"]) == 6
+    assert {len(values) for values in held.history_.values()} == {3}
+    kept = copy.deepcopy(held)
+    assert len(kept.loss_curve_) == 3
+    # As in a thread that began before another one ended: neither writes into the other's curves.
+    held.partial_fit(X, Y)
+    assert len(held.loss_curve_) == 4 and len(estimator.loss_curve_) == 6
+    assert estimator.loss_curve_[-1] == estimator.loss_
+
+
+def test_copies_beside_a_fit_are_whole():
+    estimator, over, copies = made(MLPClassifier), threading.Event(), []
+
+    def train():
+        while not over.is_set():
+            estimator.partial_fit(X, Y)
+
+    thread = threading.Thread(target=train)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(50):
+            copies += [copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))]
+            assert len({len(values) for values in estimator.history_.values()}) == 1
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        thread.join()
+    for each in copies:
+        assert {len(values) for values in each.history_.values()} == {len(each.loss_curve_)}
+        each.partial_fit(X, Y)

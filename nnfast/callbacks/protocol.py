@@ -93,7 +93,7 @@ class Callbacks:
     def end(self, state, error=None):
         """After the last epoch; `error` is what the fit ended with, if with one, and is left to the caller to raise."""
         first = error
-        begun, self._begun = self._begun, []
+        begun, self._begun, self._failure = self._begun, [], None
         for callback in begun:
             try:
                 _call(callback, "on_fit_end", self._estimator, state)
