@@ -392,7 +392,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             counts=counts,
             rows=rows,
         )
-        arguments = {"task": task, "parameters": self, "engine": engine, "publish": Publisher(self, draft)}
+        arguments = {"task": task, "parameters": self, "engine": engine, "publish": Publisher(self, draft, engine)}
         if not lbfgs:
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
             history = check_history(history, network, engine, goes_on=one_epoch or self.warm_start == "full")

@@ -15,9 +15,12 @@ of early stopping, its patience and its validation rows belong to one fit: the n
 parameters of the last epoch, which are kept apart in `_last_parameters` where the estimator has those of the best one.
 """
 
+from contextlib import nullcontext
+
 from nnfast.network import Parameters
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import resolve_schedule
+from nnfast.validation import blaming
 
 # scikit-learn's own, which its 'adam' does not use, and which its warm starts begin anew.
 _SCIKIT_LEARNS = ("constant", "invscaling", "adaptive")
@@ -56,7 +59,8 @@ def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
     """
     learning_rate, power_t, found = p.learning_rate, p.power_t, isinstance(p.learning_rate_init, str)
     if one_epoch and earlier is not None:
-        optimizer = OPTIMIZERS[earlier["name"]](**earlier["hyperparameters"])
+        with blaming("_optimizer['hyperparameters']"):
+            optimizer = OPTIMIZERS[earlier["name"]](**earlier["hyperparameters"])
         rate_init, power_t = earlier["learning_rate_init"], earlier["power_t"]
         learning_rate, found = earlier["learning_rate"], earlier.get("found", False)
     name = learning_rate if isinstance(learning_rate, str) else None
@@ -64,7 +68,8 @@ def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
     same_optimizer = earlier is not None and earlier["name"] == optimizer.name
 
     unused = optimizer.name == "adam" and name in _SCIKIT_LEARNS
-    schedule = resolve_schedule("constant" if unused else learning_rate, power_t)
+    with blaming("_optimizer['learning_rate']") if one_epoch and earlier is not None else nullcontext():
+        schedule = resolve_schedule("constant" if unused else learning_rate, power_t)
     run_state = None
     if earlier is not None and earlier["schedule"]["schedule"] == schedule.name:
         if full or (p.warm_start and name not in _SCIKIT_LEARNS):

@@ -21,7 +21,7 @@ is what `FittedNetwork._snapshot` is for.
 
 from nnfast.monitoring import with_own_curves
 from nnfast.scikit_learn_callbacks import TRANSIENT
-from nnfast.state import PARAMETER_ATTRIBUTES
+from nnfast.state import PARAMETER_ATTRIBUTES, pass_published
 
 
 def ends_whole(error, callbacks):
@@ -56,10 +56,12 @@ class Publisher:
         As it is before the fit.
     draft : estimator
         A copy of it, on which the fit has set what it knows before its first epoch.
+    engine : module
+        See `nnfast.engines`.
     """
 
-    def __init__(self, estimator, draft):
-        self._estimator, self._before = estimator, vars(estimator)
+    def __init__(self, estimator, draft, engine):
+        self._estimator, self._before, self._engine = estimator, vars(estimator), engine
         drafted, before = vars(draft), self._before
         self._set = {name: value for name, value in drafted.items() if name not in before or before[name] is not value}
         # The names that the fit sets or removes. All others may be set by others meanwhile: scikit-learn's callbacks do.
@@ -70,6 +72,7 @@ class Publisher:
         if attributes["n_iter_"] == 0 and "coefs_" in vars(self._estimator):
             return  # a callback stopped the fit before its first epoch
         self._estimator.__dict__ = self._state(attributes, dropped)
+        pass_published(self._estimator, self._engine)
 
     def withdraw(self):
         """Have the estimator be as it was before the fit."""

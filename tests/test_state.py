@@ -313,9 +313,9 @@ def test_a_state_is_checked_once_and_forgotten_with_its_arrays(engine, monkeypat
         pytest.importorskip("numba")
     checks, run = [], state._Check.run
     monkeypatch.setattr(state._Check, "run", lambda check: checks.append(run(check)))
-    monkeypatch.setattr(state, "_passed", {})
     estimator, y = fitted("three classes, layer")
-    estimator.set_params(engine=engine)
+    estimator = pickle.loads(pickle.dumps(estimator)).set_params(engine=engine)
+    monkeypatch.setattr(state, "_passed", {})
     for _ in range(3):
         estimator.predict(X), estimator.predict_proba(X[:1]), estimator.score(X, y), estimator.hidden_activations(X), estimator.compiled()
         vars(estimator)["__dict__"] = 1  # an attribute that does not count
@@ -326,6 +326,20 @@ def test_a_state_is_checked_once_and_forgotten_with_its_arrays(engine, monkeypat
     del estimator
     gc.collect()
     assert not state._passed
+
+
+@pytest.mark.filterwarnings("ignore::nnfast.QuantileCrossingWarning")
+@pytest.mark.parametrize("what", FITS)
+def test_what_a_fit_publishes_has_passed(what, monkeypatch):
+    checks, run = [], state._Check.run
+    monkeypatch.setattr(state._Check, "run", lambda check: checks.append(run(check)))
+    estimator, y = fitted(what)
+    estimator.predict(X)
+    estimator.partial_fit(X, y).predict(X)
+    assert checks == []
+    estimator.coefs_[0] = estimator.coefs_[0].copy()
+    estimator.predict(X)
+    assert len(checks) == 1
 
 
 def test_a_state_of_the_other_estimator_is_checked_anew():
