@@ -35,8 +35,8 @@ def main(arguments=None):
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
-    except (ImportError, OSError, ValueError) as error:
-        _complain(f"error: {' '.join(str(error).split())}")
+    except (ImportError, MemoryError, OSError, ValueError) as error:
+        _complain(f"error: {' '.join(str(error).split()) or 'the memory is too small for that.'}")
         return 2
     return 0
 

@@ -182,15 +182,25 @@ def _remedy(names, name):
     return f"Put scikit-learn's {transformer} before the network, in a Pipeline{given}.{ordinal}"
 
 
+def days_of(name, kind):
+    """An expression for the days of dates (kind "M") or durations ("m") in an array, a list or a series; NaN where they are missing."""
+    if kind == "m":
+        return f'np.asarray({name}, "m8[s]") / np.timedelta64(1, "D")'
+    return f'(np.asarray({name}, "M8[s]") - np.datetime64(0, "s")) / np.timedelta64(1, "D")'
+
+
 def _remedy_of_dates(table, columns, name):
     names = [column.name for column in columns]
     if not columns:
         return ""
     if isinstance(table, np.ndarray) and table.dtype.kind in "mM":
-        return f'{name}.astype("int64") are numbers.'
+        return f"{days_of(name, table.dtype.kind)} are days."
     if hasattr(table, "with_columns"):  # polars
         return f"{name}.with_columns({name}[each].to_physical() for each in {names}) has numbers in their place."
     if hasattr(table, "assign") or "(" in name:  # pandas
+        if any(column.dtype.startswith("period") for column in columns):
+            return f'{name}.assign(**{name}[{names}].astype("int64")) has numbers in their place.'
         dates = '.astype("datetime64[s]")' if any(column.dtype == "object" for column in columns) else ""
-        return f'{name}.assign(**{name}[{names}]{dates}.astype("int64")) has numbers in their place.'
+        days = "lambda each: (each - each.min()).dt.total_seconds() / 86400"
+        return f"{name}.assign(**{name}[{names}]{dates}.apply({days})) has days in their place."
     return 'Make numbers of them, for example days, by .astype("datetime64[D]").astype("int64") in NumPy.'

@@ -148,6 +148,9 @@ def _hint(name, value, accepted):
     """A sentence of what a value that is not accepted may have meant; none where nothing is close."""
     if name == "loss" and isinstance(value, int | tuple | list):  # MLPRegressor((64, 64))
         return " It comes first, as in scikit-learn: did you mean hidden_layer_sizes?"
+    for cls, losses in (("MLPClassifier", CLASSIFIER_LOSSES), ("MLPRegressor", REGRESSOR_LOSSES)):
+        if name == "loss" and isinstance(value, str) and value in losses:  # which this estimator does not accept
+            return f" {value!r} is a loss of {cls}."
     if name in ("activation", "loss") and callable(value):
         cls = {"activation": Activation, "loss": Loss}[name].__name__
         return f" Did you mean nnfast.{cls}({name_of(value)})?"

@@ -3,6 +3,7 @@
 import sys
 import warnings
 
+from sklearn.base import is_regressor
 from sklearn.exceptions import ConvergenceWarning
 
 NON_FINITE = (
@@ -14,7 +15,8 @@ SCALE = "Scale X, for example with sklearn.preprocessing.StandardScaler."
 def cure(p, rate):
     """What to do about a stochastic fit that diverged; `rate` is the one that learning_rate_init="auto" found."""
     now = f"'auto', which is {rate:g} here" if isinstance(p.learning_rate_init, str) else p.learning_rate_init
-    return f"Lower learning_rate_init, now {now}, or scale X, for example with StandardScaler."
+    what = "X and y" if is_regressor(p) else "X"
+    return f"Lower learning_rate_init, now {now}, or scale {what}, for example with StandardScaler."
 
 
 def warn(message):

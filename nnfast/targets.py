@@ -9,6 +9,8 @@ from datetime import date, timedelta
 import numpy as np
 from scipy.sparse import issparse
 
+from nnfast.frames import days_of
+
 _DATES = (date, timedelta, np.datetime64, np.timedelta64)
 
 
@@ -36,13 +38,13 @@ def as_numbers(y, name="y"):
     if y.dtype.kind in "mM":
         what = "dates" if y.dtype.kind == "M" else "durations"
         raise TypeError(
-            f"{name} must be numbers, got {what} of dtype {y.dtype}. Use {name}.astype('{y.dtype.kind}8[D]').astype(float) "
-            "for days."
+            f"{name} must be numbers, got {what} of dtype {y.dtype}. Use {days_of(name, y.dtype.kind)}, which are days."
         )
     if y.dtype.kind == "O":
         for value in y.ravel():
             if isinstance(value, _DATES):
-                raise TypeError(f"{name} must be numbers, got {value!r}. Use days, for example, as a float.")
+                kind = "m" if isinstance(value, timedelta | np.timedelta64) else "M"
+                raise TypeError(f"{name} must be numbers, got {value!r}. Use {days_of(name, kind)}, which are days.")
         try:
             return y.astype(np.float64)
         except (TypeError, ValueError, OverflowError) as error:

@@ -138,8 +138,8 @@ def test_remedies_work_as_they_stand(name):
     if name.startswith("polars") and parse_version(sklearn.__version__) < parse_version("1.8") and not hasattr(table, "__dataframe__"):
         pytest.skip("this ColumnTransformer does not know this polars")
     said = message(MLPClassifier(max_iter=2).fit, table, Y)
-    for change in re.findall(r"(X\.(?:assign|with_columns|astype|to_pandas).*?\))(?: has| are)", said):
-        table = eval(change, {"X": table})
+    for change in re.findall(r"(X\.(?:assign|with_columns|to_pandas).*?\)) has|\. (\(?np\.asarray.*\)) are days", said):
+        table = eval("".join(change), {"X": table, "np": np})
     if given := re.search(r"give it (X.*\))\.", said):
         table = eval(given[1], {"X": table})
     classifier = MLPClassifier(max_iter=2)
@@ -147,6 +147,14 @@ def test_remedies_work_as_they_stand(name):
         names = {each.__name__: each for each in (ColumnTransformer, OneHotEncoder, SimpleImputer)}
         classifier = make_pipeline(eval(transformer, names), classifier)
     classifier.fit(table, Y).predict(table)
+
+
+def test_dates_that_are_missing_stay_missing():
+    dates = pd.DataFrame({"a": AGE, "d": [pd.NaT, *pd.date_range("2020", periods=N - 1)]})
+    for table in (dates, dates[["d"]].to_numpy(dtype="M8[s]"), dates[["d"]].to_numpy(dtype="M8[s]") - np.datetime64(0, "s")):
+        remedy = re.search(r"(X\.assign.*?\)) has|\. (\(?np\.asarray.*\)) are days", message(MLPClassifier().fit, table, Y))
+        days = np.asarray(eval("".join(filter(None, remedy.groups())), {"X": table, "np": np}))[:, -1]
+        assert np.isnan(days[0]) and np.allclose(np.diff(days[1:]), 1)
 
 
 def test_many_columns_are_counted():

@@ -367,6 +367,15 @@ def test_new_rows_are_read_as_those_before(tmp_path):
     assert found[["when", "a"]].isna().all(axis=None) and found["b"][0] == 1
 
 
+@pytest.mark.parametrize("cell, value", [("12 %", 12), ("€ 5", 5), ('"0,5"', 0.5), ('"1,200.5"', 1200.5), ("1 200", 1200), ("1.234.567", 1234567), ("soon", np.nan)])
+def test_numbers_are_read_as_such_where_those_before_were_plain(cell, value, tmp_path):
+    (tmp_path / "t.csv").write_text("a,price\n" + "".join(f"{i}.5,{i}\n" for i in range(40)))
+    _, columns, _ = read_table(tmp_path / "t.csv")
+    (tmp_path / "other.csv").write_text(f"a,price\n{cell},1\n")
+    found = read_table(tmp_path / "other.csv", columns=columns).frame["a"].to_numpy(float)
+    np.testing.assert_array_equal(found, [value])
+
+
 def test_few_rows_leave_nothing_out(tmp_path):
     T.head(3).assign(id=range(3), one=1, note=WORDS[:3]).to_csv(tmp_path / "t.csv", index=False)
     assert {"id", "one", "note"} < set(read_table(tmp_path / "t.csv").frame)

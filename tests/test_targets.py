@@ -1,6 +1,7 @@
 """What the estimators accept as y: numbers, class labels, matrices of 0 and 1; and what they say of everything else."""
 
 import datetime
+import re
 
 import numpy as np
 import pytest
@@ -238,3 +239,24 @@ def test_targets_that_are_no_labels(name):
 def test_a_frame_of_labels_and_dates():
     with pytest.raises(TypeError, match=r"y must have columns.*'when' \(datetime64"):
         MLPClassifier().fit(X, pd.DataFrame({"a": BITS, "when": DAYS}))
+
+
+DATES = {
+    "series": lambda: pd.Series(DAYS),
+    "series with a time zone": lambda: pd.Series(DAYS).dt.tz_localize("UTC"),
+    "durations": lambda: pd.Series(DAYS - DAYS[0]),
+    "array": lambda: DAYS,
+    "dates of Python": lambda: DAYS.astype("M8[D]").tolist(),
+    "polars": lambda: polars().Series(DAYS),
+}
+
+
+@pytest.mark.filterwarnings("ignore:no explicit representation of timezones:UserWarning")
+@pytest.mark.parametrize("kind", DATES)
+def test_the_remedy_for_targets_that_are_dates_works_as_it_stands(kind):
+    y = DATES[kind]()
+    with pytest.raises(TypeError) as caught:
+        MLPRegressor().fit(X, y)
+    remedy = re.search(r"Use (.*), which are days|\. (\(?np\.asarray.*\)) are days", str(caught.value))
+    days = eval("".join(filter(None, remedy.groups())), {"y": y, "np": np})
+    np.testing.assert_allclose(np.asarray(days, float), np.arange(N))

@@ -121,8 +121,10 @@ def convert(column, decision):
         return _Texts(column).categories()
     reading = _typed(column)
     if reading is None:
-        texts = _Texts(column)
-        return texts.spread(_PARSERS[wanted](texts.distinct, decision.format))
+        texts, text_format = _Texts(column), decision.format
+        if wanted == "number" and not text_format:  # they were numbers in the file that was decided by, not texts
+            text_format = numbers.decimal_mark(texts.distinct) or "."
+        return texts.spread(_PARSERS[wanted](texts.distinct, text_format))
     if wanted == "date" and reading.kind == "number":
         return _series(dates.parse_compact(reading.values.to_numpy(np.float64)), column)
     if (wanted == "date") != (reading.kind == "date"):

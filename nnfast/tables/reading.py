@@ -103,7 +103,7 @@ def read_table(path, *, sep=None, decimal=None, encoding=None, drop=(), keep=(),
         twice = frame.columns[frame.columns.duplicated()][0]
         raise TableError(
             f"{file.name} has more than one column {twice!r}; names must differ, and a copy of the target would give "
-            f"the answer away. Rename the columns, or leave them out (--drop {twice!r})."
+            f"the answer away. Rename one of them, or leave both out if neither is the target (--drop {twice!r})."
         )
     if columns is None:
         taken = [take(column, decimal=file.decimal, keep=name in keep) for name, column in frame.items()]
