@@ -473,3 +473,13 @@ def test_an_encoder_takes_new_categories_and_gaps(tmp_path):
     )
     assert np.isfinite(encoder.transform(row)).all()
     assert len(encoder.get_feature_names_out()) == encoder.transform(row).shape[1]
+
+
+@pytest.mark.parametrize("column, remedy", [("a", "or leave it out (--drop 'a')"), ("price", "scale it.")])
+def test_numbers_whose_squares_overflow_are_named(column, remedy, tmp_path):
+    frame = T.copy()
+    frame.loc[3, column] = 1e300
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(tables.TableError, match=f"column '{column}' has numbers as large as 1e\\+300") as caught:
+        read_raw(tmp_path / "t.csv", "price")
+    assert remedy in str(caught.value)

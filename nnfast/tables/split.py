@@ -21,6 +21,8 @@ from nnfast.tables.reading import check_name, read_table
 # A numeric target of more distinct values than this is a quantity, not a class.
 MOST_NUMERIC_CLASSES = 20
 TEST_SIZE = 0.25
+# Larger numbers than this have squares that overflow.
+MOST_LARGE = 1e150
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ def read_raw(path, target, *, task=None, max_rows=None, keep=(), **options) -> R
     if task is None:
         task = _guess_task(frame[target], decision, file)
         notes.append(f"Task: {task}, guessed from {_values(frame[target])} (--task says otherwise).")
+    _check_size(frame, target, file)
     y, dtype = (_classes if task == "classification" else _quantities)(frame[target], decision, file)
     X = frame.drop(columns=target)
     notes += column_lines(columns, target)
@@ -254,6 +257,17 @@ def _check_copies(frame, target, file, notes):
             f"WARNING: column {name!r} equals the target {target!r} in each row: it gives the answer away "
             f"(--drop {name!r})."
         )
+
+
+def _check_size(frame, target, file):
+    """Raise TableError for a column of numbers whose squares overflow, as a scaler sums them."""
+    for name, column in frame.select_dtypes("number").items():
+        largest = np.nanmax(np.abs(column.to_numpy(np.float64, na_value=np.nan)), initial=0)
+        if MOST_LARGE < largest < np.inf:
+            remedy = "scale it" if name == target else f"scale it, or leave it out (--drop {name!r})"
+            raise TableError(
+                f"{file}: column {name!r} has numbers as large as {largest:.0e}, and at most {MOST_LARGE:.0e} is accepted; {remedy}."
+            )
 
 
 def _guess_task(target, decision, file):
