@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 _SHOWN = 5  # columns that an error names
-_DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
+DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
 
 # `what` is a key of _WORDS.
 _Column = namedtuple("_Column", "name dtype what")
@@ -51,7 +51,7 @@ def _has_dates(table):
         return table.dtype.kind in "mM"
     if isinstance(table, np.ndarray | list | tuple):
         first = table[0] if len(table) else None
-        return isinstance(first, np.ndarray | list | tuple) and any(isinstance(value, _DATES) for value in first)
+        return isinstance(first, np.ndarray | list | tuple) and any(isinstance(value, DATES) for value in first)
     # By the dtypes' own words: narwhals takes as long for a schema as scikit-learn for its validation.
     dtypes = getattr(table, "dtypes", None) if hasattr(table, "columns") else ()
     dtypes = getattr(getattr(table, "schema", None), "types", ()) if dtypes is None else dtypes
@@ -137,7 +137,7 @@ def _find(values):
 
 def _what(value):
     """The key of _WORDS for a value, or None for what float() makes a finite number of."""
-    if isinstance(value, _DATES) or type(value).__name__ == "Period":  # of pandas
+    if isinstance(value, DATES) or type(value).__name__ == "Period":  # of pandas
         return "dates"
     if value is None or type(value).__name__ == "NAType":
         return "missing"

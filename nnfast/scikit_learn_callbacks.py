@@ -4,6 +4,8 @@ scikit-learn hangs a tree of contexts on the estimators of a fit; an estimator a
 and calls the hooks of its callbacks there. Older versions have none of it, and here nothing happens then.
 """
 
+from nnfast.state import PARAMETER_ATTRIBUTES
+
 try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:  # before 1.9
@@ -14,8 +16,6 @@ except ImportError:  # before 1.9
 
 # What scikit-learn puts on an estimator for the time of a fit: no part of what is saved.
 TRANSIENT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
-
-_ARRAYS = ("coefs_", "intercepts_", "norm_scales_", "norm_shifts_", "running_means_", "running_variances_")
 
 
 def open_context(estimator, max_epochs):
@@ -67,4 +67,4 @@ class Bridge:
 
     def _fitted(self):
         published = vars(self._estimator)
-        return {name: published[name] for name in _ARRAYS if name in published}
+        return {name: published[name] for name in PARAMETER_ATTRIBUTES.values() if name in published}

@@ -4,14 +4,12 @@ The kind of y's dtype is looked at before any cast, and what the engine is given
 """
 
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 from scipy.sparse import issparse
 
-from nnfast.frames import days_of
-
-_DATES = (date, timedelta, np.datetime64, np.timedelta64)
+from nnfast.frames import DATES, days_of
 
 
 def as_numbers(y, name="y"):
@@ -42,7 +40,7 @@ def as_numbers(y, name="y"):
         )
     if y.dtype.kind == "O":
         for value in y.ravel():
-            if isinstance(value, _DATES):
+            if isinstance(value, DATES):
                 kind = "m" if isinstance(value, timedelta | np.timedelta64) else "M"
                 raise TypeError(f"{name} must be numbers, got {value!r}. Use {days_of(name, kind)}, which are days.")
         try:

@@ -8,11 +8,11 @@ from sklearn.base import clone
 from nnfast.activations import resolve_activations
 from nnfast.base import BaseMLP
 from nnfast.parameters import check_dropout, check_parameter, check_quantile
+from nnfast.suggestions import did_you_mean
 from nnfast.tuning.distributions import Distribution
 from nnfast.tuning.networks import last_step, network_of
 from nnfast.tuning.spaces import Tied
 from nnfast.validation import check_hidden_layer_sizes
-from nnfast.suggestions import did_you_mean
 
 # Unit coordinates at which numbers are tried. Not the ends themselves: they are not drawn, and may not be accepted.
 _NEXT_TO_THE_ENDS = (1e-9, 1 - 1e-9)
