@@ -174,7 +174,7 @@ def test_what_becomes_of_columns(pandas, tmp_path):
     table = tables.read(tmp_path / "t.csv", "price")
     assert np.isfinite(table.X_train).all()
     assert np.isfinite(table.X_test).all()
-    numbers = 5 + 4  # number, whole, infinite, truth, decimal; of the dates, days, year, month, weekday
+    numbers = 5 + 1  # number, whole, infinite, truth, decimal; of the dates, days: no other part tells of the price
     text, label, most = 3 + 1, 2, tables.MOST_CATEGORIES  # gaps are a category; mixed has many; identifier is left out
     assert table.n_features == numbers + text + label + most
     assert set(np.unique(table.X_train[:, numbers:])) == {0, 1}

@@ -381,7 +381,7 @@ def test_a_raw_table_is_a_table_before_the_encoder(csv):
     encoder = raw.encoder
     np.testing.assert_array_equal(raw.encoded().X_train, table.X_train)
     assert not hasattr(encoder, "transformers_")  # still not fitted
-    np.testing.assert_array_equal(encoder.fit(raw.X_train).transform(raw.X_test), table.X_test)
+    np.testing.assert_array_equal(encoder.fit(raw.X_train, raw.y_train).transform(raw.X_test), table.X_test)
     np.testing.assert_array_equal(raw.y_test, table.y_test)
     assert (raw.task, raw.notes, raw.parameters) == (table.task, table.notes, table.parameters)
 

@@ -466,6 +466,37 @@ def test_parts_of_dates_are_those_of_pandas():
         encoder.transform(frame[["when"]])
 
 
+WHEN = pandas.Series(pandas.date_range("2019-01-01", "2023-12-31", 400)).astype("datetime64[us]")
+NOISE = np.random.RandomState(0).normal(size=len(WHEN))
+TOLD = {
+    "nothing": (NOISE, []),
+    "a trend": (WHEN.dt.year - 2000 + WHEN.dt.day_of_year / 365.25 + 0.1 * NOISE, []),
+    "a season": (np.cos(2 * np.pi * WHEN.dt.month / 12) + 0.3 * NOISE, ["month"]),
+    "weekends": ((WHEN.dt.day_of_week > 4) + 0.3 * NOISE, ["weekday"]),
+    "opening hours": (WHEN.dt.hour.between(9, 17) + 0.3 * NOISE, ["hour"]),
+    "a year apart": ((WHEN.dt.year == 2021) + 0.3 * NOISE, ["year"]),
+    "classes": (np.where(WHEN.dt.day_of_week > 4, "closed", np.where(NOISE > 0, "open", "late")), ["weekday"]),
+    "numbers of classes": ((WHEN.dt.month > 6) * 1, ["month"]),
+    "two targets": (np.column_stack([NOISE, (WHEN.dt.day_of_week > 4) + 0.3 * NOISE]), ["weekday"]),
+}
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_parts_of_dates_that_tell_nothing_of_the_targets_are_left_out(what):
+    y, parts = TOLD[what]
+    gaps = WHEN.copy()
+    gaps[::50] = pandas.NaT
+    for dates_ in (WHEN, gaps):
+        assert DateParts().fit(dates_.to_frame("when"), np.asarray(y)).parts_ == [parts]
+    assert DateParts().fit(WHEN.to_frame("when")).parts_ == [["year", "month", "weekday", "hour"]]
+
+
+def test_dates_of_few_rows_have_no_parts_to_tell_of():
+    for n in (1, 2, 3):
+        assert DateParts().fit(WHEN[:n].to_frame("when"), np.arange(n) + 0.5).parts_ == [[]]
+    assert DateParts().fit(WHEN[:9].to_frame("when"), np.full(9, 2.5)).parts_ == [[]]
+
+
 def test_an_encoder_takes_new_categories_and_gaps(tmp_path):
     encoder = make_encoder(T.drop(columns="price")).fit(T)
     row = pandas.DataFrame({"when": [pandas.NaT], "a": [np.nan], "b": [1.0], "colour": ["blue"], "more": [1]}).astype(

@@ -1,8 +1,11 @@
 """From a typed table to features: a scikit-learn transformer of numbers, dates and categories."""
 
+import warnings
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
+from sklearn.feature_selection import f_classif
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -26,10 +29,11 @@ _PARTS = {
 
 
 class DateParts(TransformerMixin, BaseEstimator):
-    """Dates as numbers: days since the first one, and the year, the month, the weekday and the hour where they vary.
+    """Dates as numbers: days since the first one, and the year, the month, the weekday and the hour where they help.
 
     Days count from the earliest date of each column in `fit`. The weekday is 0 on Mondays. A missing date is NaN in all
-    of its parts.
+    of its parts. A part is left out where it does not vary and, if `fit` knows the targets, where it tells nothing of them
+    that a straight line over the days does not tell: by an analysis of variance, p >= 0.01.
 
     Attributes
     ----------
@@ -59,7 +63,9 @@ class DateParts(TransformerMixin, BaseEstimator):
         ----------
         X : DataFrame of datetime64 columns, or ndarray of datetime64, shape (n_samples, n_columns)
 
-        y : ignored
+        y : array-like of shape (n_samples,), default=None
+            Targets: numbers, or classes, which are text, booleans or at most 20 different whole numbers. None keeps all
+            parts that vary.
         """
         if hasattr(X, "columns"):
             self.feature_names_in_ = np.asarray(X.columns, dtype=object)
@@ -67,10 +73,8 @@ class DateParts(TransformerMixin, BaseEstimator):
         self.n_features_in_ = len(columns)
         origins = [np.fmin.reduce(column) if len(column) else np.datetime64("NaT") for column in columns]
         self.origins_ = np.array(origins, dtype="M8[us]")
-        self.parts_ = [
-            [name for name, part in _PARTS.items() if len(np.unique(part(column[~np.isnat(column)]))) > 1]
-            for column in columns
-        ]
+        targets = None if y is None else _targets(np.asarray(y))
+        self.parts_ = [_parts(column, origin, targets) for column, origin in zip(columns, self.origins_)]
         return self
 
     def transform(self, X):
@@ -93,6 +97,38 @@ class DateParts(TransformerMixin, BaseEstimator):
             input_features = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
         pairs = zip(input_features, self.parts_, strict=True)
         return np.array([f"{name}_{part}" for name, parts in pairs for part in ("days", *parts)], dtype=object)
+
+
+def _parts(column, origin, targets):
+    """Names of the parts of a column that vary and, where there are targets, tell of them."""
+    there = ~np.isnat(column)
+    column = column[there]
+    days = (column - origin) / np.timedelta64(1, "D")
+    found = []
+    for name, part in _PARTS.items():
+        groups = np.floor(part(column))
+        if len(np.unique(groups)) > 1 and (targets is None or _tells(groups, days, targets[there])):
+            found.append(name)
+    return found
+
+
+def _targets(y):
+    """Numbers to explain, of shape (n_samples, n_targets): y, or 0 and 1 for each of its classes."""
+    if y.ndim == 1 and (y.dtype.kind not in "biuf" or len(classes := np.unique(y)) <= 20 and (classes == np.floor(classes)).all()):
+        return (y[:, np.newaxis] == np.unique(y)).astype(np.float64)
+    return y.reshape(len(y), -1).astype(np.float64)
+
+
+def _tells(groups, days, targets):
+    """Whether the means of some target differ between the groups, by more than chance, once a line over the days is taken away."""
+    line = np.column_stack([np.ones(len(days)), days])
+    residuals = targets - line @ np.linalg.lstsq(line, targets, rcond=None)[0]
+    if len(np.unique(groups)) >= len(groups):
+        return False
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of targets that a line explains wholly
+        _, p = f_classif(residuals, groups)
+    return bool((p * targets.shape[1] < 0.01).any())
 
 
 def _columns(X):

@@ -67,7 +67,7 @@ class RawTable:
     def encoded(self):
         """The `Table` of it: both parts as features, by an encoder fitted on the part to train on."""
         encoder = clone(self.encoder)
-        X_train, X_test = encoder.fit_transform(self.X_train), encoder.transform(self.X_test)
+        X_train, X_test = encoder.fit_transform(self.X_train, self.y_train), encoder.transform(self.X_test)
         y_train, y_test = self.y_train, self.y_test
         if self.task == "classification":
             codes = np.unique(np.concatenate([y_train, y_test]), return_inverse=True)[1]
