@@ -106,7 +106,9 @@ def comparable(earlier, now):
 
 def apart(published, last):
     """The attribute `_last_parameters` of an estimator that has the `published` ones, both `Parameters`."""
-    return {"published": dict(vars(published)), "last": dict(vars(last))}
+    # In lists of its own: users replace arrays in those of the attributes.
+    kept = {"published": published, "last": last}
+    return {key: {name: list(arrays) for name, arrays in vars(each).items()} for key, each in kept.items()}
 
 
 def parameters_to_go_on_from(published, kept):

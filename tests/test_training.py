@@ -1,5 +1,6 @@
 """The fit: validation sets, scorers, what is monitored, records, going on, and interrupts between any two lines."""
 
+import copy
 import pickle
 import sys
 import warnings
@@ -8,9 +9,11 @@ from itertools import product
 import numpy as np
 import pytest
 import scipy.sparse
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer, make_scorer, max_error
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import scale
 
 import nnfast.lbfgs
 import nnfast.training
@@ -473,6 +476,49 @@ def test_a_warm_start_with_another_score_restores_its_own_best():
     assert estimator.n_iter_ == 5
     assert estimator.best_validation_score_ == max(estimator.validation_scores_[-5:]) < 0
     assert not np.array_equal(estimator.coefs_[0], before[0])
+
+
+@pytest.mark.parametrize("warm_start", [True, "full"])
+@pytest.mark.parametrize("name", ["digits", "cancer", "wine"])
+def test_many_fits_with_early_stopping_learn_as_much_as_one(name, warm_start):
+    X, y = {"digits": load_digits, "cancer": load_breast_cancer, "wine": load_wine}[name](return_X_y=True)
+    parameters = {"hidden_layer_sizes": (32,), "early_stopping": True, "n_iter_no_change": 1000}
+    rng = np.random.default_rng(0)
+    for seed in range(2):
+        whole = MLPClassifier(max_iter=60, random_state=seed, **parameters).fit(scale(X), y).score(scale(X), y)
+        for longest in (1, 20):
+            pieces, left = MLPClassifier(warm_start=warm_start, random_state=seed, **parameters), 60
+            while left:
+                n_epochs = min(left, int(rng.integers(1, longest + 1)))
+                pieces.set_params(max_iter=n_epochs).fit(scale(X), y)
+                left -= n_epochs
+            assert pieces.score(scale(X), y) > whole - 0.015
+
+
+def test_the_last_weights_are_gone_on_with_and_the_best_are_kept():
+    X, y, _ = table()
+    scores = [0.1, 0.9, 0.2, 0.3]
+    parameters = {"early_stopping": True, "shuffle": False, "max_iter": 4, "n_iter_no_change": 100}
+    given = iter(scores)
+    estimator = small(scoring=lambda *_: next(given), **parameters).fit(X, y, validation_indices=HELD_OUT)
+    ends = [small(max_iter=n, shuffle=False).fit(X, y, validation_indices=HELD_OUT) for n in (2, 4)]
+    assert same(estimator, ends[0])  # the best
+    for change in ({"warm_start": "full", "max_iter": 1, "early_stopping": False}, None):
+        again = pickle.loads(pickle.dumps(estimator.set_params(scoring=None)))
+        if change is None:
+            again.set_params(early_stopping=False).partial_fit(X, y)
+            expected = pickle.loads(pickle.dumps(ends[1])).partial_fit(X, y)
+        else:
+            again.set_params(**change).fit(X, y, validation_indices=HELD_OUT)
+            expected = small(max_iter=5, shuffle=False).fit(X, y, validation_indices=HELD_OUT)
+        assert same(again, expected)
+        assert again._last_parameters is None
+    # An array of the user's own is what a fit starts from.
+    mine = copy.deepcopy(estimator).set_params(early_stopping=False)
+    mine.coefs_[0] = np.zeros_like(mine.coefs_[0])
+    start = copy.deepcopy(mine)
+    start._last_parameters = None
+    assert same(mine.partial_fit(X, y), start.partial_fit(X, y))
 
 
 def test_plateau_keeps_its_rate_where_the_measure_changes():
