@@ -140,7 +140,7 @@ def bundled() -> Iterator[Table]:
     for name, load, task, parameters in (
         ("digits", load_digits, "classification", {}),
         ("breast cancer", load_breast_cancer, "classification", {}),
-        # 331 noisy rows to train on: without a strong penalty any network learns them by heart.
+        # 331 noisy rows to train on: without a strong penalty any network overfits.
         ("diabetes", load_diabetes, "regression", {"alpha": 10.0}),
     ):
         X, y = load(return_X_y=True)
