@@ -52,9 +52,12 @@ def replacing(path):
     if there:
         _check_regular(path, path.stat().st_mode)
     _delete_leftovers(path)
-    temporary, lock = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp"), None
+    temporary = lock = None
     try:
         while lock is None:
+            # A new name each time: whoever has opened a leftover deletes it by its name, and that must not be another
+            # file's by then.
+            temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
             temporary.touch(0o600 if there else 0o666, exist_ok=False)
             lock = _lock(temporary)
         yield temporary
@@ -62,8 +65,9 @@ def replacing(path):
             shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
-        with suppress(FileNotFoundError):  # an interrupt may come once it is in its place
-            temporary.unlink()
+        if temporary is not None:
+            with suppress(FileNotFoundError):  # an interrupt may come once it is in its place
+                temporary.unlink()
         raise
     finally:
         if lock is not None:
