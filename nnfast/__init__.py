@@ -11,8 +11,15 @@ TYPE_CHECKING = False  # as typing's, which takes milliseconds to import
 if TYPE_CHECKING:  # for tools that read the code: see `__getattr__`
     from nnfast._info import show_versions
     from nnfast.estimators import MLPClassifier, MLPRegressor
-    from nnfast.exceptions import DivergenceError, InconsistentVersionWarning, QuantileCrossingWarning, UnusedOptionWarning
+    from nnfast.exceptions import (
+        DivergenceError,
+        InconsistentVersionWarning,
+        QuantileCrossingWarning,
+        UnexpectedValuesWarning,
+        UnusedOptionWarning,
+    )
     from nnfast.own_functions import Activation, Loss
+    from nnfast.tabular import TabularClassifier, TabularRegressor
 
 __version__ = "0.1.1"
 
@@ -24,6 +31,9 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "QuantileCrossingWarning",
+    "TabularClassifier",
+    "TabularRegressor",
+    "UnexpectedValuesWarning",
     "UnusedOptionWarning",
     "show_versions",
 ]
@@ -38,6 +48,9 @@ _HOMES = {
     "MLPClassifier": "estimators",
     "MLPRegressor": "estimators",
     "QuantileCrossingWarning": "exceptions",
+    "TabularClassifier": "tabular",
+    "TabularRegressor": "tabular",
+    "UnexpectedValuesWarning": "exceptions",
     "UnusedOptionWarning": "exceptions",
     "show_versions": "_info",
 }

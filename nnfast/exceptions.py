@@ -41,6 +41,14 @@ class UnusedOptionWarning(UserWarning):
     """
 
 
+class UnexpectedValuesWarning(UserWarning):
+    """A table has what the one that an estimator was fitted to did not have: levels, missing values or columns.
+
+    The prediction is made all the same: unseen levels count as missing values, and columns too many are ignored. Every
+    fitted estimator warns once of each such column.
+    """
+
+
 class InconsistentVersionWarning(exceptions.InconsistentVersionWarning):
     """An object was pickled by another version of nnfast than the one that reads it.
 

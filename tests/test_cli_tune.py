@@ -20,7 +20,7 @@ from sklearn.utils import _safe_indexing
 from test_cli import CSV, columns, run
 
 import nnfast.training
-import nnfast.tuning.jobs
+import nnfast.jobs
 from nnfast import __main__, tables, tune
 from nnfast.training import Course
 from nnfast.tuning.run import Run
@@ -235,7 +235,7 @@ def test_a_budget_that_ends_within_the_defaults(capsys, csv, tmp_path, monkeypat
     # By a clock that goes on by a second whenever it is asked: once an epoch, and some times a fold.
     saved, seconds = tmp_path / "p.json", itertools.count()
     monkeypatch.setattr(nnfast.training, "AHEAD_SECONDS", 0)
-    monkeypatch.setattr(nnfast.tuning.jobs, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(nnfast.jobs, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     budget = 50 + (n_begun - 1) * 200
     code, out, err = run(capsys, "tune", csv, "--target", "label", "--budget", budget, "--jobs", 1, "--cv", 3, "--save", saved)
     assert (code, err) == (0, [])

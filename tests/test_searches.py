@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import nnfast.tuning.jobs
+import nnfast.jobs
 import nnfast.tuning.progress
 from nnfast import MLPClassifier, MLPRegressor
 from nnfast.callbacks import Callback
@@ -793,7 +793,7 @@ def test_a_second_ctrl_c_does_not_wait_for_what_runs():
             time.sleep(0.2)
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    jobs = nnfast.tuning.jobs.Jobs(2, nnfast.tuning.jobs.Limits())
+    jobs = nnfast.jobs.Jobs(2, nnfast.jobs.Limits())
     start = time.monotonic()
     presses = threading.Thread(target=press)
     presses.start()
@@ -862,18 +862,18 @@ def test_a_report_of_several_metrics_shows_the_one_it_is_told(tmp_path, monkeypa
 
 def test_jobs_that_outnumber_the_cores_have_one_thread_each(monkeypatch):
     seen = []
-    monkeypatch.setattr(nnfast.tuning.jobs, "n_threads_available", lambda: 6)
-    limits = nnfast.tuning.jobs.Limits()
+    monkeypatch.setattr(nnfast.jobs, "n_threads_available", lambda: 6)
+    limits = nnfast.jobs.Limits()
 
     def look(_):
         seen.append(nnfast.threads._thread.share)
 
-    nnfast.tuning.jobs.Jobs(4, limits).run(look, range(9), lambda item: None)
-    nnfast.tuning.jobs.Jobs(9, limits).run(look, range(9), lambda item: None)
-    nnfast.tuning.jobs.Jobs(9, limits).run(look, range(2), lambda item: None)
+    nnfast.jobs.Jobs(4, limits).run(look, range(9), lambda item: None)
+    nnfast.jobs.Jobs(9, limits).run(look, range(9), lambda item: None)
+    nnfast.jobs.Jobs(9, limits).run(look, range(2), lambda item: None)
     assert seen == [1] * 18 + [3] * 2
     assert getattr(nnfast.threads._thread, "share", None) is None
-    assert nnfast.tuning.jobs.n_jobs_of(None) == 6 and nnfast.tuning.jobs.n_jobs_of(3) == 3
+    assert nnfast.jobs.n_jobs_of(None) == 6 and nnfast.jobs.n_jobs_of(3) == 3
 
 
 def test_the_table_is_not_copied():

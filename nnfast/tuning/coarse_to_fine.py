@@ -3,7 +3,7 @@
 import itertools
 
 from nnfast.base import joined_signature
-from nnfast.tuning.jobs import n_jobs_of
+from nnfast.jobs import n_jobs_of
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, documented
 
 # Where every axis has been narrowed to less than this share of the whole, there is nothing to refine.

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics._scorer import _MultimetricScorer
 
 from nnfast.tuning.fits import FoldFit, Trial
-from nnfast.tuning.jobs import Jobs, Limits, n_jobs_of
+from nnfast.jobs import Jobs, Limits, n_jobs_of
 from nnfast.tuning.progress import reporter
 from nnfast.tuning.spaces import Space
 from nnfast.tuning.tensorboard import metrics_of

@@ -1,0 +1,440 @@
+"""What the columns of a table are taken for, and their values as numbers and as codes of levels."""
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from itertools import repeat
+
+import numpy as np
+
+from nnfast.exceptions import UnexpectedValuesWarning
+from nnfast.suggestions import did_you_mean
+from nnfast.tabular.dates import PARTS, varying_parts
+from nnfast.tabular.values import columns_of, level_of, values_of
+
+# Whole numbers of at most so many different values may be levels rather than quantities: the targets decide.
+FEW_VALUES = 20
+# Rows that are looked at to describe a column of numbers.
+MOST_ROWS = 100_000
+MISSING, UNSEEN = -1, -2
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column is taken for, and what it becomes.
+
+    Attributes
+    ----------
+    name : str or int
+        Its name, or its number where columns have no names.
+    taken_for : str
+        "number", "boolean", "category", "date" or "duration" (in days); or what is not used: "constant" or "empty".
+    dtype : str
+        In the table that `fit` was given.
+    n_distinct : int
+        Different values; of more than 100,000 rows, among so many of them.
+    n_missing : int
+        Rows without a value, those with infinite numbers among them.
+    note : str
+        What is not plain about it.
+    became : dict of str to int
+        Inputs of the networks that are made of it, by encoding.
+    """
+
+    name: object
+    taken_for: str
+    dtype: str
+    n_distinct: int
+    n_missing: int
+    note: str = ""
+    became: dict = field(default_factory=dict)
+
+    @property
+    def used(self):
+        """Whether the networks see it."""
+        return self.taken_for not in ("constant", "empty")
+
+
+@dataclass(frozen=True)
+class TypedTable:
+    """A table as the encodings take it.
+
+    Attributes
+    ----------
+    numbers : ndarray of float64, shape (n_samples, n_numbers), Fortran-ordered
+        NaN where a value is missing.
+    codes : ndarray of int32, shape (n_samples, n_categories), Fortran-ordered
+        Numbers of levels; -1 where the value is missing, -2 where `fit` saw no such level.
+    """
+
+    numbers: np.ndarray
+    codes: np.ndarray
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def take(self, rows):
+        """Some of its rows."""
+        return TypedTable(_taken(self.numbers, rows), _taken(self.codes, rows))
+
+    @staticmethod
+    def stacked(tables):
+        """The rows of several tables, one after the other."""
+        return TypedTable(
+            np.asfortranarray(np.concatenate([each.numbers for each in tables])),
+            np.asfortranarray(np.concatenate([each.codes for each in tables])),
+        )
+
+
+def _taken(matrix, rows):
+    out = np.empty((len(rows), matrix.shape[1]), dtype=matrix.dtype, order="F")
+    for j in range(matrix.shape[1]):
+        np.take(matrix[:, j], rows, out=out[:, j], mode="clip")
+    return out
+
+
+def _stacked(arrays, n_rows, dtype):
+    out = np.empty((n_rows, len(arrays)), dtype=dtype, order="F")
+    for j, array in enumerate(arrays):
+        out[:, j] = array
+    return out
+
+
+class ColumnReader:
+    """Decides what the columns of a table are taken for, and reads tables by that.
+
+    Parameters
+    ----------
+    categorical_features : "auto" or array-like of str, int or bool
+        Columns that are taken for categories whatever they hold: names, numbers, or a mask.
+    seed : int
+        Of the rows that are looked at where there are more than `MOST_ROWS`.
+
+    Attributes
+    ----------
+    columns : list of Column
+        What each column was taken for.
+    named : bool
+        Whether columns have names.
+    number_names, category_names : list of str
+        The columns of `TypedTable.numbers` and `TypedTable.codes`.
+    number_columns, category_columns : list of int
+        Which of `columns` each of them is made of.
+    levels : list of list of str
+        The levels of each column of categories, the most frequent first.
+    """
+
+    def __init__(self, categorical_features="auto", seed=0):
+        self.categorical_features, self.seed = categorical_features, seed
+
+    def fit(self, X, targets=None):
+        """Decide, and return X as a `TypedTable`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of two dimensions
+
+        targets : ndarray of shape (n_samples, n_targets), default=None
+            Numbers that tell whether few whole numbers are levels. None: they are quantities.
+        """
+        given, self.named = columns_of(X)
+        names = [name for name, _ in given]
+        as_levels = self._categories(names)
+        self.columns, self._takers = [], []
+        rows, numbers, codes = None, [], []
+        for j, (name, column) in enumerate(given):
+            values = values_of(column)
+            rows = self._sample(len(values)) if rows is None else rows
+            decision, taker = _decide(name, values, j in as_levels, rows, targets)
+            self.columns.append(decision)
+            self._takers.append(taker)
+            new = taker.take(_as_levels(values) if taker.is_category else values)
+            (codes if taker.is_category else numbers).extend(new)
+        self.number_names, self.number_columns = self._outputs(category=False)
+        self.category_names, self.category_columns = self._outputs(category=True)
+        self.levels = [taker.levels for taker in self._takers if taker.is_category]
+        self._had_missing = [decision.n_missing > 0 for decision in self.columns]
+        self._warned = set()
+        return TypedTable(_stacked(numbers, len(values), np.float64), _stacked(codes, len(values), np.int32))
+
+    def read(self, X, whose="This transformer"):
+        """Another table as a `TypedTable`; `whose` columns they are, for errors.
+
+        Levels that `fit` has not seen count as missing values. Columns may come in another order where they have names,
+        and more of them are ignored.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or holds values of another kind.
+
+        Warns
+        -----
+        UnexpectedValuesWarning
+            Once a reader and column: of unseen levels, of missing values where `fit` saw none; and of columns too many.
+        """
+        given = self._matched(*columns_of(X), whose)
+        numbers, codes = [], []
+        for j, (decision, taker, column) in enumerate(zip(self.columns, self._takers, given, strict=True)):
+            if not decision.used:
+                continue
+            values = values_of(column)
+            new = taker.take(_as_kind(values, decision))
+            self._warn(j, decision, new[0])
+            (codes if taker.is_category else numbers).extend(new)
+        n_rows = len(given[0])
+        return TypedTable(_stacked(numbers, n_rows, np.float64), _stacked(codes, n_rows, np.int32))
+
+    def __getstate__(self):
+        return vars(self) | {"_warned": set()}
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _sample(self, n_rows):
+        """The rows that are looked at, or all of them as a slice."""
+        if n_rows <= MOST_ROWS:
+            return slice(None)
+        return np.sort(np.random.default_rng(self.seed).choice(n_rows, MOST_ROWS, replace=False))
+
+    def _categories(self, names):
+        """Numbers of the columns that are taken for categories in any case."""
+        wanted = self.categorical_features
+        if isinstance(wanted, str):
+            if wanted == "auto":
+                return frozenset()
+            wanted = [wanted]
+        wanted = np.asarray([] if wanted is None else wanted)
+        if wanted.dtype.kind == "b":
+            if wanted.shape != (len(names),):
+                raise ValueError(
+                    f"categorical_features must have a boolean for each of the {len(names)} columns of X, got shape "
+                    f"{wanted.shape}."
+                )
+            return frozenset(np.flatnonzero(wanted).tolist())
+        found = set()
+        for each in wanted.tolist():
+            if isinstance(each, str) and each in names:
+                found.add(names.index(each))
+            elif isinstance(each, int) and -len(names) <= each < len(names):
+                found.add(each % len(names))
+            else:
+                hint = did_you_mean(each, names) if isinstance(each, str) and self.named else ""
+                accepted = "names of columns of X, their numbers, or a mask"
+                raise ValueError(f"categorical_features must be 'auto' or a list of {accepted}, got {each!r}.{hint}")
+        return frozenset(found)
+
+    def _outputs(self, *, category):
+        names, columns = [], []
+        for j, (decision, taker) in enumerate(zip(self.columns, self._takers, strict=True)):
+            if decision.used and taker.is_category == category:
+                new = [f"{decision.name}{part}" for part in taker.parts]
+                names, columns = names + new, columns + [j] * len(new)
+        return names, columns
+
+    def _matched(self, given, named, whose):
+        """The columns that `fit` was given, in its order."""
+        if not (self.named and named):
+            if len(given) != len(self.columns):
+                raise ValueError(
+                    f"X has {len(given)} features, but {whose} is expecting {len(self.columns)} features as input. "
+                    "Without names of columns there must be as many as in fit, in the same order."
+                )
+            return [column for _, column in given]
+        by_name = dict(given)
+        if missing := [each.name for each in self.columns if each.used and each.name not in by_name]:
+            hint = did_you_mean(missing[0], list(by_name))
+            raise ValueError(f"X lacks columns that it had in fit: {_listed(missing)}.{hint}")
+        if more := by_name.keys() - {each.name for each in self.columns}:
+            more = [name for name in by_name if name in more]
+            self._warn_once("columns", f"X has columns that it did not have in fit, which are ignored: {_listed(more)}.")
+        first = given[0][1]
+        return [by_name.get(each.name, first) for each in self.columns]  # those that are not used may be missing
+
+    def _warn(self, j, decision, values):
+        if values.dtype.kind == "i":
+            missing, unseen = np.count_nonzero(values == MISSING), np.count_nonzero(values == UNSEEN)
+        else:
+            missing, unseen = np.count_nonzero(np.isnan(values)), 0
+        if unseen:
+            message = f"Column {decision.name!r} has levels that fit did not see, in {unseen:,} rows; they count as missing."
+            self._warn_once((j, "unseen"), message)
+        if missing and not self._had_missing[j]:
+            message = f"Column {decision.name!r} has missing values in {missing:,} rows, and had none in fit."
+            self._warn_once((j, "missing"), message)
+
+    def _warn_once(self, key, message):
+        if key not in self._warned:
+            self._warned.add(key)
+            warnings.warn(message, UnexpectedValuesWarning, stacklevel=6)
+
+
+def _listed(names):
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Columns one by one
+
+
+@dataclass(frozen=True)
+class _NumberTaker:
+    is_category = False
+    parts = ("",)
+
+    def take(self, values):
+        return [values.values]
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """Of a column that is not used."""
+
+    is_category = False
+    parts = ()
+
+    def take(self, values):
+        return []
+
+
+@dataclass(frozen=True)
+class _DateTaker:
+    origin: np.datetime64
+    names: tuple[str, ...]
+    is_category = False
+
+    @property
+    def parts(self):
+        return ("_days", *(f"_{name}" for name in self.names))
+
+    def take(self, values):
+        when = values.values
+        missing = np.isnat(when)
+        numbers = [(when - self.origin) / np.timedelta64(1, "D"), *(PARTS[name](when) for name in self.names)]
+        return [np.where(missing, np.nan, each) for each in numbers]
+
+
+class _LevelTaker:
+    is_category = True
+    parts = ("",)
+
+    def __init__(self, levels):
+        self.levels = levels
+        self._codes = {level: code for code, level in enumerate(levels)} | {None: MISSING}
+
+    def __getstate__(self):
+        return {"levels": self.levels}
+
+    def __setstate__(self, state):
+        self.__init__(state["levels"])
+
+    def take(self, values):
+        levels = values.values
+        return [np.fromiter(map(self._codes.get, levels, repeat(UNSEEN)), dtype=np.int32, count=len(levels))]
+
+
+def _decide(name, values, as_levels, rows, targets):
+    """(`Column`, what takes its values)."""
+    values = _as_levels(values) if as_levels and values.kind != "empty" else values
+    if values.kind == "category":
+        return _decide_category(name, values)
+    is_missing = np.isnat(values.values) if values.kind == "date" else np.isnan(values.values)
+    n_missing = int(np.count_nonzero(is_missing))
+    n_rows = len(is_missing)
+    if n_missing == n_rows:
+        return Column(name, "empty", values.dtype, 0, n_missing, "no values"), _Nothing()
+    looked_at = values.values[rows][~is_missing[rows]]
+    distinct = np.unique(looked_at)
+    column = Column(name, values.kind, values.dtype, len(distinct), n_missing)
+    there = values.values[~is_missing] if n_missing else values.values
+    if there.min() == there.max():
+        if not n_missing:
+            return replace(column, taken_for="constant", note=f"all are {_shown(there[0])}"), _Nothing()
+        column = replace(column, note=f"all are {_shown(there[0])}, or missing")
+    if values.kind == "date":
+        parts = tuple(varying_parts(looked_at))
+        note = f"{_shown(there.min())} to {_shown(there.max())}"
+        return replace(column, note=column.note or note), _DateTaker(there.min(), parts)
+    whole = values.kind == "number" and len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
+    if whole and len(distinct) > 2 and targets is not None and _are_levels(values.values, is_missing, targets):
+        decision, taker = _decide_category(name, _as_levels(values))
+        return replace(decision, note=f"whole numbers that act as levels; {decision.note}"), taker
+    return column, _NumberTaker()
+
+
+def _decide_category(name, values):
+    counts = Counter(values.values)
+    n_missing = counts.pop(None, 0)
+    if not counts:
+        return Column(name, "empty", values.dtype, 0, n_missing, "no values"), _Nothing()
+    levels = sorted(counts, key=lambda level: (-counts[level], level))
+    column = Column(name, "category", values.dtype, len(levels), n_missing, _frequent(levels, counts))
+    if len(levels) == 1 and not n_missing:
+        return replace(column, taken_for="constant", note=f"all are {levels[0]!r}"), _Nothing()
+    return column, _LevelTaker(levels)
+
+
+def _frequent(levels, counts):
+    shown = ", ".join(_cut(level) for level in levels[:3])
+    return shown + (", ..." if len(levels) > 3 else "")
+
+
+def _cut(text, width=24):
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _shown(value):
+    return str(value.astype("M8[D]")) if isinstance(value, np.datetime64) else f"{value:g}"
+
+
+def _as_levels(values):
+    """Values of any kind as those of categories."""
+    if values.kind == "category":
+        return values
+    if values.kind == "date":
+        levels = [None if each is None else str(each) for each in values.values.astype("M8[s]").tolist()]
+    else:
+        distinct, inverse = np.unique(values.values, return_inverse=True)
+        names = np.array([None if np.isnan(each) else level_of(each) for each in distinct.tolist()], dtype=object)
+        levels = names[inverse].tolist()
+    return replace(values, kind="category", values=levels)
+
+
+def _as_kind(values, decision):
+    """Values as the column's decision needs them."""
+    wanted, got = decision.taken_for, values.kind
+    if wanted == "category":
+        return _as_levels(values) if got != "empty" else replace(values, kind=wanted, values=[None] * len(values))
+    numbers = ("number", "boolean", "duration")
+    if got == "empty" and wanted == "date":
+        return replace(values, kind=wanted, values=np.full(len(values), np.datetime64("NaT"), dtype="M8[us]"))
+    if got == wanted or got == "empty" or (wanted in numbers[:2] and got in numbers[:2]):
+        return values
+    plural = {"category": "categories or text", "date": "dates"}.get(got, f"{got}s")
+    raise ValueError(
+        f"Column {decision.name!r} of X holds {plural} (dtype {values.dtype}), where fit saw a {wanted} (dtype "
+        f"{decision.dtype}) in each row."
+    )
+
+
+def _are_levels(values, is_missing, targets):
+    """Whether the means of some target differ between values by more than chance and a straight line explain."""
+    from scipy.stats import f as f_distribution
+
+    values, targets = values[~is_missing], targets[~is_missing]
+    distinct, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
+    n, k = len(values), len(distinct)
+    if k < 3 or n - k < 2 * k:
+        return False
+    x = (values - values.mean()) / max(values.std(), 1e-300)
+    for target in targets.T:
+        target = target - target.mean()
+        means = np.bincount(groups, weights=target) / counts
+        within = max(float((target**2).sum() - (counts * means**2).sum()), 1e-12 * n)
+        beyond = float((counts * means**2).sum() - (x @ target) ** 2 / n)
+        ratio = (beyond / (k - 2)) / (within / (n - k))
+        if f_distribution.sf(ratio, k - 2, n - k) * targets.shape[1] < 0.001 and beyond > 0.001 * n * target.var():
+            return True
+    return False

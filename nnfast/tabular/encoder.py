@@ -1,0 +1,101 @@
+"""What the encodings have in common: a scikit-learn transformer of the columns of a table, in blocks of rows."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from nnfast.tabular.columns import ColumnReader
+from nnfast.tabular.targets import standardized_targets
+
+# Rows that are encoded at a time: what lies beside a table and its encoding is a block's.
+BLOCK = 4096
+
+
+class Encoder(TransformerMixin, BaseEstimator, ABC):
+    """A transformer of some columns of a table to float32. Not for use by itself.
+
+    Subclasses have `fit_table`, which learns of a `TypedTable`, and `encode_block`, which writes the inputs of some of
+    its rows. Both are what the estimators call; `fit` and `transform` are for tables of any library.
+    """
+
+    def fit(self, X, y=None):
+        """Learn the encoding.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            The targets, for encodings that use them.
+        """
+        self._read_and_fit(X, y)
+        return self
+
+    def transform(self, X):
+        """Encode a table, as an array of float32 of shape (n_samples, n_features_out)."""
+        check_is_fitted(self)
+        return self.encode(self._reader.read(X))
+
+    def fit_transform(self, X, y=None):
+        """The same as `fit` and then `transform`."""
+        return self.encode(self._read_and_fit(X, y))
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the encoding's columns."""
+        check_is_fitted(self)
+        return np.array(self.names(self._reader), dtype=object)
+
+    def _read(self, X):
+        self._reader = ColumnReader()
+        table = self._reader.fit(X)
+        self.n_features_in_ = len(self._reader.columns)
+        if self._reader.named:
+            self.feature_names_in_ = np.array([each.name for each in self._reader.columns], dtype=object)
+        return table
+
+    def _read_and_fit(self, X, y):
+        table = self._read(X)
+        self.fit_table(table, None if y is None else standardized_targets(y))
+        return table
+
+    @abstractmethod
+    def fit_table(self, table, targets=None, weights=None):
+        """Learn of a `TypedTable`; `targets` are standardized numbers of shape (n_samples, n_targets)."""
+
+    @property
+    @abstractmethod
+    def sources(self):
+        """The column of each input: its number among the table's numbers, then codes, as an array of intp."""
+
+    @abstractmethod
+    def encode_block(self, numbers, codes, out):
+        """Write the inputs of some rows to `out`, float32 of shape (n_rows, n_inputs)."""
+
+    def encode(self, table, out=None):
+        """The inputs of a `TypedTable`, in `out` or a new array."""
+        out = np.empty((len(table), len(self.sources)), dtype=np.float32) if out is None else out
+        if out.shape[1]:
+            for first in range(0, len(table), BLOCK):
+                rows = slice(first, first + BLOCK)
+                self.encode_block(table.numbers[rows], table.codes[rows], out[rows])
+        return out
+
+
+class SupervisedEncoder(Encoder):
+    """An encoding that uses the targets. Not for use by itself.
+
+    `fit_transform` encodes the rows that it learns of out of fold: what a row becomes does not depend on its own
+    target. `transform` encodes other rows by all that `fit` was given.
+    """
+
+    def fit_transform(self, X, y=None):
+        """Learn the encoding, and encode the same rows out of fold: not the same as `fit` and then `transform`."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} needs the targets: y must be given to fit_transform.")
+        return self.fit_encode_table(self._read(X), standardized_targets(y))
+
+    @abstractmethod
+    def fit_encode_table(self, table, targets, weights=None):
+        """Learn of a `TypedTable` as `fit_table` does, and return its inputs, out of fold."""

@@ -1,0 +1,440 @@
+"""`TabularClassifier` and `TabularRegressor`: the scikit-learn contract of the ensembles."""
+
+import time
+from abc import ABC, abstractmethod
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, clone
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_y, check_is_fitted, column_or_1d
+
+from nnfast.class_weight import weigh, weights_by_class
+from nnfast.frames import refuse_complex
+from nnfast.jobs import Limits, n_jobs_of
+from nnfast.losses import LOSSES, REGRESSOR_LOSSES
+from nnfast.state import VersionedPickle
+from nnfast.suggestions import did_you_mean
+from nnfast.tabular import recipe as recipes
+from nnfast.tabular import trees
+from nnfast.tabular.budget import AsPlanned, AsRecorded, Budget, BySeconds
+from nnfast.tabular.columns import ColumnReader, TypedTable
+from nnfast.tabular.fitting import EnsembleFit
+from nnfast.tabular.folds import Fold, group_folds, random_folds, time_folds
+from nnfast.tabular.progress import reporter
+from nnfast.tabular.tasks import ClassTask, NumberTask
+from nnfast.tabular.values import columns_of, values_of
+from nnfast.targets import about_labels, as_labels, as_numbers
+from nnfast.validation import blaming, check_sample_weight
+
+QUALITIES = ("fast", "default", "best")
+
+
+class BaseTabular(VersionedPickle, BaseEstimator, ABC):
+    """What both estimators have in common. Not for use by itself."""
+
+    _parameter_constraints: dict = {
+        "quality": [StrOptions(set(QUALITIES))],
+        "time_budget": [Interval(Real, 0, None, closed="neither"), Budget, None],
+        "blend": [StrOptions({"trees"}), None],
+        "categorical_features": ["array-like", StrOptions({"auto"}), None],
+        "time_column": [str, int, None],
+        "oof_predictions": ["boolean"],
+        "n_jobs": [int, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose", StrOptions({"progress"})],
+    }
+
+    def __init__(
+        self,
+        *,
+        quality="default",
+        time_budget=None,
+        blend=None,
+        categorical_features="auto",
+        time_column=None,
+        oof_predictions=False,
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+    ):
+        self.quality = quality
+        self.time_budget = time_budget
+        self.blend = blend
+        self.categorical_features = categorical_features
+        self.time_column = time_column
+        self.oof_predictions = oof_predictions
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @abstractmethod
+    def _learn_targets(self, y):
+        """A function that makes a `Task` of targets like y; sets on the estimator what it says of them."""
+
+    @abstractmethod
+    def _check_targets(self, y, name):
+        """Targets as the task takes them, or an error that names the argument."""
+
+    def _class_weighted(self, task, sample_weight):
+        """The sample weights times those of classes."""
+        return sample_weight
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, groups=None):
+        """Fit the ensemble to a table.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            The table: a DataFrame of pandas, polars, pyarrow or any library that narwhals reads, or an array. Columns
+            hold numbers, booleans, categories, text, dates or durations, and may lack values.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        X_val, y_val, sample_weight_val : default=None
+            Rows that validate all members, in place of a fold each; all of X is trained on.
+
+        groups : array-like of shape (n_samples,), default=None
+            A label for each row: rows of one group are never on both sides of a fold.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError
+            If the table or the targets are not as they must be.
+        KeyboardInterrupt
+            As usual; the estimator is of what has been trained by then, if there is a whole epoch of a member.
+        """
+        start = time.monotonic()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if (X_val is None) != (y_val is None):
+            given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+            raise ValueError(f"fit got {given} without {missing}: validation rows need both.")
+        reader = ColumnReader(self.categorical_features, seed)
+        table = reader.fit(X)
+        n_rows = len(table)
+        y = self._checked(y, n_rows, "y")
+        draft = clone(self)
+        task_of = draft._learn_targets(y)
+        sample_weight = check_sample_weight(sample_weight, y)
+        when = None if self.time_column is None else _times(X, self.time_column)
+        if X_val is not None:
+            validation = reader.read(X_val)
+            y_val = self._checked(y_val, len(validation), "y_val")
+            table = TypedTable.stacked([table, validation])
+            sample_weight = _joined(sample_weight, check_sample_weight(sample_weight_val, y_val), n_rows, len(y_val))
+            y = np.concatenate([y, y_val])
+        task = task_of(y)
+        weights = draft._class_weighted(task, sample_weight)
+        if weights is not None and (weights == weights[0]).all() and weights[0] > 0:
+            weights = None
+        folds_of = self._folds(n_rows, len(table), task, groups, when, seed)
+        if self.blend == "trees" and (reason := trees.why_not(task)):
+            raise ValueError(f"blend='trees' cannot be used here: {reason}. Use blend=None.")
+
+        n_trained = n_rows if X_val is not None else round(0.8 * n_rows)
+        plan = recipes.plan(task, self.quality, n_trained, reader)
+        learns = any(each.used for each in reader.columns) and n_rows > 1 and draft._can_learn
+        limits = Limits(None if not isinstance(self.time_budget, Real) else self.time_budget)
+        pace = self._pace(limits, start)
+        say = reporter(self.verbose, sum(each.max_epochs * n_folds for each, n_folds in plan))
+        fit = EnsembleFit(table, task, weights, folds_of, plan if learns else [], pace, seed, n_jobs_of(self.n_jobs), limits, say)
+        try:
+            ensemble = fit.run(trees=self.blend == "trees" and learns)
+        finally:
+            say.close()
+        if ensemble is not None:
+            draft._publish(self, reader, ensemble, fit, start)
+        if limits.interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    def _checked(self, y, n_rows, name):
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
+        y = self._check_targets(y, name)
+        if len(y) != n_rows:
+            table = "X" if name == "y" else "X_val"
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: {table} has {n_rows} rows, {name} has {len(y)}."
+            )
+        return y
+
+    def _folds(self, n_rows, n_all, task, groups, when, seed):
+        """The function of (round, n_folds) that gives folds."""
+        given = [name for name, value in (("groups", groups), ("time_column", when)) if value is not None]
+        if n_all > n_rows:
+            given.append("X_val")
+        if len(given) > 1:
+            raise ValueError(f"fit takes one of groups, time_column and X_val, got {' and '.join(given)}.")
+        if n_all > n_rows:
+            fold = Fold(np.arange(n_rows), np.arange(n_rows, n_all))
+            return lambda number, n_folds: [fold] * n_folds
+        if groups is not None:
+            groups = np.asarray(groups)
+            if groups.shape != (n_rows,):
+                raise ValueError(f"groups must have a label for each of the {n_rows} rows, got shape {groups.shape}.")
+            codes = np.unique(groups, return_inverse=True)[1]
+            return lambda number, n_folds: group_folds(codes, n_folds, seed % 2**32 + number)
+        if when is not None:
+            return lambda number, n_folds: time_folds(when, n_folds)
+        return lambda number, n_folds: random_folds(n_rows, n_folds, task.strata, seed % 2**32 + number)
+
+    def _pace(self, limits, start):
+        if isinstance(self.time_budget, Budget):
+            return AsRecorded(self.time_budget)
+        return AsPlanned() if self.time_budget is None else BySeconds(start + self.time_budget)
+
+    def _publish(self, estimator, reader, ensemble, fit, start):
+        """Have `estimator` be fitted as this draft is."""
+        self.n_features_in_ = len(reader.columns)
+        if reader.named:
+            self.feature_names_in_ = np.array([each.name for each in reader.columns], dtype=object)
+        self._reader, self._ensemble = reader, ensemble
+        self.columns_ = ensemble.described(reader)
+        seconds = self.time_budget.seconds if isinstance(self.time_budget, Budget) else self.time_budget
+        self.budget_ = Budget(seconds, sorted(fit.budget.members, key=lambda each: (each.round, each.fold)))
+        self.budget_.used = time.monotonic() - start
+        if self.oof_predictions:
+            self.oof_predictions_ = self._shaped(fit.blended_out_of_fold(ensemble))
+        # What an earlier fit has set goes; parameters stay, and what scikit-learn hangs on an estimator for a fit.
+        others = {name: value for name, value in vars(estimator).items() if not _is_fitted_attribute(name)}
+        estimator.__dict__ = {name: value for name, value in vars(self).items() if _is_fitted_attribute(name)} | others
+
+    def _outputs(self, X):
+        check_is_fitted(self)
+        return self._ensemble.outputs(self._reader.read(X, type(self).__name__))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+def _is_fitted_attribute(name):
+    return name.endswith("_") or name in ("_reader", "_ensemble", "_several_labels", "_one_output")
+
+
+def _joined(weights, weights_val, n_rows, n_val):
+    if weights is None and weights_val is None:
+        return None
+    return np.concatenate([
+        np.ones(n) if each is None else each for each, n in ((weights, n_rows), (weights_val, n_val))
+    ])  # fmt: skip
+
+
+def _times(X, name):
+    """The numbers that order rows by time."""
+    columns, _ = columns_of(X)
+    by_name = dict(columns)
+    if name not in by_name:
+        raise ValueError(f"time_column must be a column of X, got {name!r}.{did_you_mean(name, list(by_name))}")
+    values = values_of(by_name[name])
+    if values.kind == "category":
+        raise ValueError(f"time_column must hold dates or numbers, got text in column {name!r}.")
+    when = values.values
+    if np.isnat(when).any() if values.kind == "date" else np.isnan(when).any():
+        raise ValueError(f"time_column must have a value in each row, and column {name!r} lacks some.")
+    return when
+
+
+class TabularClassifier(ClassifierMixin, BaseTabular):
+    """Classify the rows of a table by an ensemble of networks."""
+
+    _parameter_constraints: dict = BaseTabular._parameter_constraints | {
+        "class_weight": [dict, list, StrOptions({"balanced"}), None]
+    }
+
+    def __init__(
+        self,
+        *,
+        quality="default",
+        time_budget=None,
+        blend=None,
+        class_weight=None,
+        categorical_features="auto",
+        time_column=None,
+        oof_predictions=False,
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+    ):
+        super().__init__(
+            quality=quality,
+            time_budget=time_budget,
+            blend=blend,
+            categorical_features=categorical_features,
+            time_column=time_column,
+            oof_predictions=oof_predictions,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def _check_targets(self, y, name):
+        y = _checked_array(y, name)
+        with about_labels(y, name):
+            check_classification_targets(y)
+        if type_of_target(y).startswith("multiclass-multioutput"):
+            raise ValueError(f"Unknown label type: {name} must be of one class a row, or a matrix of 0 and 1, a column a label.")
+        return as_labels(y, name)
+
+    def _learn_targets(self, y):
+        self._several_labels = y.ndim == 2
+        if self._several_labels:
+            self.classes_ = np.arange(y.shape[1])
+            self._can_learn = True
+            return lambda targets: ClassTask(targets.astype(np.intp), 2)
+        self.classes_ = classes = np.unique(y)
+        self._can_learn = len(classes) > 1
+
+        def task_of(targets):
+            codes = np.searchsorted(classes, targets)
+            known = classes[np.minimum(codes, len(classes) - 1)] == targets
+            if not known.all():
+                raise ValueError(f"y_val has a class that y does not have: {targets[~known][0]!r}. y has {classes}.")
+            return ClassTask(codes, len(classes))
+
+        return task_of
+
+    def _class_weighted(self, task, sample_weight):
+        if self.class_weight is None:
+            return sample_weight
+        names = None if task.kind == "multilabel" else self.classes_ 
+        return weigh(weights_by_class(self.class_weight, names, task.y), task.y, sample_weight)
+
+    def _shaped(self, outputs):
+        return outputs
+
+    def predict_proba(self, X):
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; for several labels, of each.
+        """
+        return self._outputs(X)
+
+    def predict(self, X):
+        """Predict classes.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            For several labels, 0 or 1 each.
+        """
+        outputs = self._outputs(X)
+        if self._several_labels:
+            return (outputs > 0.5).astype(int)
+        return self.classes_[outputs.argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class TabularRegressor(RegressorMixin, BaseTabular):
+    """Predict numbers for the rows of a table by an ensemble of networks."""
+
+    _parameter_constraints: dict = BaseTabular._parameter_constraints | {
+        "loss": [StrOptions(set(REGRESSOR_LOSSES))],
+        "quantile": ["array-like", Interval(Real, 0, 1, closed="neither")],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        *,
+        loss="squared_error",
+        quantile=0.5,
+        huber_delta=1.0,
+        quality="default",
+        time_budget=None,
+        blend=None,
+        categorical_features="auto",
+        time_column=None,
+        oof_predictions=False,
+        n_jobs=None,
+        random_state=None,
+        verbose=False,
+    ):
+        super().__init__(
+            quality=quality,
+            time_budget=time_budget,
+            blend=blend,
+            categorical_features=categorical_features,
+            time_column=time_column,
+            oof_predictions=oof_predictions,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.loss = loss
+        self.quantile = quantile
+        self.huber_delta = huber_delta
+
+    def _check_targets(self, y, name):
+        y = as_numbers(_checked_array(y, name), name)
+        record = LOSSES[self.loss]
+        outside = ~record.in_domain(y.ravel())
+        if outside.any():
+            raise ValueError(f"loss={self.loss!r} needs {record.domain}, got {name} with {y.ravel()[outside][0]}.")
+        return y.astype(np.float64)
+
+    def _learn_targets(self, y):
+        self._can_learn = bool((y != y[:1]).any())
+        self._one_output = y.ndim == 1 and not (self.loss == "quantile" and np.size(self.quantile) > 1)
+        parameter = {"quantile": self.quantile, "huber": self.huber_delta}.get(self.loss)
+        return lambda targets: NumberTask(targets, self.loss, parameter)
+
+    def _shaped(self, outputs):
+        return outputs[:, 0] if self._one_output else outputs
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            With several levels of `quantile`, a column each.
+        """
+        return self._shaped(self._outputs(X))
+
+
+def _checked_array(y, name):
+    """y as an array of one or two dimensions without missing values."""
+    if y is None:
+        raise ValueError(f"{name} must be given, got None.")
+    refuse_complex(y, name)
+    with blaming(name):
+        y = _check_y(y, multi_output=True)
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

@@ -1,0 +1,175 @@
+"""The fit of an ensemble: rounds of members, side by side, and the weights of what they predict out of fold."""
+
+import threading
+import time
+
+import numpy as np
+
+from nnfast.jobs import Jobs
+from nnfast.tabular.blending import blend_weights
+from nnfast.tabular.budget import Budget, TrainedMember
+from nnfast.tabular.encoding import Encoders, shared_encoders, supervised_encoders
+from nnfast.tabular.ensemble import Ensemble, Member, Round
+from nnfast.tabular.networks import train_network
+from nnfast.tabular.trees import TreeRound, fit_trees
+
+
+class EnsembleFit:
+    """Fits an ensemble.
+
+    Parameters
+    ----------
+    table : TypedTable
+        All rows, those of a validation set of its own last.
+    task : Task
+    weights : ndarray or None
+    folds_of : callable(round, n_folds) -> list of Fold
+    recipes : list of (Recipe, int)
+        The recipe and the number of folds of each round.
+    pace : AsPlanned
+        See `nnfast.tabular.budget`.
+    seed : int
+    n_jobs : int
+    limits : nnfast.jobs.Limits
+    reporter
+        See `nnfast.tabular.progress`.
+
+    Attributes
+    ----------
+    budget : Budget
+        What has been trained.
+    out_of_fold : list of ndarray
+        Of each round, what its members predict for the rows that validate them; NaN elsewhere.
+    """
+
+    def __init__(self, table, task, weights, folds_of, recipes, pace, seed, n_jobs, limits, reporter):
+        self._table, self._task, self._weights = table, task, weights
+        self._folds_of, self._recipes, self._pace = folds_of, recipes, pace
+        self._seed, self._n_jobs, self._limits, self._reporter = seed, n_jobs, limits, reporter
+        self._lock, self._shared = threading.Lock(), (None, None, None)
+        self.budget, self.rounds, self.folds, self.out_of_fold = Budget(), [], [], []
+
+    def run(self, trees):
+        """Train; returns the `Ensemble`. After an interrupt it is of what has been trained, if there is anything."""
+        if not self._recipes:
+            everything = np.arange(len(self._table))
+            return Ensemble([], self._task.constant(everything, self._weights))
+        if trees:
+            self._train_trees(self._folds_of(0, self._recipes[0][1]))
+        for number, (recipe, n_folds) in enumerate(self._recipes):
+            if self._limits.over and self.rounds:
+                break
+            self._train_round(number, recipe, self._folds_of(number, n_folds))
+        return self._blended() if self.rounds else None
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _train_round(self, number, recipe, folds):
+        key = recipe.encoding
+        if self._shared[0] != key:
+            self._shared = None, None, None  # or both tables would be in memory
+            encoders = Encoders(shared_encoders(recipe)).fit(self._table)
+            self._shared = key, encoders, encoders.encode(self._table)
+        _, encoders, inputs = self._shared
+        fitted, trained = Round(recipe, encoders), {}
+        outputs = self._nothing_yet()
+        self._pace.begin_round(len(folds), min(self._n_jobs, len(folds)))
+
+        def train(k):
+            start = time.monotonic()
+            max_epochs = self._pace.epochs(number, k, recipe.max_epochs)
+            if max_epochs == 0:
+                return
+            member = self._train_member(number, k, recipe, folds[k], inputs, max_epochs, outputs)
+            if member is not None:
+                trained[k] = member
+                n_epochs = len(member.curves.loss)
+                self._pace.ended(n_epochs, time.monotonic() - start)
+                with self._lock:
+                    self.budget.members.append(TrainedMember(number, k, max_epochs, n_epochs))
+
+        Jobs(self._n_jobs, self._limits).run(train, range(len(folds)), lambda k: self._reporter.member(number, k, trained.get(k)))
+        if trained:
+            fitted.members = [trained[k] for k in sorted(trained)]
+            self.rounds.append(fitted)
+            self.folds.append([folds[k] for k in sorted(trained)])
+            self.out_of_fold.append(outputs)
+
+    def _train_member(self, number, k, recipe, fold, inputs, max_epochs, outputs):
+        """The `Member`, or None if it has not come to the end of an epoch; writes its outputs to those out of fold."""
+        task, table, seed = self._task, self._table, self._member_seed(number, k)
+        encoders, X = Encoders(supervised_encoders(recipe, seed)), inputs
+        validating = table.take(fold.validation)
+        if encoders.encoders:
+            weights = None if self._weights is None else self._weights[fold.train]
+            own = encoders.fit_encode(table.take(fold.train), task.encoding_targets(fold.train), weights)
+            if own.shape[1]:
+                X = np.empty((len(table), inputs.shape[1] + own.shape[1]), dtype=np.float32)
+                X[:, : inputs.shape[1]] = inputs
+                X[fold.train, inputs.shape[1] :] = own
+                X[fold.validation, inputs.shape[1] :] = encoders.encode(validating)
+        recorded = self._pace.stops(number, k)
+
+        def pause(n_epochs):
+            self._reporter.epoch(number, k, n_epochs, max_epochs)
+            return n_epochs == recorded if recorded else self._limits.over
+
+        network, curves = train_network(
+            recipe, task, X, fold, self._weights, seed=seed, max_epochs=max_epochs, pause=pause
+        )
+        if network is None:
+            return None
+        member = Member(k, encoders, network, task.readout(fold.train), curves)
+        outputs[fold.validation] = member.readout.outputs(network, X[fold.validation])
+        return member
+
+    def _member_seed(self, number, k):
+        return int(np.random.SeedSequence([self._seed, number, k]).generate_state(1)[0] >> 1)
+
+    def _train_trees(self, folds):
+        fitted, outputs = TreeRound(), self._nothing_yet()
+        for k, fold in enumerate(folds):
+            if self._limits.interrupted or (self._limits.over and fitted.members):
+                break
+            model, readout = fit_trees(self._table, self._task, fold, self._weights, self._seed, self._n_jobs)
+            fitted.members.append((model, readout))
+            one = TreeRound([(model, readout)])
+            outputs[fold.validation] = one.outputs(self._table.take(fold.validation))
+        if fitted.members:
+            self.rounds.append(fitted)
+            self.folds.append(folds[: len(fitted.members)])
+            self.out_of_fold.append(outputs)
+
+    def _nothing_yet(self):
+        return np.full((len(self._table), self._task.n_outputs), np.nan)
+
+    def _blended(self):
+        """The ensemble, weighted by what its rounds and a constant predict out of fold."""
+        task = self._task
+        constants = self._nothing_yet()
+        for fold in self.folds[0]:
+            constants[fold.validation] = task.constant(fold.train, _of(self._weights, fold.train))
+        candidates = [*self.out_of_fold, constants]
+        rows = np.flatnonzero(np.all([np.isfinite(each).all(axis=1) for each in candidates], axis=0))
+        weights = _of(self._weights, rows)
+        if len(rows) and (weights is None or weights.sum() > 0):
+            found = blend_weights(
+                [each[rows] for each in candidates],
+                lambda outputs: float(np.average(task.losses(outputs, rows), weights=weights)),
+            )
+        else:  # no row has been predicted by all of them
+            found = np.append(np.full(len(self.rounds), 1 / len(self.rounds)), 0.0)
+        for each, weight in zip(self.rounds, found, strict=False):
+            each.weight = float(weight)
+        everything = np.arange(len(self._table))
+        return Ensemble(self.rounds, task.constant(everything, self._weights), float(found[-1]))
+
+    def blended_out_of_fold(self, ensemble):
+        """What the ensemble predicts out of fold; NaN for rows that no member was validated on."""
+        constants = ensemble.constant_weight * ensemble.constant
+        shares = [each.weight * outputs for each, outputs in zip(self.rounds, self.out_of_fold, strict=True) if each.weight]
+        return sum(shares) + constants if shares else np.tile(ensemble.constant, (len(self._table), 1))
+
+
+def _of(weights, rows):
+    return None if weights is None else weights[rows]

@@ -1,0 +1,85 @@
+"""How a network of an ensemble is trained: the one place where the ensembles know of networks."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nnfast.estimators import MLPClassifier, MLPRegressor
+from nnfast.exceptions import DivergenceError
+from nnfast.option_needs import OPTIONS, not_told
+from nnfast.optimizers import AdamW
+from nnfast.tabular.recipe import cosine_log4
+
+
+@dataclass
+class Curves:
+    """How a network trained: an entry an epoch.
+
+    Attributes
+    ----------
+    loss, validation_loss : list of float
+    best_epoch : int
+        The epoch that the network is of; 0 of one that did not train.
+    """
+
+    loss: list = field(default_factory=list)
+    validation_loss: list = field(default_factory=list)
+    best_epoch: int = 0
+
+
+def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
+    """Train a member.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    task : Task
+    X : ndarray of float32, shape (n_samples, n_inputs)
+        The whole table, encoded.
+    fold : Fold
+    weights : ndarray or None
+    seed : int
+    max_epochs : int
+    pause : callable(n_epochs) that returns bool
+        Asked after each epoch: whether to end there.
+
+    Returns
+    -------
+    network : MLPClassifier, MLPRegressor or None
+        With the parameters of its best epoch. None if it diverged in its first.
+    curves : Curves
+    """
+    kind = MLPClassifier if task.classifies else MLPRegressor
+    network = kind(
+        hidden_layer_sizes=recipe.hidden_layer_sizes,
+        activation=recipe.activation,
+        solver=AdamW(beta_2=0.95, weight_decay=recipe.weight_decay),
+        alpha=0.0,
+        batch_size=min(recipe.batch_size, len(fold.train)),
+        learning_rate=cosine_log4,
+        learning_rate_init=recipe.learning_rate_init,
+        max_iter=max_epochs,
+        random_state=seed,
+        dropout=recipe.dropout,
+        input_dropout=recipe.input_dropout,
+        initializer="auto",
+        tol=0.0,
+        n_iter_no_change=10**9,
+        early_stopping=True,
+        monitor="loss",
+        precision="float32",
+        n_threads=1,
+        **task.network_parameters,
+    )
+    try:
+        with not_told(OPTIONS):
+            course = network._course(X, task.y, weights, (None, None, None, fold.validation))
+            course.train(None, lambda: pause(course.n_epochs))
+            if not course.finished:
+                course.publish()
+                course.close()
+    except DivergenceError:
+        return None, Curves()
+    history = network.history_
+    losses, validation_losses = history["loss"].tolist(), network.validation_loss_curve_
+    return network, Curves(losses, list(validation_losses), int(np.nanargmin(validation_losses)) + 1)

@@ -1,0 +1,85 @@
+"""Recipes: how the members of an ensemble encode a table and train, by its rows and its task."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a member encodes a table and trains.
+
+    Attributes
+    ----------
+    n_bins : int
+        Piecewise-linear bins of a number; 0 for none.
+    n_frequencies : int
+        Cosines of a number; 0 for none.
+    frequency_scale : float
+    min_rows : int
+        Rows of a level that has an input of its own.
+    max_levels : int
+    encode_values : bool
+        Whether exact values and levels are encoded by the targets.
+    max_pairs : int
+        Pairs of columns that are encoded by the targets.
+    hidden_layer_sizes : tuple of int
+    activation : str
+    learning_rate_init : float
+    weight_decay : float
+    dropout, input_dropout : float
+    batch_size : int
+    max_epochs : int
+    """
+
+    n_bins: int = 16
+    n_frequencies: int = 0
+    frequency_scale: float = 0.5
+    min_rows: int = 10
+    max_levels: int = 256
+    encode_values: bool = True
+    max_pairs: int = 8
+    hidden_layer_sizes: tuple = (128, 128, 128)
+    activation: str = "selu"
+    learning_rate_init: float = 0.0035
+    weight_decay: float = 0.32
+    dropout: float = 0.15
+    input_dropout: float = 0.0
+    batch_size: int = 256
+    max_epochs: int = 48
+
+    @property
+    def encoding(self):
+        """What the encodings that do not use the targets depend on."""
+        return self.n_bins, self.n_frequencies, self.frequency_scale, self.min_rows, self.max_levels
+
+
+def cosine_log4(progress):
+    """The rate's factor: (1 - cos(2 pi log2(1 + 15 p))) / 2, four ever longer cycles from 0 over 1 to 0."""
+    return 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * progress)))
+
+
+def default_recipe(task, n_rows, n_classes):
+    """The recipe for a table.
+
+    Parameters
+    ----------
+    task : {"regression", "binary", "multiclass", "multilabel"}
+    n_rows : int
+        Rows that a member trains on.
+    n_classes : int
+    """
+    batch_size = 256 if n_rows > 6000 else 128
+    epochs = int(np.clip(2500 * batch_size / n_rows, 48, 128))
+    recipe = Recipe(batch_size=batch_size, max_epochs=epochs)
+    if task == "regression":
+        recipe = replace(recipe, activation="mish", learning_rate_init=0.2 / 128**0.5, input_dropout=0.05)
+    elif task == "multiclass":
+        recipe = replace(recipe, n_bins=32, max_pairs=0)
+    return recipe
+
+
+def plan(task, quality, n_rows, reader):
+    """The rounds of an ensemble: a list of (`Recipe`, number of folds)."""
+    recipe = default_recipe(task.kind, n_rows, task.n_outputs)
+    return [(recipe, 5)]

@@ -1,0 +1,43 @@
+"""Targets as the encodings take them."""
+
+import numpy as np
+
+
+def standardized_targets(y):
+    """Numbers of mean 0 and variance 1 that stand for the targets: y, or 0 and 1 for each of its classes.
+
+    Of two classes the second alone. Classes are text, booleans or at most 20 different whole numbers.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+
+    Returns
+    -------
+    targets : ndarray of shape (n_samples, n_targets)
+    """
+    y = np.asarray(y)
+    if y.ndim == 1 and _are_classes(y):
+        return scaled(indicators(np.unique(y, return_inverse=True)[1]))
+    return scaled(y.reshape(len(y), -1).astype(np.float64))
+
+
+def indicators(codes):
+    """0 and 1 for each class number, of two classes for the second alone."""
+    n_classes = int(codes.max()) + 1
+    columns = np.eye(n_classes)[:, 1:] if n_classes == 2 else np.eye(n_classes)
+    return columns[codes]
+
+
+def scaled(targets):
+    """Columns of mean 0 and variance 1; of a constant, zeros."""
+    targets = targets - targets.mean(axis=0)
+    deviations = targets.std(axis=0)
+    return targets / np.where(deviations > 0, deviations, 1)
+
+
+def _are_classes(y):
+    if y.dtype.kind not in "iuf":
+        return True
+    distinct = np.unique(y)
+    return len(distinct) <= 20 and bool((distinct == np.floor(distinct)).all())
