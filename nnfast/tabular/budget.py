@@ -4,6 +4,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class TrainedMember:
@@ -49,7 +51,11 @@ class Budget:
 class AsPlanned:
     """Every member trains as long as its recipe says."""
 
-    more_rounds = False
+    needs_probe = False
+
+    def goes_on(self, number, n_planned):
+        """Whether a round begins after `number` others, of which `n_planned` are planned."""
+        return number < n_planned
 
     def begin_round(self, n_members, n_jobs):
         """Before the members of a round."""
@@ -69,34 +75,46 @@ class AsRecorded(AsPlanned):
     """Every member trains as in an earlier fit."""
 
     def __init__(self, budget):
-        self.budget = budget
-        self.more_rounds = True
+        self._budget = budget
+
+    def goes_on(self, number, n_planned):
+        return any(each.round >= number for each in self._budget.members)
 
     def epochs(self, round, fold, planned):
-        found = self.budget.find(round, fold)
+        found = self._budget.find(round, fold)
         return 0 if found is None else found.max_epochs
 
     def stops(self, round, fold):
-        return self.budget.find(round, fold).n_epochs
+        return self._budget.find(round, fold).n_epochs
 
 
 class BySeconds(AsPlanned):
-    """Members train as long as the seconds left allow, by how long an epoch has taken so far."""
+    """Members train as long as the seconds left allow, by how long an epoch has taken so far.
 
-    # What is left for what follows the training, as a share of what is left.
-    RESERVE = 0.05
-    # A member that cannot have this share of its epochs is not begun, unless it is the first.
-    LEAST = 0.15
-    more_rounds = True
+    Parameters
+    ----------
+    deadline : float
+        On the clock of `time.monotonic`.
+    """
+
+    needs_probe = True
+    # The share of the seconds left that is for what follows the training.
+    RESERVE = 0.06
+    # A member that could not have this share of the epochs of the first round's is not begun.
+    LEAST = 0.5
+    MOST_ROUNDS = 100
 
     def __init__(self, deadline):
         self._deadline, self._lock = deadline, threading.Lock()
         self._seconds = self._epochs = 0.0
-        self._waiting, self._n_jobs, self._begun = 0, 1, 0
+        self._waiting, self._n_jobs, self._longest, self._exhausted = 0, 1, 0, False
+
+    def goes_on(self, number, n_planned):
+        return number < self.MOST_ROUNDS and not self._exhausted
 
     def probed(self, seconds):
-        """How long an epoch took in a try."""
-        self._first = seconds
+        """Before the first member, how long an epoch took in a try."""
+        self._seconds, self._epochs = seconds * 1e-3, 1e-3  # which counts little once a member has trained
 
     def begin_round(self, n_members, n_jobs):
         self._waiting, self._n_jobs = n_members, n_jobs
@@ -105,13 +123,17 @@ class BySeconds(AsPlanned):
         with self._lock:
             waves = -(-self._waiting // self._n_jobs)
             self._waiting -= 1
-            seconds = max(0.0, self._deadline - time.monotonic()) * (1 - self.RESERVE) / waves
-            an_epoch = self._seconds / self._epochs if self._epochs else self._first
-            affordable = int(seconds / max(an_epoch, 1e-9))
-            if affordable < self.LEAST * planned and self._begun:
+            left = max(0.0, self._deadline - time.monotonic()) * (1 - self.RESERVE)
+            affordable = left / max(self._seconds / self._epochs, 1e-9)
+            # In the first round every fold has its share; later members are as long as the longest of these.
+            wanted = min(planned, affordable / waves if round == 0 else self._longest)
+            if self._longest and affordable < self.LEAST * wanted:
+                self._exhausted = True
                 return 0
-            self._begun += 1
-            return max(1, min(planned, affordable))
+            epochs = max(1, int(min(wanted, affordable)))
+            if round == 0:
+                self._longest = max(self._longest, epochs)
+            return epochs
 
     def ended(self, n_epochs, seconds):
         with self._lock:

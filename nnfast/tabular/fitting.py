@@ -10,7 +10,7 @@ from nnfast.tabular.blending import blend_weights
 from nnfast.tabular.budget import Budget, TrainedMember
 from nnfast.tabular.encoding import Encoders, shared_encoders, supervised_encoders
 from nnfast.tabular.ensemble import Ensemble, Member, Round
-from nnfast.tabular.networks import train_network
+from nnfast.tabular.networks import seconds_of_epoch, train_network
 from nnfast.tabular.trees import TreeRound, fit_trees
 
 
@@ -56,10 +56,11 @@ class EnsembleFit:
             return Ensemble([], self._task.constant(everything, self._weights))
         if trees:
             self._train_trees(self._folds_of(0, self._recipes[0][1]))
-        for number, (recipe, n_folds) in enumerate(self._recipes):
-            if self._limits.over and self.rounds:
-                break
+        number = 0
+        while self._pace.goes_on(number, len(self._recipes)) and not (self._limits.over and self.rounds):
+            recipe, n_folds = self._recipes[number % len(self._recipes)]
             self._train_round(number, recipe, self._folds_of(number, n_folds))
+            number += 1
         return self._blended() if self.rounds else None
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -73,6 +74,8 @@ class EnsembleFit:
         _, encoders, inputs = self._shared
         fitted, trained = Round(recipe, encoders), {}
         outputs = self._nothing_yet()
+        if number == 0 and self._pace.needs_probe:
+            self._pace.probed(seconds_of_epoch(recipe, self._task, inputs, folds[0], self._weights))
         self._pace.begin_round(len(folds), min(self._n_jobs, len(folds)))
 
         def train(k):

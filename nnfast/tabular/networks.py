@@ -1,5 +1,6 @@
 """How a network of an ensemble is trained: the one place where the ensembles know of networks."""
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +9,7 @@ from nnfast.estimators import MLPClassifier, MLPRegressor
 from nnfast.exceptions import DivergenceError
 from nnfast.option_needs import OPTIONS, not_told
 from nnfast.optimizers import AdamW
+from nnfast.tabular.folds import Fold
 from nnfast.tabular.recipe import cosine_log4
 
 
@@ -45,8 +47,8 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
 
     Returns
     -------
-    network : MLPClassifier, MLPRegressor or None
-        With the parameters of its best epoch. None if it diverged in its first.
+    network : CompiledClassifier, CompiledRegressor or None
+        Of its best epoch. None if it diverged in its first.
     curves : Curves
     """
     kind = MLPClassifier if task.classifies else MLPRegressor
@@ -82,4 +84,21 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
         return None, Curves()
     history = network.history_
     losses, validation_losses = history["loss"].tolist(), network.validation_loss_curve_
-    return network, Curves(losses, list(validation_losses), int(np.nanargmin(validation_losses)) + 1)
+    network.n_threads = None  # predictions may have more than one
+    curves = Curves(losses, list(validation_losses), int(np.nanargmin(validation_losses)) + 1)
+    return network.compiled(), curves
+
+
+def seconds_of_epoch(recipe, task, X, fold, weights):
+    """How long an epoch takes, by three epochs of a few batches."""
+    few = Fold(fold.train[: 32 * recipe.batch_size], fold.validation[: 32 * recipe.batch_size])
+    ends = []
+
+    def pause(n_epochs):
+        ends.append(time.monotonic())
+        return n_epochs == 3
+
+    train_network(recipe, task, X, few, weights, seed=0, max_epochs=recipe.max_epochs + 3, pause=pause)
+    if len(ends) < 3:
+        return 0.0
+    return (ends[-1] - ends[-2]) * len(fold.train) / len(few.train)
