@@ -57,12 +57,9 @@ class Table:
             y = np.log1p(y.astype(float)) if self.log_target else y.astype(float)
         elif isinstance(y.dtype, pd.CategoricalDtype):
             y = y.astype(str)
-        for name in frame.columns:
-            if frame[name].dtype == object:
-                frame[name] = frame[name].infer_objects()
-            elif isinstance(frame[name].dtype, pd.CategoricalDtype):
-                frame[name] = frame[name].cat.remove_unused_categories()
-        frame.columns = frame.columns.map(str)
+        frame = frame.astype(dict.fromkeys(frame.columns[frame.dtypes == object], pd.StringDtype(na_value=np.nan)))
+        for name in frame.select_dtypes("category").columns:
+            frame[name] = frame[name].cat.remove_unused_categories()
         return frame, y
 
 
@@ -131,7 +128,7 @@ def undo_one_hot(frame, prefix, name):
     ones = frame[columns].to_numpy() == 1
     levels = np.array([column[len(prefix) :] for column in columns], dtype=object)
     values = pd.Series(levels[ones.argmax(1)], index=frame.index).where(ones.any(1))
-    return frame.drop(columns=columns).assign(**{name: values.astype("category")})
+    return pd.concat([frame.drop(columns=columns), values.astype("category").rename(name)], axis=1)
 
 
 def hotel_rates():

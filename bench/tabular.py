@@ -6,7 +6,7 @@
 
 Results are lines of JSON. What an earlier run has is left out: the same method, configuration, table and split. Failures are recorded, and tried again with
 `--retry`. Each fit has a process of its own, so that a crash or a time-out is a record, and memory is its own. Fits of `--parallel 2` are marked "pinned":
-their scores count, their seconds do not, and a run without it measures them again.
+their scores count, their seconds do not, and a run without it, or with another number of threads, measures them again.
 """
 
 import argparse
@@ -45,7 +45,8 @@ def main(arguments=None):
     is_pinned = options.parallel > 1
     threads = 1 if is_pinned else options.threads or len(cpus)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    records = [record for record in read(options.out) if is_pinned or not record["pinned"]]
+    # Scores do not depend on threads, seconds do.
+    records = [record for record in read(options.out) if is_pinned or (record["threads"] == threads and not record["pinned"])]
     done = {key(record) for record in records if not (options.retry and "error" in record)}
     jobs = [
         {"method": method, "table": table, "split": split, "configuration": configuration(method, options.tag), "threads": threads, "pinned": is_pinned}
@@ -85,8 +86,8 @@ def describe(record):
     start = f"{record['method']:18} {record['table']:16} {record['split']}"
     if "error" in record:
         return f"{start} failed: {record['error'].strip().splitlines()[-1]}"
-    seconds = record["seconds"]
-    return f"{start} {record['metric']:9}{record['value']:10.4f}  fit {seconds['fit']:7.1f} s, predict {seconds['predict']:6.2f} s, {record['peak_megabytes']:6.0f} MB"
+    seconds, megabytes = record["seconds"], record["peak_megabytes"]
+    return f"{start} {record['metric']:9}{record['value']:10.4f}  fit {seconds['fit']:7.1f} s, predict {seconds['predict']:6.2f} s, {megabytes:6.0f} MB"
 
 
 def in_a_process(job, cpu, timeout):

@@ -26,7 +26,7 @@ class Columns:
             values = X[name]
             if name in self.dates:
                 days = (values - self.first_dates[name]).dt.total_seconds() / 86400
-                columns += [days, values.dt.year, values.dt.month, values.dt.dayofweek, values.dt.hour]
+                columns += [days, values.dt.year, values.dt.month, values.dt.day_of_week, values.dt.hour]
             elif name in self.categories:
                 columns.append(pd.Series(pd.Categorical(values.astype(object), categories=self.levels[name]), index=X.index))
             else:
