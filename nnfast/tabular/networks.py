@@ -55,6 +55,7 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
     network = kind(
         hidden_layer_sizes=recipe.hidden_layer_sizes,
         activation=recipe.activation,
+        normalization=recipe.normalization,
         solver=AdamW(beta_2=0.95, weight_decay=recipe.weight_decay),
         alpha=0.0,
         batch_size=min(recipe.batch_size, len(fold.train)),

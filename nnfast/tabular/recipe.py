@@ -25,6 +25,7 @@ class Recipe:
         Pairs of columns that are encoded by the targets.
     hidden_layer_sizes : tuple of int
     activation : str
+    normalization : str or None
     learning_rate_init : float
     weight_decay : float
     dropout, input_dropout : float
@@ -41,6 +42,7 @@ class Recipe:
     max_pairs: int = 8
     hidden_layer_sizes: tuple = (128, 128, 128)
     activation: str = "selu"
+    normalization: str | None = "batch"
     learning_rate_init: float = 0.0035
     weight_decay: float = 0.32
     dropout: float = 0.15
