@@ -19,10 +19,14 @@ from nnfast.state import VersionedPickle
 from nnfast.suggestions import did_you_mean
 from nnfast.tabular import recipe as recipes
 from nnfast.tabular import trees
+from nnfast.tabular.answers import labels_of, numbers_of
 from nnfast.tabular.budget import AsPlanned, AsRecorded, Budget, BySeconds
 from nnfast.tabular.columns import ColumnReader, TypedTable
+from nnfast.tabular.compiled import CompiledTabularClassifier, CompiledTabularRegressor, state_of
 from nnfast.tabular.fitting import EnsembleFit
 from nnfast.tabular.folds import Fold, group_folds, random_folds, time_folds
+from nnfast.tabular.importances import ValidatedRows
+from nnfast.tabular.inspection import Inspection
 from nnfast.tabular.progress import reporter
 from nnfast.tabular.tasks import ClassTask, NumberTask
 from nnfast.tabular.values import columns_of, values_of
@@ -32,7 +36,7 @@ from nnfast.validation import blaming, check_sample_weight
 QUALITIES = ("fast", "default", "best")
 
 
-class BaseTabular(VersionedPickle, BaseEstimator, ABC):
+class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
     """What both estimators have in common. Not for use by itself."""
 
     _parameter_constraints: dict = {
@@ -154,6 +158,7 @@ class BaseTabular(VersionedPickle, BaseEstimator, ABC):
         finally:
             say.close()
         if ensemble is not None:
+            draft._validated = ValidatedRows.of(fit.folds, n_rows, len(table))
             draft._publish(self, reader, ensemble, fit, start)
         if limits.interrupted:
             raise KeyboardInterrupt
@@ -226,7 +231,7 @@ class BaseTabular(VersionedPickle, BaseEstimator, ABC):
 
 
 def _is_fitted_attribute(name):
-    return name.endswith("_") or name in ("_reader", "_ensemble", "_several_labels", "_one_output")
+    return name.endswith("_") or name in ("_reader", "_ensemble", "_validated", "_several_labels", "_one_output")
 
 
 def _joined(weights, weights_val, n_rows, n_val):
@@ -347,10 +352,35 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             For several labels, 0 or 1 each.
         """
-        outputs = self._outputs(X)
-        if self._several_labels:
-            return (outputs > 0.5).astype(int)
-        return self.classes_[outputs.argmax(axis=1)]
+        return labels_of(self._outputs(X), self.classes_, self._several_labels)
+
+    def compiled(self):
+        """Make an immutable predictor of encoded rows, for serving.
+
+        {compiled}
+
+        Returns
+        -------
+        predictor : nnfast.tabular.compiled.CompiledTabularClassifier
+
+        Raises
+        ------
+        {compiled_errors}
+
+        Examples
+        --------
+        >>> from nnfast.tabular import TabularClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TabularClassifier(quality="fast", random_state=0).fit(X, y)
+        >>> predictor = clf.compiled()
+        >>> encoded = predictor.encode(X)
+        >>> bool((predictor.predict_proba(encoded) == clf.predict_proba(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        answers = {"classes": self.classes_, "several_labels": self._several_labels}
+        return CompiledTabularClassifier(state_of(self._reader, self._ensemble, **answers))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -413,7 +443,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return lambda targets: NumberTask(targets, self.loss, parameter)
 
     def _shaped(self, outputs):
-        return outputs[:, 0] if self._one_output else outputs
+        return numbers_of(outputs, self._one_output)
 
     def predict(self, X):
         """Predict targets.
@@ -428,6 +458,32 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             With several levels of `quantile`, a column each.
         """
         return self._shaped(self._outputs(X))
+
+    def compiled(self):
+        """Make an immutable predictor of encoded rows, for serving.
+
+        {compiled}
+
+        Returns
+        -------
+        predictor : nnfast.tabular.compiled.CompiledTabularRegressor
+
+        Raises
+        ------
+        {compiled_errors}
+
+        Examples
+        --------
+        >>> from nnfast.tabular import TabularRegressor
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> regr = TabularRegressor(quality="fast", random_state=0).fit(X, y)
+        >>> predictor = regr.compiled()
+        >>> bool((predictor.predict(predictor.encode(X)) == regr.predict(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        return CompiledTabularRegressor(state_of(self._reader, self._ensemble, one_output=self._one_output))
 
 
 def _checked_array(y, name):
