@@ -86,6 +86,8 @@ class CompiledEnsemble:
             )
         out = np.empty((len(encoded), len(self._base)))
         out[:] = self._base
+        if not len(encoded):
+            return out
         for weight, members in self._plan:
             total = 0
             for shared, own, network, readout in members:

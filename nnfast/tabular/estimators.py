@@ -23,6 +23,7 @@ from nnfast.tabular.answers import labels_of, numbers_of
 from nnfast.tabular.budget import AsPlanned, AsRecorded, Budget, BySeconds
 from nnfast.tabular.columns import ColumnReader, TypedTable
 from nnfast.tabular.compiled import CompiledTabularClassifier, CompiledTabularRegressor, state_of
+from nnfast.tabular.documentation import documented
 from nnfast.tabular.fitting import EnsembleFit
 from nnfast.tabular.folds import Fold, group_folds, random_folds, time_folds
 from nnfast.tabular.importances import ValidatedRows
@@ -257,8 +258,72 @@ def _times(X, name):
     return when
 
 
+@documented
 class TabularClassifier(ClassifierMixin, BaseTabular):
-    """Classify the rows of a table by an ensemble of networks."""
+    """Classify the rows of a table by an ensemble of networks.
+
+    {procedure}
+
+    The probabilities of a row are the mean over the members m of each round, of weight w_r, and a constant c, the shares of
+    the classes ::
+
+        p = sum_r w_r mean_m p_rm + w_c c
+
+    Two classes, more classes and several labels are supported: a matrix y of 0 and 1, a column a label.
+
+    Parameters
+    ----------
+    {parameters}
+
+    {classifier_parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, sorted; for several labels, the numbers of the columns of y.
+
+    {attributes}
+
+    oof_predictions_ : ndarray of shape (n_samples, n_classes)
+        Probabilities of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions` alone.
+
+    See Also
+    --------
+    TabularRegressor : The same for numbers.
+    nnfast.MLPClassifier : One network, for tables of numbers.
+
+    Notes
+    -----
+    {errors}
+
+    References
+    ----------
+    Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
+    arXiv:2203.05556.
+
+    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data, 2024,
+    arXiv:2407.04491.
+
+    Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
+    Problems, ACM SIGKDD Explorations 3, 2001.
+
+    Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble Selection from Libraries of Models, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.tabular import TabularClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> colors = rng.choice(["red", "green", "blue"], 300)
+    >>> sizes = rng.normal(size=300)
+    >>> X = np.column_stack([colors.astype(object), sizes])
+    >>> y = np.where((colors == "red") | (sizes > 1), "sold", "kept")
+    >>> clf = TabularClassifier(quality="fast", random_state=0).fit(X, y)
+    >>> clf.predict([["red", -0.5], ["green", 0.0]])
+    array(['sold', 'kept'], dtype='<U4')
+    >>> clf.predict_proba([["blue", 2.0]]).shape
+    (1, 2)
+    """
 
     _parameter_constraints: dict = BaseTabular._parameter_constraints | {
         "class_weight": [dict, list, StrOptions({"balanced"}), None]
@@ -388,8 +453,64 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return tags
 
 
+@documented
 class TabularRegressor(RegressorMixin, BaseTabular):
-    """Predict numbers for the rows of a table by an ensemble of networks."""
+    """Predict numbers for the rows of a table by an ensemble of networks.
+
+    {procedure}
+
+    A prediction is the weighted mean over the members m of each round, of weight w_r, and a constant c, the best one for the
+    loss; each member's is clipped to the range of the targets that it trained on ::
+
+        y = sum_r w_r mean_m clip(y_rm, low_m, high_m) + w_c c
+
+    Parameters
+    ----------
+    {regressor_parameters}
+
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    oof_predictions_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Predictions of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions` alone.
+
+    See Also
+    --------
+    TabularClassifier : The same for classes.
+    nnfast.MLPRegressor : One network, for tables of numbers.
+
+    Notes
+    -----
+    {errors}
+
+    References
+    ----------
+    Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
+    arXiv:2203.05556.
+
+    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data, 2024,
+    arXiv:2407.04491.
+
+    Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
+    Problems, ACM SIGKDD Explorations 3, 2001.
+
+    Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble Selection from Libraries of Models, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.tabular import TabularRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 3))
+    >>> X[::7, 0] = np.nan
+    >>> y = 100 + 10 * X[:, 1] * X[:, 2]
+    >>> regr = TabularRegressor(quality="fast", random_state=0).fit(X[:400], y[:400])
+    >>> regr.score(X[400:], y[400:]) > 0.9
+    True
+    """
 
     _parameter_constraints: dict = BaseTabular._parameter_constraints | {
         "loss": [StrOptions(set(REGRESSOR_LOSSES))],

@@ -148,7 +148,7 @@ _STYLE = """
 .nnfast-summary { font-size: 0.9em; margin: 0.6em 0; max-width: 100%; }
 .nnfast-summary summary { cursor: pointer; font-weight: bold; margin: 0.4em 0; }
 .nnfast-summary .scrolls { max-height: 22em; overflow: auto; border: 1px solid rgba(128, 128, 128, 0.4); }
-.nnfast-summary table { border-collapse: collapse; margin: 0; }
+.nnfast-summary table { border-collapse: collapse; margin: 0; font-size: inherit; color: inherit; }
 .nnfast-summary th, .nnfast-summary td { padding: 0.2em 0.7em; text-align: left; white-space: nowrap;
   border-bottom: 1px solid rgba(128, 128, 128, 0.25); }
 .nnfast-summary .number { text-align: right; font-variant-numeric: tabular-nums; }

@@ -16,6 +16,7 @@ def draw(ensemble, ax):
         _draw_round(panel, each)
         n = len(each.members)
         panel.set_title(f"round {i + 1}: {n} network{'s' * (n > 1)}, weight {each.weight:.2f}", fontsize="medium")
+    _limit(axes, [each for _, each in rounds])
     axes[0].set_ylabel("loss")
     # above the axes, as in `nnfast.learning_curve`: within them it would cover curves
     figure = axes[0].figure
@@ -38,7 +39,6 @@ def _panels(n, ax):
 
 def _draw_round(ax, round):
     """Curves of all members: training losses thin, validation losses above them, a point at each best epoch."""
-    top = []
     for k, member in enumerate(round.members):
         curves = member.curves
         epochs = np.arange(1, len(curves.loss) + 1)
@@ -49,6 +49,15 @@ def _draw_round(ax, round):
         if curves.best_epoch:
             best = curves.best_epoch
             ax.plot(best, curves.validation_loss[best - 1], "o", color="black", markersize=4, label=labels[2], zorder=4)
-        top += [*curves.loss, *curves.validation_loss]
     ax.set_xlabel("epoch")
     ax.locator_params(axis="x", integer=True)
+
+
+def _limit(axes, rounds):
+    """Leave out what lies far above the rest, such as the first epochs: the curves would be flat otherwise."""
+    curves = [member.curves for each in rounds for member in each.members]
+    losses = np.concatenate([[*each.loss, *each.validation_loss] for each in curves])
+    low, high = np.nanmin(losses), np.nanquantile(losses, 0.98)
+    if high > low:
+        for ax in axes:
+            ax.set_ylim(low - 0.05 * (high - low), high + 0.15 * (high - low))
