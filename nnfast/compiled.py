@@ -42,8 +42,13 @@ class CompiledNetwork:
     def __reduce__(self):
         return type(self), (self._state,)
 
+    @property
+    def layer_units(self):
+        """Units of each layer: inputs, hidden layers, outputs."""
+        return self.n_features_in_, *map(len, self._state["arrays"][1])
+
     def __repr__(self):
-        units = "-".join(map(str, (self.n_features_in_, *map(len, self._state["arrays"][1]))))
+        units = "-".join(map(str, self.layer_units))
         return f"<nnfast {type(self).__name__} {units}, {self._state['arrays'][0][0].dtype}>"
 
     # `_answer_few` and `_answer_many` answer rows X in `out` or, if that is None, in a new array. `columns` are those of

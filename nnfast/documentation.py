@@ -367,12 +367,25 @@ _WORDS = {
     "compiled": _COMPILED,
     "compiled_errors": _COMPILED_ERRORS,
 }
-_MARK = re.compile(rf"^( *){{({'|'.join(_WORDS)})}}$", re.MULTILINE)
 
 
-def documented(cls):
-    """A class decorator: put the words in place of the docstrings' marks."""
-    for each in (cls, cls.compiled):
-        if each.__doc__ is not None:  # python -OO
-            each.__doc__ = _MARK.sub(lambda mark: textwrap.indent(_WORDS[mark[2]], mark[1]), each.__doc__)
-    return cls
+def documented_by(words):
+    """A class decorator: put words in place of the marks of the docstrings of a class and its `compiled`.
+
+    Parameters
+    ----------
+    words : dict of str to str
+        By the names of marks: a line with a name in braces, and nothing else but spaces, is one.
+    """
+    marks = re.compile(rf"^( *){{({'|'.join(words)})}}$", re.MULTILINE)
+
+    def documented(cls):
+        for each in (cls, cls.compiled):
+            if each.__doc__ is not None:  # python -OO
+                each.__doc__ = marks.sub(lambda mark: textwrap.indent(words[mark[2]], mark[1]), each.__doc__)
+        return cls
+
+    return documented
+
+
+documented = documented_by(_WORDS)

@@ -19,10 +19,15 @@ from nnfast.state import VersionedPickle
 from nnfast.suggestions import did_you_mean
 from nnfast.tabular import recipe as recipes
 from nnfast.tabular import trees
+from nnfast.tabular.answers import labels_of, numbers_of
 from nnfast.tabular.budget import AsPlanned, AsRecorded, Budget, BySeconds
 from nnfast.tabular.columns import ColumnReader, TypedTable
+from nnfast.tabular.compiled import CompiledTabularClassifier, CompiledTabularRegressor, state_of
+from nnfast.tabular.documentation import documented
 from nnfast.tabular.fitting import EnsembleFit
 from nnfast.tabular.folds import Fold, group_folds, random_folds, time_folds
+from nnfast.tabular.importances import ValidatedRows
+from nnfast.tabular.inspection import Inspection
 from nnfast.tabular.progress import reporter
 from nnfast.tabular.tasks import ClassTask, NumberTask
 from nnfast.tabular.values import columns_of, values_of
@@ -32,7 +37,7 @@ from nnfast.validation import blaming, check_sample_weight
 QUALITIES = ("fast", "default", "best")
 
 
-class BaseTabular(VersionedPickle, BaseEstimator, ABC):
+class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
     """What both estimators have in common. Not for use by itself."""
 
     _parameter_constraints: dict = {
@@ -155,6 +160,7 @@ class BaseTabular(VersionedPickle, BaseEstimator, ABC):
         finally:
             say.close()
         if ensemble is not None:
+            draft._validated = ValidatedRows.of(fit.folds, n_rows, len(table))
             draft._publish(self, reader, ensemble, fit, start)
         if limits.interrupted:
             raise KeyboardInterrupt
@@ -227,7 +233,7 @@ class BaseTabular(VersionedPickle, BaseEstimator, ABC):
 
 
 def _is_fitted_attribute(name):
-    return name.endswith("_") or name in ("_reader", "_ensemble", "_several_labels", "_one_output")
+    return name.endswith("_") or name in ("_reader", "_ensemble", "_validated", "_several_labels", "_one_output")
 
 
 def _joined(weights, weights_val, n_rows, n_val):
@@ -253,8 +259,72 @@ def _times(X, name):
     return when
 
 
+@documented
 class TabularClassifier(ClassifierMixin, BaseTabular):
-    """Classify the rows of a table by an ensemble of networks."""
+    """Classify the rows of a table by an ensemble of networks.
+
+    {procedure}
+
+    The probabilities of a row are the mean over the members m of each round, of weight w_r, and a constant c, the shares of
+    the classes ::
+
+        p = sum_r w_r mean_m p_rm + w_c c
+
+    Two classes, more classes and several labels are supported: a matrix y of 0 and 1, a column a label.
+
+    Parameters
+    ----------
+    {parameters}
+
+    {classifier_parameters}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels, sorted; for several labels, the numbers of the columns of y.
+
+    {attributes}
+
+    oof_predictions_ : ndarray of shape (n_samples, n_classes)
+        Probabilities of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions` alone.
+
+    See Also
+    --------
+    TabularRegressor : The same for numbers.
+    nnfast.MLPClassifier : One network, for tables of numbers.
+
+    Notes
+    -----
+    {errors}
+
+    References
+    ----------
+    Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
+    arXiv:2203.05556.
+
+    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data, 2024,
+    arXiv:2407.04491.
+
+    Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
+    Problems, ACM SIGKDD Explorations 3, 2001.
+
+    Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble Selection from Libraries of Models, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.tabular import TabularClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> colors = rng.choice(["red", "green", "blue"], 300)
+    >>> sizes = rng.normal(size=300)
+    >>> X = np.column_stack([colors.astype(object), sizes])
+    >>> y = np.where((colors == "red") | (sizes > 1), "sold", "kept")
+    >>> clf = TabularClassifier(quality="fast", random_state=0).fit(X, y)
+    >>> clf.predict([["red", -0.5], ["green", 0.0]])
+    array(['sold', 'kept'], dtype='<U4')
+    >>> clf.predict_proba([["blue", 2.0]]).shape
+    (1, 2)
+    """
 
     _parameter_constraints: dict = BaseTabular._parameter_constraints | {
         "class_weight": [dict, list, StrOptions({"balanced"}), None]
@@ -348,10 +418,35 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             For several labels, 0 or 1 each.
         """
-        outputs = self._outputs(X)
-        if self._several_labels:
-            return (outputs > 0.5).astype(int)
-        return self.classes_[outputs.argmax(axis=1)]
+        return labels_of(self._outputs(X), self.classes_, self._several_labels)
+
+    def compiled(self):
+        """Make an immutable predictor of encoded rows, for serving.
+
+        {compiled}
+
+        Returns
+        -------
+        predictor : nnfast.tabular.compiled.CompiledTabularClassifier
+
+        Raises
+        ------
+        {compiled_errors}
+
+        Examples
+        --------
+        >>> from nnfast.tabular import TabularClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TabularClassifier(quality="fast", random_state=0).fit(X, y)
+        >>> predictor = clf.compiled()
+        >>> encoded = predictor.encode(X)
+        >>> bool((predictor.predict_proba(encoded) == clf.predict_proba(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        answers = {"classes": self.classes_, "several_labels": self._several_labels}
+        return CompiledTabularClassifier(state_of(self._reader, self._ensemble, **answers))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -359,8 +454,64 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return tags
 
 
+@documented
 class TabularRegressor(RegressorMixin, BaseTabular):
-    """Predict numbers for the rows of a table by an ensemble of networks."""
+    """Predict numbers for the rows of a table by an ensemble of networks.
+
+    {procedure}
+
+    A prediction is the weighted mean over the members m of each round, of weight w_r, and a constant c, the best one for the
+    loss; each member's is clipped to the range of the targets that it trained on ::
+
+        y = sum_r w_r mean_m clip(y_rm, low_m, high_m) + w_c c
+
+    Parameters
+    ----------
+    {regressor_parameters}
+
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    oof_predictions_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Predictions of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions` alone.
+
+    See Also
+    --------
+    TabularClassifier : The same for classes.
+    nnfast.MLPRegressor : One network, for tables of numbers.
+
+    Notes
+    -----
+    {errors}
+
+    References
+    ----------
+    Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
+    arXiv:2203.05556.
+
+    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data, 2024,
+    arXiv:2407.04491.
+
+    Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
+    Problems, ACM SIGKDD Explorations 3, 2001.
+
+    Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble Selection from Libraries of Models, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.tabular import TabularRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 3))
+    >>> X[::7, 0] = np.nan
+    >>> y = 100 + 10 * X[:, 1] * X[:, 2]
+    >>> regr = TabularRegressor(quality="fast", random_state=0).fit(X[:400], y[:400])
+    >>> regr.score(X[400:], y[400:]) > 0.9
+    True
+    """
 
     _parameter_constraints: dict = BaseTabular._parameter_constraints | {
         "loss": [StrOptions(set(REGRESSOR_LOSSES))],
@@ -414,7 +565,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return lambda targets: NumberTask(targets, self.loss, parameter)
 
     def _shaped(self, outputs):
-        return outputs[:, 0] if self._one_output else outputs
+        return numbers_of(outputs, self._one_output)
 
     def predict(self, X):
         """Predict targets.
@@ -429,6 +580,32 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             With several levels of `quantile`, a column each.
         """
         return self._shaped(self._outputs(X))
+
+    def compiled(self):
+        """Make an immutable predictor of encoded rows, for serving.
+
+        {compiled}
+
+        Returns
+        -------
+        predictor : nnfast.tabular.compiled.CompiledTabularRegressor
+
+        Raises
+        ------
+        {compiled_errors}
+
+        Examples
+        --------
+        >>> from nnfast.tabular import TabularRegressor
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> regr = TabularRegressor(quality="fast", random_state=0).fit(X, y)
+        >>> predictor = regr.compiled()
+        >>> bool((predictor.predict(predictor.encode(X)) == regr.predict(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        return CompiledTabularRegressor(state_of(self._reader, self._ensemble, one_output=self._one_output))
 
 
 def _checked_array(y, name):

@@ -74,9 +74,11 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
         n_threads=1,
         **task.network_parameters,
     )
+    seen = np.sort(np.concatenate([fold.train, fold.validation]))  # not all rows, where they are in order of time
+    rows = seen if len(seen) < len(X) else None
     try:
         with not_told(OPTIONS):
-            course = network._course(X, task.y, weights, (None, None, None, fold.validation))
+            course = network._course(X, task.y, weights, (None, None, None, fold.validation), rows=rows)
             course.train(None, lambda: pause(course.n_epochs))
             if not course.finished:
                 course.publish()
