@@ -47,7 +47,7 @@ class PiecewiseLinearEncoder(Encoder):
     """
 
     label = "bins"
-    _parameter_constraints: dict = {"n_bins": [Interval(Integral, 1, None, closed="left")]}
+    _parameter_constraints: dict = {"n_bins": [Interval(Integral, 2, None, closed="left")]}
 
     def __init__(self, n_bins=16):
         self.n_bins = n_bins
@@ -94,5 +94,5 @@ def edges_of(values, n_bins):
         return distinct
     half = np.linspace(0, 1, n_bins // 2 + 1)
     by_rows = np.quantile(values, half)
-    by_values = np.quantile(distinct, np.linspace(0, 1, n_bins - n_bins // 2 + 2))
+    by_values = np.quantile(distinct, np.linspace(0, 1, max(3, n_bins - n_bins // 2 + 1)))
     return np.unique(np.concatenate([by_rows, by_values]))
