@@ -27,7 +27,7 @@ class Curves:
     best_epoch: int = 0
 
 
-def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
+def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause, interrupted):
     """Train a member.
 
     Parameters
@@ -42,11 +42,13 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
     max_epochs : int
     pause : callable(n_epochs) that returns bool
         Asked after each epoch: whether to end there.
+    interrupted : callable()
+        Told of Ctrl-C, after which the network is as of the last whole epoch.
 
     Returns
     -------
     network : MLPClassifier, MLPRegressor or None
-        With the parameters of its best epoch. None if it diverged in its first.
+        With the parameters of its best epoch. None if it diverged, or was interrupted, in its first.
     curves : Curves
     """
     kind = MLPClassifier if task.classifies else MLPRegressor
@@ -80,6 +82,10 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
                 course.close()
     except DivergenceError:
         return None, Curves()
+    except KeyboardInterrupt:
+        interrupted()
+        if not hasattr(network, "coefs_"):
+            return None, Curves()
     history = network.history_
     losses, validation_losses = history["loss"].tolist(), network.validation_loss_curve_
     return network, Curves(losses, list(validation_losses), int(np.nanargmin(validation_losses)) + 1)
