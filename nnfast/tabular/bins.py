@@ -1,6 +1,9 @@
 """Numbers as piecewise-linear bins."""
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from nnfast.tabular.encoder import Encoder
 
@@ -37,13 +40,14 @@ class PiecewiseLinearEncoder(Encoder):
     >>> import numpy as np
     >>> from nnfast.tabular import PiecewiseLinearEncoder
     >>> PiecewiseLinearEncoder(n_bins=2).fit_transform(np.array([[0.0], [1.0], [2.0], [4.0]]))
-    array([[0.        , 0.        ],
-           [0.6666667 , 0.        ],
-           [1.        , 0.2       ],
-           [1.        , 1.        ]], dtype=float32)
+    array([[0.       , 0.       ],
+           [0.6666667, 0.       ],
+           [1.       , 0.2      ],
+           [1.       , 1.       ]], dtype=float32)
     """
 
     label = "bins"
+    _parameter_constraints: dict = {"n_bins": [Interval(Integral, 2, None, closed="left")]}
 
     def __init__(self, n_bins=16):
         self.n_bins = n_bins
@@ -74,8 +78,13 @@ class PiecewiseLinearEncoder(Encoder):
                 continue
             column = numbers[:, j]
             column = np.where(np.isnan(column), self.medians_[j], column)
-            part = (column[:, np.newaxis] - edges[:-1]) / np.diff(edges)
-            np.clip(part, 0, 1, out=out[:, self._ends[j] : self._ends[j + 1]])
+            n_bins = len(edges) - 1
+            bins = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, n_bins - 1)
+            with np.errstate(over="ignore"):  # of bins that are very narrow
+                fractions = (column - edges[bins]) / np.diff(edges)[bins]
+            part = out[:, self._ends[j] : self._ends[j + 1]]
+            part[:] = np.tri(n_bins, k=-1, dtype=np.float32)[bins]
+            part[np.arange(len(part)), bins] = np.clip(fractions, 0, 1)
 
 
 def edges_of(values, n_bins):
@@ -85,9 +94,5 @@ def edges_of(values, n_bins):
         return distinct
     half = np.linspace(0, 1, n_bins // 2 + 1)
     by_rows = np.quantile(values, half)
-    by_values = np.quantile(distinct, np.linspace(0, 1, n_bins - n_bins // 2 + 1))
-    edges = np.unique(np.concatenate([by_rows, by_values]))
-    with np.errstate(over="ignore"):
-        gaps = np.diff(edges)
-    wide = np.concatenate([[True], (gaps > 0) & np.isfinite(gaps)])
-    return edges[wide]
+    by_values = np.quantile(distinct, np.linspace(0, 1, max(3, n_bins - n_bins // 2 + 1)))
+    return np.unique(np.concatenate([by_rows, by_values]))

@@ -2,15 +2,17 @@
 
 import warnings
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import repeat
+from numbers import Integral
 
 import numpy as np
 
 from nnfast.exceptions import UnexpectedValuesWarning
 from nnfast.suggestions import did_you_mean
 from nnfast.tabular.dates import PARTS, varying_parts
-from nnfast.tabular.values import columns_of, level_of, values_of
+from nnfast.tabular.values import as_levels, columns_of, values_of
 
 # Whole numbers of at most so many different values may be levels rather than quantities: the targets decide.
 FEW_VALUES = 20
@@ -95,9 +97,10 @@ def _taken(matrix, rows):
 
 
 def _stacked(arrays, n_rows, dtype):
+    """Arrays as the columns of one; the list is emptied meanwhile, or all would be in memory twice."""
     out = np.empty((n_rows, len(arrays)), dtype=dtype, order="F")
-    for j, array in enumerate(arrays):
-        out[:, j] = array
+    for j in reversed(range(len(arrays))):
+        out[:, j] = arrays.pop()
     return out
 
 
@@ -140,22 +143,24 @@ class ColumnReader:
         """
         given, self.named = columns_of(X)
         names = [name for name, _ in given]
-        as_levels = self._categories(names)
+        forced = self._categories(names)
         self.columns, self._takers = [], []
         rows, numbers, codes = None, [], []
         for j, (name, column) in enumerate(given):
             values = values_of(column)
             rows = self._sample(len(values)) if rows is None else rows
-            decision, taker = _decide(name, values, j in as_levels, rows, targets)
+            if j in forced and values.kind != "empty":
+                values = as_levels(values)
+            decision, taker = _decide(name, values, rows, targets)
             self.columns.append(decision)
             self._takers.append(taker)
-            new = taker.take(_as_levels(values) if taker.is_category else values)
+            new = taker.take(as_levels(values) if taker.is_category else values)
             (codes if taker.is_category else numbers).extend(new)
         self.number_names, self.number_columns = self._outputs(category=False)
         self.category_names, self.category_columns = self._outputs(category=True)
         self.levels = [taker.levels for taker in self._takers if taker.is_category]
         self._had_missing = [decision.n_missing > 0 for decision in self.columns]
-        self._warned = set()
+        self._warned = {}
         return TypedTable(_stacked(numbers, len(values), np.float64), _stacked(codes, len(values), np.int32))
 
     def read(self, X, whose="This transformer"):
@@ -181,13 +186,21 @@ class ColumnReader:
                 continue
             values = values_of(column)
             new = taker.take(_as_kind(values, decision))
-            self._warn(j, decision, new[0])
+            self._warn_of(j, decision, new[0])
             (codes if taker.is_category else numbers).extend(new)
         n_rows = len(given[0])
         return TypedTable(_stacked(numbers, n_rows, np.float64), _stacked(codes, n_rows, np.int32))
 
     def __getstate__(self):
-        return vars(self) | {"_warned": set()}
+        return vars(self) | {"_warned": {}}
+
+    def renamed(self, names):
+        """The same reader, whose columns are called `names` in the names of numbers and categories."""
+        other = copy(self)
+        other.columns = [replace(each, name=name) for each, name in zip(self.columns, names, strict=True)]
+        other.number_names, _ = other._outputs(category=False)
+        other.category_names, _ = other._outputs(category=True)
+        return other
 
     # -----------------------------------------------------------------------------------------------------------------
 
@@ -204,20 +217,20 @@ class ColumnReader:
             if wanted == "auto":
                 return frozenset()
             wanted = [wanted]
-        wanted = np.asarray([] if wanted is None else wanted)
-        if wanted.dtype.kind == "b":
-            if wanted.shape != (len(names),):
+        wanted = [] if wanted is None else list(wanted)
+        if wanted and all(isinstance(each, bool | np.bool_) for each in wanted):
+            if len(wanted) != len(names):
                 raise ValueError(
-                    f"categorical_features must have a boolean for each of the {len(names)} columns of X, got shape "
-                    f"{wanted.shape}."
+                    f"categorical_features must have a boolean for each of the {len(names)} columns of X, got "
+                    f"{len(wanted)}."
                 )
             return frozenset(np.flatnonzero(wanted).tolist())
         found = set()
-        for each in wanted.tolist():
+        for each in wanted:
             if isinstance(each, str) and each in names:
                 found.add(names.index(each))
-            elif isinstance(each, int) and -len(names) <= each < len(names):
-                found.add(each % len(names))
+            elif isinstance(each, Integral) and not isinstance(each, bool) and -len(names) <= each < len(names):
+                found.add(int(each) % len(names))
             else:
                 hint = did_you_mean(each, names) if isinstance(each, str) and self.named else ""
                 accepted = "names of columns of X, their numbers, or a mask"
@@ -234,6 +247,9 @@ class ColumnReader:
 
     def _matched(self, given, named, whose):
         """The columns that `fit` was given, in its order."""
+        if self.named != named and self._is_first("names"):
+            have, had = ("has", "without") if named else ("does not have valid", "with")
+            _warn(f"X {have} feature names, but {whose} was fitted {had} feature names: columns count in their order.")
         if not (self.named and named):
             if len(given) != len(self.columns):
                 raise ValueError(
@@ -245,28 +261,31 @@ class ColumnReader:
         if missing := [each.name for each in self.columns if each.used and each.name not in by_name]:
             hint = did_you_mean(missing[0], list(by_name))
             raise ValueError(f"X lacks columns that it had in fit: {_listed(missing)}.{hint}")
-        if more := by_name.keys() - {each.name for each in self.columns}:
-            more = [name for name in by_name if name in more]
-            self._warn_once("columns", f"X has columns that it did not have in fit, which are ignored: {_listed(more)}.")
+        known = {each.name for each in self.columns}
+        if more := [name for name in by_name if name not in known and self._is_first((name, "column"))]:
+            _warn(f"X has columns that it did not have in fit, which are ignored: {_listed(more)}.")
         first = given[0][1]
         return [by_name.get(each.name, first) for each in self.columns]  # those that are not used may be missing
 
-    def _warn(self, j, decision, values):
+    def _warn_of(self, j, decision, values):
         if values.dtype.kind == "i":
             missing, unseen = np.count_nonzero(values == MISSING), np.count_nonzero(values == UNSEEN)
         else:
             missing, unseen = np.count_nonzero(np.isnan(values)), 0
-        if unseen:
-            message = f"Column {decision.name!r} has levels that fit did not see, in {unseen:,} rows; they count as missing."
-            self._warn_once((j, "unseen"), message)
-        if missing and not self._had_missing[j]:
-            message = f"Column {decision.name!r} has missing values in {missing:,} rows, and had none in fit."
-            self._warn_once((j, "missing"), message)
+        if unseen and self._is_first((j, "unseen")):
+            _warn(f"Column {decision.name!r} has levels that fit did not see, in {unseen:,} rows; they count as missing.")
+        if missing and not self._had_missing[j] and self._is_first((j, "missing")):
+            _warn(f"Column {decision.name!r} has missing values in {missing:,} rows, and had none in fit.")
 
-    def _warn_once(self, key, message):
-        if key not in self._warned:
-            self._warned.add(key)
-            warnings.warn(message, UnexpectedValuesWarning, stacklevel=6)
+    def _is_first(self, key):
+        """Whether this is the first warning of a kind; of several threads that ask at once, one is told so."""
+        asked = object()
+        return self._warned.setdefault(key, asked) is asked
+
+
+def _warn(message):
+    # From the line that calls an estimator's method, which calls `_outputs`, `read` and one of its helpers.
+    warnings.warn(message, UnexpectedValuesWarning, stacklevel=6)
 
 
 def _listed(names):
@@ -334,12 +353,11 @@ class _LevelTaker:
         return [np.fromiter(map(self._codes.get, levels, repeat(UNSEEN)), dtype=np.int32, count=len(levels))]
 
 
-def _decide(name, values, as_levels, rows, targets):
+def _decide(name, values, rows, targets):
     """(`Column`, what takes its values)."""
-    values = _as_levels(values) if as_levels and values.kind != "empty" else values
     if values.kind == "category":
         return _decide_category(name, values)
-    is_missing = np.isnat(values.values) if values.kind == "date" else np.isnan(values.values)
+    is_missing = _missing_in(values)
     n_missing = int(np.count_nonzero(is_missing))
     n_rows = len(is_missing)
     if n_missing == n_rows:
@@ -358,7 +376,7 @@ def _decide(name, values, as_levels, rows, targets):
         return replace(column, note=column.note or note), _DateTaker(there.min(), parts)
     whole = values.kind == "number" and len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
     if whole and len(distinct) > 2 and targets is not None and _are_levels(values.values, is_missing, targets):
-        decision, taker = _decide_category(name, _as_levels(values))
+        decision, taker = _decide_category(name, as_levels(values))
         return replace(decision, note=f"whole numbers that act as levels; {decision.note}"), taker
     return column, _NumberTaker()
 
@@ -371,7 +389,7 @@ def _decide_category(name, values):
     levels = sorted(counts, key=lambda level: (-counts[level], level))
     column = Column(name, "category", values.dtype, len(levels), n_missing, _frequent(levels, counts))
     if len(levels) == 1 and not n_missing:
-        return replace(column, taken_for="constant", note=f"all are {levels[0]!r}"), _Nothing()
+        return replace(column, taken_for="constant", note=f"all are {_cut(levels[0])!r}"), _Nothing()
     return column, _LevelTaker(levels)
 
 
@@ -389,34 +407,40 @@ def _shown(value):
     return str(value.astype("M8[D]")) if isinstance(value, np.datetime64) else f"{value:g}"
 
 
-def _as_levels(values):
-    """Values of any kind as those of categories."""
-    if values.kind == "category":
-        return values
-    if values.kind == "date":
-        levels = [None if each is None else str(each) for each in values.values.astype("M8[s]").tolist()]
-    else:
-        distinct, inverse = np.unique(values.values, return_inverse=True)
-        names = np.array([None if np.isnan(each) else level_of(each) for each in distinct.tolist()], dtype=object)
-        levels = names[inverse].tolist()
-    return replace(values, kind="category", values=levels)
-
-
 def _as_kind(values, decision):
     """Values as the column's decision needs them."""
     wanted, got = decision.taken_for, values.kind
-    if wanted == "category":
-        return _as_levels(values) if got != "empty" else replace(values, kind=wanted, values=[None] * len(values))
-    numbers = ("number", "boolean", "duration")
-    if got == "empty" and wanted == "date":
-        return replace(values, kind=wanted, values=np.full(len(values), np.datetime64("NaT"), dtype="M8[us]"))
-    if got == wanted or got == "empty" or (wanted in numbers[:2] and got in numbers[:2]):
+    if got == wanted or {got, wanted} == {"number", "boolean"}:
         return values
-    plural = {"category": "categories or text", "date": "dates"}.get(got, f"{got}s")
+    if got != "category" and _missing_in(values).all():
+        nothing = {"category": [None] * len(values), "date": np.full(len(values), np.datetime64("NaT"), dtype="M8[us]")}
+        return replace(values, kind=wanted, values=nothing.get(wanted, np.full(len(values), np.nan)))
+    if wanted == "category":
+        return as_levels(values)
+    plural = f"text such as {_cut(_text_in(values.values))!r}" if got == "category" else f"{got}s"
     raise ValueError(
         f"Column {decision.name!r} of X holds {plural} (dtype {values.dtype}), where fit saw a {wanted} (dtype "
         f"{decision.dtype}) in each row."
     )
+
+
+def _missing_in(values):
+    """Which values of dates or numbers are missing."""
+    return np.isnat(values.values) if values.kind == "date" else np.isnan(values.values)
+
+
+def _text_in(levels):
+    """The first of some levels that is no number, or the first."""
+    there = [level for level in levels if level is not None]
+    return next((level for level in there if not _is_number(level)), there[0])
+
+
+def _is_number(level):
+    try:
+        float(level)
+    except ValueError:
+        return False
+    return True
 
 
 def _are_levels(values, is_missing, targets):

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from nnfast.tabular.columns import ColumnReader
 from nnfast.tabular.targets import standardized_targets
@@ -20,6 +20,8 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):
     its rows. Both are what the estimators call; `fit` and `transform` are for tables of any library.
     """
 
+    _parameter_constraints: dict = {}
+
     def fit(self, X, y=None):
         """Learn the encoding.
 
@@ -27,8 +29,8 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            The targets, for encodings that use them.
+        y : default=None
+            Not used.
         """
         self._read_and_fit(X, y)
         return self
@@ -36,28 +38,43 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):
     def transform(self, X):
         """Encode a table, as an array of float32 of shape (n_samples, n_features_out)."""
         check_is_fitted(self)
-        return self.encode(self._reader.read(X))
+        return self.encode(self._reader.read(X, type(self).__name__))
 
     def fit_transform(self, X, y=None):
         """The same as `fit` and then `transform`."""
         return self.encode(self._read_and_fit(X, y))
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the encoding's columns."""
+        """Names of the encoding's columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the columns of the table. None: those of the table that `fit` was given, or x0, x1, ...
+        """
         check_is_fitted(self)
-        return np.array(self.names(self._reader), dtype=object)
+        return np.array(self.names(self._reader.renamed(_check_feature_names_in(self, input_features))), dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
 
     def _read(self, X):
-        self._reader = ColumnReader()
-        table = self._reader.fit(X)
-        self.n_features_in_ = len(self._reader.columns)
-        if self._reader.named:
-            self.feature_names_in_ = np.array([each.name for each in self._reader.columns], dtype=object)
+        self._validate_params()
+        reader = ColumnReader()
+        table = reader.fit(X)
+        self._reader, self.n_features_in_ = reader, len(reader.columns)
+        if reader.named:
+            self.feature_names_in_ = np.array([each.name for each in reader.columns], dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
         return table
 
     def _read_and_fit(self, X, y):
         table = self._read(X)
-        self.fit_table(table, None if y is None else standardized_targets(y))
+        self.fit_table(table)
         return table
 
     @abstractmethod
@@ -90,11 +107,42 @@ class SupervisedEncoder(Encoder):
     target. `transform` encodes other rows by all that `fit` was given.
     """
 
-    def fit_transform(self, X, y=None):
+    def fit(self, X, y):
+        """Learn the encoding.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets: classes or numbers.
+        """
+        return super().fit(X, y)
+
+    def fit_transform(self, X, y):
         """Learn the encoding, and encode the same rows out of fold: not the same as `fit` and then `transform`."""
+        table = self._read(X)
+        return self.fit_encode_table(table, self._targets(y, len(table)))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def _read_and_fit(self, X, y):
+        table = self._read(X)
+        self.fit_table(table, self._targets(y, len(table)))
+        return table
+
+    def _targets(self, y, n_rows):
         if y is None:
-            raise ValueError(f"{type(self).__name__} needs the targets: y must be given to fit_transform.")
-        return self.fit_encode_table(self._read(X), standardized_targets(y))
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        targets = standardized_targets(y)
+        if len(targets) != n_rows:
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has {n_rows} rows, y has {len(targets)}."
+            )
+        return targets
 
     @abstractmethod
     def fit_encode_table(self, table, targets, weights=None):

@@ -30,9 +30,9 @@ from nnfast.tabular.importances import ValidatedRows
 from nnfast.tabular.inspection import Inspection
 from nnfast.tabular.progress import reporter
 from nnfast.tabular.tasks import ClassTask, NumberTask
-from nnfast.tabular.values import columns_of, values_of
+from nnfast.tabular.values import as_levels, columns_of, values_of
 from nnfast.targets import about_labels, as_labels, as_numbers
-from nnfast.validation import blaming, check_sample_weight
+from nnfast.validation import blaming, check_held_out, check_sample_weight
 
 QUALITIES = ("fast", "default", "best")
 
@@ -77,7 +77,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
 
     @abstractmethod
     def _learn_targets(self, y):
-        """A function that makes a `Task` of targets like y; sets on the estimator what it says of them."""
+        """A function that makes a `Task` of y and y_val or None; sets on the estimator what it says of them."""
 
     @abstractmethod
     def _check_targets(self, y, name):
@@ -122,9 +122,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         """
         start = time.monotonic()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        if (X_val is None) != (y_val is None):
-            given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
-            raise ValueError(f"fit got {given} without {missing}: validation rows need both.")
+        check_held_out(X_val, y_val, sample_weight_val, None)
         reader = ColumnReader(self.categorical_features, seed)
         table = reader.fit(X)
         n_rows = len(table)
@@ -137,12 +135,10 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
             validation = reader.read(X_val)
             y_val = self._checked(y_val, len(validation), "y_val")
             table = TypedTable.stacked([table, validation])
-            sample_weight = _joined(sample_weight, check_sample_weight(sample_weight_val, y_val), n_rows, len(y_val))
-            y = np.concatenate([y, y_val])
-        task = task_of(y)
-        weights = draft._class_weighted(task, sample_weight)
-        if weights is not None and (weights == weights[0]).all() and weights[0] > 0:
-            weights = None
+            weight_val = check_sample_weight(sample_weight_val, y_val, "sample_weight_val")
+            sample_weight = _joined(sample_weight, weight_val, n_rows, len(y_val))
+        task = task_of(y, y_val)
+        weights = _of_mean_one(draft._class_weighted(task, sample_weight))
         folds_of = self._folds(n_rows, len(table), task, groups, when, seed)
         if self.blend == "trees" and (reason := trees.why_not(task)):
             raise ValueError(f"blend='trees' cannot be used here: {reason}. Use blend=None.")
@@ -190,10 +186,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
             fold = Fold(np.arange(n_rows), np.arange(n_rows, n_all))
             return lambda number, n_folds: [fold] * n_folds
         if groups is not None:
-            groups = np.asarray(groups)
-            if groups.shape != (n_rows,):
-                raise ValueError(f"groups must have a label for each of the {n_rows} rows, got shape {groups.shape}.")
-            codes = np.unique(groups, return_inverse=True)[1]
+            codes = _group_codes(groups, n_rows)
             return lambda number, n_folds: group_folds(codes, n_folds, seed % 2**32 + number)
         if when is not None:
             return lambda number, n_folds: time_folds(when, n_folds)
@@ -244,12 +237,36 @@ def _joined(weights, weights_val, n_rows, n_val):
     ])  # fmt: skip
 
 
+def _of_mean_one(weights):
+    """Weights whose scale is that of no weights, as encodings count rows; None if they are all the same."""
+    if weights is None or (weights == weights[0]).all():
+        return None
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must not be negative, got {weights.min()}.")
+    return weights / weights.mean()
+
+
+def _group_codes(groups, n_rows):
+    """Numbers of the groups of the rows."""
+    groups = np.asarray(groups)
+    if groups.shape != (n_rows,):
+        raise ValueError(f"groups must have a label for each of the {n_rows} rows, got shape {groups.shape}.")
+    labels = np.array(as_levels(values_of(groups)).values, dtype=object)
+    missing = np.equal(labels, None)
+    if missing.any():
+        raise ValueError(f"groups must have a label for each row, and row {np.flatnonzero(missing)[0]} has none.")
+    return np.unique(labels.astype(str), return_inverse=True)[1]
+
+
 def _times(X, name):
     """The numbers that order rows by time."""
     columns, _ = columns_of(X)
-    by_name = dict(columns)
+    by_name = dict(enumerate(column for _, column in columns)) | dict(columns)
     if name not in by_name:
-        raise ValueError(f"time_column must be a column of X, got {name!r}.{did_you_mean(name, list(by_name))}")
+        names = [each for each, _ in columns]
+        raise ValueError(
+            f"time_column must be the name or the number of a column of X, got {name!r}.{did_you_mean(name, names)}"
+        )
     values = values_of(by_name[name])
     if values.kind == "category":
         raise ValueError(f"time_column must hold dates or numbers, got text in column {name!r}.")
@@ -358,7 +375,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         self.class_weight = class_weight
 
     def _check_targets(self, y, name):
-        y = _checked_array(y, name)
+        y = _of_one_type(_checked_array(y, name))
         with about_labels(y, name):
             check_classification_targets(y)
         if type_of_target(y).startswith("multiclass-multioutput"):
@@ -370,23 +387,26 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         if self._several_labels:
             self.classes_ = np.arange(y.shape[1])
             self._can_learn = True
-            return lambda targets: ClassTask(targets.astype(np.intp), 2)
-        self.classes_ = classes = np.unique(y)
-        self._can_learn = len(classes) > 1
+            return lambda y, y_val: ClassTask(_stacked(y, y_val).astype(np.intp), 2)
+        self.classes_ = np.unique(y)
+        self._can_learn = len(self.classes_) > 1
+        return lambda y, y_val: ClassTask(
+            _stacked(self._codes(y), None if y_val is None else self._codes(y_val)), len(self.classes_)
+        )
 
-        def task_of(targets):
-            codes = np.searchsorted(classes, targets)
-            known = classes[np.minimum(codes, len(classes) - 1)] == targets
-            if not known.all():
-                raise ValueError(f"y_val has a class that y does not have: {targets[~known][0]!r}. y has {classes}.")
-            return ClassTask(codes, len(classes))
-
-        return task_of
+    def _codes(self, y):
+        """The numbers of the classes of some rows."""
+        number_of = {label: code for code, label in enumerate(self.classes_.tolist())}
+        labels = y.tolist() if y.ndim == 1 else [y.shape]
+        unknown = [label for label in labels if label not in number_of]
+        if unknown:
+            raise ValueError(f"y_val has a class that y does not have: {unknown[0]!r}. y has {self.classes_}.")
+        return np.array([number_of[label] for label in labels], dtype=np.intp)
 
     def _class_weighted(self, task, sample_weight):
         if self.class_weight is None:
             return sample_weight
-        names = None if task.kind == "multilabel" else self.classes_ 
+        names = None if task.kind == "multilabel" else self.classes_
         return weigh(weights_by_class(self.class_weight, names, task.y), task.y, sample_weight)
 
     def _shaped(self, outputs):
@@ -562,7 +582,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         self._can_learn = bool((y != y[:1]).any())
         self._one_output = y.ndim == 1 and not (self.loss == "quantile" and np.size(self.quantile) > 1)
         parameter = {"quantile": self.quantile, "huber": self.huber_delta}.get(self.loss)
-        return lambda targets: NumberTask(targets, self.loss, parameter)
+        return lambda y, y_val: NumberTask(_stacked(y, y_val), self.loss, parameter)
 
     def _shaped(self, outputs):
         return numbers_of(outputs, self._one_output)
@@ -616,3 +636,18 @@ def _checked_array(y, name):
     with blaming(name):
         y = _check_y(y, multi_output=True)
     return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def _of_one_type(y):
+    """y of objects as NumPy has them, where all are integers or all are booleans."""
+    types = set(map(type, y.ravel().tolist())) if y.dtype == object else set()
+    return y.astype(types.pop()) if len(types) == 1 and types <= {int, bool} else y
+
+
+def _stacked(y, y_val):
+    """The rows of y and those of y_val, if there are any."""
+    if y_val is None:
+        return y
+    if y_val.shape[1:] != y.shape[1:]:
+        raise ValueError(f"y_val must have as many columns as y, got shape {y_val.shape} beside {y.shape}.")
+    return np.concatenate([y, y_val])

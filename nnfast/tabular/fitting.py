@@ -52,8 +52,7 @@ class EnsembleFit:
     def run(self, trees):
         """Train; returns the `Ensemble`. After an interrupt it is of what has been trained, if there is anything."""
         if not self._recipes:
-            everything = np.arange(len(self._table))
-            return Ensemble([], self._task.constant(everything, self._weights))
+            return self._constant()
         if trees:
             self._train_trees(self._folds_of(0, self._recipes[0][1]))
         number = 0
@@ -61,9 +60,14 @@ class EnsembleFit:
             recipe, n_folds = self._recipes[number % len(self._recipes)]
             self._train_round(number, recipe, self._folds_of(number, n_folds))
             number += 1
-        return self._blended() if self.rounds else None
+        if self.rounds:
+            return self._blended()
+        return None if self._limits.interrupted else self._constant()  # of members that all diverged
 
     # -----------------------------------------------------------------------------------------------------------------
+
+    def _constant(self):
+        return Ensemble([], self._task.constant(np.arange(len(self._table)), self._weights))
 
     def _train_round(self, number, recipe, folds):
         key = recipe.encoding
@@ -118,8 +122,9 @@ class EnsembleFit:
             return n_epochs == recorded if recorded else self._limits.over
 
         network, curves = train_network(
-            recipe, task, X, fold, self._weights, seed=seed, max_epochs=max_epochs, pause=pause
-        )
+            recipe, task, X, fold, self._weights,
+            seed=seed, max_epochs=max_epochs, pause=pause, interrupted=self._limits.interrupt,
+        )  # fmt: skip
         if network is None:
             return None
         member = Member(k, encoders, network, task.readout(fold.train), curves)

@@ -1,6 +1,9 @@
 """Categories as one-hot columns of the levels that recur."""
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from nnfast.tabular.columns import MISSING
 from nnfast.tabular.encoder import Encoder
@@ -33,18 +36,23 @@ class LevelEncoder(Encoder):
     >>> X = np.array([["red"], ["green"], ["red"], ["green"], ["blue"]])
     >>> encoder = LevelEncoder(min_rows=2).fit(X)
     >>> encoder.get_feature_names_out().tolist()
-    ['0_green', '0_red']
-    >>> encoder.transform(np.array([["red"], ["violet"]], dtype=object)[:1])
-    array([[0., 1.]], dtype=float32)
+    ['x0_green', 'x0_red']
+    >>> encoder.transform([["red"], ["blue"]])
+    array([[0., 1.],
+           [0., 0.]], dtype=float32)
     """
 
     label = "levels"
+    _parameter_constraints: dict = {
+        "min_rows": [Interval(Integral, 1, None, closed="left")],
+        "max_levels": [Interval(Integral, 1, None, closed="left")],
+    }
 
     def __init__(self, min_rows=10, max_levels=256):
         self.min_rows, self.max_levels = min_rows, max_levels
 
     def fit_table(self, table, targets=None, weights=None):
-        self.levels_, self._is_binary = [], []
+        self.levels_, self._is_binary, self._positions = [], [], []
         for codes in table.codes.T:
             counts = np.bincount(codes + 1)  # the first is of missing values
             there = np.flatnonzero(counts)
@@ -53,8 +61,12 @@ class LevelEncoder(Encoder):
                 frequent = np.argsort(-counts[there], kind="stable")[: self.max_levels]
                 there = there[frequent]
                 there = there[counts[there] >= self.min_rows]
-            self.levels_.append((there[:1] if binary else there).astype(np.int32) - 1)
+            levels = (there[:1] if binary else there).astype(np.int32) - 1
+            positions = np.full(len(counts) + 2, -1, dtype=np.int32)  # codes are from -2; the last is of codes beyond
+            positions[levels + 2] = np.arange(len(levels))
+            self.levels_.append(levels)
             self._is_binary.append(binary)
+            self._positions.append(positions)
         self._ends = np.cumsum([0, *map(len, self.levels_)])
         self._n_numbers = table.numbers.shape[1]
         return self
@@ -70,14 +82,11 @@ class LevelEncoder(Encoder):
         ]
 
     def encode_block(self, numbers, codes, out):
-        for j, levels in enumerate(self.levels_):
-            part = out[:, self._ends[j] : self._ends[j + 1]]
+        out[:] = 0
+        for j, (levels, positions) in enumerate(zip(self.levels_, self._positions, strict=True)):
             if self._is_binary[j]:
-                part[:] = np.where(codes[:, [j]] == levels, 1, -1)
+                out[:, self._ends[j]] = np.where(codes[:, j] == levels[0], 1, -1)
             elif len(levels):
-                position = np.full(max(levels.max(), codes[:, j].max(initial=0)) + 3, -1, dtype=np.intp)
-                position[levels + 2] = np.arange(len(levels))  # codes are from -2, of an unseen level
-                where = position[codes[:, j] + 2]
-                part[:] = 0
-                rows = np.flatnonzero(where >= 0)
-                part[rows, where[rows]] = 1
+                at = positions[np.minimum(codes[:, j] + 2, len(positions) - 1)]
+                rows = np.flatnonzero(at >= 0)
+                out[rows, self._ends[j] + at[rows]] = 1

@@ -29,7 +29,7 @@ class Curves:
     best_epoch: int = 0
 
 
-def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
+def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause, interrupted):
     """Train a member.
 
     Parameters
@@ -44,11 +44,13 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
     max_epochs : int
     pause : callable(n_epochs) that returns bool
         Asked after each epoch: whether to end there.
+    interrupted : callable()
+        Told of Ctrl-C, after which the network is as of the last whole epoch.
 
     Returns
     -------
     network : CompiledClassifier, CompiledRegressor or None
-        Of its best epoch. None if it diverged in its first.
+        Of its best epoch. None if it diverged, or was interrupted, in its first.
     curves : Curves
     """
     kind = MLPClassifier if task.classifies else MLPRegressor
@@ -85,6 +87,10 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause):
                 course.close()
     except DivergenceError:
         return None, Curves()
+    except KeyboardInterrupt:
+        interrupted()
+        if not hasattr(network, "coefs_"):
+            return None, Curves()
     history = network.history_
     losses, validation_losses = history["loss"].tolist(), network.validation_loss_curve_
     network.n_threads = None  # predictions may have more than one

@@ -1,8 +1,10 @@
 """Pairs of columns encoded by what the targets do in them beyond the columns by themselves."""
 
 from itertools import combinations
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from nnfast.tabular.encoder import SupervisedEncoder
 from nnfast.tabular.out_of_fold import FoldSums, fold_numbers
@@ -57,6 +59,15 @@ class PairEncoder(SupervisedEncoder):
 
     gains_ : list of float
         Of each pair, as a share of the variance of the targets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.tabular import PairEncoder
+    >>> X = np.random.default_rng(0).integers(0, 4, (1000, 3)).astype(float)
+    >>> y = (X[:, 0] == X[:, 2]) * 1.5
+    >>> PairEncoder().fit(X, y).pairs_
+    [(0, 2)]
     """
 
     def __init__(
@@ -74,6 +85,16 @@ class PairEncoder(SupervisedEncoder):
         self.max_columns, self.max_rows, self.n_folds, self.random_state = max_columns, max_rows, n_folds, random_state
 
     label = "targets by pair"
+    _parameter_constraints: dict = {
+        "max_pairs": [Interval(Integral, 0, None, closed="left")],
+        "n_bins": [Interval(Integral, 2, None, closed="left")],
+        "min_t": [Interval(Real, 0, None, closed="left")],
+        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "max_columns": [Interval(Integral, 2, None, closed="left")],
+        "max_rows": [Interval(Integral, 2, None, closed="left")],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
 
     def fit_table(self, table, targets=None, weights=None):
         self._learn(table, targets, weights)
@@ -176,8 +197,9 @@ class _NumberBins:
 
     def __init__(self, column, n_bins):
         there = column[~np.isnan(column)]
-        distinct = np.unique(there)
-        if len(distinct) > n_bins:
+        many = len(np.unique(there[:10_000])) > n_bins  # which spares sorting all
+        distinct = None if many else np.unique(there)
+        if many or len(distinct) > n_bins:
             self._edges = np.unique(np.quantile(there, np.linspace(0, 1, n_bins + 1)[1:-1]))
         else:
             self._edges = distinct[:-1] / 2 + distinct[1:] / 2

@@ -1,6 +1,9 @@
 """Numbers as periodic functions of themselves."""
 
+from numbers import Integral, Real
+
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from nnfast.tabular.encoder import Encoder
 from nnfast.tabular.scaling import SmoothClipScaler
@@ -32,9 +35,21 @@ class PeriodicEncoder(Encoder):
     ----------
     Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
     arXiv:2203.05556.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nnfast.tabular import PeriodicEncoder
+    >>> PeriodicEncoder(n_frequencies=4).fit_transform(np.arange(10.0)[:, np.newaxis]).shape
+    (10, 4)
     """
 
     label = "cosines"
+    _parameter_constraints: dict = {
+        "n_frequencies": [Interval(Integral, 1, None, closed="left")],
+        "scale": [Interval(Real, 0, None, closed="neither")],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
 
     def __init__(self, n_frequencies=8, scale=0.5, random_state=0):
         self.n_frequencies, self.scale, self.random_state = n_frequencies, scale, random_state

@@ -1,8 +1,13 @@
 """Numbers as the networks take them: centered, scaled by their quartiles, and clipped smoothly."""
 
+from numbers import Real
+
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from nnfast.tabular.encoder import Encoder
+
+_LARGEST_FACTOR = 1e300
 
 
 class SmoothClipScaler(Encoder):
@@ -39,6 +44,7 @@ class SmoothClipScaler(Encoder):
     """
 
     label = "scaled"
+    _parameter_constraints: dict = {"clip": [Interval(Real, 0, None, closed="neither")]}
 
     def __init__(self, clip=3.0):
         self.clip = clip
@@ -52,11 +58,11 @@ class SmoothClipScaler(Encoder):
             if not len(there):
                 continue
             low, self.medians_[j], high = np.quantile(there, [0.25, 0.5, 0.75])
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore"):  # of denormal numbers
                 if high > low:
-                    self.factors_[j] = 1 / (high - low)
+                    self.factors_[j] = min(1 / (high - low), _LARGEST_FACTOR)
                 elif there.max() > there.min():
-                    self.factors_[j] = 2 / (there.max() - there.min())
+                    self.factors_[j] = min(2 / (there.max() - there.min()), _LARGEST_FACTOR)
         return self
 
     @property

@@ -1,6 +1,9 @@
 """Values encoded by the targets of the rows that have them, out of fold."""
 
+from numbers import Integral, Real
+
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from nnfast.tabular.encoder import SupervisedEncoder
 from nnfast.tabular.out_of_fold import FoldSums, fold_numbers
@@ -50,13 +53,21 @@ class TargetValueEncoder(SupervisedEncoder):
     >>> import numpy as np
     >>> from nnfast.tabular import TargetValueEncoder
     >>> X = np.repeat(["a", "b", "c"], 100)[:, np.newaxis]
-    >>> y = np.repeat([1.0, 2.0, 6.0], 100)
+    >>> y = np.repeat([1.5, 2.5, 6.5], 100)
     >>> encoder = TargetValueEncoder(smoothing=0).fit(X, y)
     >>> encoder.transform([["a"], ["b"], ["c"]]).round(2).ravel()
     array([-0.93, -0.46,  1.39], dtype=float32)
     """
 
     label = "targets by value"
+    _parameter_constraints: dict = {
+        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "min_distinct": [Interval(Integral, 0, None, closed="left")],
+        "min_rows": [Interval(Integral, 1, None, closed="left")],
+        "max_targets": [Interval(Integral, 1, None, closed="left")],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
 
     def __init__(self, smoothing=20.0, min_distinct=8, min_rows=10, max_targets=10, n_folds=5, random_state=0):
         self.smoothing, self.min_distinct, self.min_rows = smoothing, min_distinct, min_rows
@@ -85,8 +96,9 @@ class TargetValueEncoder(SupervisedEncoder):
         if not 0 < self._n_targets <= self.max_targets:
             return found
         for j, column in enumerate(table.numbers.T):
-            values, codes, counts = np.unique(column, return_inverse=True, return_counts=True)
+            values, counts = np.unique(column, return_counts=True)
             if len(values) > self.min_distinct and counts[counts >= self.min_rows].sum() >= len(column) / 2:
+                codes = np.searchsorted(values, column)  # NaN is the last value
                 self._add(j, values, codes, targets, weights)
                 found.append(codes)
         for j, column in enumerate(table.codes.T):

@@ -1,6 +1,11 @@
 """Targets as the encodings take them."""
 
 import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_y, column_or_1d
+
+from nnfast.targets import about_labels, as_numbers
+from nnfast.validation import blaming
 
 
 def standardized_targets(y):
@@ -16,10 +21,16 @@ def standardized_targets(y):
     -------
     targets : ndarray of shape (n_samples, n_targets)
     """
-    y = np.asarray(y)
+    with blaming("y"):
+        y = _check_y(y, multi_output=True)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
     if y.ndim == 1 and _are_classes(y):
-        return scaled(indicators(np.unique(y, return_inverse=True)[1]))
-    return scaled(y.reshape(len(y), -1).astype(np.float64))
+        with about_labels(y):
+            check_classification_targets(y)
+            codes = np.unique(y, return_inverse=True)[1]
+        return scaled(indicators(codes))
+    return scaled(as_numbers(y).reshape(len(y), -1).astype(np.float64))
 
 
 def indicators(codes):
@@ -30,10 +41,11 @@ def indicators(codes):
 
 
 def scaled(targets):
-    """Columns of mean 0 and variance 1; of a constant, zeros."""
-    targets = targets - targets.mean(axis=0)
+    """Columns of mean 0 and variance 1, of numbers however large; of a constant, zeros."""
+    targets = targets / np.maximum(np.abs(targets).max(axis=0), np.finfo(np.float64).tiny)
+    targets -= targets.mean(axis=0)
     deviations = targets.std(axis=0)
-    return targets / np.where(deviations > 0, deviations, 1)
+    return targets / np.where(deviations > 1e-14, deviations, np.inf)
 
 
 def _are_classes(y):

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from scipy.special import xlogy
 
 from nnfast.losses import LOSSES
@@ -81,7 +82,7 @@ class ClassTask(Task):
         if self.kind == "multilabel":
             return np.average(y, axis=0, weights=weights)
         shares = np.bincount(y, weights, minlength=self.n_outputs)
-        return shares / shares.sum()
+        return shares / shares.sum() if shares.sum() > 0 else self.constant(rows, None)
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,13 @@ class ClassReadout:
 
     def outputs(self, model, X):
         """What a fitted classifier predicts, of shape (n_samples, n_outputs)."""
-        predicted = model.predict_proba(X)
-        if self.several_labels or predicted.shape[1] == self.n_outputs:
+        predicted = model.predict_proba(X).astype(np.float64)
+        if self.several_labels:
             return predicted
-        outputs = np.zeros((len(X), self.n_outputs), dtype=predicted.dtype)
+        predicted /= predicted.sum(axis=1, keepdims=True)  # which is 1 in float32
+        if predicted.shape[1] == self.n_outputs:
+            return predicted
+        outputs = np.zeros((len(X), self.n_outputs))
         outputs[:, model.classes_] = predicted  # the rows that it was fitted to lack the others
         return outputs
 
@@ -138,15 +142,21 @@ class NumberTask(Task):
     def __init__(self, y, loss="squared_error", parameter=None):
         self._loss, self._columns = LOSSES[loss], y.reshape(len(y), -1)
         shifted = loss in _SHIFTED
-        with np.errstate(over="ignore", invalid="ignore"):
-            scale = self._columns.std(axis=0) if shifted else self._columns.mean(axis=0)
-            scale = np.where(np.isfinite(scale), scale, np.abs(self._columns).max(axis=0))
-            self._shift = self._columns.mean(axis=0) if shifted else np.zeros(len(scale))
-        self._scale = np.where(scale > 0, scale, 1.0)
+        # Of numbers up to 1, or sums of large ones would overflow.
+        largest = np.maximum(np.abs(self._columns).max(axis=0), np.finfo(np.float64).tiny)
+        units = self._columns / largest
+        shift = units.mean(axis=0) if shifted else np.zeros(units.shape[1])
+        scale = units.std(axis=0) if shifted else units.mean(axis=0)
+        scale = np.where(scale > 1e-14, scale, 1.0)
+        if loss == "huber":  # whose parameter is one for all outputs
+            scale = np.full(len(scale), (scale * (largest / largest.max())).mean()) / (largest / largest.max())
+        self._shift, self._scale = shift * largest, scale * largest
         if loss == "huber":
-            self._scale = np.full(len(scale), self._scale.mean())
             parameter = float(parameter / self._scale[0])
-        self.y = ((self._columns - self._shift) / self._scale).astype(np.float32).reshape(y.shape)
+        y_scaled = ((units - shift) / scale).astype(np.float32)
+        if loss == "gamma":  # whose targets are more than 0
+            y_scaled = np.maximum(y_scaled, np.finfo(np.float32).tiny)
+        self.y = y_scaled.reshape(y.shape)
         self._parameters = () if parameter is None else (parameter,)
         self.n_outputs = np.size(parameter) if loss == "quantile" and np.size(parameter) > 1 else len(scale)
         self.network_parameters = {"loss": loss}
@@ -170,7 +180,28 @@ class NumberTask(Task):
 
     def constant(self, rows, weights):
         y = self._columns[rows]
+        if weights is not None and not weights.sum() > 0:
+            weights = None
         if self._loss.name in ("absolute_error", "quantile"):
             levels = np.atleast_1d(self._parameters[0]) if self._parameters else [0.5]
-            return np.concatenate([np.quantile(y, level, axis=0) for level in levels])
+            return np.concatenate([_quantile(y, level, weights) for level in levels])
+        if self._loss.name in ("huber", "log_cosh"):
+            return np.array([self._center(rows, weights, k) for k in range(y.shape[1])])
         return np.average(y, axis=0, weights=weights)
+
+    def _center(self, rows, weights, k):
+        """The number of the smallest loss for an output, which lies between its median and its mean or close by."""
+        y = self.y[rows].reshape(len(rows), -1)[:, [k]].astype(np.float64)
+        found = minimize_scalar(
+            lambda z: np.average(self._loss.value(y, np.full_like(y, z), self._parameters), weights=weights),
+            bounds=(y.min(), y.max()),
+            method="bounded",
+        )
+        return found.x * self._scale[k] + self._shift[k]
+
+
+def _quantile(y, level, weights):
+    """A quantile of each column."""
+    if weights is None:
+        return np.quantile(y, level, axis=0)
+    return np.quantile(y, level, axis=0, weights=weights, method="inverted_cdf")
