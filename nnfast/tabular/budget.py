@@ -57,6 +57,10 @@ class AsPlanned:
         """Whether a round begins after `number` others, of which `n_planned` are planned."""
         return number < n_planned
 
+    def over(self):
+        """Whether members are to end with their epoch."""
+        return False
+
     def begin_round(self, n_members, n_jobs):
         """Before the members of a round."""
 
@@ -110,7 +114,10 @@ class BySeconds(AsPlanned):
         self._waiting, self._n_jobs, self._longest, self._exhausted = 0, 1, 0, False
 
     def goes_on(self, number, n_planned):
-        return number < self.MOST_ROUNDS and not self._exhausted
+        return number < self.MOST_ROUNDS and not (self._exhausted or number and self.over())
+
+    def over(self):
+        return time.monotonic() >= self._deadline
 
     def probed(self, seconds):
         """Before the first member, how long an epoch took in a try."""

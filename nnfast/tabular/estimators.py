@@ -146,8 +146,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         n_trained = n_rows if X_val is not None else round(0.8 * n_rows)
         plan = recipes.plan(task, self.quality, n_trained, reader)
         learns = any(each.used for each in reader.columns) and n_rows > 1 and draft._can_learn
-        seconds = self.time_budget if isinstance(self.time_budget, Real) else None
-        limits = Limits(None if seconds is None else max(0.0, seconds - (time.monotonic() - start)))
+        limits = Limits()
         pace = self._pace(limits, start)
         say = reporter(self.verbose, sum(each.max_epochs * n_folds for each, n_folds in plan))
         fit = EnsembleFit(table, task, weights, folds_of, plan if learns else [], pace, seed, n_jobs_of(self.n_jobs), limits, say)

@@ -56,7 +56,7 @@ class EnsembleFit:
         if trees:
             self._train_trees(self._folds_of(0, self._recipes[0][1]))
         number = 0
-        while self._pace.goes_on(number, len(self._recipes)) and not (self._limits.over and self.rounds):
+        while self._pace.goes_on(number, len(self._recipes)) and not self._limits.over:
             recipe, n_folds = self._recipes[number % len(self._recipes)]
             self._train_round(number, recipe, self._folds_of(number, n_folds))
             number += 1
@@ -79,7 +79,8 @@ class EnsembleFit:
         fitted, trained = Round(recipe, encoders), {}
         outputs = self._nothing_yet()
         if number == 0 and self._pace.needs_probe:
-            self._pace.probed(seconds_of_epoch(recipe, self._task, inputs, folds[0], self._weights))
+            given = recipe, self._task, inputs, folds[0], self._weights
+            self._pace.probed(seconds_of_epoch(*given, interrupted=self._limits.interrupt))
         self._pace.begin_round(len(folds), min(self._n_jobs, len(folds)))
 
         def train(k):
@@ -119,7 +120,7 @@ class EnsembleFit:
 
         def pause(n_epochs):
             self._reporter.epoch(number, k, n_epochs, max_epochs)
-            return n_epochs == recorded if recorded else self._limits.over
+            return self._limits.over or (n_epochs == recorded if recorded else self._pace.over())
 
         network, curves = train_network(
             recipe, task, X, fold, self._weights,
@@ -137,7 +138,7 @@ class EnsembleFit:
     def _train_trees(self, folds):
         fitted, outputs = TreeRound(), self._nothing_yet()
         for k, fold in enumerate(folds):
-            if self._limits.interrupted or (self._limits.over and fitted.members):
+            if self._limits.over or (self._pace.over() and fitted.members):
                 break
             model, readout = fit_trees(self._table, self._task, fold, self._weights, self._seed, self._n_jobs)
             fitted.members.append((model, readout))

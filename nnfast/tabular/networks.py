@@ -98,7 +98,7 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause, in
     return network.compiled(), curves
 
 
-def seconds_of_epoch(recipe, task, X, fold, weights):
+def seconds_of_epoch(recipe, task, X, fold, weights, *, interrupted):
     """How long an epoch takes, by three epochs of a few batches."""
     few = Fold(fold.train[: 32 * recipe.batch_size], fold.validation[: 32 * recipe.batch_size])
     ends = []
@@ -107,7 +107,7 @@ def seconds_of_epoch(recipe, task, X, fold, weights):
         ends.append(time.monotonic())
         return n_epochs == 3
 
-    train_network(recipe, task, X, few, weights, seed=0, max_epochs=recipe.max_epochs + 3, pause=pause)
+    train_network(recipe, task, X, few, weights, seed=0, max_epochs=recipe.max_epochs + 3, pause=pause, interrupted=interrupted)
     if len(ends) < 3:
         return 0.0
     return (ends[-1] - ends[-2]) * len(fold.train) / len(few.train)
