@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.metrics import check_scoring, d2_absolute_error_score, d2_pinball_score, d2_tweedie_score, r2_score
+from threadpoolctl import threadpool_limits
 
 from nnfast import plotting
 from nnfast.findings import Result
@@ -179,7 +180,9 @@ def permutation_importances(estimator, table, y, *, n_repeats, scoring, sample_w
         permuted = np.random.default_rng([seed, column, repeat]).permutation(seen)
         taken = np.arange(out_of_fold.n_rows)
         taken[seen] = permuted
-        falls[item] = base - score(out_of_fold.outputs(np.flatnonzero(of_column == column), taken), seen)
+        with threadpool_limits(1, "openmp"):  # trees would use as many threads as there are cores, in each job
+            outputs = out_of_fold.outputs(np.flatnonzero(of_column == column), taken)
+        falls[item] = base - score(outputs, seen)
 
     limits = Limits()
     items = [(column, repeat) for column in np.unique(of_column).tolist() for repeat in range(n_repeats)]
