@@ -27,7 +27,8 @@ class CompiledEnsemble:
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name, value):
-        raise AttributeError(f"a {type(self).__name__} cannot be changed: {name} is what it was when `compiled` made it.")
+        made = f"{name} is what it was when `compiled` made it"
+        raise AttributeError(f"a {type(self).__name__} cannot be changed: {made}.")
 
     def __delattr__(self, name):
         self.__setattr__(name, None)
@@ -37,7 +38,8 @@ class CompiledEnsemble:
 
     def __repr__(self):
         n_networks = sum(len(members) for _, members in self._plan)
-        return f"<nnfast {type(self).__name__} {self.n_features_in_} columns, {self.n_inputs_} inputs, {n_networks} networks>"
+        sizes = f"{self.n_features_in_} columns, {self.n_inputs_} inputs, {n_networks} networks"
+        return f"<nnfast {type(self).__name__} {sizes}>"
 
     def encode(self, X):
         """Encode a table.

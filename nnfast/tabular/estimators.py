@@ -281,8 +281,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     {procedure}
 
-    The probabilities of a row are the mean over the members m of each round, of weight w_r, and a constant c, the shares of
-    the classes ::
+    The probabilities of a row are the mean over the members m of each round, of weight w_r, and a constant c, the
+    shares of the classes ::
 
         p = sum_r w_r mean_m p_rm + w_c c
 
@@ -302,7 +302,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     {attributes}
 
     oof_predictions_ : ndarray of shape (n_samples, n_classes)
-        Probabilities of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions` alone.
+        Probabilities of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions`
+        alone.
 
     See Also
     --------
@@ -318,8 +319,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
     arXiv:2203.05556.
 
-    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data, 2024,
-    arXiv:2407.04491.
+    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data,
+    2024, arXiv:2407.04491.
 
     Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
     Problems, ACM SIGKDD Explorations 3, 2001.
@@ -479,8 +480,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     {procedure}
 
-    A prediction is the weighted mean over the members m of each round, of weight w_r, and a constant c, the best one for the
-    loss; each member's is clipped to the range of the targets that it trained on ::
+    A prediction is the weighted mean over the members m of each round, of weight w_r, and a constant c, the best one
+    for the loss; each member's is clipped to the range of the targets that it trained on ::
 
         y = sum_r w_r mean_m clip(y_rm, low_m, high_m) + w_c c
 
@@ -495,7 +496,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     {attributes}
 
     oof_predictions_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Predictions of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions` alone.
+        Predictions of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions`
+        alone.
 
     See Also
     --------
@@ -511,8 +513,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
     arXiv:2203.05556.
 
-    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data, 2024,
-    arXiv:2407.04491.
+    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data,
+    2024, arXiv:2407.04491.
 
     Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
     Problems, ACM SIGKDD Explorations 3, 2001.

@@ -6,11 +6,13 @@ from functools import partial
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.metrics import check_scoring, d2_absolute_error_score, d2_pinball_score, d2_tweedie_score, r2_score
+from threadpoolctl import threadpool_limits
 
 from nnfast import plotting
 from nnfast.findings import Result
 from nnfast.jobs import Jobs, Limits, n_jobs_of
 from nnfast.tabular.answers import labels_of, numbers_of
+from nnfast.tabular.summary import one_line
 from nnfast.tabular.tasks import ClassTask
 from nnfast.tabular.trees import TreeRound
 
@@ -137,7 +139,7 @@ class Importances(Result):
         ax.barh(range(len(order)), self.means[order], xerr=self.deviations[order], color="C0", ecolor="C7", capsize=2)
         ax.axvline(0, color="C7", linewidth=0.8)
         # without this, matplotlib reads text between dollars as formulas
-        names = [_one_line(self.columns[j]).replace("$", r"\$") for j in order]
+        names = [one_line(self.columns[j], 40).replace("$", r"\$") for j in order]
         ax.set_yticks(range(len(order)), names)
         ax.set_ylim(max(len(order), 1) - 0.5, -0.5)
         more = f" ({len(order)} of {len(self.columns)} columns)" if len(order) < len(self.columns) else ""
@@ -147,7 +149,7 @@ class Importances(Result):
     def _columns(self):
         order = self.order
         return {
-            "column": [_one_line(self.columns[j]) for j in order],
+            "column": [one_line(self.columns[j], 40) for j in order],
             "mean": [f"{self.means[j]:.4g}" for j in order],
             "deviation": [f"{self.deviations[j]:.2g}" for j in order],
         }
@@ -156,11 +158,6 @@ class Importances(Result):
     def verdict(self):
         """The score without a permutation, as text."""
         return f"falls of the {self.scoring}, which is {self.score:.4g} on {self.n_samples:,} rows"
-
-
-def _one_line(name, at_most=40):
-    name = " ".join(str(name).split())
-    return name if len(name) <= at_most else f"{name[: at_most - 3]}..."
 
 
 def permutation_importances(estimator, table, y, *, n_repeats, scoring, sample_weight, seed, n_jobs):
@@ -179,7 +176,9 @@ def permutation_importances(estimator, table, y, *, n_repeats, scoring, sample_w
         permuted = np.random.default_rng([seed, column, repeat]).permutation(seen)
         taken = np.arange(out_of_fold.n_rows)
         taken[seen] = permuted
-        falls[item] = base - score(out_of_fold.outputs(np.flatnonzero(of_column == column), taken), seen)
+        with threadpool_limits(1, "openmp"):  # trees would use as many threads as there are cores, in each job
+            outputs = out_of_fold.outputs(np.flatnonzero(of_column == column), taken)
+        falls[item] = base - score(outputs, seen)
 
     limits = Limits()
     items = [(column, repeat) for column in np.unique(of_column).tolist() for repeat in range(n_repeats)]
@@ -265,7 +264,7 @@ _EXPLAINED = {
 
 
 class _ClassAnswers(ClassifierMixin, BaseEstimator):
-    """Predictions that have been made, as scorers ask for them: X is an array of row numbers, of shape (n_samples, 1)."""
+    """Predictions that have been made, as scorers ask for them: X are row numbers, of shape (n_samples, 1)."""
 
     def __init__(self, outputs, classes, several_labels):
         self._outputs, self.classes_, self._several_labels = outputs, classes, several_labels

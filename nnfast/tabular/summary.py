@@ -55,13 +55,13 @@ def _counted(n, what):
 def _columns(columns):
     rows = [
         (
-            _one_line(each.name, 40),
+            one_line(each.name, 40),
             each.taken_for,
             f"{each.n_distinct:,}",
             f"{each.n_missing:,}",
             f"{sum(each.became.values())}" if each.used else "",
             ", ".join(f"{label} {count}" for label, count in each.became.items()),
-            _one_line(each.note, 60),
+            one_line(each.note, 60),
         )
         for each in columns
     ]
@@ -76,14 +76,15 @@ def _rounds(ensemble):
             what = _counted(len(each.members), "boosted-tree model")
             rows.append((str(number), what, f"{each.weight:.3f}", "", "", "", ""))
             continue
-        losses = [m.curves.validation_loss[m.curves.best_epoch - 1] if m.curves.best_epoch else np.nan for m in each.members]
+        curves = [m.curves for m in each.members]
+        losses = [c.validation_loss[c.best_epoch - 1] if c.best_epoch else np.nan for c in curves]
         units = [layer_units(m.network) for m in each.members]
-        best = ", ".join(str(m.curves.best_epoch) for m in each.members)
+        best = ", ".join(str(c.best_epoch) for c in curves)
         rows.append((
             str(number),
             _counted(len(each.members), "network"),
             f"{each.weight:.3f}",
-            f"{best} of {max(len(m.curves.loss) for m in each.members)}",
+            f"{best} of {max(len(c.loss) for c in curves)}",
             _span([f"{loss:.4g}" for loss in losses], losses),
             "-".join(_span([str(n) for n in layer], layer) for layer in zip(*units, strict=True)),
             _span([f"{n_parameters(layers):,}" for layers in units], [n_parameters(layers) for layers in units]),
@@ -112,7 +113,8 @@ def n_parameters(units):
     return sum((n_in + 1) * n_out for n_in, n_out in zip(units[:-1], units[1:], strict=True))
 
 
-def _one_line(text, at_most):
+def one_line(text, at_most):
+    """A text without line breaks, cut where it is longer than so many characters."""
     text = " ".join(str(text).split())
     return text if len(text) <= at_most else f"{text[: at_most - 3]}..."
 
@@ -177,4 +179,5 @@ def _table_element(table):
 
 def _row_element(tag, cells, numeric):
     kinds = (' class="number"' if right else "" for right in numeric)
-    return f"<tr>{''.join(f'<{tag}{kind}>{escape(cell)}</{tag}>' for cell, kind in zip(cells, kinds, strict=True))}</tr>"
+    inner = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
+    return f"<tr>{''.join(inner)}</tr>"

@@ -21,7 +21,8 @@ def draw(ensemble, ax):
     # above the axes, as in `nnfast.learning_curve`: within them it would cover curves
     figure = axes[0].figure
     if ax is None:
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="small")
+        handles = axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper center", ncols=3, frameon=False, fontsize="small")
     else:
         axes[0].legend(frameon=False, fontsize="small")
     return axes
