@@ -78,11 +78,11 @@ class ClassTask(Task):
         return -np.log(np.maximum(outputs[np.arange(len(y)), y], _TINY))
 
     def constant(self, rows, weights):
-        y = self.y[rows]
+        # Shares of classes, with one row more that is a bit of each: a class that these rows lack is not impossible.
+        y, n_rows = self.y[rows], len(rows) if weights is None else weights.sum()
         if self.kind == "multilabel":
-            return np.average(y, axis=0, weights=weights)
-        shares = np.bincount(y, weights, minlength=self.n_outputs)
-        return shares / shares.sum() if shares.sum() > 0 else self.constant(rows, None)
+            return ((y if weights is None else y * weights[:, np.newaxis]).sum(axis=0) + 0.5) / (n_rows + 1)
+        return (np.bincount(y, weights, minlength=self.n_outputs) + 1 / self.n_outputs) / (n_rows + 1)
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,14 @@ class NumberReadout:
     scale: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    levels: np.ndarray | None = None  # of several quantiles, which are put in their order
 
     def outputs(self, model, X):
         """What a fitted regressor predicts, of shape (n_samples, n_outputs)."""
-        predicted = model.predict(X).reshape(len(X), -1).astype(np.float64)
+        predict = getattr(model, "_outputs", model.predict)  # a network's `predict` warns of quantiles that cross
+        predicted = predict(X).reshape(len(X), -1).astype(np.float64)
+        if self.levels is not None:
+            predicted[:, np.argsort(self.levels)] = np.sort(predicted, axis=1)
         return np.clip(predicted, self.low, self.high) * self.scale + self.shift
 
 
@@ -166,7 +170,9 @@ class NumberTask(Task):
 
     def readout(self, rows):
         seen = self.y[rows].reshape(len(rows), -1)
-        return NumberReadout(self._shift, self._scale, seen.min(axis=0), seen.max(axis=0))
+        levels = self._parameters[0] if self.network_parameters["loss"] == "quantile" else None
+        levels = levels if np.size(levels) > 1 else None
+        return NumberReadout(self._shift, self._scale, seen.min(axis=0), seen.max(axis=0), levels)
 
     def losses(self, outputs, rows):
         z = (outputs - self._shift) / self._scale
