@@ -8,6 +8,8 @@ from threadpoolctl import threadpool_limits
 
 # Levels of a column that scikit-learn's trees can tell apart; others count as one.
 MOST_LEVELS = 250
+# Rows that one thread predicts.
+FEW_ROWS = 10_000
 # Losses of `MLPRegressor` that the trees have, by their names there.
 LOSSES = {
     "squared_error": "squared_error",
@@ -34,6 +36,11 @@ class TreeRound:
 
     def outputs(self, table):
         X = _features(table)
+        # Of few rows, the threads' waiting for each other would take longer than the trees.
+        with threadpool_limits(1 if len(table) < FEW_ROWS else None, "openmp"):
+            return self._mean(X)
+
+    def _mean(self, X):
         return sum(readout.outputs(model, X) for model, readout in self.members) / len(self.members)
 
 
@@ -59,7 +66,7 @@ def fit_trees(table, task, fold, weights, seed, n_threads):
             categorical_features=categories, early_stopping=False, random_state=seed,
         )  # fmt: skip
     part = table.take(fold.train)
-    with threadpool_limits(n_threads, "openmp"):
+    with threadpool_limits(n_threads if len(part) >= FEW_ROWS else 1, "openmp"):
         model.fit(_features(part), task.y[fold.train], None if weights is None else weights[fold.train])
     return model, task.readout(fold.train)
 
