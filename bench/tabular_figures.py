@@ -2,6 +2,8 @@
 
 from functools import wraps
 
+import numpy as np
+
 COLOURS = {
     "nnfast": "#0b6e4f", "nnfast-trees": "#6bbf59", "nnfast-fast": "#2a9d8f", "nnfast-best": "#264653", "catboost": "#edae49", "lightgbm": "#30638e",
     "xgboost": "#d1495b", "hgb": "#9c6644", "linear": "#7a7a7a", "trivial": "#b0b0b0", "catboost-tabarena": "#ee6c2c",
@@ -70,23 +72,22 @@ def error_ratios(pyplot, ratios, reference, path):
     methods = [method for method in ("linear", "hgb", "xgboost", "lightgbm", "catboost-tabarena", "nnfast-trees", "nnfast") if method in ratios]
     ratios = ratios.sort_values(first, ascending=False)
     shape, axes = pyplot.subplots(figsize=(8, 1.5 + 0.2 * len(ratios)), layout="constrained")
-    places = range(len(ratios))
     for method in methods:
-        values = ratios[method].to_numpy()
-        inside, is_ours = values.clip(1 / LARGEST_RATIO, LARGEST_RATIO), method == "nnfast"
-        settings = {"color": colour(method), "markersize": 8 if is_ours else 5, "zorder": 3 if is_ours else 2}
-        axes.plot(inside, places, "o", label=name(method), **settings)
-        for beyond, marker in ((values > LARGEST_RATIO, ">"), (values < 1 / LARGEST_RATIO, "<")):
-            axes.plot(inside[beyond], [place for place, is_so in zip(places, beyond, strict=True) if is_so], marker, clip_on=False, linestyle="", **settings)
+        values, places, is_ours = ratios[method].to_numpy(), np.arange(len(ratios)), method == "nnfast"
+        settings = {"color": colour(method), "markersize": 8 if is_ours else 5, "zorder": 3 if is_ours else 2, "linestyle": ""}
+        below, above = values < 1 / LARGEST_RATIO, values > LARGEST_RATIO
+        axes.plot(values[~below & ~above], places[~below & ~above], "o", label=name(method), **settings)
+        for beyond, edge, marker in ((below, 1 / LARGEST_RATIO, "<"), (above, LARGEST_RATIO, ">")):
+            axes.plot(np.full(beyond.sum(), edge), places[beyond], marker, **settings)
     axes.axvline(1, color="black", linewidth=0.8)
     ticks = [0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4]
-    axes.set(xscale="log", xlim=(1 / LARGEST_RATIO, LARGEST_RATIO), yticks=places, ylim=(-0.7, len(ratios) - 0.3))
+    axes.set(xscale="log", xlim=(0.97 / LARGEST_RATIO, 1.03 * LARGEST_RATIO), yticks=range(len(ratios)), ylim=(-0.7, len(ratios) - 0.3))
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_yticklabels(ratios.index, fontsize=8)
     axes.set_xlabel(f"error divided by {name(reference)}'s: left of 1 is better; triangles lie beyond the edge")
     axes.grid(alpha=0.3)
-    shape.legend(loc="outside upper center", ncols=4, fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, fontsize=8)
     return save(pyplot, shape, path)
 
 
