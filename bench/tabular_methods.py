@@ -1,5 +1,6 @@
 """The methods that `python -m bench.tabular` compares: each is made from a table's task, and fits a DataFrame of mixed columns as its library asks for it."""
 
+from dataclasses import asdict
 from importlib.metadata import version
 
 import numpy as np
@@ -182,13 +183,32 @@ class Trivial:
         return np.tile(self.shares, (len(X), 1))
 
 
-def nnfast(task, threads, **options):
-    """The estimators of tables, which take the frame and the labels as they are."""
-    from nnfast import TabularClassifier, TabularRegressor
+class NNFast:
+    """nnfast's estimators of tables, which take the frame and the labels as they are."""
 
-    model = (TabularRegressor if task == "regression" else TabularClassifier)(random_state=0, **options)
-    model.takes_labels = True
-    return model
+    takes_labels = True
+
+    def __init__(self, task, threads, **options):
+        from nnfast import TabularClassifier, TabularRegressor
+
+        make = TabularRegressor if task == "regression" else TabularClassifier
+        self.model = make(random_state=0, n_jobs=threads, **options)
+
+    def fit(self, X, y):
+        self.model.fit(X, y)
+
+    def predict(self, X):
+        return self.model.predict(X)
+
+    def predict_proba(self, X):
+        return self.model.predict_proba(X)
+
+    def facts(self):
+        """What the fit says of itself, and which kernels it ran on."""
+        from nnfast.engines import cython as engine
+
+        budget = asdict(self.model.budget_)
+        return {"n_members": len(budget["members"]), "budget": budget, "instruction_set": engine.instruction_set()}
 
 
 # name: what makes it, the package whose version counts, options
@@ -199,10 +219,10 @@ METHODS = {
     "hgb": (hgb, "scikit-learn", {}),
     "linear": (Linear, "scikit-learn", {}),
     "trivial": (Trivial, "scikit-learn", {}),
-    "nnfast": (nnfast, "nnfast", {}),
-    "nnfast-fast": (nnfast, "nnfast", {"quality": "fast"}),
-    "nnfast-best": (nnfast, "nnfast", {"quality": "best"}),
-    "nnfast-trees": (nnfast, "nnfast", {"blend": "trees"}),
+    "nnfast": (NNFast, "nnfast", {}),
+    "nnfast-fast": (NNFast, "nnfast", {"quality": "fast"}),
+    "nnfast-best": (NNFast, "nnfast", {"quality": "best"}),
+    "nnfast-trees": (NNFast, "nnfast", {"blend": "trees"}),
     "catboost-tabarena": (EightFolds, "catboost", {}),
 }
 PEERS = ["lightgbm", "catboost", "xgboost", "hgb", "linear", "trivial"]

@@ -24,6 +24,9 @@ PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glo
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="not in a clone of the repository")
 
+# Pages that programs of bench/ wrote.
+GENERATED = ("benchmark_results", "tabular_results", "tabular_tables")
+
 # The names that each page has to explain.
 NAMES = {
     "activations": [*ACTIVATIONS, *ALIASES],
@@ -43,7 +46,7 @@ def extension():
     sys.path.remove(str(DOCS / "_ext"))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "benchmark_results"])  # which `python -m bench` wrote
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in GENERATED])
 def test_examples(page, tmp_path, monkeypatch):
     if page == "own_functions":
         pytest.importorskip("numba")
