@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import sklearn.neural_network
+from sklearn.base import clone
 
 import nnfast
 from nnfast import demo, tables
@@ -172,13 +173,17 @@ def test_what_becomes_of_columns(pandas, tmp_path):
     frame = pandas.DataFrame(columns(400))
     frame.to_csv(tmp_path / "t.csv", index=False)
     table = tables.read(tmp_path / "t.csv", "price")
-    assert np.isfinite(table.X_train).all()
-    assert np.isfinite(table.X_test).all()
-    numbers = 5 + 1  # number, whole, infinite, truth, decimal; of the dates, days: no other part tells of the price
-    text, label, most = 3 + 1, 2, tables.MOST_CATEGORIES  # gaps are a category; mixed has many; identifier is left out
-    assert table.n_features == numbers + text + label + most
-    assert set(np.unique(table.X_train[:, numbers:])) == {0, 1}
-    assert table.X_train[:, :numbers].std(axis=0) == pytest.approx(1)
+    for part in (table.X_train, table.X_test):
+        assert np.isfinite(part).all() and part.dtype == np.float64  # scikit-learn computes in what it gets
+    raw = tables.read_raw(tmp_path / "t.csv", "price")
+    names = clone(raw.encoder).fit(raw.X_train, raw.y_train).get_feature_names_out()
+    assert table.n_features == len(names)
+    scaled = {"number", "whole", "infinite", "truth", "decimal", "date_days"}  # no other part of the date tells of the price
+    missing = {"number_missing", "infinite_missing", "date_days_missing"}
+    levels = {"text_a", "text_b", "text_c", "text_missing", "mixed_even"}  # the others are of a row each
+    found = {name for name in names if "_bin" not in name}
+    assert found - {"label_yes", "label_no"} == scaled | missing | levels
+    assert len(found) == len(scaled | missing | levels) + 1
 
 
 def test_rows(capsys, pandas, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 
 from nnfast.exceptions import UnexpectedValuesWarning
 from nnfast.suggestions import did_you_mean
-from nnfast.tabular.dates import PARTS, varying_parts
+from nnfast.tabular.dates import numbers_of, useful_parts
 from nnfast.tabular.values import columns_of, level_of, values_of
 
 # Whole numbers of at most so many different values may be levels rather than quantities: the targets decide.
@@ -128,7 +128,7 @@ class ColumnReader:
     def __init__(self, categorical_features="auto", seed=0):
         self.categorical_features, self.seed = categorical_features, seed
 
-    def fit(self, X, targets=None):
+    def fit(self, X, targets=None, *, find_levels=True):
         """Decide, and return X as a `TypedTable`.
 
         Parameters
@@ -136,7 +136,10 @@ class ColumnReader:
         X : DataFrame or array-like of two dimensions
 
         targets : ndarray of shape (n_samples, n_targets), default=None
-            Numbers that tell whether few whole numbers are levels. None: they are quantities.
+            Numbers that tell whether few whole numbers are levels, and which parts of a date are used. None: whole
+            numbers are quantities, and all parts that vary are used.
+        find_levels : bool, default=True
+            Whether few whole numbers may be levels.
         """
         given, self.named = columns_of(X)
         names = [name for name, _ in given]
@@ -146,7 +149,7 @@ class ColumnReader:
         for j, (name, column) in enumerate(given):
             values = values_of(column)
             rows = self._sample(len(values)) if rows is None else rows
-            decision, taker = _decide(name, values, j in as_levels, rows, targets)
+            decision, taker = _decide(name, values, j in as_levels, rows, targets, find_levels)
             self.columns.append(decision)
             self._takers.append(taker)
             new = taker.take(_as_levels(values) if taker.is_category else values)
@@ -309,10 +312,7 @@ class _DateTaker:
         return ("_days", *(f"_{name}" for name in self.names))
 
     def take(self, values):
-        when = values.values
-        missing = np.isnat(when)
-        numbers = [(when - self.origin) / np.timedelta64(1, "D"), *(PARTS[name](when) for name in self.names)]
-        return [np.where(missing, np.nan, each) for each in numbers]
+        return numbers_of(values.values, self.origin, self.names)
 
 
 class _LevelTaker:
@@ -334,7 +334,7 @@ class _LevelTaker:
         return [np.fromiter(map(self._codes.get, levels, repeat(UNSEEN)), dtype=np.int32, count=len(levels))]
 
 
-def _decide(name, values, as_levels, rows, targets):
+def _decide(name, values, as_levels, rows, targets, find_levels):
     """(`Column`, what takes its values)."""
     values = _as_levels(values) if as_levels and values.kind != "empty" else values
     if values.kind == "category":
@@ -353,10 +353,10 @@ def _decide(name, values, as_levels, rows, targets):
             return replace(column, taken_for="constant", note=f"all are {_shown(there[0])}"), _Nothing()
         column = replace(column, note=f"all are {_shown(there[0])}, or missing")
     if values.kind == "date":
-        parts = tuple(varying_parts(looked_at))
+        parts = tuple(useful_parts(looked_at, None if targets is None else targets[rows][~is_missing[rows]]))
         note = f"{_shown(there.min())} to {_shown(there.max())}"
         return replace(column, note=column.note or note), _DateTaker(there.min(), parts)
-    whole = values.kind == "number" and len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
+    whole = find_levels and values.kind == "number" and len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
     if whole and len(distinct) > 2 and targets is not None and _are_levels(values.values, is_missing, targets):
         decision, taker = _decide_category(name, _as_levels(values))
         return replace(decision, note=f"whole numbers that act as levels; {decision.note}"), taker

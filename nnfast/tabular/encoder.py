@@ -36,7 +36,7 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):
     def transform(self, X):
         """Encode a table, as an array of float32 of shape (n_samples, n_features_out)."""
         check_is_fitted(self)
-        return self.encode(self._reader.read(X))
+        return self.encode(self._reader.read(X, type(self).__name__))
 
     def fit_transform(self, X, y=None):
         """The same as `fit` and then `transform`."""
@@ -47,9 +47,12 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         return np.array(self.names(self._reader), dtype=object)
 
-    def _read(self, X):
-        self._reader = ColumnReader()
-        table = self._reader.fit(X)
+    def _new_reader(self):
+        return ColumnReader()
+
+    def _read(self, X, targets=None):
+        self._reader = self._new_reader()
+        table = self._reader.fit(X, targets, find_levels=False)
         self.n_features_in_ = len(self._reader.columns)
         if self._reader.named:
             self.feature_names_in_ = np.array([each.name for each in self._reader.columns], dtype=object)
