@@ -15,6 +15,7 @@ from nnfast.exceptions import UnexpectedValuesWarning
 from nnfast.tables import DateParts, dates, make_encoder, numbers, read_raw, read_table
 
 pandas = pytest.importorskip("pandas")
+pytestmark = pytest.mark.usefixtures("quick_models")
 N = 240
 
 

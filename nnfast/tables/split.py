@@ -77,7 +77,7 @@ class RawTable:
         if self.task == "classification":
             codes = np.unique(np.concatenate([y_train, y_test]), return_inverse=True)[1]
             y_train, y_test = codes[: len(y_train)], codes[len(y_train) :]
-        return Table(self.name, self.task, X_train, X_test, y_train, y_test, self.notes, self.parameters, self.facts)
+        return Table(self.name, self.task, X_train, X_test, y_train, y_test, self, self.notes, self.parameters, self.facts)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class SplitSteps:
 class Table:
     """A table split and scaled: y has mean 0 and variance 1 for "regression", and is 0, 1, ... for "classification".
 
-    `parameters` are those that estimators should have for this table, where the defaults do not suit it.
+    `raw` is the table that was encoded. `parameters` are those that estimators should have for this table, where the defaults do not suit it.
     """
 
     name: str
@@ -122,6 +122,7 @@ class Table:
     X_test: np.ndarray
     y_train: np.ndarray
     y_test: np.ndarray
+    raw: RawTable
     notes: tuple[str, ...] = ()
     parameters: dict = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
