@@ -1,18 +1,18 @@
-"""The demonstration: nnfast and scikit-learn train the same networks on the same tables, side by side."""
+"""The demonstration: nnfast and scikit-learn train the same networks on the same tables, and then whole models."""
 
 import time
-import warnings
 from dataclasses import dataclass
 
 import sklearn
 import sklearn.neural_network
-from sklearn.exceptions import ConvergenceWarning
 
 import nnfast
 from nnfast import engines, threads
 from nnfast.tables import TEST_SIZE, Table, TableError
+from nnfast.whole_models import fit_whole_models, timed_fit
 
-LAYOUTS = ((100,), (256, 256))
+DEFAULT_LAYOUT = (100,)
+LAYOUTS = (DEFAULT_LAYOUT, (256, 256))
 MOST_ROWS = 50_000
 # Floating-point operations of the longest fit: up to ten seconds of scikit-learn on two cores.
 MOST_WORK = 1.5e11
@@ -32,6 +32,15 @@ _TITLES = _COLUMNS.format(
 _GROUPS = f"{'fit, seconds':>{_TITLES.index('nnfast') + 6}}{'score':>{_TITLES.rindex('nnfast') - _TITLES.index('nnfast')}}"
 
 
+_MODEL_COLUMNS = "{:<13} {:>6}  {:<12} {:<37} {:>7} {:>8} {:>9}"  # 98 wide
+_MODELS = (
+    "Whole models at their defaults, a fit each: scikit-learn's MLP on the table as it was encoded above,\n"
+    "its trees with categories as they are, nnfast's ensembles on the table as it was read."
+)
+_MODEL_GROUPS = f"{'fit,':>{len(_MODEL_COLUMNS.format(*[''] * 6, '')) - 19}} {'accuracy':>8} {'log-loss':>9}"
+_MODEL_TITLES = _MODEL_COLUMNS.format("table", "rows", "library", "model", "seconds", "or R2", "or RMSE")
+
+
 @dataclass
 class Contender:
     """One of the estimators that race, its fastest fit in seconds, and its score on the rows held out."""
@@ -42,7 +51,7 @@ class Contender:
 
 
 def run(tables, *, layouts=LAYOUTS, max_iter=None):
-    """Print, for every table and layout, what scikit-learn and nnfast make of it.
+    """Print, for every table and layout, what scikit-learn and nnfast make of it; then what whole models make of it.
 
     Parameters
     ----------
@@ -60,7 +69,7 @@ def run(tables, *, layouts=LAYOUTS, max_iter=None):
         For each table what `--json` says of it, and of its fits.
     """
     print(_opening())
-    titled, results = False, []
+    titled, done, results = False, [], []
     for table in tables:
         for note in table.notes:
             print(note)
@@ -75,6 +84,14 @@ def run(tables, *, layouts=LAYOUTS, max_iter=None):
                 print(_row(table, layout, epochs, theirs, each), flush=True)
                 fits.append(_record(layout, epochs, theirs, each))
         results.append({**table.facts, "features": table.n_features, "scoring": _SCORES[table.task], "fits": fits})
+        done.append(table)
+    print("", _MODELS, "", _MODEL_GROUPS, _MODEL_TITLES, sep="\n")
+    for table, result in zip(done, results, strict=True):
+        epochs = max_iter or affordable_epochs(table, DEFAULT_LAYOUT)
+        result["models"] = []
+        for model in fit_whole_models(table, epochs):
+            print(_model_row(table, model), flush=True)
+            result["models"].append(model.record())
     return results
 
 
@@ -129,25 +146,20 @@ def race(table: Table, layout, max_iter):
 
 
 def _time_fit(estimator, table):
-    with warnings.catch_warnings():
-        # All stop at the same max_iter, whether or not they have converged by then: that is the comparison.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        # scikit-learn takes Ctrl-C for the wish to end this fit, and says so in a warning. Here it means the command.
-        warnings.filterwarnings("error", "Training interrupted by user", UserWarning)
-        start = time.perf_counter()
-        try:
-            estimator.fit(table.X_train, table.y_train)
-        except UserWarning as interrupted:
-            raise KeyboardInterrupt from interrupted
-        except ValueError as error:
-            whose = type(estimator).__module__.partition(".")[0]
-            raise TableError(f"{table.name}: {whose}'s {type(estimator).__name__} fails on this table: {error}") from error
-        return time.perf_counter() - start
+    try:
+        return timed_fit(estimator, table.X_train, table.y_train)
+    except ValueError as error:
+        whose = type(estimator).__module__.partition(".")[0]
+        raise TableError(f"{table.name}: {whose}'s {type(estimator).__name__} fails on this table: {error}") from error
+
+
+def _short(name):
+    return name if len(name) <= 13 else name[:10] + "..."
 
 
 def _row(table, layout, max_iter, theirs, ours):
     return _COLUMNS.format(
-        table.name if len(table.name) <= 13 else table.name[:10] + "...",
+        _short(table.name),
         f"{table.n_rows:,}",
         table.n_features,
         "-".join(map(str, layout)),
@@ -159,6 +171,15 @@ def _row(table, layout, max_iter, theirs, ours):
         f"{theirs.score:.4f}",
         f"{ours.score:.4f}",
     )
+
+
+def _model_row(table, model):
+    start = _short(table.name), f"{table.n_rows:,}", model.library, model.call
+    if model.error:
+        return _MODEL_COLUMNS.format(*start, "", "", "")[:58].rstrip() + f" fails: {model.error}"
+    score, loss = model.scores.values()
+    loss = f"{loss:.4f}" if table.task == "classification" else f"{loss:.5g}"
+    return _MODEL_COLUMNS.format(*start, f"{model.seconds:.3f}", f"{score:.4f}", loss)
 
 
 def _record(layout, max_iter, theirs, ours):

@@ -9,6 +9,7 @@ from datetime import date, time, timedelta
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import is_classifier
 
 _SHOWN = 5  # columns that an error names
 DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
@@ -32,7 +33,7 @@ def refuse_complex(table, name):
         raise ValueError(f"Complex data not supported: {name} must hold real numbers, got dtype {dtype}. Use {name}.real.")
 
 
-def refuse_dates(table, name):
+def refuse_dates(table, name, estimator=None):
     """Raise TypeError if a table has dates, times or durations: a cast would make numbers of them, in whatever unit.
 
     Parameters
@@ -40,9 +41,11 @@ def refuse_dates(table, name):
     table : anything that may be given as X or y
     name : str
         What the caller knows it by.
+    estimator : MLPClassifier, MLPRegressor or None
+        What X is given to, for the name of the estimator that takes it as it is. None for y.
     """
     if _has_dates(table) and (dates := [column for column in _columns(table) if column.what == "dates"]):
-        raise TypeError(_explained(table, dates, name, advises=True))
+        raise TypeError(_explained(table, dates, name, True, estimator))
 
 
 def _has_dates(table):
@@ -59,7 +62,7 @@ def _has_dates(table):
 
 
 @contextmanager
-def naming_columns(table, name, *, advises=True):
+def naming_columns(table, name, estimator=None, *, advises=True):
     """Have what scikit-learn's validation raises about the numbers in a table say in which columns they are.
 
     Parameters
@@ -67,6 +70,8 @@ def naming_columns(table, name, *, advises=True):
     table : anything that may be given as X
     name : str
         What the caller knows it by.
+    estimator : MLPClassifier, MLPRegressor or None
+        As in `refuse_dates`.
     advises : bool, default=True
         Whether to say how the columns become numbers.
     """
@@ -77,7 +82,7 @@ def naming_columns(table, name, *, advises=True):
         if of_numbers or str(error).startswith("The feature names should match") or not (columns := _columns(table)):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{str(error).splitlines()[0].rstrip('.')}. {_explained(table, columns, name, advises)}") from error
+        raise kind(f"{str(error).splitlines()[0].rstrip('.')}. {_explained(table, columns, name, advises, estimator)}") from error
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -154,15 +159,24 @@ def _what(value):
 # What to do
 
 
-def _explained(table, columns, name, advises):
+def _explained(table, columns, name, advises, estimator):
     by_what = {what: [column for column in columns if column.what == what] for what in _WORDS}
     got = ", ".join(f"{words} {_listed(by_what[what])}" for what, words in _WORDS.items() if by_what[what])
     sentence = f"{name} must have columns of finite numbers, got {got}."
     names = {what: [column.name for column in found] for what, found in by_what.items()}
     if not hasattr(table, "assign") and not hasattr(table, "with_columns") and hasattr(table, "to_pandas"):  # pyarrow
         name = f"{name}.to_pandas(date_as_object=False)"
-    remedies = [_remedy_of_dates(table, by_what["dates"], name), _remedy(names, name)] if advises else []
+    remedies = []
+    if advises:
+        remedies = [_whole_remedy(estimator, names), _remedy_of_dates(table, by_what["dates"], name), _remedy(names, name)]
     return " ".join([sentence, *filter(None, remedies)])
+
+
+def _whole_remedy(estimator, names):
+    if estimator is None or names["other"] or not (names["text"] or names["dates"] or names["missing"]):
+        return ""
+    kind = "Classifier" if is_classifier(estimator) else "Regressor"
+    return f"nnfast.tabular.Tabular{kind} takes such tables as they are, and TableEncoder() makes numbers of them."
 
 
 def _listed(columns):
@@ -179,7 +193,7 @@ def _remedy(names, name):
     ordinal = " OrdinalEncoder() makes one column of many categories." if names["text"] else ""
     transformer = f'ColumnTransformer([{", ".join(steps)}], remainder="passthrough")'
     given = f", and give it {name}" if "(" in name else ""
-    return f"Put scikit-learn's {transformer} before the network, in a Pipeline{given}.{ordinal}"
+    return f"Or put scikit-learn's {transformer} before the network, in a Pipeline{given}.{ordinal}"
 
 
 def days_of(name, kind):

@@ -24,7 +24,7 @@ import nnfast
 from nnfast import engines, threads, tuning
 from nnfast._info import versions
 from nnfast.callbacks.files import replacing
-from nnfast.exceptions import DivergenceError
+from nnfast.exceptions import DivergenceError, UnexpectedValuesWarning
 from nnfast.script import write_script
 from nnfast.tables import TEST_SIZE, RawTable, TableError
 from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, tied
@@ -184,8 +184,9 @@ def run(
     print(_opening(table, cv), flush=True)
 
     with warnings.catch_warnings():
-        # Trials are meant to end when the method says, and a rare class is not in every fold.
+        # Trials are meant to end when the method says, and a rare class, or level, is not in every fold.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", UnexpectedValuesWarning)
         start = time.perf_counter()
         base, scores, n_epochs = _try_defaults(table, folds, cv, seed, jobs, budget)
         spent = time.perf_counter() - start

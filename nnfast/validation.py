@@ -79,7 +79,7 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X
         return X, y
     for table, name in zip((X, y), names, strict=True):
         refuse_complex(table, name)
-    refuse_dates(X, names[0])
+    refuse_dates(X, names[0], estimator)
     if y_numeric:
         refuse_dates(y, names[1])
     large = is_large(X)
@@ -89,7 +89,7 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X
     several_targets = len(getattr(y, "columns", ())) > 1
     with (
         nullcontext() if names == ("X", "y") else blaming(", ".join(names)),
-        naming_columns(X, names[0]),
+        naming_columns(X, names[0], estimator),
         naming_columns(y, names[1], advises=False) if several_targets else nullcontext(),
     ):
         X, y = validate_data(
@@ -155,8 +155,8 @@ def check_rows(estimator, X):
     ):
         return X, X.dtype
     refuse_complex(X, "X")
-    refuse_dates(X, "X")
-    with naming_columns(X, "X"):
+    refuse_dates(X, "X", estimator)
+    with naming_columns(X, "X", estimator):
         X = validate_data(estimator, X, accept_sparse="csr", ensure_all_finite=not large, reset=False)
         given = X.dtype
         if not large and given not in (FLOATS if issparse(X) else KEPT):

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,19 @@ def _ctrl_c_is_raised():
     yield
     if before is not None:  # or it was none of Python's
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def quick_models(monkeypatch):
+    """The whole models of `nnfast demo` are fitted for a moment: the trees twice, the ensembles to a few rows."""
+    import sklearn.ensemble
+
+    import nnfast.tabular
+
+    def to_few_rows(cls):
+        return type(cls.__name__, (cls,), {"fit": lambda self, X, y: cls.fit(self, X[:60], y[:60])})
+
+    for kind in ("Classifier", "Regressor"):
+        trees, ensemble = f"HistGradientBoosting{kind}", f"Tabular{kind}"
+        monkeypatch.setattr(sklearn.ensemble, trees, partial(getattr(sklearn.ensemble, trees), max_iter=2))
+        monkeypatch.setattr(nnfast.tabular, ensemble, to_few_rows(getattr(nnfast.tabular, ensemble)))

@@ -2,6 +2,8 @@
 
 import datetime
 import decimal
+import itertools
+import json
 import os
 import re
 import signal
@@ -10,13 +12,18 @@ import sys
 
 import numpy as np
 import pytest
+import sklearn.ensemble
 import sklearn.neural_network
+from sklearn.base import clone
+from sklearn.metrics import log_loss, r2_score
 
 import nnfast
-from nnfast import demo, tables
+from nnfast import demo, tables, whole_models
 from nnfast.__main__ import main
 
 QUICK = ("--hidden", "3", "4,2", "--max-iter", "2")
+
+pytestmark = pytest.mark.usefixtures("quick_models")
 
 
 @pytest.fixture
@@ -34,10 +41,11 @@ def run(capsys, *arguments):
     return code, out.splitlines(), err.splitlines()
 
 
-def results(lines):
-    """The rows of the demonstration's table, as lists of cells."""
-    start = next(i for i, line in enumerate(lines) if line.startswith("table ")) + 1
-    return [re.split(r" {1,}", line) for line in lines[start:]]
+def results(lines, part=0):
+    """The rows of one of the demonstration's two tables, of networks and of whole models, as lists of cells."""
+    start = [i for i, line in enumerate(lines) if line.startswith("table ")][part] + 1
+    rows = itertools.takewhile(bool, lines[start:])
+    return [re.split(r" {1,}", line) for line in rows]
 
 
 def columns(n_rows=40):
@@ -85,6 +93,87 @@ def test_bundled_tables(capsys):
         else:
             assert precision == "float32"
             assert float(their_score) == pytest.approx(float(our_score), abs=0.02)
+
+
+def test_whole_models_of_the_bundled_tables(capsys):
+    code, out, err = run(capsys, "demo", *QUICK)
+    assert (code, err) == (0, [])
+    models = [
+        *[("scikit-learn", "MLPClassifier(max_iter=2)"), ("scikit-learn", "HistGradientBoostingClassifier"), ("nnfast", "TabularClassifier")] * 2,
+        *[("scikit-learn", "MLPRegressor(max_iter=2)"), ("scikit-learn", "HistGradientBoostingRegressor"), ("nnfast", "TabularRegressor")],
+    ]  # fmt: skip
+    rows = results(out, 1)
+    assert [tuple(row[-5:-3]) for row in rows] == models
+    assert all(float(seconds) > 0 and float(loss) > 0 for *_, seconds, score, loss in rows)
+
+
+@pytest.mark.parametrize("target", ["label", "price"])
+def test_scores_of_whole_models(capsys, pandas, tmp_path, monkeypatch, target):
+    """They are those of the same models fitted here, to frames made ready by hand."""
+    monkeypatch.undo()  # the models as they are
+    frame = pandas.DataFrame(columns(80)).drop(columns=["identifier", "empty", "date", "mixed", "infinite"])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    code, out, _ = run(capsys, "demo", "--table", tmp_path / "t.csv", "--target", target, "--json", *QUICK)
+    assert code == 0
+    (found,) = json.loads("\n".join(out))["tables"]
+    raw = tables.read_raw(tmp_path / "t.csv", target)
+    texts = raw.X_train.select_dtypes(exclude=["number", "bool"]).columns
+    X_train, X_test = raw.X_train.copy(), raw.X_test.copy()
+    for name in texts:
+        known = raw.X_train[name].dropna().unique()
+        for part in (X_train, X_test):
+            part[name] = part[name].where(part[name].isin(known)).astype(pandas.CategoricalDtype(known))
+    y_train, y_test = raw.target_train, raw.target_test
+    kind = "Classifier" if target == "label" else "Regressor"
+    trees = getattr(sklearn.ensemble, f"HistGradientBoosting{kind}")(random_state=0).fit(X_train, y_train)
+    ensemble = getattr(nnfast.tabular, f"Tabular{kind}")(random_state=0).fit(raw.X_train, y_train)
+    table = raw.encoded()
+    network = getattr(sklearn.neural_network, f"MLP{kind}")(random_state=0, max_iter=2)
+    with pytest.warns(sklearn.exceptions.ConvergenceWarning):
+        network.fit(table.X_train, table.y_train)
+    names = [f"MLP{kind}", f"HistGradientBoosting{kind}", f"Tabular{kind}"]
+    assert [each["model"] for each in found["models"]] == names
+    assert found["models"][0]["parameters"] == {"max_iter": 2}
+    for model, X, each in zip((network, trees, ensemble), (table.X_test, X_test, raw.X_test), found["models"], strict=True):
+        if target == "label":
+            y = table.y_test if model is network else y_test
+            shares = model.predict_proba(X)
+            expected = {"accuracy": model.score(X, y), "log_loss": log_loss(y, shares / shares.sum(axis=1, keepdims=True))}
+        else:
+            predicted = model.predict(X)
+            if model is network:
+                predicted = predicted * y_train.std() + y_train.mean()
+            expected = {"r2": r2_score(y_test, predicted), "rmse": ((y_test - predicted) ** 2).mean() ** 0.5}
+        assert each["scores"] == pytest.approx(expected, rel=1e-4, abs=1e-4), each["model"]
+        assert each["seconds"] > 0
+
+
+def test_a_whole_model_that_fails_ends_nothing(capsys, monkeypatch):
+    def fit(self, X, y):
+        raise ValueError("The least populated\nclass has one member.")
+
+    monkeypatch.setattr("nnfast.tabular.TabularClassifier.fit", fit)
+    code, out, err = run(capsys, "demo", *QUICK, "--json")
+    assert code == 0
+    failed = [line for line in err if "TabularClassifier" in line]
+    assert len(failed) == 2 and all(line.endswith(" fails: The least populated class has one member.") for line in failed)
+    found = [each for table in json.loads("\n".join(out))["tables"] for each in table["models"] if "error" in each]
+    assert [each["model"] for each in found] == ["TabularClassifier"] * 2
+    assert found[0].keys() == {"library", "model", "parameters", "error"}
+
+
+def test_trees_are_given_as_many_categories_as_they_take(pandas):
+    rng = np.random.default_rng(0)
+    ranks = np.minimum(rng.geometric(0.005, 5000), 600)
+    X = pandas.DataFrame({"many": [f"c{i}" for i in ranks], "when": pandas.Timestamp("2024-01-01"), "truth": ranks > 3})
+    X.loc[7, "many"] = None
+    X_train, X_test = whole_models.for_trees(X, X.assign(many="never seen"))
+    sklearn.ensemble.HistGradientBoostingClassifier(max_iter=1).fit(X_train, ranks > 100)
+    counts = X["many"].value_counts()
+    assert X_train["many"].nunique() == 254 < len(counts)
+    assert set(X_train["many"].dropna()) <= set(counts[counts >= counts.iloc[253]].index)
+    assert X_test["many"].isna().all()
+    assert X_train.columns.tolist() == ["many", "when_days", "truth"]
 
 
 def test_long_fits_are_shortened():
@@ -172,13 +261,17 @@ def test_what_becomes_of_columns(pandas, tmp_path):
     frame = pandas.DataFrame(columns(400))
     frame.to_csv(tmp_path / "t.csv", index=False)
     table = tables.read(tmp_path / "t.csv", "price")
-    assert np.isfinite(table.X_train).all()
-    assert np.isfinite(table.X_test).all()
-    numbers = 5 + 1  # number, whole, infinite, truth, decimal; of the dates, days: no other part tells of the price
-    text, label, most = 3 + 1, 2, tables.MOST_CATEGORIES  # gaps are a category; mixed has many; identifier is left out
-    assert table.n_features == numbers + text + label + most
-    assert set(np.unique(table.X_train[:, numbers:])) == {0, 1}
-    assert table.X_train[:, :numbers].std(axis=0) == pytest.approx(1)
+    for part in (table.X_train, table.X_test):
+        assert np.isfinite(part).all() and part.dtype == np.float64  # scikit-learn computes in what it gets
+    raw = tables.read_raw(tmp_path / "t.csv", "price")
+    names = clone(raw.encoder).fit(raw.X_train, raw.y_train).get_feature_names_out()
+    assert table.n_features == len(names)
+    scaled = {"number", "whole", "infinite", "truth", "decimal", "date_days"}  # no other part of the date tells of the price
+    missing = {"number_missing", "infinite_missing", "date_days_missing"}
+    levels = {"text_a", "text_b", "text_c", "text_missing", "mixed_even"}  # the others are of a row each
+    found = {name for name in names if "_bin" not in name}
+    assert found - {"label_yes", "label_no"} == scaled | missing | levels
+    assert len(found) == len(scaled | missing | levels) + 1
 
 
 def test_rows(capsys, pandas, tmp_path):
@@ -363,13 +456,20 @@ def test_help_and_version(capsys):
 # Ctrl-C
 
 
-@pytest.mark.parametrize("cls", [sklearn.neural_network.MLPClassifier, nnfast.MLPClassifier])
-def test_an_interrupt_ends_the_command_in_any_fit(capsys, monkeypatch, cls):
+IN_FITS = {
+    "nnfast's network": "nnfast.base.fit_stochastic",
+    "scikit-learn's network": "sklearn.neural_network.MLPClassifier._backprop",
+    "trees": "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.TreeGrower",
+    "an ensemble": "nnfast.tabular.fitting.train_network",
+}
+
+
+@pytest.mark.parametrize("where", IN_FITS.values(), ids=IN_FITS)
+def test_an_interrupt_ends_the_command_in_any_fit(capsys, monkeypatch, where):
     # scikit-learn's fit would swallow it and go on to the next.
     def interrupted(*arguments, **named):
         raise KeyboardInterrupt
 
-    where = "nnfast.base.fit_stochastic" if cls is nnfast.MLPClassifier else "sklearn.neural_network.MLPClassifier._backprop"
     monkeypatch.setattr(where, interrupted)
     code, _, err = run(capsys, "demo", *QUICK)
     assert (code, err) == (130, ["nnfast: interrupted"])

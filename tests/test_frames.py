@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.fixes import parse_version
 
 from nnfast import MLPClassifier, MLPRegressor
+from nnfast.tabular import TableEncoder, TabularClassifier, TabularRegressor
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
@@ -147,6 +148,27 @@ def test_remedies_work_as_they_stand(name):
         names = {each.__name__: each for each in (ColumnTransformer, OneHotEncoder, SimpleImputer)}
         classifier = make_pipeline(eval(transformer, names), classifier)
     classifier.fit(table, Y).predict(table)
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("pandas: infinite", "NumPy: lists", "a list of times")])
+def test_the_estimators_for_tables_come_first(name):
+    """By the kind of the network; they take the table as it is, and `TableEncoder` makes numbers of it."""
+    table = TABLES[name][0]()
+    for network, cls in ((MLPClassifier(), TabularClassifier), (MLPRegressor(), TabularRegressor)):
+        said = message(network.fit, table, Y)
+        words = f"nnfast.tabular.{cls.__name__} takes such tables as they are, and TableEncoder() makes numbers of them."
+        assert words in said
+        assert said.index(words) < min([said.find(each) for each in ("ColumnTransformer", "X.assign(") if each in said], default=len(said))
+        assert "Tabular" not in said.replace(words, "")
+        cls(random_state=0).fit(table, Y).predict(table)
+    assert np.isfinite(TableEncoder().fit_transform(table)).all()
+
+
+def test_the_estimators_for_tables_are_not_named_where_they_do_not_help():
+    for name in ("pandas: infinite", "NumPy: lists"):
+        assert "Tabular" not in message(MLPClassifier().fit, TABLES[name][0](), Y)
+    dates = np.arange(N).astype("M8[D]")
+    assert "Tabular" not in message(MLPRegressor().fit, AGE[:, None], dates)  # of y
 
 
 def test_dates_that_are_missing_stay_missing():

@@ -43,7 +43,7 @@ PRINTS = {
 
 
 @QUIET
-@pytest.mark.usefixtures("few_trials")
+@pytest.mark.usefixtures("few_trials", "quick_models")
 @pytest.mark.parametrize("missing", [None, "stdout", "stderr"])
 @pytest.mark.parametrize("name", PRINTS)
 def test_without_a_stream(name, missing, capsys, monkeypatch, tmp_path):

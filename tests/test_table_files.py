@@ -11,9 +11,11 @@ from sklearn.base import clone
 from test_cli import run
 
 from nnfast import tables
+from nnfast.exceptions import UnexpectedValuesWarning
 from nnfast.tables import DateParts, dates, make_encoder, numbers, read_raw, read_table
 
 pandas = pytest.importorskip("pandas")
+pytestmark = pytest.mark.usefixtures("quick_models")
 N = 240
 
 
@@ -499,10 +501,16 @@ def test_dates_of_few_rows_have_no_parts_to_tell_of():
 
 def test_an_encoder_takes_new_categories_and_gaps(tmp_path):
     encoder = make_encoder(T.drop(columns="price")).fit(T)
+    assert not any(name.startswith("price") for name in encoder.get_feature_names_out())
     row = pandas.DataFrame({"when": [pandas.NaT], "a": [np.nan], "b": [1.0], "colour": ["blue"], "more": [1]}).astype(
         {"when": "datetime64[us]"}
     )
-    assert np.isfinite(encoder.transform(row)).all()
+    with pytest.warns(UnexpectedValuesWarning) as told:  # once
+        features = encoder.transform(row)
+    assert [re.search("'(.*?)' has (.*?) (that|in)", str(each.message)).groups()[:2] for each in told] == [
+        ("when", "missing values"), ("a", "missing values"), ("colour", "levels"),
+    ]  # fmt: skip
+    assert np.isfinite(features).all()
     assert len(encoder.get_feature_names_out()) == encoder.transform(row).shape[1]
 
 

@@ -1,13 +1,13 @@
 """Tables for the command line: those in files, and those that scikit-learn bundles, made ready to train on."""
 
 from nnfast.tables.columns import Column
-from nnfast.tables.encoder import MOST_CATEGORIES, DateParts, make_encoder
+from nnfast.tables.encoder import make_encoder
 from nnfast.tables.errors import TableError
 from nnfast.tables.reading import ReadTable, read_table
 from nnfast.tables.split import TEST_SIZE, RawTable, Table, bundled, read, read_raw
+from nnfast.tabular.dates import DateParts
 
 __all__ = [
-    "MOST_CATEGORIES",
     "TEST_SIZE",
     "Column",
     "DateParts",

@@ -1,6 +1,7 @@
 """Tables split into rows to train on and rows held out: those in files, and those that scikit-learn bundles."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from nnfast.exceptions import UnexpectedValuesWarning
 from nnfast.tables import numbers
 from nnfast.tables.columns import FEWEST_ROWS
 from nnfast.tables.encoder import make_encoder
@@ -67,12 +69,15 @@ class RawTable:
     def encoded(self):
         """The `Table` of it: both parts as features, by an encoder fitted on the part to train on."""
         encoder = clone(self.encoder)
-        X_train, X_test = encoder.fit_transform(self.X_train, self.y_train), encoder.transform(self.X_test)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnexpectedValuesWarning)  # a rare level may be on one side alone
+            parts = encoder.fit_transform(self.X_train, self.y_train), encoder.transform(self.X_test)
+        X_train, X_test = (part.astype(np.float64) for part in parts)  # as people give them to scikit-learn
         y_train, y_test = self.y_train, self.y_test
         if self.task == "classification":
             codes = np.unique(np.concatenate([y_train, y_test]), return_inverse=True)[1]
             y_train, y_test = codes[: len(y_train)], codes[len(y_train) :]
-        return Table(self.name, self.task, X_train, X_test, y_train, y_test, self.notes, self.parameters, self.facts)
+        return Table(self.name, self.task, X_train, X_test, y_train, y_test, self, self.notes, self.parameters, self.facts)
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ class SplitSteps:
 class Table:
     """A table split and scaled: y has mean 0 and variance 1 for "regression", and is 0, 1, ... for "classification".
 
-    `parameters` are those that estimators should have for this table, where the defaults do not suit it.
+    `raw` is the table that was encoded. `parameters` are those that estimators should have for this table, where the defaults do not suit it.
     """
 
     name: str
@@ -117,6 +122,7 @@ class Table:
     X_test: np.ndarray
     y_train: np.ndarray
     y_test: np.ndarray
+    raw: RawTable
     notes: tuple[str, ...] = ()
     parameters: dict = field(default_factory=dict)
     facts: dict = field(default_factory=dict)

@@ -6,5 +6,6 @@ from nnfast.tabular.missing import MissingIndicator
 from nnfast.tabular.pairs import PairEncoder
 from nnfast.tabular.periodic import PeriodicEncoder
 from nnfast.tabular.scaling import SmoothClipScaler
+from nnfast.tabular.table_encoder import TableEncoder
 from nnfast.tabular.target_values import TargetValueEncoder
 from nnfast.tabular.estimators import TabularClassifier, TabularRegressor

@@ -11,11 +11,12 @@ import numpy as np
 
 from nnfast.exceptions import UnexpectedValuesWarning
 from nnfast.suggestions import did_you_mean
-from nnfast.tabular.dates import PARTS, varying_parts
+from nnfast.tabular.dates import numbers_of, useful_parts
 from nnfast.tabular.values import as_levels, columns_of, values_of
 
-# Whole numbers of at most so many different values may be levels rather than quantities: the targets decide.
-FEW_VALUES = 20
+# Whole numbers of at most so many different values may be levels as well as quantities: as numbers, each value is an edge
+# of the bins, so that the networks can tell all of them apart, and their order is not lost.
+FEW_VALUES = 17
 # Rows that are looked at to describe a column of numbers.
 MOST_ROWS = 100_000
 MISSING, UNSEEN = -1, -2
@@ -139,7 +140,8 @@ class ColumnReader:
         X : DataFrame or array-like of two dimensions
 
         targets : ndarray of shape (n_samples, n_targets), default=None
-            Numbers that tell whether few whole numbers are levels. None: they are quantities.
+            Numbers that tell whether few whole numbers are levels, and which parts of a date are used. None: whole
+            numbers are quantities, and all parts that vary are used.
         """
         given, self.named = columns_of(X)
         names = [name for name, _ in given]
@@ -328,10 +330,7 @@ class _DateTaker:
         return ("_days", *(f"_{name}" for name in self.names))
 
     def take(self, values):
-        when = values.values
-        missing = np.isnat(when)
-        numbers = [(when - self.origin) / np.timedelta64(1, "D"), *(PARTS[name](when) for name in self.names)]
-        return [np.where(missing, np.nan, each) for each in numbers]
+        return numbers_of(values.values, self.origin, self.names)
 
 
 class _LevelTaker:
@@ -371,13 +370,12 @@ def _decide(name, values, rows, targets):
             return replace(column, taken_for="constant", note=f"all are {_shown(there[0])}"), _Nothing()
         column = replace(column, note=f"all are {_shown(there[0])}, or missing")
     if values.kind == "date":
-        parts = tuple(varying_parts(looked_at))
+        parts = tuple(useful_parts(looked_at, None if targets is None else targets[rows][~is_missing[rows]]))
         note = f"{_shown(there.min())} to {_shown(there.max())}"
         return replace(column, note=column.note or note), _DateTaker(there.min(), parts)
-    whole = values.kind == "number" and len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
-    if whole and len(distinct) > 2 and targets is not None and _are_levels(values.values, is_missing, targets):
-        decision, taker = _decide_category(name, as_levels(values))
-        return replace(decision, note=f"whole numbers that act as levels; {decision.note}"), taker
+    whole = values.kind == "number" and 2 < len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
+    if whole and not column.note:
+        column = replace(column, note=f"{len(distinct)} whole numbers, a bin each")
     return column, _NumberTaker()
 
 
@@ -441,24 +439,3 @@ def _is_number(level):
     except ValueError:
         return False
     return True
-
-
-def _are_levels(values, is_missing, targets):
-    """Whether the means of some target differ between values by more than chance and a straight line explain."""
-    from scipy.stats import f as f_distribution
-
-    values, targets = values[~is_missing], targets[~is_missing]
-    distinct, groups, counts = np.unique(values, return_inverse=True, return_counts=True)
-    n, k = len(values), len(distinct)
-    if k < 3 or n - k < 2 * k:
-        return False
-    x = (values - values.mean()) / max(values.std(), 1e-300)
-    for target in targets.T:
-        target = target - target.mean()
-        means = np.bincount(groups, weights=target) / counts
-        within = max(float((target**2).sum() - (counts * means**2).sum()), 1e-12 * n)
-        beyond = float((counts * means**2).sum() - (x @ target) ** 2 / n)
-        ratio = (beyond / (k - 2)) / (within / (n - k))
-        if f_distribution.sf(ratio, k - 2, n - k) * targets.shape[1] < 0.001 and beyond > 0.001 * n * target.var():
-            return True
-    return False

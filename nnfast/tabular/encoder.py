@@ -61,10 +61,13 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _read(self, X):
+    def _new_reader(self):
+        return ColumnReader()
+
+    def _read(self, X, targets=None):
         self._validate_params()
-        reader = ColumnReader()
-        table = reader.fit(X)
+        reader = self._new_reader()
+        table = reader.fit(X, targets)
         self._reader, self.n_features_in_ = reader, len(reader.columns)
         if reader.named:
             self.feature_names_in_ = np.array([each.name for each in reader.columns], dtype=object)

@@ -1,5 +1,8 @@
 """A table as the inputs of a network: the encodings of its columns, side by side."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 
 from nnfast.tabular.bins import PiecewiseLinearEncoder
@@ -46,6 +49,15 @@ class Encoders:
     @property
     def n_inputs(self):
         return len(self.sources)
+
+    def described(self, reader):
+        """The columns of a reader, with the number of inputs that each becomes, by encoding."""
+        became = [Counter() for _ in reader.columns]
+        columns = [*reader.number_columns, *reader.category_columns]
+        for each in self.encoders:
+            for source in each.sources:
+                became[columns[source]][each.label] += 1
+        return [replace(column, became=dict(counts)) for column, counts in zip(reader.columns, became, strict=True)]
 
     def fit(self, table):
         """Fit those that do not use the targets."""

@@ -1,7 +1,6 @@
 """Ensembles: members that train on folds of a table, and whose outputs are averaged."""
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -75,12 +74,6 @@ class Ensemble:
         return out
 
     def described(self, reader):
-        """The columns of the reader, with what each becomes in the first round."""
-        became = [Counter() for _ in reader.columns]
-        columns = [*reader.number_columns, *reader.category_columns]
-        for each in self.rounds[:1]:
-            encoders = [*getattr(each, "encoders", Encoders([])).encoders]
-            for encoder in encoders:
-                for source in encoder.sources:
-                    became[columns[source]][encoder.label] += 1
-        return [replace(column, became=dict(counts)) for column, counts in zip(reader.columns, became, strict=True)]
+        """The columns of the reader, with what each becomes in the first round of networks."""
+        shared = next((each.encoders for each in self.rounds if isinstance(each, Round)), Encoders([]))
+        return shared.described(reader)
