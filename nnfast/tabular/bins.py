@@ -88,11 +88,14 @@ class PiecewiseLinearEncoder(Encoder):
 
 
 def edges_of(values, n_bins):
-    """Edges of at most `n_bins` bins: half at quantiles of the values, half at quantiles of the distinct ones."""
+    """Edges of at most `n_bins` bins: half at quantiles of the values, half at quantiles of the distinct ones.
+
+    The levels of the second half are halfway between those of the first: the edges differ where no value recurs.
+    """
     distinct = np.unique(values)
     if len(distinct) <= n_bins + 1:
         return distinct
-    half = np.linspace(0, 1, n_bins // 2 + 1)
-    by_rows = np.quantile(values, half)
-    by_values = np.quantile(distinct, np.linspace(0, 1, max(3, n_bins - n_bins // 2 + 1)))
+    half = max(1, n_bins // 2)
+    by_rows = np.quantile(values, np.linspace(0, 1, half + 1))
+    by_values = np.quantile(distinct, (np.arange(n_bins - half) + 0.5) / max(1, n_bins - half))
     return np.unique(np.concatenate([by_rows, by_values]))

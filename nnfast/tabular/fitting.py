@@ -11,6 +11,7 @@ from nnfast.tabular.budget import Budget, TrainedMember
 from nnfast.tabular.encoding import Encoders, shared_encoders, supervised_encoders
 from nnfast.tabular.ensemble import Ensemble, Member, Round
 from nnfast.tabular.networks import seconds_of_epoch, train_network
+from nnfast.tabular.relevance import MOST_ROWS, relevance_factors
 from nnfast.tabular.trees import TreeRound, fit_trees
 
 
@@ -79,7 +80,7 @@ class EnsembleFit:
         fitted, trained = Round(recipe, encoders), {}
         outputs = self._nothing_yet()
         if number == 0 and self._pace.needs_probe:
-            given = recipe, self._task, inputs, folds[0], self._weights
+            given = recipe, self._task, inputs, np.ones(inputs.shape[1], dtype=np.float32), folds[0], self._weights
             self._pace.probed(seconds_of_epoch(*given, interrupted=self._limits.interrupt))
         self._pace.begin_round(len(folds), min(self._n_jobs, len(folds)))
 
@@ -88,7 +89,7 @@ class EnsembleFit:
             max_epochs = self._pace.epochs(number, k, recipe.max_epochs)
             if max_epochs == 0:
                 return
-            member = self._train_member(number, k, recipe, folds[k], inputs, max_epochs, outputs)
+            member = self._train_member(number, k, recipe, folds[k], inputs, encoders.sources, max_epochs, outputs)
             if member is not None:
                 trained[k] = member
                 n_epochs = len(member.curves.loss)
@@ -103,19 +104,20 @@ class EnsembleFit:
             self.folds.append([folds[k] for k in sorted(trained)])
             self.out_of_fold.append(outputs)
 
-    def _train_member(self, number, k, recipe, fold, inputs, max_epochs, outputs):
+    def _train_member(self, number, k, recipe, fold, inputs, shared_sources, max_epochs, outputs):
         """The `Member`, or None if it has not come to the end of an epoch; writes its outputs to those out of fold."""
         task, table, seed = self._task, self._table, self._member_seed(number, k)
-        encoders, X = Encoders(supervised_encoders(recipe, seed)), inputs
-        validating = table.take(fold.validation)
-        if encoders.encoders:
-            weights = None if self._weights is None else self._weights[fold.train]
-            own = encoders.fit_encode(table.take(fold.train), task.encoding_targets(fold.train), weights)
-            if own.shape[1]:
-                X = np.empty((len(table), inputs.shape[1] + own.shape[1]), dtype=np.float32)
-                X[:, : inputs.shape[1]] = inputs
-                X[fold.train, inputs.shape[1] :] = own
-                X[fold.validation, inputs.shape[1] :] = encoders.encode(validating)
+        encoders, targets = Encoders(supervised_encoders(recipe, seed)), task.encoding_targets(fold.train)
+        own = encoders.fit_encode(table.take(fold.train), targets, _of(self._weights, fold.train))
+        n_shared = inputs.shape[1]
+        X = np.empty((len(table), n_shared + own.shape[1]), dtype=np.float32)
+        X[:, :n_shared] = inputs
+        X[fold.train, n_shared:] = own
+        X[fold.validation, n_shared:] = encoders.encode(table.take(fold.validation))
+        few = slice(None, None, -(-len(fold.train) // MOST_ROWS))
+        sources = np.concatenate([shared_sources, encoders.sources])
+        factors = relevance_factors(X[fold.train[few]], targets[few], sources, recipe.relevance)
+        X *= factors
         recorded = self._pace.stops(number, k)
 
         def pause(n_epochs):
@@ -123,13 +125,13 @@ class EnsembleFit:
             return self._limits.over or (n_epochs == recorded if recorded else self._pace.over())
 
         network, curves = train_network(
-            recipe, task, X, fold, self._weights,
+            recipe, task, X, factors, fold, self._weights,
             seed=seed, max_epochs=max_epochs, pause=pause, interrupted=self._limits.interrupt,
         )  # fmt: skip
         if network is None:
             return None
         member = Member(k, encoders, network, task.readout(fold.train), curves)
-        outputs[fold.validation] = member.readout.outputs(network, X[fold.validation])
+        outputs[fold.validation] = member.readout.outputs(network, X[fold.validation] / factors)
         return member
 
     def _member_seed(self, number, k):

@@ -29,7 +29,7 @@ class Curves:
     best_epoch: int = 0
 
 
-def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause, interrupted):
+def train_network(recipe, task, X, factors, fold, weights, *, seed, max_epochs, pause, interrupted):
     """Train a member.
 
     Parameters
@@ -37,7 +37,9 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause, in
     recipe : Recipe
     task : Task
     X : ndarray of float32, shape (n_samples, n_inputs)
-        The whole table, encoded.
+        The whole table, encoded, times the factors.
+    factors : ndarray of float32, shape (n_inputs,)
+        Of the inputs: the network that is returned has them in its weights, and takes inputs without them.
     fold : Fold
     weights : ndarray or None
     seed : int
@@ -93,12 +95,13 @@ def train_network(recipe, task, X, fold, weights, *, seed, max_epochs, pause, in
             return None, Curves()
     history = network.history_
     losses, validation_losses = history["loss"].tolist(), network.validation_loss_curve_
+    network.coefs_ = [network.coefs_[0] * factors[:, np.newaxis], *network.coefs_[1:]]
     network.n_threads = None  # predictions may have more than one
     curves = Curves(losses, list(validation_losses), int(np.nanargmin(validation_losses)) + 1)
     return network.compiled(), curves
 
 
-def seconds_of_epoch(recipe, task, X, fold, weights, *, interrupted):
+def seconds_of_epoch(recipe, task, X, factors, fold, weights, *, interrupted):
     """How long an epoch takes, by three epochs of a few batches."""
     few = Fold(fold.train[: 32 * recipe.batch_size], fold.validation[: 32 * recipe.batch_size])
     ends = []
@@ -107,7 +110,7 @@ def seconds_of_epoch(recipe, task, X, fold, weights, *, interrupted):
         ends.append(time.monotonic())
         return n_epochs == 3
 
-    train_network(recipe, task, X, few, weights, seed=0, max_epochs=recipe.max_epochs + 3, pause=pause, interrupted=interrupted)
+    train_network(recipe, task, X, factors, few, weights, seed=0, max_epochs=recipe.max_epochs + 3, pause=pause, interrupted=interrupted)
     if len(ends) < 3:
         return 0.0
     return (ends[-1] - ends[-2]) * len(fold.train) / len(few.train)

@@ -23,6 +23,8 @@ class Recipe:
         Whether exact values and levels are encoded by the targets.
     max_pairs : int
         Pairs of columns that are encoded by the targets.
+    relevance : float
+        How strongly inputs are scaled by what they tell of the targets.
     hidden_layer_sizes : tuple of int
     activation : str
     normalization : str or None
@@ -40,6 +42,7 @@ class Recipe:
     max_levels: int = 256
     encode_values: bool = True
     max_pairs: int = 8
+    relevance: float = 0.5
     hidden_layer_sizes: tuple = (128, 128, 128)
     activation: str = "selu"
     normalization: str | None = "batch"
@@ -61,7 +64,11 @@ def cosine_log4(progress):
     return 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * progress)))
 
 
-def default_recipe(task, n_rows, n_classes):
+# Inputs that the bins of all numbers may make.
+MOST_BINS = 2400
+
+
+def default_recipe(task, n_rows, n_numbers):
     """The recipe for a table.
 
     Parameters
@@ -69,19 +76,23 @@ def default_recipe(task, n_rows, n_classes):
     task : {"regression", "binary", "multiclass", "multilabel"}
     n_rows : int
         Rows that a member trains on.
-    n_classes : int
+    n_numbers : int
+        Columns of numbers.
     """
     batch_size = 256 if n_rows > 6000 else 128
     epochs = int(np.clip(2500 * batch_size / n_rows, 48, 128))
-    recipe = Recipe(batch_size=batch_size, max_epochs=epochs)
-    if task == "regression":
-        recipe = replace(recipe, activation="mish", learning_rate_init=0.2 / 128**0.5, input_dropout=0.05)
-    elif task == "multiclass":
-        recipe = replace(recipe, n_bins=32, max_pairs=0)
-    return recipe
+    regression = task == "regression"
+    return Recipe(
+        n_bins=int(np.clip(MOST_BINS // max(1, n_numbers), 4, 32)),
+        max_pairs=0 if task == "multiclass" else 8,
+        activation="mish" if regression else "relu",
+        learning_rate_init=(0.2 if regression else 0.02) / 128**0.5,
+        batch_size=batch_size,
+        max_epochs=epochs,
+    )
 
 
 def plan(task, quality, n_rows, reader):
     """The rounds of an ensemble: a list of (`Recipe`, number of folds)."""
-    recipe = default_recipe(task.kind, n_rows, task.n_outputs)
+    recipe = default_recipe(task.kind, n_rows, len(reader.number_names))
     return [(recipe, 5)]
