@@ -222,7 +222,25 @@ def test_few_rows(n, task):
 
 @UNSEEN
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("columns", ["constant", "signal", "all kinds"])
+@pytest.mark.parametrize("columns", ["signal", pytest.param("all kinds", marks=pytest.mark.slow)])
 def test_odd_targets_with_trees(columns, task):
     if task not in ("labels", "two outputs", "quantiles", "numbers of 1e-300"):  # which they do not have
         check(task, TABLES[columns], 60, seed=3, blend="trees")
+
+
+# Tables that take seconds each: many columns, many rows beside few of a class, many levels.
+@UNSEEN
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["two classes", "a rare class", "numbers", "labels"])
+@pytest.mark.parametrize("columns, n", [(["signal"] + ["noise"] * 1999, 200), (["signal", "levels"], 3000), (["10,000 levels", "signal"], 20_000)])
+def test_large_odd_tables(columns, n, task):
+    check(task, columns, n, seed=4)
+
+
+@UNSEEN
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 14))
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("columns", TABLES)
+def test_many_odd_tables(columns, task, seed):
+    check(task, TABLES[columns], 30 + seed, seed=seed)

@@ -117,14 +117,14 @@ class NumberReadout:
     scale: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    levels: np.ndarray | None = None  # of several quantiles, which are put in their order
+    rises: bool = False  # whether the outputs are quantiles, of ever higher levels
 
     def outputs(self, model, X):
         """What a fitted regressor predicts, of shape (n_samples, n_outputs)."""
         predict = getattr(model, "_outputs", model.predict)  # a network's `predict` warns of quantiles that cross
         predicted = predict(X).reshape(len(X), -1).astype(np.float64)
-        if self.levels is not None:
-            predicted[:, np.argsort(self.levels)] = np.sort(predicted, axis=1)
+        if self.rises:
+            predicted.sort(axis=1)
         return np.clip(predicted, self.low, self.high) * self.scale + self.shift
 
 
@@ -170,9 +170,9 @@ class NumberTask(Task):
 
     def readout(self, rows):
         seen = self.y[rows].reshape(len(rows), -1)
-        levels = self._parameters[0] if self.network_parameters["loss"] == "quantile" else None
-        levels = levels if np.size(levels) > 1 else None
-        return NumberReadout(self._shift, self._scale, seen.min(axis=0), seen.max(axis=0), levels)
+        return NumberReadout(
+            self._shift, self._scale, seen.min(axis=0), seen.max(axis=0), rises=self.n_outputs > self._columns.shape[1]
+        )
 
     def losses(self, outputs, rows):
         z = (outputs - self._shift) / self._scale
