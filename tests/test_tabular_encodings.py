@@ -2,6 +2,8 @@
 
 import pickle
 import tracemalloc
+import warnings
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -23,7 +25,10 @@ from nnfast.tabular import (
     SmoothClipScaler,
     TargetValueEncoder,
 )
+from nnfast.tabular.columns import ColumnReader
 from nnfast.tabular.encoder import BLOCK
+from nnfast.tabular.out_of_fold import fold_numbers
+from nnfast.tabular.targets import scaled
 
 pd = pytest.importorskip("pandas")
 
@@ -205,8 +210,6 @@ def test_piecewise_linear_bins(name, n_bins):
     grid = np.concatenate([there, np.linspace(there.min() - 1, there.max() + 1, 400), edges])
     filled = np.append(grid, np.median(there))
     expected = np.clip((filled[:, np.newaxis] - edges[:-1]) / (edges[1:] - edges[:-1]), 0, 1)
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a missing value where fit had none
         found = encoder.transform(np.append(grid, np.nan)[:, np.newaxis])
@@ -292,24 +295,16 @@ def test_targets_by_value(kind, smoothing):
     found = encoder.transform(X)
     k = t.shape[1]
     assert [name.split("_target")[0] for name in encoder.get_feature_names_out()[::k]] == ["rounded", "colour", "town"]
-    folds = {}
+    fold_of = fold_numbers(len(X), 4, 5)
+    assert np.bincount(fold_of).tolist() == [150] * 4
     for j, column in enumerate(["rounded", "colour", "town"]):
         values = X[column].fillna("missing").to_numpy()
         for i in range(0, len(X), 29):
             same = values == values[i]
+            others = same & (fold_of != fold_of[i])
             np.testing.assert_allclose(found[i, j * k : j * k + k], t[same].sum(axis=0) / (same.sum() + smoothing), atol=1e-5)
-            # Out of fold it is the same formula without the rows of some fold, which has the row itself.
-            same[i] = False
-            folds.setdefault(i, []).append(out_of_fold[i, j * k : j * k + k])
-    from nnfast.tabular.out_of_fold import fold_numbers
-
-    fold_of = fold_numbers(len(X), 4, 5)
-    assert np.bincount(fold_of).tolist() == [150] * 4
-    for i, parts in folds.items():
-        for column, part in zip(["rounded", "colour", "town"], parts, strict=True):
-            values = X[column].fillna("missing").to_numpy()
-            others = (values == values[i]) & (fold_of != fold_of[i])
-            np.testing.assert_allclose(part, t[others].sum(axis=0) / (others.sum() + smoothing), atol=1e-5)
+            expected = (t[others] - t[fold_of != fold_of[i]].mean(axis=0)).sum(axis=0) / (others.sum() + smoothing)
+            np.testing.assert_allclose(out_of_fold[i, j * k : j * k + k], expected, atol=1e-5)
 
 
 def test_targets_by_value_are_scikit_learns_target_encoder():
@@ -340,7 +335,7 @@ def test_pairs_are_found_where_a_product_counts():
 def test_pairs_of_levels_are_means_by_cell():
     """In a balanced design without main effects, the residual is the target."""
     a, b = np.repeat(list("abc"), 300), np.tile(np.repeat(list("xyz"), 100), 3)
-    y = np.where((a == "a") == (b == "x"), 1.0, -1.0) * np.where((a == "a") | (b == "x"), np.where((a == "a") & (b == "x"), 4, 2), 1)
+    y = np.where((a == "a") == (b == "x"), 1.1, -1.1) * np.where((a == "a") | (b == "x"), np.where((a == "a") & (b == "x"), 4, 2), 1)
     X = np.stack([a, b], axis=1)
     encoder = PairEncoder(smoothing=10.0).fit(X, y)
     assert encoder.pairs_ == [(0, 1)]
@@ -358,44 +353,56 @@ NOISE_TABLES = {
     "small levels": lambda rng, n: rng.integers(0, n // 8, (n, 2)).astype(str),
     "large levels": lambda rng, n: rng.integers(0, 5, (n, 2)).astype(str),
     "recurring numbers": lambda rng, n: rng.integers(0, n // 20, (n, 2)) / 7,
-    "numbers": lambda rng, n: rng.normal(size=(n, 6)),
+    "numbers": lambda rng, n: rng.normal(size=(n, 3)),
 }
 
 
-@pytest.mark.parametrize("cls, more", [(TargetValueEncoder, {}), (PairEncoder, {"min_t": 0.0})])
+@pytest.fixture
+def all_pairs(monkeypatch):
+    """Have PairEncoder encode all pairs: which it chooses tells of the targets, too."""
+    monkeypatch.setattr(PairEncoder, "_choose", lambda self, codes, *more: [(1.0, *pair) for pair in combinations(codes, 2)])
+
+
+@pytest.mark.parametrize("cls", SUPERVISED)
 @pytest.mark.parametrize("name", NOISE_TABLES)
-def test_encodings_of_noise_tell_nothing_of_the_rows_own_targets(name, cls, more):
-    """Over many tables, the mean AUC of an encoded column out of fold is a half, and that of all rows is not."""
-    leaks, aucs = [], []
-    for seed in range(20):
+def test_encodings_of_noise_tell_nothing_of_the_rows_own_targets(name, cls, all_pairs):
+    """Over many tables, the mean AUC of an encoded column is a half out of fold, and more in rows that were learned of.
+
+    Among rows of one fold: those of another were encoded by their targets.
+    """
+    out_of_fold, learned = [], []
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         X, y = NOISE_TABLES[name](rng, 400), rng.integers(0, 2, 400)
-        encoder = cls(random_state=seed, **more)
-        for column in encoder.fit_transform(X, y).T:
-            aucs.append(roc_auc_score(y, column))
-        leaks += [roc_auc_score(y, column) for column in encoder.transform(X).T]
-    if aucs:
-        error = max(np.std(aucs), 0.01) / len(aucs) ** 0.5
-        assert np.mean(aucs) < 0.5 + 3 * error, (np.mean(aucs), error)
-        assert np.mean(leaks) > 0.51
+        encoder = cls(random_state=seed)
+        Z, folds = encoder.fit_transform(X, y), fold_numbers(400, 5, seed)
+        out_of_fold += [[roc_auc_score(y[folds == k], column[folds == k]) for column in Z.T for k in range(5)]]
+        learned += [[roc_auc_score(y, column) for column in encoder.transform(X).T]]
+    if out_of_fold[0]:
+        means = np.mean(out_of_fold, axis=1)
+        assert abs(means.mean() - 0.5) < 3.5 * means.std() / len(means) ** 0.5
+        assert np.mean(learned) > 0.54
 
 
-@pytest.mark.parametrize("cls, more", [(TargetValueEncoder, {}), (PairEncoder, {"min_t": 0.0})])
-def test_what_a_row_becomes_does_not_depend_on_its_own_target(cls, more):
-    """But for the target's mean and scale, and for pairs, for which of them are chosen and what columns explain."""
+@pytest.mark.parametrize("cls", SUPERVISED)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_a_row_becomes_does_not_depend_on_the_targets_of_its_fold(cls, weighted, all_pairs):
     rng = np.random.default_rng(0)
-    X, y = rng.integers(0, 6, (500, 3)).astype(str), rng.normal(size=500)
-    y[(X[:, 0] == "1") == (X[:, 1] == "2")] += 2
-    before = cls(**more).fit_transform(X, y)
-    changes = []
-    for i in range(0, 500, 50):
+    X, y = pd.DataFrame(rng.integers(0, 6, (500, 3)).astype(str)), rng.normal(size=500)
+    weights = rng.uniform(0.5, 2, 500) if weighted else None
+    folds = fold_numbers(500, 5, 0)
+    for fold in range(5):
+        own = np.flatnonzero(folds == fold)
         other = y.copy()
-        other[i] = -other[i] + 1
-        after = cls(**more).fit_transform(X, other)
-        assert after.shape == before.shape
-        changes.append((np.abs(after - before)[i].max(), np.abs(after - before).max()))
-    own, largest = np.array(changes).T
-    assert (own < 0.2 * largest).all()
+        other[own] = rng.permutation(other[own])  # the mean and the scale of the targets stay
+        before, after = (
+            cls().fit_encode_table(ColumnReader().fit(X), scaled(targets[:, np.newaxis]), weights) for targets in (y, other)
+        )
+        # Of pairs, a column is divided by its deviation, which is one number.
+        norms = [np.linalg.norm(each[own], axis=0) for each in (before, after)]
+        ratios = norms[0] / norms[1] if cls is PairEncoder else 1.0
+        np.testing.assert_allclose(before[own], after[own] * ratios, atol=1e-6)
+        assert np.abs(before - after).max() > 0.01
 
 
 # ---------------------------------------------------------------------------------------------------------------------

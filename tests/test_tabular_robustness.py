@@ -10,7 +10,8 @@ import pytest
 from nnfast.tabular import TabularClassifier, TabularRegressor
 
 N_TEST = 150
-# What counts as noise: so many standard errors of the mean difference of losses, and this part of the constant's loss.
+# What counts as noise: so many standard errors of the mean difference of losses, and this part of the constant's loss,
+# or of a loss of 0.1: probabilities of a constant have a row more, which is a bit of each class.
 NOISE, LITTLE = 3.5, 0.02
 
 
@@ -193,14 +194,14 @@ def check(task, columns, n, seed=0, **more):
     difference = losses[0] - losses[1]
     # The rows of the fit have chosen between the two, by the same losses, and others judge: both are samples.
     error = difference.std() * (1 / n + 1 / len(difference)) ** 0.5
-    assert difference.mean() <= NOISE * error + LITTLE * abs(losses[1].mean()), (difference.mean(), error, losses[1].mean())
+    assert difference.mean() <= NOISE * error + LITTLE * max(0.1, abs(losses[1].mean())), (difference.mean(), error, losses[1].mean())
 
 
 UNSEEN = pytest.mark.filterwarnings("ignore::nnfast.exceptions.UnexpectedValuesWarning")  # test rows may have what is rare
 
 
 @UNSEEN
-@pytest.mark.parametrize("task", ["two classes", "five classes", "numbers", "one at 1e30"])
+@pytest.mark.parametrize("task", ["five classes", "numbers"])
 @pytest.mark.parametrize("columns", TABLES)
 def test_odd_tables(columns, task):
     check(task, TABLES[columns], 40)
@@ -215,14 +216,32 @@ def test_odd_targets(columns, task):
 
 @UNSEEN
 @pytest.mark.parametrize("task", ["two classes", "five classes", "labels", "numbers", "counts"])
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 10, 20, 50])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 10, 50])
 def test_few_rows(n, task):
     check(task, ["signal", "levels", "dates"], n, seed=2)
 
 
 @UNSEEN
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("columns", ["constant", "signal", "all kinds"])
+@pytest.mark.parametrize("columns", ["signal", pytest.param("all kinds", marks=pytest.mark.slow)])
 def test_odd_targets_with_trees(columns, task):
     if task not in ("labels", "two outputs", "quantiles", "numbers of 1e-300"):  # which they do not have
         check(task, TABLES[columns], 60, seed=3, blend="trees")
+
+
+# Tables that take seconds each: many columns, many rows beside few of a class, many levels.
+@UNSEEN
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["two classes", "a rare class", "numbers", "labels"])
+@pytest.mark.parametrize("columns, n", [(["signal"] + ["noise"] * 1999, 200), (["signal", "levels"], 3000), (["10,000 levels", "signal"], 20_000)])
+def test_large_odd_tables(columns, n, task):
+    check(task, columns, n, seed=4)
+
+
+@UNSEEN
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 14))
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("columns", TABLES)
+def test_many_odd_tables(columns, task, seed):
+    check(task, TABLES[columns], 30 + seed, seed=seed)

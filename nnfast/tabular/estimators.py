@@ -139,7 +139,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
             sample_weight = _joined(sample_weight, weight_val, n_rows, len(y_val))
         task = task_of(y, y_val)
         weights = _of_mean_one(draft._class_weighted(task, sample_weight))
-        folds_of = self._folds(n_rows, len(table), task, groups, when, seed)
+        folds_of = _of_weighted_rows(self._folds(n_rows, len(table), task, groups, when, seed), weights)
         if self.blend == "trees" and (reason := trees.why_not(task)):
             raise ValueError(f"blend='trees' cannot be used here: {reason}. Use blend=None.")
 
@@ -243,6 +243,20 @@ def _of_mean_one(weights):
     if (weights < 0).any():
         raise ValueError(f"sample_weight must not be negative, got {weights.min()}.")
     return weights / weights.mean()
+
+
+def _of_weighted_rows(folds_of, weights):
+    """The same folds without the rows of weight 0, if some are left on both sides."""
+    if weights is None or weights.all():
+        return folds_of
+
+    def weighted(number, n_folds):
+        sides = [
+            [rows[weights[rows] > 0] for rows in (each.train, each.validation)] for each in folds_of(number, n_folds)
+        ]
+        return [Fold(train, validation) for train, validation in sides if len(train) and len(validation)]
+
+    return weighted
 
 
 def _group_codes(groups, n_rows):

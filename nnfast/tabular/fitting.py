@@ -138,17 +138,19 @@ class EnsembleFit:
         return int(np.random.SeedSequence([self._seed, number, k]).generate_state(1)[0] >> 1)
 
     def _train_trees(self, folds):
-        fitted, outputs = TreeRound(), self._nothing_yet()
-        for k, fold in enumerate(folds):
-            if self._limits.over or (self._pace.over() and fitted.members):
-                break
-            model, readout = fit_trees(self._table, self._task, fold, self._weights, self._seed, self._n_jobs)
-            fitted.members.append((model, readout))
-            one = TreeRound([(model, readout)])
-            outputs[fold.validation] = one.outputs(self._table.take(fold.validation))
-        if fitted.members:
-            self.rounds.append(fitted)
-            self.folds.append(folds[: len(fitted.members)])
+        trained, outputs = {}, self._nothing_yet()
+        n_threads = max(1, self._n_jobs // len(folds))
+
+        def train(k):
+            if self._pace.over() and trained:
+                return
+            trained[k] = fit_trees(self._table, self._task, folds[k], self._weights, self._seed, n_threads)
+            outputs[folds[k].validation] = TreeRound([trained[k]]).outputs(self._table.take(folds[k].validation))
+
+        Jobs(self._n_jobs, self._limits).run(train, range(len(folds)), lambda k: None)
+        if trained:
+            self.rounds.append(TreeRound([trained[k] for k in sorted(trained)]))
+            self.folds.append([folds[k] for k in sorted(trained)])
             self.out_of_fold.append(outputs)
 
     def _nothing_yet(self):

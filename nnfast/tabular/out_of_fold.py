@@ -36,10 +36,14 @@ class FoldSums:
         return _ratio(self._sums.sum(axis=1), self._counts.sum(axis=1)[:, np.newaxis], smoothing)
 
     def means_without_own_fold(self, smoothing):
-        """The same for each row, of the other rows of its group that are not in its fold."""
+        """The same for each row, of the rows of its group in other folds, less the mean target in other folds.
+
+        So nothing of it tells of the targets of the row's fold, by which the mean of all targets is known to be 0.
+        """
         sums = self._sums.sum(axis=1, keepdims=True) - self._sums
-        counts = self._counts.sum(axis=1, keepdims=True) - self._counts
-        means = _ratio(sums, counts[..., np.newaxis], smoothing)
+        counts = (self._counts.sum(axis=1, keepdims=True) - self._counts)[..., np.newaxis]
+        sums -= counts * _ratio(sums.sum(axis=0), counts.sum(axis=0), 0)
+        means = _ratio(sums, counts, smoothing)
         return means.reshape(-1, means.shape[-1])[self._cells]
 
 

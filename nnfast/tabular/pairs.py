@@ -101,30 +101,37 @@ class PairEncoder(SupervisedEncoder):
         return self
 
     def fit_encode_table(self, table, targets, weights=None):
-        cells, residuals = self._learn(table, targets, weights)
+        cells, codes, bins = self._learn(table, targets, weights)
         out = np.empty((len(table), len(self.sources)), dtype=np.float32)
-        if len(cells):
-            folds = fold_numbers(len(table), self.n_folds, self.random_state)
-            k = targets.shape[1]
-            for i, each in enumerate(cells):
-                sums = FoldSums(each, len(self._values[i]), residuals, weights, folds)
-                out[:, i * k : (i + 1) * k] = sums.means_without_own_fold(self.smoothing) / self._deviations[i]
+        if not cells:
+            return out
+        folds = fold_numbers(len(table), self.n_folds, self.random_state)
+        k = targets.shape[1]
+        for fold in range(self.n_folds):
+            # Residuals, too, are of the other folds: the effects of columns would tell of a row's own target.
+            own = folds == fold
+            others = ~own * (1.0 if weights is None else weights)
+            residuals = _additive_residuals(codes, bins, targets, others, self.smoothing)
+            for i, cell in enumerate(cells):
+                values = FoldSums(cell, len(self._values[i]), residuals, others).means(self.smoothing)
+                out[own, i * k : (i + 1) * k] = values[cell[own]] / self._deviations[i]
         return out
 
     def _learn(self, table, targets, weights):
+        """Choose pairs, and learn their values; returns the cells of the rows in each, and codes and bins of columns."""
         self.pairs_, self.gains_, self._values, self._deviations, self._bins = [], [], [], [], {}
         self._n_targets = 0 if targets is None else targets.shape[1]
         if self._n_targets == 0 or self.max_pairs == 0:
-            return [], None
+            return [], {}, {}
         bins = {}
         for j, column in enumerate(table.numbers.T):
             bins[j] = _NumberBins(column, self.n_bins)
         for j, column in enumerate(table.codes.T):
             bins[table.numbers.shape[1] + j] = _LevelBins(column, self.n_bins)
-        codes = {j: each.codes(_column(table.numbers, table.codes, j)) for j, each in bins.items() if each.n > 2}
+        codes = {j: each.codes(_column(table.numbers, table.codes, j)).astype(np.int32) for j, each in bins.items() if each.n > 2}
         codes = self._strongest(codes, bins, targets, weights)
         if len(codes) < 2:
-            return [], None
+            return [], {}, {}
         residuals = _additive_residuals(codes, bins, targets, weights, self.smoothing)
         chosen = self._choose(codes, bins, residuals, weights)
         cells = []
@@ -138,7 +145,7 @@ class PairEncoder(SupervisedEncoder):
             self._deviations.append(deviation)
             self._bins |= {i: bins[i], j: bins[j]}
             cells.append(cell)
-        return cells, residuals
+        return cells, codes, bins
 
     def _strongest(self, codes, bins, targets, weights):
         """The codes of the columns that are paired."""
@@ -228,7 +235,7 @@ class _LevelBins:
 
 def _additive_residuals(codes, bins, targets, weights, smoothing):
     """What a sum of effects of single columns leaves of the targets, by backfitting."""
-    residuals = targets - targets.mean(axis=0)
+    residuals = targets - np.average(targets, axis=0, weights=weights)
     effects = {j: np.zeros((bins[j].n, targets.shape[1])) for j in codes}
     for _ in range(_CYCLES):
         for j, each in codes.items():
