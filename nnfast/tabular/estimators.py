@@ -143,8 +143,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         if self.blend == "trees" and (reason := trees.why_not(task)):
             raise ValueError(f"blend='trees' cannot be used here: {reason}. Use blend=None.")
 
-        n_trained = n_rows if X_val is not None else round(0.8 * n_rows)
-        plan = recipes.plan(task, self.quality, n_trained, reader)
+        plan = recipes.plan(task.kind, self.quality, n_rows, len(reader.number_names))
         learns = any(each.used for each in reader.columns) and n_rows > 1 and draft._can_learn
         limits = Limits()
         pace = self._pace(limits, start)

@@ -66,6 +66,10 @@ def cosine_log4(progress):
 
 # Inputs that the bins of all numbers may make.
 MOST_BINS = 2400
+# Steps that a member trains at least, whatever the rows, within the bounds of its epochs.
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1250, 24, 64
+# Folds of a round, and of one of a table with more rows than `MANY_ROWS`.
+FOLDS, FOLDS_OF_MANY, MANY_ROWS = 10, 5, 30_000
 
 
 def default_recipe(task, n_rows, n_numbers):
@@ -75,24 +79,48 @@ def default_recipe(task, n_rows, n_numbers):
     ----------
     task : {"regression", "binary", "multiclass", "multilabel"}
     n_rows : int
-        Rows that a member trains on.
     n_numbers : int
         Columns of numbers.
     """
-    batch_size = 256 if n_rows > 6000 else 128
-    epochs = int(np.clip(2500 * batch_size / n_rows, 48, 128))
     regression = task == "regression"
+    batch_size = 256 if n_rows > 7500 else 128
+    steps_an_epoch = 0.8 * n_rows / batch_size
     return Recipe(
         n_bins=int(np.clip(MOST_BINS // max(1, n_numbers), 4, 32)),
         max_pairs=0 if task == "multiclass" else 8,
         activation="mish" if regression else "relu",
         learning_rate_init=(0.2 if regression else 0.02) / 128**0.5,
         batch_size=batch_size,
-        max_epochs=epochs,
+        max_epochs=int(np.clip(STEPS / steps_an_epoch, FEWEST_EPOCHS, MOST_EPOCHS)),
     )
 
 
-def plan(task, quality, n_rows, reader):
-    """The rounds of an ensemble: a list of (`Recipe`, number of folds)."""
-    recipe = default_recipe(task.kind, n_rows, len(reader.number_names))
-    return [(recipe, 5)]
+def others(recipe, task):
+    """Recipes that differ from the default one in how they see a table: together they predict better than alike ones."""
+    activation = "relu" if task == "regression" else "selu"
+    return [
+        replace(recipe, n_bins=8, relevance=1.0, activation=activation),
+        replace(recipe, n_bins=0, relevance=1.0, learning_rate_init=2 * recipe.learning_rate_init),
+        replace(recipe, n_bins=16, encode_values=False, max_pairs=0, dropout=0.3),
+    ]
+
+
+def plan(task, quality, n_rows, n_numbers):
+    """The rounds of an ensemble: a list of (`Recipe`, number of folds).
+
+    Parameters
+    ----------
+    task : {"regression", "binary", "multiclass", "multilabel"}
+    quality : {"fast", "default", "best"}
+    n_rows : int
+        Rows of the table.
+    n_numbers : int
+        Columns of numbers.
+    """
+    recipe = default_recipe(task, n_rows, n_numbers)
+    n_folds = FOLDS if n_rows <= MANY_ROWS else FOLDS_OF_MANY
+    if quality == "fast":
+        return [(replace(recipe, max_epochs=-(-2 * recipe.max_epochs // 3)), (n_folds + 1) // 2)]
+    if quality == "default":
+        return [(recipe, n_folds)]
+    return [(each, n_folds) for each in (recipe, *others(recipe, task), recipe)]
