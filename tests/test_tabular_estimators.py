@@ -123,7 +123,7 @@ def test_one_class_is_what_is_predicted(y):
 
 def test_several_labels():
     y = np.stack([Z > 0, Z > 1, Z < 5], axis=1).astype(int)  # the last one is constant
-    estimator = quick(TabularClassifier).fit(X, y)
+    estimator = quick(TabularClassifier, quality="default").fit(X, y)
     p = estimator.predict_proba(X)
     assert p.shape == y.shape and np.array_equal(estimator.predict(X), (p > 0.5).astype(int))
     assert roc_auc_score(y[:, :2], p[:, :2]) > 0.8 and (p[:, 2] > 0.9).all()
@@ -340,9 +340,9 @@ def seen(monkeypatch):
     """The folds of the members that are trained."""
     folds, plain = [], fitting.train_network
 
-    def train(recipe, task, X, fold, *args, **kwargs):
+    def train(recipe, task, X, factors, fold, *args, **kwargs):
         folds.append(fold)
-        return plain(recipe, task, X, fold, *args, **kwargs)
+        return plain(recipe, task, X, factors, fold, *args, **kwargs)
 
     monkeypatch.setattr(fitting, "train_network", train)
     return folds
@@ -539,6 +539,8 @@ def test_pickles_do_not_hold_the_table(cls, blend):
         again = pickle.loads(data)
         rows = X.assign(v=1 / 7)
         assert np.array_equal(outputs(again, rows[["a", "c", "when", "v"]]), outputs(estimator, rows[["a", "c", "when", "v"]]))
+        # What importances need to know of the rows is a byte a round.
+        assert [(each.dtype, each.shape) for each in vars(again).pop("_validated").members] == [(np.uint8, (n,))] * (1 + (blend is not None))
         lengths = {len(each) for each in arrays_in(again) if isinstance(each, list) or each.ndim}
         assert not lengths & {n, *range(int(0.75 * n), n), n // 5, n // 5 + 1}  # rows, and those of the sides of a fold
         sizes.append(len(data))

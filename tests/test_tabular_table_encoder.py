@@ -138,15 +138,15 @@ def test_whole_numbers_stay_numbers():
     X = np.arange(200)[:, np.newaxis] % 7
     y = np.isin(X[:, 0], [0, 3, 6]) + np.random.default_rng(0).normal(size=200)
     encoder = TableEncoder(n_bins=0).fit(X, y)
-    assert encoder.get_feature_names_out().tolist() == ["0"]
+    assert encoder.get_feature_names_out().tolist() == ["x0"]
 
 
 @pytest.mark.parametrize("n", [12, 100, 499])
 def test_levels_of_small_tables_need_fewer_rows(n):
     few, X = max(2, round(0.02 * n)), np.full((n, 1), "many", dtype=object)
     X[:few, 0], X[few : 2 * few - 1, 0] = "enough", "too few"
-    assert TableEncoder().fit(X).get_feature_names_out().tolist() == ["0_many", "0_enough"]
-    assert TableEncoder(min_rows=few + 1).fit(X).get_feature_names_out().tolist() == ["0_many", "0_enough"]
+    assert TableEncoder().fit(X).get_feature_names_out().tolist() == ["x0_many", "x0_enough"]
+    assert TableEncoder(min_rows=few + 1).fit(X).get_feature_names_out().tolist() == ["x0_many", "x0_enough"]
 
 
 @pytest.mark.parametrize("library", ["polars", "pyarrow", "array", "list"])
@@ -221,7 +221,10 @@ def test_other_tables_that_will_not_do():
     encoder = TableEncoder().fit(frame())
     with pytest.raises(ValueError, match="X lacks columns that it had in fit: 'text'"):
         encoder.transform(frame().drop(columns="text"))
-    with pytest.raises(ValueError, match="X has 2 features, but TableEncoder is expecting 8 features"):
+    with (
+        pytest.raises(ValueError, match="X has 2 features, but TableEncoder is expecting 8 features"),
+        pytest.warns(UnexpectedValuesWarning, match="TableEncoder was fitted with feature names"),
+    ):
         encoder.transform(np.ones((3, 2)))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         TableEncoder().fit(frame(), np.ones(3))
