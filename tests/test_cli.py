@@ -148,7 +148,7 @@ def test_scores_of_whole_models(capsys, pandas, tmp_path, monkeypatch, target):
         assert each["seconds"] > 0
 
 
-def test_a_whole_model_that_fails_ends_nothing(capsys, monkeypatch):
+def test_a_whole_model_that_fails_ends_nothing(capsys, quick_models, monkeypatch):
     def fit(self, X, y):
         raise ValueError("The least populated\nclass has one member.")
 
