@@ -147,7 +147,8 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         learns = any(each.used for each in reader.columns) and n_rows > 1 and draft._can_learn
         limits = Limits()
         pace = self._pace(limits, start)
-        say = reporter(self.verbose, sum(each.max_epochs * n_folds for each, n_folds in plan))
+        seconds = self.time_budget if isinstance(self.time_budget, Real) else None
+        say = reporter(self.verbose, sum(each.max_epochs * n_folds for each, n_folds in plan), seconds)
         fit = EnsembleFit(table, task, weights, folds_of, plan if learns else [], pace, seed, n_jobs_of(self.n_jobs), limits, say)
         try:
             ensemble = fit.run(trees=self.blend == "trees" and learns)
