@@ -8,9 +8,10 @@ _PROCEDURE = """\
 2. Columns become inputs of the networks: numbers are scaled and cut into piecewise-linear bins, levels that
    recur have an input each, missing numbers have an indicator. Exact values, levels and pairs of columns that
    tell of the targets are encoded by the targets of the training rows. The encoders are in `nnfast.tabular`.
-3. The rows are dealt out to five folds. For each, a network trains on the other four, and keeps the parameters
-   of the epoch with the least loss on the fold. Its encodings that use the targets know its training rows
-   alone.
+3. The rows are dealt out to ten folds, or with quality='fast' and more than 30,000 rows to fewer. For each, a
+   network trains on the others, and keeps the parameters of the epoch with the least loss on the fold. Its
+   encodings that use the targets know its training rows alone. Its inputs are scaled by what their columns
+   tell of the targets.
 4. A prediction is the mean of the networks'. Where there are several rounds of networks or trees, and for a
    constant prediction beside them, the weights are those that make the loss out of fold smallest.
 
@@ -19,11 +20,12 @@ that `fit` has not seen do not stop a prediction."""
 
 _PARAMETERS = """\
 quality : {'fast', 'default', 'best'}, default='default'
-    How much is trained: 'fast' costs about a third of 'default', 'best' about five times as much.
+    How much is trained: 'fast' costs about a third of 'default', 'best' about five times as much. 'best' adds
+    rounds of networks that see the table otherwise; what they predict out of fold decides their weights.
 
 time_budget : float, Budget or None, default=None
-    Seconds that `fit` may take: members train for fewer epochs, or not at all, where the time is short. Then
-    the result depends on the machine. A `Budget`, the attribute `budget_` of an earlier fit, has this fit train
+    Seconds that `fit` may take: members train for fewer epochs, or not at all, where the time is short, and
+    further rounds are trained where it is not. Then the result depends on the machine. A `Budget`, the attribute `budget_` of an earlier fit, has this fit train
     as long as that one, epoch by epoch, whatever time that takes. None: as long as `quality` says.
 
 blend : {'trees'} or None, default=None
@@ -32,8 +34,8 @@ blend : {'trees'} or None, default=None
 
 categorical_features : 'auto', array-like of str, int or bool, or None, default='auto'
     Columns that are taken for categories although they hold numbers: their names, their numbers, or a mask.
-    With 'auto' and None, columns of text and of categorical dtype are, and whole numbers of few different
-    values if the targets show that they are levels.
+    With 'auto' and None, columns of text and of categorical dtype are. Whole numbers of few different values
+    stay numbers: each of their values is an edge of the bins, so that the networks can tell them apart.
 
 time_column : str, int or None, default=None
     A column of dates or numbers by which the rows are in order: members are validated on rows that come later

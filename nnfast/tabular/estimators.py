@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, clone
@@ -47,7 +47,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         "categorical_features": ["array-like", StrOptions({"auto"}), None],
         "time_column": [str, int, None],
         "oof_predictions": ["boolean"],
-        "n_jobs": [int, None],
+        "n_jobs": [Interval(Integral, None, -1, closed="right"), Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose", StrOptions({"progress"})],
     }
@@ -147,7 +147,8 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         learns = any(each.used for each in reader.columns) and n_rows > 1 and draft._can_learn
         limits = Limits()
         pace = self._pace(limits, start)
-        say = reporter(self.verbose, sum(each.max_epochs * n_folds for each, n_folds in plan))
+        seconds = self.time_budget if isinstance(self.time_budget, Real) else None
+        say = reporter(self.verbose, sum(each.max_epochs * n_folds for each, n_folds in plan), seconds)
         fit = EnsembleFit(table, task, weights, folds_of, plan if learns else [], pace, seed, n_jobs_of(self.n_jobs), limits, say)
         try:
             ensemble = fit.run(trees=self.blend == "trees" and learns)
@@ -165,7 +166,10 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
-        y = self._check_targets(y, name)
+        try:
+            y = self._check_targets(y, name)
+        except (TypeError, ValueError) as error:  # of checks that the networks share, whose words name these
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(str(error).replace("MLP", "Tabular")) from error
         if len(y) != n_rows:
             table = "X" if name == "y" else "X_val"
             raise ValueError(

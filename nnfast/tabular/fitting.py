@@ -162,7 +162,8 @@ class EnsembleFit:
         constants = self._nothing_yet()
         for fold in self.folds[0]:
             constants[fold.validation] = task.constant(fold.train, _of(self._weights, fold.train))
-        candidates = [*self.out_of_fold, constants]
+        groups = self._groups()
+        candidates = [*(self._mean_out_of_fold(group) for group in groups), constants]
         rows = np.flatnonzero(np.all([np.isfinite(each).all(axis=1) for each in candidates], axis=0))
         weights = _of(self._weights, rows)
         if len(rows) and (weights is None or weights.sum() > 0):
@@ -171,17 +172,36 @@ class EnsembleFit:
                 lambda outputs: float(np.average(task.losses(outputs, rows), weights=weights)),
             )
         else:  # no row has been predicted by all of them
-            found = np.append(np.full(len(self.rounds), 1 / len(self.rounds)), 0.0)
-        for each, weight in zip(self.rounds, found, strict=False):
-            each.weight = float(weight)
+            found = np.append(np.full(len(groups), 1 / len(groups)), 0.0)
+        for group, weight in zip(groups, found, strict=False):
+            n_members = sum(len(each.members) for each in group)
+            for each in group:
+                each.weight = float(weight * len(each.members) / n_members)
         everything = np.arange(len(self._table))
         return Ensemble(self.rounds, task.constant(everything, self._weights), float(found[-1]))
 
+    def _groups(self):
+        """The rounds in lists: those of one recipe count as one, since the last of them may lack folds."""
+        groups = {}
+        for each in self.rounds:
+            groups.setdefault(getattr(each, "recipe", None), []).append(each)
+        return list(groups.values())
+
+    def _mean_out_of_fold(self, group):
+        """The mean of what the members of some rounds predict out of fold; NaN where none does."""
+        outputs = [out for each, out in zip(self.rounds, self.out_of_fold, strict=True) if any(each is one for one in group)]
+        there = np.array([np.isfinite(out).all(axis=1) for out in outputs])
+        total = sum(np.where(is_there[:, np.newaxis], out, 0.0) for is_there, out in zip(there, outputs, strict=True))
+        counts = there.sum(axis=0)
+        return np.where(counts[:, np.newaxis] > 0, total / np.maximum(counts, 1)[:, np.newaxis], np.nan)
+
     def blended_out_of_fold(self, ensemble):
         """What the ensemble predicts out of fold; NaN for rows that no member was validated on."""
-        constants = ensemble.constant_weight * ensemble.constant
-        shares = [each.weight * outputs for each, outputs in zip(self.rounds, self.out_of_fold, strict=True) if each.weight]
-        return sum(shares) + constants if shares else np.tile(ensemble.constant, (len(self._table), 1))
+        total = np.tile(ensemble.constant_weight * ensemble.constant, (len(self._table), 1))
+        for group in self._groups():
+            if weight := sum(each.weight for each in group):
+                total = total + weight * self._mean_out_of_fold(group)
+        return total
 
 
 def _of(weights, rows):

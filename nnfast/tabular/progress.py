@@ -1,14 +1,18 @@
 """What a fit of an ensemble says: nothing, a line a member, or a progress bar."""
 
+import threading
 import time
 
 from nnfast.reporting import progress_bar
 
 
-def reporter(verbose, n_epochs):
-    """What `verbose` asks for: False or 0, True or a number, or "progress"; `n_epochs` are those of all members."""
+def reporter(verbose, n_epochs, seconds):
+    """What `verbose` asks for: False or 0, True or a number, or "progress".
+
+    `n_epochs` are those of all members, `seconds` those of a time budget, or None.
+    """
     if verbose == "progress":
-        return Bar(n_epochs)
+        return Bar(n_epochs) if seconds is None else Clock(seconds)
     return Lines() if verbose else Silence()
 
 
@@ -50,6 +54,23 @@ class Bar(Silence):
 
     def epoch(self, number, fold, n_epochs, max_epochs):
         self._bar.update()
+
+    def close(self):
+        self._bar.refresh()
+        self._bar.close()
+
+
+class Clock(Silence):
+    """tqdm's bar, on stderr: the seconds of a time budget that are over, and those left."""
+
+    def __init__(self, seconds):
+        self._start, self._seconds, self._lock = time.monotonic(), round(seconds, 1), threading.Lock()
+        self._bar = progress_bar(total=self._seconds, desc="fit", unit="s")
+
+    def epoch(self, number, fold, n_epochs, max_epochs):
+        with self._lock:
+            over = min(round(time.monotonic() - self._start, 1), self._seconds)
+            self._bar.update(over - self._bar.n)
 
     def close(self):
         self._bar.refresh()
