@@ -35,12 +35,15 @@ class Budget:
     seconds : float or None
         The seconds that were given.
     members : list of TrainedMember
+    trees : list of int
+        The folds that boosted trees were fitted to.
     used : float
         Seconds that the fit took.
     """
 
     seconds: float | None = None
     members: list = field(default_factory=list)
+    trees: list = field(default_factory=list)
     used: float = 0.0
 
     def find(self, round, fold):
@@ -61,6 +64,10 @@ class AsPlanned:
         """Whether members are to end with their epoch."""
         return False
 
+    def trains_trees(self, fold):
+        """Whether boosted trees are fitted to a fold."""
+        return True
+
     def begin_round(self, n_members, n_jobs):
         """Before the members of a round."""
 
@@ -80,6 +87,9 @@ class AsRecorded(AsPlanned):
 
     def __init__(self, budget):
         self._budget = budget
+
+    def trains_trees(self, fold):
+        return fold in self._budget.trees
 
     def goes_on(self, number, n_planned):
         return any(each.round >= number for each in self._budget.members)
@@ -118,6 +128,9 @@ class BySeconds(AsPlanned):
 
     def over(self):
         return time.monotonic() >= self._deadline
+
+    def trains_trees(self, fold):
+        return fold == 0 or not self.over()
 
     def probed(self, seconds):
         """Before the first member, how long an epoch took in a try."""
