@@ -37,11 +37,14 @@ class Budget:
     members : list of TrainedMember
     used : float
         Seconds that the fit took.
+    trees : list of int, or None
+        Folds that trees were fitted to; None: no trees were asked for.
     """
 
     seconds: float | None = None
     members: list = field(default_factory=list)
     used: float = 0.0
+    trees: list | None = None
 
     def find(self, round, fold):
         """What is recorded of a member, or None."""
@@ -74,6 +77,10 @@ class AsPlanned:
     def ended(self, n_epochs, seconds):
         """After a member that trained for some seconds."""
 
+    def fits_trees(self, fold):
+        """Whether trees are fitted to a fold: to the first one in any case."""
+        return fold == 0 or not self.over()
+
 
 class AsRecorded(AsPlanned):
     """Every member trains as in an earlier fit."""
@@ -90,6 +97,9 @@ class AsRecorded(AsPlanned):
 
     def stops(self, round, fold):
         return self._budget.find(round, fold).n_epochs
+
+    def fits_trees(self, fold):
+        return self._budget.trees is None or fold in self._budget.trees
 
 
 class BySeconds(AsPlanned):

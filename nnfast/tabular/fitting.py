@@ -130,6 +130,8 @@ class EnsembleFit:
         )  # fmt: skip
         if network is None:
             return None
+        if len(curves.loss) == max_epochs:  # after which `pause` is not asked
+            self._reporter.epoch(number, k, max_epochs, max_epochs)
         member = Member(k, encoders, network, task.readout(fold.train), curves)
         outputs[fold.validation] = member.readout.outputs(network, X[fold.validation] / factors)
         return member
@@ -142,13 +144,14 @@ class EnsembleFit:
         n_threads = max(1, self._n_jobs // len(folds))
 
         def train(k):
-            if self._pace.over() and trained:
+            if not self._pace.fits_trees(k):
                 return
             trained[k] = fit_trees(self._table, self._task, folds[k], self._weights, self._seed, n_threads)
             outputs[folds[k].validation] = TreeRound([trained[k]]).outputs(self._table.take(folds[k].validation))
 
         Jobs(self._n_jobs, self._limits).run(train, range(len(folds)), lambda k: None)
         if trained:
+            self.budget.trees = sorted(trained)
             self.rounds.append(TreeRound([trained[k] for k in sorted(trained)]))
             self.folds.append([folds[k] for k in sorted(trained)])
             self.out_of_fold.append(outputs)
