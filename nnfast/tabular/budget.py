@@ -35,16 +35,16 @@ class Budget:
     seconds : float or None
         The seconds that were given.
     members : list of TrainedMember
-    trees : list of int
-        The folds that boosted trees were fitted to.
     used : float
         Seconds that the fit took.
+    trees : list of int, or None
+        Folds that trees were fitted to; None: no trees were asked for.
     """
 
     seconds: float | None = None
     members: list = field(default_factory=list)
-    trees: list = field(default_factory=list)
     used: float = 0.0
+    trees: list | None = None
 
     def find(self, round, fold):
         """What is recorded of a member, or None."""
@@ -64,10 +64,6 @@ class AsPlanned:
         """Whether members are to end with their epoch."""
         return False
 
-    def trains_trees(self, fold):
-        """Whether boosted trees are fitted to a fold."""
-        return True
-
     def begin_round(self, n_members, n_jobs):
         """Before the members of a round."""
 
@@ -81,15 +77,16 @@ class AsPlanned:
     def ended(self, n_epochs, seconds):
         """After a member that trained for some seconds."""
 
+    def fits_trees(self, fold):
+        """Whether trees are fitted to a fold: to the first one in any case."""
+        return fold == 0 or not self.over()
+
 
 class AsRecorded(AsPlanned):
     """Every member trains as in an earlier fit."""
 
     def __init__(self, budget):
         self._budget = budget
-
-    def trains_trees(self, fold):
-        return fold in self._budget.trees
 
     def goes_on(self, number, n_planned):
         return any(each.round >= number for each in self._budget.members)
@@ -100,6 +97,9 @@ class AsRecorded(AsPlanned):
 
     def stops(self, round, fold):
         return self._budget.find(round, fold).n_epochs
+
+    def fits_trees(self, fold):
+        return self._budget.trees is None or fold in self._budget.trees
 
 
 class BySeconds(AsPlanned):
@@ -128,9 +128,6 @@ class BySeconds(AsPlanned):
 
     def over(self):
         return time.monotonic() >= self._deadline
-
-    def trains_trees(self, fold):
-        return fold == 0 or not self.over()
 
     def probed(self, seconds):
         """Before the first member, how long an epoch took in a try."""

@@ -157,7 +157,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
             say.close()
         if ensemble is not None:
             draft._validated = ValidatedRows.of(fit.folds, n_rows, len(table))
-            draft._publish(self, reader, ensemble, fit, start)
+            draft._publish(self, reader, ensemble, fit, n_rows, start)
         if limits.interrupted:
             raise KeyboardInterrupt
         return self
@@ -202,7 +202,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
             return AsRecorded(self.time_budget)
         return AsPlanned() if self.time_budget is None else BySeconds(start + self.time_budget)
 
-    def _publish(self, estimator, reader, ensemble, fit, start):
+    def _publish(self, estimator, reader, ensemble, fit, n_rows, start):
         """Have `estimator` be fitted as this draft is."""
         self.n_features_in_ = len(reader.columns)
         if reader.named:
@@ -211,10 +211,9 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         self.columns_ = ensemble.described(reader)
         seconds = self.time_budget.seconds if isinstance(self.time_budget, Budget) else self.time_budget
         members = sorted(fit.budget.members, key=lambda each: (each.round, each.fold))
-        self.budget_ = Budget(seconds, members, fit.budget.trees)
-        self.budget_.used = time.monotonic() - start
+        self.budget_ = Budget(seconds, members, time.monotonic() - start, fit.budget.trees)
         if self.oof_predictions:
-            self.oof_predictions_ = self._shaped(fit.blended_out_of_fold(ensemble))
+            self.oof_predictions_ = self._shaped(fit.blended_out_of_fold(ensemble)[:n_rows])
         # What an earlier fit has set goes; parameters stay, and what scikit-learn hangs on an estimator for a fit.
         others = {name: value for name, value in vars(estimator).items() if not _is_fitted_attribute(name)}
         estimator.__dict__ = {name: value for name, value in vars(self).items() if _is_fitted_attribute(name)} | others

@@ -156,6 +156,8 @@ class EnsembleFit:
         )  # fmt: skip
         if network is None:
             return None
+        if len(curves.loss) == max_epochs:  # after which `pause` is not asked
+            self._reporter.epoch(number, k, max_epochs, max_epochs)
         member = Member(k, encoders, network, task.readout(fold.train), curves)
         return member, member.readout.outputs(network, X[fold.validation] / factors)
 
@@ -168,14 +170,14 @@ class EnsembleFit:
         n_threads = max(1, self._n_jobs // max(1, len(folds)))
 
         def train(k):
-            if self._pace.trains_trees(k):
+            if self._pace.fits_trees(k):
                 trained[k] = fit_trees(self._table, self._task, folds[k], self._weights, self._seed, n_threads)
                 predicted[k] = TreeRound([trained[k]]).outputs(self._table.take(folds[k].validation))
 
         Jobs(self._n_jobs, self._limits).run(train, range(len(folds)), lambda k: None)
         if trained:
-            self.rounds.append(TreeRound([trained[k] for k in sorted(trained)]))
             self.budget.trees = sorted(trained)
+            self.rounds.append(TreeRound([trained[k] for k in sorted(trained)]))
             self._note_out_of_fold(folds, predicted)
 
     def _note_out_of_fold(self, folds, predicted):
@@ -225,21 +227,14 @@ class EnsembleFit:
         return np.where(counts[:, np.newaxis] > 0, total / np.maximum(counts, 1)[:, np.newaxis], np.nan)
 
     def blended_out_of_fold(self, ensemble):
-        """What the ensemble predicts out of fold; NaN for rows that no member was validated on.
-
-        Of the rows trained on, or of validation rows of their own.
-        """
+        """What the ensemble predicts out of fold; NaN for rows that no member was validated on."""
         if not self.rounds:
-            return np.tile(ensemble.constant, (len(self._table), 1))[-self._n_validated() :]
+            return np.tile(ensemble.constant, (len(self._table), 1))
         total = ensemble.constant_weight * self._constants
         for group in self._groups():
             if weight := sum(each.weight for each in group):
                 total = total + weight * self._mean_out_of_fold(group)
-        return total[-self._n_validated() :]
-
-    def _n_validated(self):
-        """The rows that validate: those of a validation set of its own, or all."""
-        return len(self._table) - self._n_trained or len(self._table)
+        return total
 
 
 def _of(weights, rows):

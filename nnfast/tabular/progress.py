@@ -50,10 +50,11 @@ class Bar(Silence):
     """tqdm's bar, on stderr: epochs of all members, and the time left."""
 
     def __init__(self, n_epochs):
-        self._bar = progress_bar(total=n_epochs, desc="fit", unit="epoch")
+        self._bar, self._lock = progress_bar(total=n_epochs, desc="fit", unit="epoch"), threading.Lock()
 
     def epoch(self, number, fold, n_epochs, max_epochs):
-        self._bar.update()
+        with self._lock:
+            self._bar.update()
 
     def close(self):
         self._bar.refresh()
