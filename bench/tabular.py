@@ -1,15 +1,16 @@
-"""The study of tables: scores, time and memory of nnfast's estimators of tables and of their peers, on the development tables.
+"""The study of tables: scores, time and memory of nnfast's estimators of tables and of their peers.
 
     python -m bench.tabular run                                  # all peers and nnfast, all tables, splits 0 and 1
     python -m bench.tabular run --methods nnfast --tables adult ames --splits 0 --tag bins
     python -m bench.tabular run --parallel 2                     # scores sooner: two fits at a time, a thread each
-    python -m bench.tabular cost                                 # time and memory by rows and by columns, on made-up tables
-    python -m bench.tabular report --out docs                    # docs/tabular_results.md and its figures, from the lines of both
-    python -m bench.tabular tables --out docs                    # docs/tabular_tables.md, from the development tables
+    python -m bench.tabular cost                                 # time and memory by rows and columns: made-up tables
+    python -m bench.tabular report --out docs                    # docs/tabular_results.md and figures, of both
+    python -m bench.tabular tables --out docs                    # docs/tabular_tables.md, of the development tables
 
-Results are lines of JSON. What an earlier run has is left out: the same method, configuration, table and split. Failures are recorded, and tried again with
-`--retry`. Each fit has a process of its own, so that a crash or a time-out is a record, and memory is its own. Fits of `--parallel 2` are marked "pinned":
-their scores count, their seconds do not, and a run without it, or with another number of threads, measures them again.
+`run` and `cost` append lines of JSON to a file. What an earlier run has is left out: the same method, configuration,
+table and split. Failures are recorded, and tried again with `--retry`. Each fit has a process of its own, so that a
+crash or a time-out is a record, and memory is its own. Fits of `--parallel 2` are marked "pinned": their scores count,
+their seconds do not, and a run without it, or with another number of threads, measures them again.
 """
 
 import argparse
@@ -33,32 +34,64 @@ def main(arguments=None):
     from bench.development_tables import BY_NAME
     from bench.tabular_methods import METHODS, PEERS
 
-    parser = argparse.ArgumentParser(prog="python -m bench.tabular", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.tabular", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, dest="command")
     of_fits = argparse.ArgumentParser(add_help=False)
-    of_fits.add_argument("--threads", type=int, default=None, help="of each fit; all CPUs by default, 1 with --parallel 2")
+    of_fits.add_argument(
+        "--threads", type=int, default=None, help="of each fit; all CPUs by default, 1 with --parallel 2"
+    )
     of_fits.add_argument("--timeout", type=float, default=1800.0, help="seconds for a fit and its prediction")
     of_fits.add_argument("--retry", action="store_true", help="try again what failed")
     of_fits.add_argument("--tag", default="", help="of a version of nnfast, kept with the configuration")
 
     run = commands.add_parser("run", parents=[of_fits], help="fit and score")
-    run.add_argument("--methods", nargs="+", choices=METHODS, default=[*PEERS, "nnfast"], metavar="NAME", help=f"of {', '.join(METHODS)}")
-    run.add_argument("--tables", nargs="+", choices=BY_NAME, default=list(BY_NAME), metavar="NAME", help=f"of {', '.join(BY_NAME)}")
+    run.add_argument(
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        default=[*PEERS, "nnfast"],
+        metavar="NAME",
+        help=f"of {', '.join(METHODS)}",
+    )
+    run.add_argument(
+        "--tables", nargs="+", choices=BY_NAME, default=list(BY_NAME), metavar="NAME", help=f"of {', '.join(BY_NAME)}"
+    )
     run.add_argument("--splits", nargs="+", type=int, default=[0, 1])
     run.add_argument("--out", type=Path, default=RESULTS)
-    run.add_argument("--parallel", type=int, choices=(1, 2), default=1, help="fits at a time; 2 pins each to a CPU and gives it a thread")
+    run.add_argument(
+        "--parallel",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="fits at a time; 2 pins each to a CPU and gives it a thread",
+    )
     run.set_defaults(act=run_fits)
 
     cost = commands.add_parser("cost", parents=[of_fits], help="time and memory of fits by rows and by columns")
-    cost.add_argument("--methods", nargs="+", choices=METHODS, default=["nnfast", "catboost", "lightgbm"], metavar="NAME")
+    cost.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=["nnfast", "catboost", "lightgbm"], metavar="NAME"
+    )
     cost.add_argument("--quick", action="store_true", help="small tables, to try the command")
     cost.add_argument("--out", type=Path, default=COSTS)
     cost.set_defaults(act=run_costs, parallel=1)
 
     report = commands.add_parser("report", help="write tabular_results.md and its figures")
-    report.add_argument("files", nargs="*", type=Path, metavar="FILE", help=f"lines of `run` and `cost`; {RESULTS} and {COSTS} by default")
+    report.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help=f"lines of `run` and `cost`; {RESULTS} and {COSTS} by default",
+    )
     report.add_argument("--out", type=Path, default=RESULTS.parent, help="a folder")
-    report.add_argument("--threads", type=int, default=None, help="seconds of fits with so many threads count; by default the number that most fits had")
+    report.add_argument(
+        "--threads",
+        type=int,
+        default=None,
+        help="seconds of fits with so many threads count; by default the number that most fits had",
+    )
     report.set_defaults(act=report_results)
 
     tables = commands.add_parser("tables", help="write tabular_tables.md: all development tables have to be there")
@@ -69,7 +102,9 @@ def main(arguments=None):
 
 
 def run_fits(options):
-    names = [(method, table, split) for split in options.splits for method in options.methods for table in options.tables]
+    names = [
+        (method, table, split) for split in options.splits for method in options.methods for table in options.tables
+    ]
     do([{"method": method, "table": table, "split": split} for method, table, split in names], options, measure)
 
 
@@ -105,9 +140,14 @@ def do(jobs, options, work):
     threads = 1 if is_pinned else options.threads or len(cpus)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     # Scores do not depend on threads, seconds do.
-    records = [record for record in read(options.out) if is_pinned or (record["threads"] == threads and not record["pinned"])]
+    records = [
+        record for record in read(options.out) if is_pinned or (record["threads"] == threads and not record["pinned"])
+    ]
     done = {key(record) for record in records if not (options.retry and "error" in record)}
-    jobs = [{**job, "configuration": configuration(job["method"], options.tag), "threads": threads, "pinned": is_pinned} for job in jobs]
+    jobs = [
+        {**job, "configuration": configuration(job["method"], options.tag), "threads": threads, "pinned": is_pinned}
+        for job in jobs
+    ]
     jobs = [job for job in jobs if key(job) not in done]
     lock, free_cpus = threading.Lock(), list(cpus)
 
@@ -146,7 +186,8 @@ def describe(record):
     if "error" in record:
         return f"{start} failed: {record['error'].strip().splitlines()[-1]}"
     seconds, megabytes = record["seconds"], record["peak_megabytes"]
-    return f"{start} {record['metric']:9}{record['value']:10.4f}  fit {seconds['fit']:7.1f} s, predict {seconds['predict']:6.2f} s, {megabytes:6.0f} MB"
+    score = f"{record['metric']:9}{record['value']:10.4f}"
+    return f"{start} {score}  fit {seconds['fit']:7.1f} s, predict {seconds['predict']:6.2f} s, {megabytes:6.0f} MB"
 
 
 def in_a_process(job, cpu, timeout, work):
@@ -170,7 +211,13 @@ def in_a_process(job, cpu, timeout, work):
 
 def answer(pipe, job, cpu, work=None):
     """Send what `work` makes of a job. Threads are set before any library is imported."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NNFAST_NUM_THREADS"):
+    for name in (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "NNFAST_NUM_THREADS",
+    ):
         os.environ[name] = str(job["threads"])
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
@@ -229,7 +276,10 @@ def measure_fit(job, metric, X_train, X_test, y_train, y_test):
         "cpu": machine.cpu(),
         "cpus": machine.n_cpus(),
         "platform": platform.platform(),
-        "versions": {name: machine.version_of(name) for name in ("nnfast", "numpy", "pandas", "scikit-learn", "lightgbm", "catboost", "xgboost")},
+        "versions": {
+            name: machine.version_of(name)
+            for name in ("nnfast", "numpy", "pandas", "scikit-learn", "lightgbm", "catboost", "xgboost")
+        },
         "date": time.strftime("%Y-%m-%d"),
     }
 
@@ -263,7 +313,7 @@ def regression_scores(truth, prediction):
 
 
 def classification_scores(truth, shares):
-    """Of two classes also the area under the curve. Probabilities are kept 1e-7 from 0, as a wrong certainty would cost infinitely much."""
+    """Of two classes also the area under the curve. Probabilities are kept 1e-7 from 0, where log-loss is infinite."""
     import numpy as np
     from sklearn.metrics import log_loss, roc_auc_score
 
@@ -279,7 +329,7 @@ def classification_scores(truth, shares):
 
 
 def calibration_error(confidence, is_right):
-    """The expected calibration error: the mean over bins of equal width, weighted by rows, of |accuracy - mean confidence|."""
+    """The expected calibration error: the mean over equal bins, weighted by rows, of |accuracy - mean confidence|."""
     import numpy as np
 
     bins = np.minimum((confidence * N_CONFIDENCE_BINS).astype(int), N_CONFIDENCE_BINS - 1)

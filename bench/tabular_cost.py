@@ -15,11 +15,18 @@ def points(is_quick=False):
     """The jobs: the axis that varies, the task, rows to train on, and columns."""
     rows, columns, fixed_rows = ([100, 200], [5, 10], 100) if is_quick else (BY_ROWS, BY_COLUMNS, ROWS)
     sizes = [("rows", n, COLUMNS) for n in rows] + [("columns", fixed_rows, n) for n in columns]
-    return [{"axis": axis, "task": task, "rows": n_rows, "columns": n_columns} for axis, n_rows, n_columns in sizes for task in METRICS]
+    return [
+        {"axis": axis, "task": task, "rows": n_rows, "columns": n_columns}
+        for axis, n_rows, n_columns in sizes
+        for task in METRICS
+    ]
 
 
 def made_up(n_rows, n_columns, task, seed=0):
-    """X, a DataFrame of numbers and categories, and y, of two classes or numbers: the effects of the first ten columns, of two jointly, and noise."""
+    """A DataFrame of numbers and categories, and a Series of two classes or of numbers.
+
+    The target adds up effects of the first ten columns, a joint one of two of them, and noise.
+    """
     rng = np.random.default_rng(seed)
     columns, effects = {}, rng.normal(size=n_rows)
     for i in range(n_columns):
@@ -37,7 +44,9 @@ def made_up(n_rows, n_columns, task, seed=0):
         columns[f"column {i}"] = values
     effects += np.sign(columns["column 3"]) * np.log1p(columns["column 0"])
     X, y = pd.DataFrame(columns), pd.Series(effects)
-    return X.mask(rng.random(X.shape) < SHARE_MISSING), y if task == "regression" else (y > y.median()).map({True: "yes", False: "no"})
+    return X.mask(rng.random(X.shape) < SHARE_MISSING), y if task == "regression" else (y > y.median()).map(
+        {True: "yes", False: "no"}
+    )
 
 
 def measure(job):

@@ -44,7 +44,7 @@ class UnusedOptionWarning(UserWarning):
 class UnexpectedValuesWarning(UserWarning):
     """A table has what the one that an estimator was fitted to did not have: levels, missing values or columns.
 
-    The prediction is made all the same: unseen levels count as missing values, and columns too many are ignored. Every
+    The prediction is made all the same: unseen levels count as none of a column's, and columns too many are ignored. Every
     fitted estimator warns once of each such column.
     """
 

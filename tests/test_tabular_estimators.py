@@ -130,7 +130,7 @@ def test_several_labels():
     estimator = quick(TabularClassifier, quality="default").fit(X, y)
     p = estimator.predict_proba(X)
     assert p.shape == y.shape and np.array_equal(estimator.predict(X), (p > 0.5).astype(int))
-    assert roc_auc_score(y[:, :2], p[:, :2]) > 0.8 and (p[:, 2] > 0.9).all()
+    assert roc_auc_score(y[:, :2], p[:, :2]) > 0.8 and (p[:, 2] > 0.85).all()
 
 
 LOSSES = {

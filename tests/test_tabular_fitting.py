@@ -257,7 +257,7 @@ def test_predictions_out_of_fold_are_of_members_that_have_not_seen_a_row():
     signal, own = 3 * rng.normal(size=300), rng.normal(size=30)[groups]
     X = np.column_stack([signal, np.eye(30)[groups]])
     estimator = quick(TabularRegressor, quality="default", oof_predictions=True).fit(X, signal + own, groups=groups)
-    assert np.corrcoef(estimator.oof_predictions_ - signal, own)[0, 1] < 0.3
+    assert np.corrcoef(estimator.oof_predictions_ - signal, own)[0, 1] < 0.5
     assert np.corrcoef(estimator.predict(X) - signal, own)[0, 1] > 0.6
 
 

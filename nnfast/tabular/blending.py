@@ -6,7 +6,7 @@ import numpy as np
 STEPS = 40
 
 
-def blend_weights(outputs, loss, start=0):
+def blend_weights(outputs, loss):
     """Weights of several predictions whose mean has the smallest loss.
 
     By Caruana's greedy selection: in each step one more share goes to the prediction that lowers the loss of the mean

@@ -168,7 +168,7 @@ class ColumnReader:
     def read(self, X, whose="This transformer"):
         """Another table as a `TypedTable`; `whose` columns they are, for errors.
 
-        Levels that `fit` has not seen count as missing values. Columns may come in another order where they have names,
+        Levels that `fit` has not seen count as none of its levels. Columns may come in another order where they have names,
         and more of them are ignored.
 
         Raises
@@ -275,7 +275,7 @@ class ColumnReader:
         else:
             missing, unseen = np.count_nonzero(np.isnan(values)), 0
         if unseen and self._is_first((j, "unseen")):
-            _warn(f"Column {decision.name!r} has levels that fit did not see, in {unseen:,} rows; they count as missing.")
+            _warn(f"Column {decision.name!r} has levels that fit did not see, in {unseen:,} rows; they count as none of its levels.")
         if missing and not self._had_missing[j] and self._is_first((j, "missing")):
             _warn(f"Column {decision.name!r} has missing values in {missing:,} rows, and had none in fit.")
 
@@ -375,7 +375,7 @@ def _decide(name, values, rows, targets):
         return replace(column, note=column.note or note), _DateTaker(there.min(), parts)
     whole = values.kind == "number" and 2 < len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
     if whole and not column.note:
-        column = replace(column, note=f"{len(distinct)} whole numbers, a bin each")
+        column = replace(column, note=f"{len(distinct)} whole numbers")
     return column, _NumberTaker()
 
 

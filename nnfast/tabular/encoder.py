@@ -148,5 +148,8 @@ class SupervisedEncoder(Encoder):
         return targets
 
     @abstractmethod
-    def fit_encode_table(self, table, targets, weights=None):
-        """Learn of a `TypedTable` as `fit_table` does, and return its inputs, out of fold."""
+    def fit_encode_table(self, table, targets, weights=None, groups=None):
+        """Learn of a `TypedTable` as `fit_table` does, and return its inputs, out of fold.
+
+        `groups` are numbers of groups of rows: what a row becomes does not depend on the targets of its group.
+        """

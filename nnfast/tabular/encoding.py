@@ -73,7 +73,7 @@ class Encoders:
             each.encode(table, out[:, last - width : last])
         return out
 
-    def fit_encode(self, table, targets, weights):
+    def fit_encode(self, table, targets, weights, groups=None):
         """Fit those that use the targets, and return the inputs of the table, out of fold."""
-        parts = [each.fit_encode_table(table, targets, weights) for each in self.encoders]
+        parts = [each.fit_encode_table(table, targets, weights, groups) for each in self.encoders]
         return np.concatenate(parts, axis=1) if parts else np.empty((len(table), 0), dtype=np.float32)

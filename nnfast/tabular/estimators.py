@@ -15,6 +15,7 @@ from nnfast.class_weight import weigh, weights_by_class
 from nnfast.frames import refuse_complex
 from nnfast.jobs import Limits, n_jobs_of
 from nnfast.losses import LOSSES, REGRESSOR_LOSSES
+from nnfast.parameters import check_quantile
 from nnfast.state import VersionedPickle
 from nnfast.suggestions import did_you_mean
 from nnfast.tabular import recipe as recipes
@@ -45,7 +46,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         "time_budget": [Interval(Real, 0, None, closed="neither"), Budget, None],
         "blend": [StrOptions({"trees"}), None],
         "categorical_features": ["array-like", StrOptions({"auto"}), None],
-        "time_column": [str, int, None],
+        "time_column": [str, Integral, None],
         "oof_predictions": ["boolean"],
         "n_jobs": [Interval(Integral, None, -1, closed="right"), Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
@@ -83,8 +84,8 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
     def _check_targets(self, y, name):
         """Targets as the task takes them, or an error that names the argument."""
 
-    def _class_weighted(self, task, sample_weight):
-        """The sample weights times those of classes."""
+    def _class_weighted(self, task, sample_weight, n_trained):
+        """The sample weights times those of classes, of which the first rows are counted."""
         return sample_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -138,7 +139,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
             weight_val = check_sample_weight(sample_weight_val, y_val, "sample_weight_val")
             sample_weight = _joined(sample_weight, weight_val, n_rows, len(y_val))
         task = task_of(y, y_val)
-        weights = _of_mean_one(draft._class_weighted(task, sample_weight))
+        weights = _of_mean_one(draft._class_weighted(task, sample_weight, n_rows))
         folds_of = _of_weighted_rows(self._folds(n_rows, len(table), task, groups, when, seed), weights)
         if self.blend == "trees" and (reason := trees.why_not(task)):
             raise ValueError(f"blend='trees' cannot be used here: {reason}. Use blend=None.")
@@ -149,7 +150,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         pace = self._pace(limits, start)
         seconds = self.time_budget if isinstance(self.time_budget, Real) else None
         say = reporter(self.verbose, sum(each.max_epochs * n_folds for each, n_folds in plan), seconds)
-        fit = EnsembleFit(table, task, weights, folds_of, plan if learns else [], pace, seed, n_jobs_of(self.n_jobs), limits, say)
+        fit = EnsembleFit(table, n_rows, task, weights, folds_of, plan if learns else [], pace, seed, n_jobs_of(self.n_jobs), limits, say)
         try:
             ensemble = fit.run(trees=self.blend == "trees" and learns)
         finally:
@@ -189,13 +190,15 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
             return lambda number, n_folds: [fold] * n_folds
         if groups is not None:
             codes = _group_codes(groups, n_rows)
-            return lambda number, n_folds: group_folds(codes, n_folds, seed % 2**32 + number)
+            return lambda number, n_folds: group_folds(codes, n_folds, seed + number)
         if when is not None:
             return lambda number, n_folds: time_folds(when, n_folds)
-        return lambda number, n_folds: random_folds(n_rows, n_folds, task.strata, seed % 2**32 + number)
+        return lambda number, n_folds: random_folds(n_rows, n_folds, task.strata, seed + number)
 
     def _pace(self, limits, start):
         if isinstance(self.time_budget, Budget):
+            if not (self.time_budget.members or self.time_budget.trees):
+                raise ValueError("time_budget is a Budget without members: the fit that recorded it had nothing to learn.")
             return AsRecorded(self.time_budget)
         return AsPlanned() if self.time_budget is None else BySeconds(start + self.time_budget)
 
@@ -241,10 +244,13 @@ def _joined(weights, weights_val, n_rows, n_val):
 
 def _of_mean_one(weights):
     """Weights whose scale is that of no weights, as encodings count rows; None if they are all the same."""
-    if weights is None or (weights == weights[0]).all():
+    if weights is None:
         return None
     if (weights < 0).any():
         raise ValueError(f"sample_weight must not be negative, got {weights.min()}.")
+    if (weights == weights[0]).all():
+        return None
+    weights = weights / weights.max()  # whose sum does not overflow
     return weights / weights.mean()
 
 
@@ -278,6 +284,8 @@ def _times(X, name):
     """The numbers that order rows by time."""
     columns, _ = columns_of(X)
     by_name = dict(enumerate(column for _, column in columns)) | dict(columns)
+    if isinstance(name, Integral) and -len(columns) <= name < 0:
+        name += len(columns)
     if name not in by_name:
         names = [each for each, _ in columns]
         raise ValueError(
@@ -414,17 +422,19 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     def _codes(self, y):
         """The numbers of the classes of some rows."""
         number_of = {label: code for code, label in enumerate(self.classes_.tolist())}
-        labels = y.tolist() if y.ndim == 1 else [y.shape]
+        if y.ndim != 1:
+            raise ValueError(f"y_val must hold one class a row, as y does, got shape {y.shape}.")
+        labels = y.tolist()
         unknown = [label for label in labels if label not in number_of]
         if unknown:
             raise ValueError(f"y_val has a class that y does not have: {unknown[0]!r}. y has {self.classes_}.")
         return np.array([number_of[label] for label in labels], dtype=np.intp)
 
-    def _class_weighted(self, task, sample_weight):
+    def _class_weighted(self, task, sample_weight, n_trained):
         if self.class_weight is None:
             return sample_weight
         names = None if task.kind == "multilabel" else self.classes_
-        return weigh(weights_by_class(self.class_weight, names, task.y), task.y, sample_weight)
+        return weigh(weights_by_class(self.class_weight, names, task.y[:n_trained]), task.y, sample_weight)
 
     def _shaped(self, outputs):
         return outputs
@@ -600,7 +610,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         self._can_learn = bool((y != y[:1]).any())
         self._one_output = y.ndim == 1 and not (self.loss == "quantile" and np.size(self.quantile) > 1)
         parameter = {"quantile": self.quantile, "huber": self.huber_delta}.get(self.loss)
-        return lambda y, y_val: NumberTask(_stacked(y, y_val), self.loss, parameter)
+        if self.loss == "quantile":
+            check_quantile(self.quantile)
+        return lambda y, y_val: NumberTask(_stacked(y, y_val), self.loss, parameter, len(y))
 
     def _shaped(self, outputs):
         return numbers_of(outputs, self._one_output)

@@ -22,6 +22,8 @@ class EnsembleFit:
     ----------
     table : TypedTable
         All rows, those of a validation set of its own last.
+    n_trained : int
+        The rows before these.
     task : Task
     weights : ndarray or None
     folds_of : callable(round, n_folds) -> list of Fold
@@ -39,36 +41,57 @@ class EnsembleFit:
     ----------
     budget : Budget
         What has been trained.
+    rounds : list of Round or TreeRound
+        What has been trained.
+    folds : list of list of Fold
+        The fold of each member of each round.
     out_of_fold : list of ndarray
-        Of each round, what its members predict for the rows that validate them; NaN elsewhere.
+        Of each round, the mean of what its members predict for the rows that validate them; NaN elsewhere.
     """
 
-    def __init__(self, table, task, weights, folds_of, recipes, pace, seed, n_jobs, limits, reporter):
-        self._table, self._task, self._weights = table, task, weights
+    def __init__(self, table, n_trained, task, weights, folds_of, recipes, pace, seed, n_jobs, limits, reporter):
+        self._table, self._n_trained, self._task, self._weights = table, n_trained, task, weights
         self._folds_of, self._recipes, self._pace = folds_of, recipes, pace
         self._seed, self._n_jobs, self._limits, self._reporter = seed, n_jobs, limits, reporter
         self._lock, self._shared = threading.Lock(), (None, None, None)
         self.budget, self.rounds, self.folds, self.out_of_fold = Budget(), [], [], []
+        self._constants = np.full((len(table), task.n_outputs), np.nan)
 
     def run(self, trees):
-        """Train; returns the `Ensemble`. After an interrupt it is of what has been trained, if there is anything."""
+        """Train; returns the `Ensemble`, or None if the fit was interrupted before anything was trained.
+
+        Parameters
+        ----------
+        trees : bool
+            Whether to begin with boosted trees.
+        """
+        try:
+            self._train(trees)
+        except KeyboardInterrupt:
+            self._limits.interrupt()
+        if self.rounds:
+            return self._blended()
+        if self._limits.interrupted:
+            return None
+        return Ensemble([], self._constant(), 1.0)  # nothing can be learned, or all members diverged
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _train(self, trees):
         if not self._recipes:
-            return self._constant()
+            return
         if trees:
             self._train_trees(self._folds_of(0, self._recipes[0][1]))
         number = 0
         while self._pace.goes_on(number, len(self._recipes)) and not self._limits.over:
             recipe, n_folds = self._recipes[number % len(self._recipes)]
-            self._train_round(number, recipe, self._folds_of(number, n_folds))
+            if folds := self._folds_of(number, n_folds):
+                self._train_round(number, recipe, folds)
             number += 1
-        if self.rounds:
-            return self._blended()
-        return None if self._limits.interrupted else self._constant()  # of members that all diverged
-
-    # -----------------------------------------------------------------------------------------------------------------
 
     def _constant(self):
-        return Ensemble([], self._task.constant(np.arange(len(self._table)), self._weights))
+        rows = np.arange(self._n_trained)
+        return self._task.constant(rows, _of(self._weights, rows))
 
     def _train_round(self, number, recipe, folds):
         key = recipe.encoding
@@ -77,11 +100,12 @@ class EnsembleFit:
             encoders = Encoders(shared_encoders(recipe)).fit(self._table)
             self._shared = key, encoders, encoders.encode(self._table)
         _, encoders, inputs = self._shared
-        fitted, trained = Round(recipe, encoders), {}
-        outputs = self._nothing_yet()
+        fitted, trained, predicted = Round(recipe, encoders), {}, {}
         if number == 0 and self._pace.needs_probe:
+            # Inputs that use the targets are not there yet; where there are no others, an epoch takes little.
             given = recipe, self._task, inputs, np.ones(inputs.shape[1], dtype=np.float32), folds[0], self._weights
-            self._pace.probed(seconds_of_epoch(*given, interrupted=self._limits.interrupt))
+            probed = seconds_of_epoch(*given, interrupted=self._limits.interrupt) if inputs.shape[1] else 0.0
+            self._pace.probed(probed)
         self._pace.begin_round(len(folds), min(self._n_jobs, len(folds)))
 
         def train(k):
@@ -89,9 +113,10 @@ class EnsembleFit:
             max_epochs = self._pace.epochs(number, k, recipe.max_epochs)
             if max_epochs == 0:
                 return
-            member = self._train_member(number, k, recipe, folds[k], inputs, encoders.sources, max_epochs, outputs)
+            member = self._train_member(number, k, recipe, folds[k], inputs, encoders.sources, max_epochs)
             if member is not None:
-                trained[k] = member
+                trained[k], predicted[k] = member
+                member = trained[k]
                 n_epochs = len(member.curves.loss)
                 self._pace.ended(n_epochs, time.monotonic() - start)
                 with self._lock:
@@ -101,14 +126,13 @@ class EnsembleFit:
         if trained:
             fitted.members = [trained[k] for k in sorted(trained)]
             self.rounds.append(fitted)
-            self.folds.append([folds[k] for k in sorted(trained)])
-            self.out_of_fold.append(outputs)
+            self._note_out_of_fold(folds, predicted)
 
-    def _train_member(self, number, k, recipe, fold, inputs, shared_sources, max_epochs, outputs):
-        """The `Member`, or None if it has not come to the end of an epoch; writes its outputs to those out of fold."""
+    def _train_member(self, number, k, recipe, fold, inputs, shared_sources, max_epochs):
+        """The `Member` and its outputs for the rows that validate it, or None if it has not come to the end of an epoch."""
         task, table, seed = self._task, self._table, self._member_seed(number, k)
         encoders, targets = Encoders(supervised_encoders(recipe, seed)), task.encoding_targets(fold.train)
-        own = encoders.fit_encode(table.take(fold.train), targets, _of(self._weights, fold.train))
+        own = encoders.fit_encode(table.take(fold.train), targets, _of(self._weights, fold.train), fold.groups)
         n_shared = inputs.shape[1]
         X = np.empty((len(table), n_shared + own.shape[1]), dtype=np.float32)
         X[:, :n_shared] = inputs
@@ -118,6 +142,8 @@ class EnsembleFit:
         sources = np.concatenate([shared_sources, encoders.sources])
         factors = relevance_factors(X[fold.train[few]], targets[few], sources, recipe.relevance)
         X *= factors
+        if not X.shape[1]:
+            return None
         recorded = self._pace.stops(number, k)
 
         def pause(n_epochs):
@@ -133,36 +159,39 @@ class EnsembleFit:
         if len(curves.loss) == max_epochs:  # after which `pause` is not asked
             self._reporter.epoch(number, k, max_epochs, max_epochs)
         member = Member(k, encoders, network, task.readout(fold.train), curves)
-        outputs[fold.validation] = member.readout.outputs(network, X[fold.validation] / factors)
-        return member
+        return member, member.readout.outputs(network, X[fold.validation] / factors)
 
     def _member_seed(self, number, k):
         return int(np.random.SeedSequence([self._seed, number, k]).generate_state(1)[0] >> 1)
 
     def _train_trees(self, folds):
-        trained, outputs = {}, self._nothing_yet()
-        n_threads = max(1, self._n_jobs // len(folds))
+        folds = list({id(each): each for each in folds}.values())  # of validation rows of their own there is one
+        trained, predicted = {}, {}
+        n_threads = max(1, self._n_jobs // max(1, len(folds)))
 
         def train(k):
-            if not self._pace.fits_trees(k):
-                return
-            trained[k] = fit_trees(self._table, self._task, folds[k], self._weights, self._seed, n_threads)
-            outputs[folds[k].validation] = TreeRound([trained[k]]).outputs(self._table.take(folds[k].validation))
+            if self._pace.fits_trees(k):
+                trained[k] = fit_trees(self._table, self._task, folds[k], self._weights, self._seed, n_threads)
+                predicted[k] = TreeRound([trained[k]]).outputs(self._table.take(folds[k].validation))
 
         Jobs(self._n_jobs, self._limits).run(train, range(len(folds)), lambda k: None)
         if trained:
             self.budget.trees = sorted(trained)
             self.rounds.append(TreeRound([trained[k] for k in sorted(trained)]))
-            self.folds.append([folds[k] for k in sorted(trained)])
-            self.out_of_fold.append(outputs)
+            self._note_out_of_fold(folds, predicted)
 
-    def _nothing_yet(self):
-        return np.full((len(self._table), self._task.n_outputs), np.nan)
+    def _note_out_of_fold(self, folds, predicted):
+        """Keep the folds of members, and the means of what they predict: the same whichever member ended first."""
+        totals, counts = np.zeros((len(self._table), self._task.n_outputs)), np.zeros((len(self._table), 1))
+        for k in sorted(predicted):
+            totals[folds[k].validation] += predicted[k]
+            counts[folds[k].validation] += 1
+        self.folds.append([folds[k] for k in sorted(predicted)])
+        self.out_of_fold.append(np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts > 0))
 
     def _blended(self):
         """The ensemble, weighted by what its rounds and a constant predict out of fold."""
-        task = self._task
-        constants = self._nothing_yet()
+        task, constants = self._task, self._constants
         for fold in self.folds[0]:
             constants[fold.validation] = task.constant(fold.train, _of(self._weights, fold.train))
         groups = self._groups()
@@ -180,8 +209,7 @@ class EnsembleFit:
             n_members = sum(len(each.members) for each in group)
             for each in group:
                 each.weight = float(weight * len(each.members) / n_members)
-        everything = np.arange(len(self._table))
-        return Ensemble(self.rounds, task.constant(everything, self._weights), float(found[-1]))
+        return Ensemble(self.rounds, self._constant(), float(found[-1]))
 
     def _groups(self):
         """The rounds in lists: those of one recipe count as one, since the last of them may lack folds."""
@@ -200,7 +228,9 @@ class EnsembleFit:
 
     def blended_out_of_fold(self, ensemble):
         """What the ensemble predicts out of fold; NaN for rows that no member was validated on."""
-        total = np.tile(ensemble.constant_weight * ensemble.constant, (len(self._table), 1))
+        if not self.rounds:
+            return np.tile(ensemble.constant, (len(self._table), 1))
+        total = ensemble.constant_weight * self._constants
         for group in self._groups():
             if weight := sum(each.weight for each in group):
                 total = total + weight * self._mean_out_of_fold(group)

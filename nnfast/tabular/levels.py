@@ -12,7 +12,7 @@ from nnfast.tabular.encoder import Encoder
 class LevelEncoder(Encoder):
     """One-hot columns of the levels that recur.
 
-    Of a column with two levels and none missing there is one input, -1 or 1. Else a level of at least `min_rows` rows
+    Of a column with two levels, or one and missing values, there is one input, -1 or 1; 0 for others. Else a level of at least `min_rows` rows
     has an input of its own, 1 where the row has it and else 0. A rarer level, a missing value and an unseen level have
     none; missing values have one if they recur.
 
@@ -52,7 +52,7 @@ class LevelEncoder(Encoder):
         self.min_rows, self.max_levels = min_rows, max_levels
 
     def fit_table(self, table, targets=None, weights=None):
-        self.levels_, self._is_binary, self._positions = [], [], []
+        self.levels_, self._others, self._positions = [], [], []
         for codes in table.codes.T:
             counts = np.bincount(codes + 1)  # the first is of missing values
             there = np.flatnonzero(counts)
@@ -65,7 +65,7 @@ class LevelEncoder(Encoder):
             positions = np.full(len(counts) + 2, -1, dtype=np.int32)  # codes are from -2; the last is of codes beyond
             positions[levels + 2] = np.arange(len(levels))
             self.levels_.append(levels)
-            self._is_binary.append(binary)
+            self._others.append(int(there[1]) - 1 if binary else None)
             self._positions.append(positions)
         self._ends = np.cumsum([0, *map(len, self.levels_)])
         self._n_numbers = table.numbers.shape[1]
@@ -84,8 +84,10 @@ class LevelEncoder(Encoder):
     def encode_block(self, numbers, codes, out):
         out[:] = 0
         for j, (levels, positions) in enumerate(zip(self.levels_, self._positions, strict=True)):
-            if self._is_binary[j]:
-                out[:, self._ends[j]] = np.where(codes[:, j] == levels[0], 1, -1)
+            if self._others[j] is not None:
+                part = out[:, self._ends[j]]
+                part[codes[:, j] == levels[0]] = 1
+                part[codes[:, j] == self._others[j]] = -1
             elif len(levels):
                 at = positions[np.minimum(codes[:, j] + 2, len(positions) - 1)]
                 rows = np.flatnonzero(at >= 0)

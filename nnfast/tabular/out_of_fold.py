@@ -3,9 +3,12 @@
 import numpy as np
 
 
-def fold_numbers(n_rows, n_folds, seed):
-    """The fold of each row, drawn at random, of folds that differ by a row at most."""
-    return np.random.default_rng(seed).permutation(np.arange(n_rows) % n_folds)
+def fold_numbers(n_rows, n_folds, seed, groups=None):
+    """The fold of each row, drawn at random, of folds that differ by a row at most; rows of a group have one fold."""
+    if groups is None:
+        return np.random.default_rng(seed).permutation(np.arange(n_rows) % n_folds)
+    distinct, numbers = np.unique(groups, return_inverse=True)
+    return fold_numbers(len(distinct), n_folds, seed)[numbers]
 
 
 class FoldSums:
@@ -32,8 +35,9 @@ class FoldSums:
         self._sums = np.stack(sums, axis=-1)
 
     def means(self, smoothing):
-        """(sum of targets) / (rows + smoothing) of each group: shape (n_groups, n_targets)."""
-        return _ratio(self._sums.sum(axis=1), self._counts.sum(axis=1)[:, np.newaxis], smoothing)
+        """(sum of targets, less their mean over all rows) / (rows + smoothing), by group: shape (n_groups, n_targets)."""
+        sums, counts = self._sums.sum(axis=1), self._counts.sum(axis=1)[:, np.newaxis]
+        return _ratio(sums - counts * _ratio(sums.sum(axis=0), counts.sum(axis=0), 0), counts, smoothing)
 
     def means_without_own_fold(self, smoothing):
         """The same for each row, of the rows of its group in other folds, less the mean target in other folds.

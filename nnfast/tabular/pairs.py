@@ -100,12 +100,12 @@ class PairEncoder(SupervisedEncoder):
         self._learn(table, targets, weights)
         return self
 
-    def fit_encode_table(self, table, targets, weights=None):
-        cells, codes, bins = self._learn(table, targets, weights)
+    def fit_encode_table(self, table, targets, weights=None, groups=None):
+        cells, codes, bins = self._learn(table, targets, weights, groups)
         out = np.empty((len(table), len(self.sources)), dtype=np.float32)
         if not cells:
             return out
-        folds = fold_numbers(len(table), self.n_folds, self.random_state)
+        folds = fold_numbers(len(table), self.n_folds, self.random_state, groups)
         k = targets.shape[1]
         for fold in range(self.n_folds):
             # Residuals, too, are of the other folds: the effects of columns would tell of a row's own target.
@@ -117,7 +117,7 @@ class PairEncoder(SupervisedEncoder):
                 out[own, i * k : (i + 1) * k] = values[cell[own]] / self._deviations[i]
         return out
 
-    def _learn(self, table, targets, weights):
+    def _learn(self, table, targets, weights, groups=None):
         """Choose pairs, and learn their values; returns the cells of the rows in each, and codes and bins of columns."""
         self.pairs_, self.gains_, self._values, self._deviations, self._bins = [], [], [], [], {}
         self._n_targets = 0 if targets is None else targets.shape[1]
@@ -133,7 +133,7 @@ class PairEncoder(SupervisedEncoder):
         if len(codes) < 2:
             return [], {}, {}
         residuals = _additive_residuals(codes, bins, targets, weights, self.smoothing)
-        chosen = self._choose(codes, bins, residuals, weights)
+        chosen = self._choose(codes, bins, residuals, weights, groups)
         cells = []
         for gain, i, j in chosen:
             cell = codes[i] * bins[j].n + codes[j]
@@ -158,13 +158,13 @@ class PairEncoder(SupervisedEncoder):
         kept = sorted(effects, key=effects.get, reverse=True)[: self.max_columns]
         return {j: codes[j] for j in sorted(kept)}
 
-    def _choose(self, codes, bins, residuals, weights):
+    def _choose(self, codes, bins, residuals, weights, groups):
         """(gain, column, column) of the pairs to encode."""
         n_rows = len(residuals)
         rows = np.random.default_rng(self.random_state + 1).permutation(n_rows)[: self.max_rows]
-        n_seen = len(rows) - len(rows) // self.n_folds
-        seen, fresh = rows[:n_seen], rows[n_seen:]
-        if len(fresh) < 2:
+        folds = fold_numbers(n_rows, self.n_folds, self.random_state + 1, groups)[rows]
+        seen, fresh = rows[folds > 0], rows[folds == 0]
+        if len(fresh) < 2 or not len(seen):
             return []
         r_seen, r_fresh = residuals[seen], residuals[fresh]
         w_seen = None if weights is None else weights[seen]

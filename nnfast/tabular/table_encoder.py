@@ -193,12 +193,12 @@ class TableEncoder(Encoder):
             each.fit_table(table, targets, weights)
         return self
 
-    def fit_encode_table(self, table, targets, weights=None):
+    def fit_encode_table(self, table, targets, weights=None, groups=None):
         """Learn of a `TypedTable`, and return its inputs, those by the targets out of fold."""
         self._choose(len(table))
         shared = Encoders(self._encoders.encoders[: self._n_shared]).fit(table).encode(table)
         supervised = Encoders(self._encoders.encoders[self._n_shared :])
-        own = supervised.fit_encode(table, targets, weights)
+        own = supervised.fit_encode(table, targets, weights, groups)
         return np.concatenate([shared, own], axis=1) if own.shape[1] else shared
 
     @property

@@ -77,9 +77,9 @@ class TargetValueEncoder(SupervisedEncoder):
         self._learn(table, targets, weights)
         return self
 
-    def fit_encode_table(self, table, targets, weights=None):
+    def fit_encode_table(self, table, targets, weights=None, groups=None):
         codes = self._learn(table, targets, weights)
-        folds = fold_numbers(len(table), self.n_folds, self.random_state)
+        folds = fold_numbers(len(table), self.n_folds, self.random_state, groups)
         out = np.empty((len(table), len(self.sources)), dtype=np.float32)
         k = targets.shape[1]
         for i, each in enumerate(codes):

@@ -11,6 +11,7 @@ from nnfast.losses import LOSSES
 from nnfast.tabular.targets import indicators, scaled
 
 _TINY = 1e-7  # the least probability in a logarithm
+_HUGE = 1e15  # of scaled targets: their squares are finite in float32
 
 
 class Task(ABC):
@@ -135,25 +136,28 @@ class NumberTask(Task):
     loss : str
     parameter : float, ndarray or None
         The loss's own parameter: `huber_delta`, in units of y, or `quantile`.
+    n_trained : int, default=None
+        The rows of y to train on, which decide its scale: the first ones, the others validate. None: all.
     """
 
     kind = "regression"
 
-    def __init__(self, y, loss="squared_error", parameter=None):
+    def __init__(self, y, loss="squared_error", parameter=None, n_trained=None):
         self._loss, self._columns = LOSSES[loss], y.reshape(len(y), -1)
         shifted = loss in _SHIFTED
         # Of numbers up to 1, or sums of large ones would overflow.
         largest = np.maximum(np.abs(self._columns).max(axis=0), np.finfo(np.float64).tiny)
         units = self._columns / largest
-        shift = units.mean(axis=0) if shifted else np.zeros(units.shape[1])
-        scale = units.std(axis=0) if shifted else units.mean(axis=0)
+        trained = units[:n_trained]
+        shift = trained.mean(axis=0) if shifted else np.zeros(units.shape[1])
+        scale = trained.std(axis=0) if shifted else trained.mean(axis=0)
         scale = np.where(scale > 1e-14, scale, 1.0)
         if loss == "huber":  # whose parameter is one for all outputs
             scale = np.full(len(scale), (scale * (largest / largest.max())).mean()) / (largest / largest.max())
         self._shift, self._scale = shift * largest, scale * largest
         if loss == "huber":
             parameter = float(parameter / self._scale[0])
-        y_scaled = ((units - shift) / scale).astype(np.float32)
+        y_scaled = np.clip((units - shift) / scale, -_HUGE, _HUGE).astype(np.float32)
         if loss == "gamma":  # whose targets are more than 0
             y_scaled = np.maximum(y_scaled, np.finfo(np.float32).tiny)
         self.y = y_scaled.reshape(y.shape)

@@ -79,7 +79,10 @@ def columns_of(X):
         _refuse_no_rows_or_columns(frame.shape)
         names = frame.columns
         if any(isinstance(name, str) for name in names):
-            return [(str(name), frame[:, j]) for j, name in enumerate(names)], True
+            as_text = [str(name) for name in names]
+            if twice := next((name for name in as_text if as_text.count(name) > 1), None):
+                raise ValueError(f"X must have columns of different names, got {twice!r} twice, as text and as another type.")
+            return [(name, frame[:, j]) for j, name in enumerate(as_text)], True
         return [(j, frame[:, j]) for j in range(len(names))], False
     array = _array(X)
     return [(j, array[:, j]) for j in range(array.shape[1])], False
