@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -43,3 +44,24 @@ def quick_models(monkeypatch):
         trees, ensemble = f"HistGradientBoosting{kind}", f"Tabular{kind}"
         monkeypatch.setattr(sklearn.ensemble, trees, partial(getattr(sklearn.ensemble, trees), max_iter=2))
         monkeypatch.setattr(nnfast.tabular, ensemble, to_few_rows(getattr(nnfast.tabular, ensemble)))
+
+
+@pytest.fixture
+def short_networks(monkeypatch):
+    """The networks of the ensembles for tables are small and train for some epochs: where it is not about how well they predict."""
+    from nnfast.tabular import recipe
+
+    plain = recipe.default_recipe
+    monkeypatch.setattr(
+        recipe, "default_recipe", lambda *given: replace(plain(*given), max_epochs=9, hidden_layer_sizes=(16, 16))
+    )
+
+
+@pytest.fixture
+def few_trees(monkeypatch):
+    """The trees beside the networks of the ensembles are five."""
+    from nnfast.tabular import trees
+
+    for kind in ("Classifier", "Regressor"):
+        name = f"HistGradientBoosting{kind}"
+        monkeypatch.setattr(trees, name, partial(getattr(trees, name), max_iter=5))

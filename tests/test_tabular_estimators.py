@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import signal
 import threading
 
@@ -32,7 +33,9 @@ CHECKS = [
 
 
 @pytest.mark.parametrize("estimator, check", CHECKS)
-def test_scikit_learns_checks(estimator, check):
+def test_scikit_learns_checks(estimator, check, request):
+    if not re.search("_train|class_weight", getattr(check, "func", check).__name__):  # which are about how well it predicts
+        request.getfixturevalue("short_networks")
     check(estimator)
 
 
@@ -106,6 +109,7 @@ def test_labels_of_any_kind(kind):
 
 
 @pytest.mark.parametrize("library", ["polars", "pyarrow"])
+@pytest.mark.usefixtures("short_networks")
 def test_labels_of_other_libraries(library):
     module = pytest.importorskip(library)
     for values in (CODES.tolist(), np.array(["low", "mid", "high"])[CODES].tolist(), (CODES > 0).tolist()):
@@ -237,6 +241,7 @@ def test_wrong_parameters_and_targets_are_named(cls, more, y, said):
 
 
 @BOTH
+@pytest.mark.usefixtures("short_networks")
 def test_equal_weights_change_no_bit_and_their_scale_neither(cls):
     y = targets(cls, Z)
     expected = outputs(quick(cls).fit(X, y), X)
@@ -272,6 +277,7 @@ def test_wrong_weights(cls, weights, said):
 
 
 @BOTH
+@pytest.mark.usefixtures("short_networks")
 def test_rows_of_no_weight(cls):
     y, weights = targets(cls, Z), np.zeros(len(X))
     weights[:7] = 1
@@ -357,6 +363,7 @@ GROUPS = {
 
 @BOTH
 @pytest.mark.parametrize("kind", GROUPS)
+@pytest.mark.usefixtures("short_networks")
 def test_groups(cls, kind, seen):
     quick(cls).fit(X, targets(cls, Z), groups=GROUPS[kind])
     assert seen
@@ -366,6 +373,7 @@ def test_groups(cls, kind, seen):
 
 @BOTH
 @pytest.mark.parametrize("column", ["when", "a", 3, "when as text name"])
+@pytest.mark.usefixtures("short_networks")
 def test_time_columns(cls, column, seen):
     frame = X.rename(columns={"when": column}) if column == "when as text name" else X
     quick(cls, time_column=column).fit(frame, targets(cls, Z))
@@ -374,6 +382,7 @@ def test_time_columns(cls, column, seen):
 
 
 @BOTH
+@pytest.mark.usefixtures("short_networks")
 def test_own_validation_rows(cls, seen):
     X_val, z_val = table(40, seed=1)
     y, y_val = targets(cls, Z), targets(cls, z_val)
@@ -404,6 +413,7 @@ WRONG_FITS = {
 
 
 @pytest.mark.parametrize("case", WRONG_FITS)
+@pytest.mark.usefixtures("short_networks")
 def test_wrong_validation_rows_are_errors_that_change_nothing(case):
     more, said = WRONG_FITS[case]
     fitted = quick(TabularClassifier).fit(X, CODES)
@@ -453,6 +463,7 @@ def test_noise_is_predicted_by_chance(cls, name):
 
 
 @BOTH
+@pytest.mark.usefixtures("short_networks")
 def test_no_targets_of_validation_rows_reach_the_inputs_of_a_member(cls, monkeypatch):
     """The inputs of a member, of training and of validation rows, do not change with the targets of its validation rows."""
     rng = np.random.default_rng(0)
@@ -477,6 +488,7 @@ def test_no_targets_of_validation_rows_reach_the_inputs_of_a_member(cls, monkeyp
 
 @BOTH
 @pytest.mark.parametrize("blend", [None, "trees"])
+@pytest.mark.usefixtures("short_networks", "few_trees")
 def test_the_same_bits_for_any_number_of_jobs(cls, blend):
     y = targets(cls, Z)
     found = [outputs(quick(cls, n_jobs=n_jobs, blend=blend).fit(X, y), X) for n_jobs in (1, 2, 3)]
@@ -485,6 +497,7 @@ def test_the_same_bits_for_any_number_of_jobs(cls, blend):
 
 
 @BOTH
+@pytest.mark.usefixtures("short_networks")
 def test_scikit_learns_tools(cls):
     y = targets(cls, Z)
     assert np.isfinite(cross_val_score(quick(cls), X, y, cv=3)).all()
@@ -498,6 +511,7 @@ def test_scikit_learns_tools(cls):
 
 
 @BOTH
+@pytest.mark.usefixtures("short_networks")
 def test_a_second_fit_is_as_a_first_one(cls):
     y = targets(cls, Z)
     estimator = quick(cls).fit(X, y)
@@ -529,6 +543,7 @@ def arrays_in(value, found=None, known=None):
 
 @BOTH
 @pytest.mark.parametrize("blend", [None, "trees"])
+@pytest.mark.usefixtures("few_trees")
 def test_pickles_do_not_hold_the_table(cls, blend):
     sizes = []
     for n in (377, 754):
