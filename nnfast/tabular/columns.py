@@ -140,8 +140,7 @@ class ColumnReader:
         X : DataFrame or array-like of two dimensions
 
         targets : ndarray of shape (n_samples, n_targets), default=None
-            Numbers that tell whether few whole numbers are levels, and which parts of a date are used. None: whole
-            numbers are quantities, and all parts that vary are used.
+            Numbers that tell which parts of a date are used. None: all that vary.
         """
         given, self.named = columns_of(X)
         names = [name for name, _ in given]

@@ -25,8 +25,9 @@ quality : {'fast', 'default', 'best'}, default='default'
 
 time_budget : float, Budget or None, default=None
     Seconds that `fit` may take: members train for fewer epochs, or not at all, where the time is short, and
-    further rounds are trained where it is not. Then the result depends on the machine. A `Budget`, the attribute `budget_` of an earlier fit, has this fit train
-    as long as that one, epoch by epoch, whatever time that takes. None: as long as `quality` says.
+    further rounds are trained where it is not. Then the result depends on the machine. A `Budget`, the attribute
+    `budget_` of an earlier fit, has this fit train as long as that one, epoch by epoch, whatever time that takes.
+    None: as long as `quality` says.
 
 blend : {'trees'} or None, default=None
     'trees' fits scikit-learn's HistGradientBoosting to each fold, too, and adds them with the weight that makes

@@ -113,11 +113,10 @@ class EnsembleFit:
             max_epochs = self._pace.epochs(number, k, recipe.max_epochs)
             if max_epochs == 0:
                 return
-            member = self._train_member(number, k, recipe, folds[k], inputs, encoders.sources, max_epochs)
-            if member is not None:
-                trained[k], predicted[k] = member
-                member = trained[k]
-                n_epochs = len(member.curves.loss)
+            result = self._train_member(number, k, recipe, folds[k], inputs, encoders.sources, max_epochs)
+            if result is not None:
+                trained[k], predicted[k] = result
+                n_epochs = len(trained[k].curves.loss)
                 self._pace.ended(n_epochs, time.monotonic() - start)
                 with self._lock:
                     self.budget.members.append(TrainedMember(number, k, max_epochs, n_epochs))

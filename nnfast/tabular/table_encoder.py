@@ -29,8 +29,8 @@ class TableEncoder(Encoder):
     - `LevelEncoder`: one-hot columns of the levels that recur;
     - with `encode_targets`, `TargetValueEncoder` and `PairEncoder`: values, and pairs of columns, by their targets.
 
-    Columns without any value, and constant ones, are left out. Where `fit` knows the targets, few whole numbers are
-    levels if their means differ from a straight line.
+    Columns without any value, and constant ones, are left out. Where `fit` knows the targets, parts of dates that
+    tell nothing of them are left out as well.
 
     Parameters
     ----------
