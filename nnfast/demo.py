@@ -38,7 +38,7 @@ _MODELS = (
     "its trees with categories as they are, nnfast's ensembles on the table as it was read."
 )
 _MODEL_GROUPS = f"{'fit,':>{len(_MODEL_COLUMNS.format(*[''] * 6, '')) - 19}} {'accuracy':>8} {'log-loss':>9}"
-_MODEL_TITLES = _MODEL_COLUMNS.format("table", "rows", "library", "model", "seconds", "or R2", "or RMSE")
+_MODEL_TITLES = _MODEL_COLUMNS.format("table", "rows", "package", "model", "seconds", "or R2", "or RMSE")
 
 
 @dataclass
@@ -174,7 +174,7 @@ def _row(table, layout, max_iter, theirs, ours):
 
 
 def _model_row(table, model):
-    start = _short(table.name), f"{table.n_rows:,}", model.library, model.call
+    start = _short(table.name), f"{table.n_rows:,}", model.package, model.call
     if model.error:
         return _MODEL_COLUMNS.format(*start, "", "", "")[:58].rstrip() + f" fails: {model.error}"
     score, loss = model.scores.values()

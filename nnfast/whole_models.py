@@ -25,7 +25,7 @@ class WholeModel:
 
     Attributes
     ----------
-    library : {"scikit-learn", "nnfast"}
+    package : {"scikit-learn", "nnfast"}
     name : str
         Of its class.
     parameters : dict
@@ -38,7 +38,7 @@ class WholeModel:
         Why there are no scores, where the fit has failed.
     """
 
-    library: str
+    package: str
     name: str
     parameters: dict = field(default_factory=dict)
     seconds: float = float("nan")
@@ -53,7 +53,7 @@ class WholeModel:
 
     def record(self):
         """What `--json` says of it."""
-        facts = {"library": self.library, "model": self.name, "parameters": self.parameters}
+        facts = {"package": self.package, "model": self.name, "parameters": self.parameters}
         return facts | ({"error": self.error} if self.error else {"seconds": self.seconds, "scores": self.scores})
 
 
@@ -73,15 +73,15 @@ def fit_whole_models(table: Table, max_iter):
     yield _fitted("nnfast", ensemble, table, raw.X_train, raw.X_test)
 
 
-def _fitted(library, estimator, table, X_train, X_test, parameters=()):
+def _fitted(package, estimator, table, X_train, X_test, parameters=()):
     name, parameters = type(estimator).__name__, dict(parameters)
     try:
         seconds = timed_fit(estimator, X_train, table.y_train)
     except ValueError as error:  # of a class of one row, say
-        return WholeModel(library, name, parameters, error=" ".join(str(error).split()))
+        return WholeModel(package, name, parameters, error=" ".join(str(error).split()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnexpectedValuesWarning)  # a rare level may be on one side alone
-        return WholeModel(library, name, parameters, seconds, _scores(estimator, table, X_test))
+        return WholeModel(package, name, parameters, seconds, _scores(estimator, table, X_test))
 
 
 def timed_fit(estimator, X, y):

@@ -159,7 +159,7 @@ def test_a_whole_model_that_fails_ends_nothing(capsys, quick_models, monkeypatch
     assert len(failed) == 2 and all(line.endswith(" fails: The least populated class has one member.") for line in failed)
     found = [each for table in json.loads("\n".join(out))["tables"] for each in table["models"] if "error" in each]
     assert [each["model"] for each in found] == ["TabularClassifier"] * 2
-    assert found[0].keys() == {"library", "model", "parameters", "error"}
+    assert found[0].keys() == {"package", "model", "parameters", "error"}
 
 
 def test_trees_are_given_as_many_categories_as_they_take(pandas):
