@@ -51,7 +51,7 @@ def as_numbers(y, name="y"):
     raise kind(f"{name} must be numbers, got {y.ravel()[0]!r} of dtype {y.dtype}. {_FOR_CLASSES}")
 
 
-_FOR_CLASSES = "Text that stands for classes is for MLPClassifier."
+_FOR_CLASSES = "Text that stands for classes is for a classifier."
 
 
 def _error(error):
@@ -81,9 +81,9 @@ def as_labels(y, name="y"):
         return y
     else:
         found = "the values " + ", ".join(map(str, values[:5].tolist())) + ", ..." * (len(values) > 5)
-    remedy = "MLPRegressor is for several targets that are numbers"
+    remedy = "A regressor is for several targets that are numbers"
     if values is not None and len(values) == 2:
-        remedy = f"({name} == {values[1]}).astype(int) is such a matrix; {remedy}"
+        remedy = f"({name} == {values[1]}).astype(int) is such a matrix. {remedy}"
     raise ValueError(
         f"{name} of several columns must be a matrix of 0 and 1, a column a label, got {found} in a {name} of shape "
         f"{y.shape}. {remedy}; one class a row is a {name} of shape (n_samples,)."
@@ -99,7 +99,7 @@ def about_labels(y, name="y"):
         raise _error(error)(
             "Unknown label type: "
             f"{name} must be class labels, which are integers, strings or booleans, all of one kind, or whole numbers as floats; "
-            f"got {_described(np.asarray(y))}. MLPRegressor is for targets that are numbers."
+            f"got {_described(np.asarray(y))}. A regressor is for targets that are numbers."
         ) from error
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nnfast.tabular import TabularClassifier, TabularRegressor, budget, estimators
+from nnfast.tabular import TabularClassifier, TabularRegressor, base, budget
 from nnfast.tabular import recipe as recipes
 from nnfast.tabular.blending import blend_weights
 from nnfast.tabular.relevance import HIGHEST, LOWEST, relevance_factors
@@ -50,7 +50,7 @@ def ticking(monkeypatch):
     """A clock on which each look at the time takes a second, so that a fit on one thread repeats."""
     clock = SimpleNamespace(monotonic=itertools.count(1000.0).__next__)
     monkeypatch.setattr(budget, "time", clock)
-    monkeypatch.setattr(estimators, "time", clock)
+    monkeypatch.setattr(base, "time", clock)
 
 
 @BOTH
@@ -294,10 +294,10 @@ def test_a_fit_says_nothing_or_a_line_a_member(cls, capsys):
     members = estimator._ensemble.rounds[0].members
     assert said == [
         (
-            str(each.fold + 1), f"{min(each.curves.validation_loss):.6g}",
+            str(k), f"{min(each.curves.validation_loss):.6g}",
             str(1 + int(np.argmin(each.curves.validation_loss))), str(len(each.curves.loss)),
         )
-        for each in members
+        for k, each in enumerate(members, 1)
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnfast.exceptions import UnexpectedValuesWarning
 from nnfast.suggestions import did_you_mean
-from nnfast.tabular.dates import numbers_of, useful_parts
+from nnfast.tabular.dates import parts_of, useful_parts
 from nnfast.tabular.values import as_levels, columns_of, values_of
 
 # Whole numbers of at most so many different values may be levels as well as quantities: as numbers, each value is an edge
@@ -329,7 +329,7 @@ class _DateTaker:
         return ("_days", *(f"_{name}" for name in self.names))
 
     def take(self, values):
-        return numbers_of(values.values, self.origin, self.names)
+        return parts_of(values.values, self.origin, self.names)
 
 
 class _LevelTaker:

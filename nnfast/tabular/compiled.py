@@ -6,10 +6,8 @@ import nnfast
 from nnfast.compiled import CompiledNetwork
 from nnfast.state import warn_of_version
 from nnfast.tabular.answers import labels_of, numbers_of
+from nnfast.tabular.ensemble import BLOCK
 from nnfast.tabular.trees import TreeRound
-
-# Rows that are encoded at a time.
-_BLOCK = 32_768
 
 
 class CompiledEnsemble:
@@ -67,8 +65,8 @@ class CompiledEnsemble:
         """
         table = self._state["reader"].read(X, type(self).__name__)
         encoded = np.empty((len(table), self.n_inputs_), dtype=np.float32)
-        for first in range(0, len(table), _BLOCK):
-            rows = np.arange(first, min(first + _BLOCK, len(table)))
+        for first in range(0, len(table), BLOCK):
+            rows = np.arange(first, min(first + BLOCK, len(table)))
             part, end = table.take(rows), 0
             for _, shared, members in self._state["rounds"]:
                 for encoders in (shared, *(own for own, _, _ in members)):

@@ -23,7 +23,7 @@ PARTS = {
 }
 
 
-def numbers_of(when, origin, parts):
+def parts_of(when, origin, parts):
     """Days since an origin, and some parts, of datetime64[us]: a list of float64 arrays, NaN where a date is missing."""
     missing = np.isnat(when)
     numbers = [(when - origin) / np.timedelta64(1, "D"), *(PARTS[name](when) for name in parts)]
@@ -120,7 +120,7 @@ class DateParts(TransformerMixin, BaseEstimator):
             raise ValueError(f"X has {len(columns)} columns, but DateParts was fitted on {self.n_features_in_}.")
         features = []
         for column, origin, parts in zip(columns, self.origins_, self.parts_, strict=True):
-            features += numbers_of(column, origin, parts)
+            features += parts_of(column, origin, parts)
         return np.column_stack(features)
 
     def get_feature_names_out(self, input_features=None):

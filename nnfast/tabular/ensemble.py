@@ -15,7 +15,6 @@ BLOCK = 32_768
 class Member:
     """A fitted member: its encodings that use the targets, its network, and how it trained."""
 
-    fold: int
     encoders: Encoders
     network: object
     readout: object

@@ -11,7 +11,7 @@ from nnfast.tabular.budget import Budget, TrainedMember
 from nnfast.tabular.encoding import Encoders, shared_encoders, supervised_encoders
 from nnfast.tabular.ensemble import Ensemble, Member, Round
 from nnfast.tabular.networks import seconds_of_epoch, train_network
-from nnfast.tabular.relevance import MOST_ROWS, relevance_factors
+from nnfast.tabular.relevance import ENOUGH_ROWS, relevance_factors
 from nnfast.tabular.trees import TreeRound, fit_trees
 
 
@@ -137,7 +137,7 @@ class EnsembleFit:
         X[:, :n_shared] = inputs
         X[fold.train, n_shared:] = own
         X[fold.validation, n_shared:] = encoders.encode(table.take(fold.validation))
-        few = slice(None, None, -(-len(fold.train) // MOST_ROWS))
+        few = slice(None, None, -(-len(fold.train) // ENOUGH_ROWS))
         sources = np.concatenate([shared_sources, encoders.sources])
         factors = relevance_factors(X[fold.train[few]], targets[few], sources, recipe.relevance)
         X *= factors
@@ -157,7 +157,7 @@ class EnsembleFit:
             return None
         if len(curves.loss) == max_epochs:  # after which `pause` is not asked
             self._reporter.epoch(number, k, max_epochs, max_epochs)
-        member = Member(k, encoders, network, task.readout(fold.train), curves)
+        member = Member(encoders, network, task.readout(fold.train), curves)
         return member, member.readout.outputs(network, X[fold.validation] / factors)
 
     def _member_seed(self, number, k):

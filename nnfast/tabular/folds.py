@@ -1,10 +1,13 @@
 """Which rows the members of an ensemble train on, and which validate them."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold
 
+from nnfast.suggestions import did_you_mean
+from nnfast.tabular.values import as_levels, columns_of, values_of
 
 # Parts of a table in order of time: encodings by the targets leave out a row's own.
 PERIODS = 40
@@ -69,3 +72,49 @@ def time_folds(when, n_folds):
 
 def _folds(splits):
     return [Fold(np.sort(train), np.sort(validation)) for train, validation in splits]
+
+
+def of_weighted_rows(folds_of, weights):
+    """The same folds without the rows of weight 0, if some are left on both sides."""
+    if weights is None or weights.all():
+        return folds_of
+
+    def weighted(number, n_folds):
+        sides = [
+            [rows[weights[rows] > 0] for rows in (each.train, each.validation)] for each in folds_of(number, n_folds)
+        ]
+        return [Fold(train, validation) for train, validation in sides if len(train) and len(validation)]
+
+    return weighted
+
+
+def group_codes(groups, n_rows):
+    """Numbers of the groups of the rows."""
+    groups = np.asarray(groups)
+    if groups.shape != (n_rows,):
+        raise ValueError(f"groups must have a label for each of the {n_rows} rows, got shape {groups.shape}.")
+    labels = np.array(as_levels(values_of(groups)).values, dtype=object)
+    missing = np.equal(labels, None)
+    if missing.any():
+        raise ValueError(f"groups must have a label for each row, and row {np.flatnonzero(missing)[0]} has none.")
+    return np.unique(labels.astype(str), return_inverse=True)[1]
+
+
+def times(X, name):
+    """The numbers that order rows by time."""
+    columns, _ = columns_of(X)
+    by_name = dict(enumerate(column for _, column in columns)) | dict(columns)
+    if isinstance(name, Integral) and -len(columns) <= name < 0:
+        name += len(columns)
+    if name not in by_name:
+        names = [each for each, _ in columns]
+        raise ValueError(
+            f"time_column must be the name or the number of a column of X, got {name!r}.{did_you_mean(name, names)}"
+        )
+    values = values_of(by_name[name])
+    if values.kind == "category":
+        raise ValueError(f"time_column must hold dates or numbers, got text in column {name!r}.")
+    when = values.values
+    if np.isnat(when).any() if values.kind == "date" else np.isnan(when).any():
+        raise ValueError(f"time_column must have a value in each row, and column {name!r} lacks some.")
+    return when

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# The maximum number of rows that are worth looking at.
-MOST_ROWS = 20_000
+# So many rows tell enough: more are not looked at.
+ENOUGH_ROWS = 20_000
 LOWEST, HIGHEST = 0.15, 3.0
 _FLOOR = 1e-4
 

@@ -1,9 +1,10 @@
-"""Targets as the encodings take them."""
+"""Targets as estimators and encodings take them."""
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, column_or_1d
 
+from nnfast.frames import refuse_complex
 from nnfast.targets import about_labels, as_numbers
 from nnfast.validation import blaming
 
@@ -21,10 +22,7 @@ def standardized_targets(y):
     -------
     targets : ndarray of shape (n_samples, n_targets)
     """
-    with blaming("y"):
-        y = _check_y(y, multi_output=True)
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
+    y = checked_array(y, "y")
     if y.ndim == 1 and _are_classes(y):
         with about_labels(y):
             check_classification_targets(y)
@@ -53,3 +51,28 @@ def _are_classes(y):
         return True
     distinct = np.unique(y)
     return len(distinct) <= 20 and bool((distinct == np.floor(distinct)).all())
+
+
+def checked_array(y, name):
+    """y as an array of one or two dimensions without missing values."""
+    if y is None:
+        raise ValueError(f"{name} must be given, got None.")
+    refuse_complex(y, name)
+    with blaming(name):
+        y = _check_y(y, multi_output=True)
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def of_one_type(y):
+    """y of objects as NumPy has them, where all are integers or all are booleans."""
+    types = set(map(type, y.ravel().tolist())) if y.dtype == object else set()
+    return y.astype(types.pop()) if len(types) == 1 and types <= {int, bool} else y
+
+
+def stacked(y, y_val):
+    """The rows of y and those of y_val, if there are any."""
+    if y_val is None:
+        return y
+    if y_val.shape[1:] != y.shape[1:]:
+        raise ValueError(f"y_val must have as many columns as y, got shape {y_val.shape} beside {y.shape}.")
+    return np.concatenate([y, y_val])
