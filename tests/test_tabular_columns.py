@@ -373,3 +373,42 @@ def test_columns_that_are_not_used_may_be_missing():
     assert np.array_equal(estimator.predict(X[["a"]]), estimator.predict(X))
     only = TabularRegressor(quality="fast").fit(X[["constant", "empty"]], [1.0, 2, 3, 4])
     assert only.predict(X[["constant"]]).tolist() == [2.5] * 4
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Levels of one row
+
+
+def names_of(n):
+    return [f"person {i:04}" for i in range(n)]
+
+
+def test_levels_of_one_row_count_as_one_where_they_are_many():
+    X = pd.DataFrame({"few": [*"ab" * 15, *names_of(9)], "many": [*"aab" * 9, *names_of(12)], "all": names_of(39)})
+    reader = ColumnReader(merges_rare=True)
+    table = reader.fit(X)
+    assert reader.levels == [["a", "b", *names_of(9)], ["a", "b", "rare"]]
+    assert table.codes[:, 1].tolist() == [0, 0, 1] * 9 + [2] * 12
+    assert [each.taken_for for each in reader.columns] == ["category", "category", "constant"]
+    assert [each.note for each in reader.columns[1:]] == ["a, b, person 0000, ...; 12 of one row count as one", "all differ"]
+    assert ColumnReader().fit(X).codes[:, 1].max() == 13  # where they are not merged
+
+
+def test_all_different_or_missing_tells_which_are_missing():
+    reader = ColumnReader(merges_rare=True)
+    table = reader.fit(pd.DataFrame({"name": [*names_of(20), None, None]}))
+    assert table.codes.ravel().tolist() == [0] * 20 + [-1] * 2 and reader.columns[0].note == "none recurs"
+
+
+def test_unseen_levels_are_rare_ones_and_warned_of_where_they_are_more_than_expected():
+    reader = ColumnReader(merges_rare=True)
+    reader.fit(pd.DataFrame({"c": [*"ab" * 40, *names_of(20)]}))  # a fifth of the rows
+    for new, n_warnings in ((20, 0), (80, 1), (80, 0)):
+        X = pd.DataFrame({"c": [*"a" * (100 - new), *(f"new {i}" for i in range(new))]})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            codes = reader.read(X).codes.ravel()
+        assert codes.tolist() == [0] * (100 - new) + [2] * new
+        assert [str(each.message) for each in caught] == n_warnings * [
+            "Column 'c' has levels that fit did not see, or in one row each, in 80 rows; they count as one level."
+        ]

@@ -321,6 +321,16 @@ def test_values_that_fit_did_not_see_are_the_mean():
     assert encoder.transform(pd.DataFrame({"rounded": [0.1, 99, -1e30], "holes": [0.0] * 3})).ravel().tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("make", [float, str])
+def test_values_of_one_row_are_the_mean_as_out_of_fold(make):
+    values = [*(i // 10 for i in range(300)), *range(100, 120)]
+    X = pd.DataFrame({"v": list(map(make, values))})
+    encoder = TargetValueEncoder(smoothing=0)
+    out_of_fold = encoder.fit_transform(X, np.arange(320.0)).ravel()
+    assert not out_of_fold[300:].any() and not encoder.transform(X)[300:].any()
+    assert encoder.transform(X)[:300].all()
+
+
 def test_pairs_are_found_where_a_product_counts():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 6))

@@ -563,6 +563,16 @@ def test_pickles_do_not_hold_the_table(cls, blend):
         assert sizes[1] < 1.1 * sizes[0]  # one may have a pair of columns or two that the other has not
 
 
+@BOTH
+@pytest.mark.parametrize("blend", [None, "trees"])
+@pytest.mark.usefixtures("few_trees")
+def test_pickles_do_not_hold_texts_of_one_row(cls, blend):
+    X, z = table(200)
+    X = X[["a", "c"]].assign(name=[f"Person {i};" for i in range(200)], place=[f"Place {i % 120};" for i in range(200)])
+    data = pickle.dumps(quick(cls, blend=blend, oof_predictions=True).fit(X, targets(cls, z)))
+    assert {text for text in [*X["name"], *X["place"]] if text.encode() in data} == {f"Place {i};" for i in range(80)}
+
+
 def test_there_are_no_encodings_of_targets_where_there_is_nothing_to_encode():
     assert Encoders([]).n_inputs == 0
 

@@ -113,7 +113,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         start = time.monotonic()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         check_held_out(X_val, y_val, sample_weight_val, None)
-        reader = ColumnReader(self.categorical_features, seed)
+        reader = ColumnReader(self.categorical_features, seed, merges_rare=True)
         table = reader.fit(X)
         n_rows = len(table)
         y = self._checked(y, n_rows, "y")

@@ -20,6 +20,9 @@ FEW_VALUES = 17
 # Rows that are looked at to describe a column of numbers.
 MOST_ROWS = 100_000
 MISSING, UNSEEN = -1, -2
+# From so many levels of one row on, a column's count as one where the reader merges them.
+MANY_RARE = 10
+RARE = "rare"
 _SHOWN = 5
 
 
@@ -114,6 +117,9 @@ class ColumnReader:
         Columns that are taken for categories whatever they hold: names, numbers, or a mask.
     seed : int
         Of the rows that are looked at where there are more than `MOST_ROWS`.
+    merges_rare : bool
+        Whether levels of one row count as one level of a column, the last, where there are at least `MANY_RARE`: levels
+        that `fit` has not seen are of it, too. Their text is not kept.
 
     Attributes
     ----------
@@ -129,8 +135,8 @@ class ColumnReader:
         The levels of each column of categories, the most frequent first.
     """
 
-    def __init__(self, categorical_features="auto", seed=0):
-        self.categorical_features, self.seed = categorical_features, seed
+    def __init__(self, categorical_features="auto", seed=0, merges_rare=False):
+        self.categorical_features, self.seed, self.merges_rare = categorical_features, seed, merges_rare
 
     def fit(self, X, targets=None):
         """Decide, and return X as a `TypedTable`.
@@ -152,7 +158,10 @@ class ColumnReader:
             rows = self._sample(len(values)) if rows is None else rows
             if j in forced and values.kind != "empty":
                 values = as_levels(values)
-            decision, taker = _decide(name, values, rows, targets)
+            if values.kind == "category":
+                decision, taker = _decide_category(name, values, MANY_RARE if self.merges_rare else None)
+            else:
+                decision, taker = _decide(name, values, rows, targets)
             self.columns.append(decision)
             self._takers.append(taker)
             new = taker.take(as_levels(values) if taker.is_category else values)
@@ -187,7 +196,7 @@ class ColumnReader:
                 continue
             values = values_of(column)
             new = taker.take(_as_kind(values, decision))
-            self._warn_of(j, decision, new[0])
+            self._warn_of(j, decision, taker, new[0])
             (codes if taker.is_category else numbers).extend(new)
         n_rows = len(given[0])
         return TypedTable(_stacked(numbers, n_rows, np.float64), _stacked(codes, n_rows, np.int32))
@@ -268,13 +277,15 @@ class ColumnReader:
         first = given[0][1]
         return [by_name.get(each.name, first) for each in self.columns]  # those that are not used may be missing
 
-    def _warn_of(self, j, decision, values):
-        if values.dtype.kind == "i":
-            missing, unseen = np.count_nonzero(values == MISSING), np.count_nonzero(values == UNSEEN)
-        else:
-            missing, unseen = np.count_nonzero(np.isnan(values)), 0
+    def _warn_of(self, j, decision, taker, values):
+        unseen = taker.surprising(values) if taker.is_category else 0
+        missing = np.count_nonzero(values == MISSING if taker.is_category else np.isnan(values))
         if unseen and self._is_first((j, "unseen")):
-            _warn(f"Column {decision.name!r} has levels that fit did not see, in {unseen:,} rows; they count as none of its levels.")
+            if taker.share_rare:
+                what = "fit did not see, or in one row each", "as one level"
+            else:
+                what = "fit did not see", "as none of its levels"
+            _warn(f"Column {decision.name!r} has levels that {what[0]}, in {unseen:,} rows; they count {what[1]}.")
         if missing and not self._had_missing[j] and self._is_first((j, "missing")):
             _warn(f"Column {decision.name!r} has missing values in {missing:,} rows, and had none in fit.")
 
@@ -333,28 +344,39 @@ class _DateTaker:
 
 
 class _LevelTaker:
+    """Codes of levels; with `share_rare`, of the rows of `fit`, others have the code after those of `known`."""
+
     is_category = True
     parts = ("",)
 
-    def __init__(self, levels):
-        self.levels = levels
-        self._codes = {level: code for code, level in enumerate(levels)} | {None: MISSING}
+    def __init__(self, known, share_rare):
+        self.known, self.share_rare = known, share_rare
+        self._codes = {level: code for code, level in enumerate(known)} | {None: MISSING}
+
+    @property
+    def levels(self):
+        return [*self.known, RARE] if self.share_rare else self.known
 
     def __getstate__(self):
-        return {"levels": self.levels}
+        return {"known": self.known, "share_rare": self.share_rare}
 
     def __setstate__(self, state):
-        self.__init__(state["levels"])
+        self.__init__(**state)
 
     def take(self, values):
-        levels = values.values
-        return [np.fromiter(map(self._codes.get, levels, repeat(UNSEEN)), dtype=np.int32, count=len(levels))]
+        levels, other = values.values, len(self.known) if self.share_rare else UNSEEN
+        return [np.fromiter(map(self._codes.get, levels, repeat(other)), dtype=np.int32, count=len(levels))]
+
+    def surprising(self, codes):
+        """How many of some codes are of levels that `fit` has not seen, or of rare ones if these are more than expected."""
+        if not self.share_rare:
+            return np.count_nonzero(codes == UNSEEN)
+        n_rare = np.count_nonzero(codes == len(self.known))
+        return n_rare if n_rare > MANY_RARE + 3 * self.share_rare * len(codes) else 0
 
 
 def _decide(name, values, rows, targets):
-    """(`Column`, what takes its values)."""
-    if values.kind == "category":
-        return _decide_category(name, values)
+    """(`Column`, what takes its values) of a column of numbers or dates."""
     is_missing = _missing_in(values)
     n_missing = int(np.count_nonzero(is_missing))
     n_rows = len(is_missing)
@@ -378,19 +400,29 @@ def _decide(name, values, rows, targets):
     return column, _NumberTaker()
 
 
-def _decide_category(name, values):
+def _decide_category(name, values, many_rare):
+    """The same of a column of categories. From `many_rare` levels of one row on, these are one; None: never."""
     counts = Counter(values.values)
     n_missing = counts.pop(None, 0)
     if not counts:
         return Column(name, "empty", values.dtype, 0, n_missing, "no values"), _Nothing()
     levels = sorted(counts, key=lambda level: (-counts[level], level))
-    column = Column(name, "category", values.dtype, len(levels), n_missing, _frequent(levels, counts))
-    if len(levels) == 1 and not n_missing:
-        return replace(column, taken_for="constant", note=f"all are {_cut(levels[0])!r}"), _Nothing()
-    return column, _LevelTaker(levels)
+    column = Column(name, "category", values.dtype, len(levels), n_missing, _frequent(levels))
+    n_rare = sum(count == 1 for count in counts.values())
+    if many_rare is None or n_rare < many_rare:
+        n_rare = 0
+    if n_rare and n_rare < len(levels):
+        column = replace(column, note=f"{column.note}; {n_rare:,} of one row count as one")
+    elif n_rare:
+        column = replace(column, note="none recurs")
+    levels = levels[: len(levels) - n_rare]
+    if len(levels) + (n_rare > 0) == 1 and not n_missing:
+        note = "all differ" if n_rare else f"all are {_cut(levels[0])!r}"
+        return replace(column, taken_for="constant", note=note), _Nothing()
+    return column, _LevelTaker(levels, n_rare / len(values))
 
 
-def _frequent(levels, counts):
+def _frequent(levels):
     shown = ", ".join(_cut(level) for level in levels[:3])
     return shown + (", ..." if len(levels) > 3 else "")
 

@@ -4,7 +4,8 @@ from nnfast.documentation import documented_by
 
 _PROCEDURE = """\
 1. Each column is taken for numbers, booleans, categories, dates or durations by its values: see `columns_`.
-   Text is a category. Columns of one value are left out.
+   Text is a category. Levels of one row count as one level where a column has ten of them or more, and levels
+   that `fit` has not seen then count as this one. Columns of one value are left out.
 2. Columns become inputs of the networks: numbers are scaled and cut into piecewise-linear bins, levels that
    recur have an input each, missing numbers have an indicator. Exact values, levels and pairs of columns that
    tell of the targets are encoded by the targets of the training rows. The encoders are in `nnfast.tabular`.

@@ -17,8 +17,8 @@ class TargetValueEncoder(SupervisedEncoder):
         sum of t over the rows with v / (number of these rows + smoothing)
 
     a number for quantities and two classes, one a class for more. `fit_transform` encodes out of fold: for a row, the
-    sums leave out the rows of its own fold. Values that `fit` has not seen become 0, the mean. A missing value is one
-    of the values.
+    sums leave out the rows of its own fold. Values that `fit` has not seen, or in one row alone, become 0, the mean. A
+    missing value is one of the values.
 
     Columns of categories with more than two levels are encoded, and columns of numbers that carry sharp exact values:
     more distinct ones than `min_distinct`, and at least half of the rows with values that recur `min_rows` times.
@@ -83,7 +83,7 @@ class TargetValueEncoder(SupervisedEncoder):
         out = np.empty((len(table), len(self.sources)), dtype=np.float32)
         k = targets.shape[1]
         for i, each in enumerate(codes):
-            sums = FoldSums(each, len(self._means[i]), targets, weights, folds)
+            sums = FoldSums(each, int(each.max()) + 1, targets, weights, folds)
             out[:, i * k : (i + 1) * k] = sums.means_without_own_fold(self.smoothing)
         return out
 
@@ -97,13 +97,14 @@ class TargetValueEncoder(SupervisedEncoder):
             return found
         for j, column in enumerate(table.numbers.T):
             values, counts = np.unique(column, return_counts=True)
-            if len(values) > self.min_distinct and counts[counts >= self.min_rows].sum() >= len(column) / 2:
+            if len(values) > self.min_distinct and counts[counts >= max(2, self.min_rows)].sum() >= len(column) / 2:
                 codes = np.searchsorted(values, column)  # NaN is the last value
                 self._add(j, values, codes, targets, weights)
                 found.append(codes)
         for j, column in enumerate(table.codes.T):
             codes = column + 2
-            if len(np.unique(codes)) > 2:
+            counts = np.bincount(codes)
+            if np.count_nonzero(counts) > 2 and counts.max() > 1:
                 self._add(n_numbers + j, None, codes, targets, weights)
                 found.append(codes)
         return found
@@ -111,6 +112,11 @@ class TargetValueEncoder(SupervisedEncoder):
     def _add(self, column, values, codes, targets, weights):
         n_codes = int(codes.max()) + 1 if values is None else len(values)
         means = FoldSums(codes, n_codes, targets, weights).means(self.smoothing)
+        recur = np.bincount(codes, minlength=n_codes) > 1  # out of fold, the others are never encoded by a target
+        if values is None:
+            means[~recur] = 0
+        else:
+            values, means = values[recur], means[recur]
         self.columns_.append(column)
         self._values.append(values)
         self._means.append(np.vstack([means, np.zeros(means.shape[1])]).astype(np.float32))  # the last is of unseen values
