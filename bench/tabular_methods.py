@@ -1,4 +1,7 @@
-"""The methods that `python -m bench.tabular` compares: each is made from a table's task, and fits a DataFrame of mixed columns as its library asks for it."""
+"""The methods that `python -m bench.tabular` compares.
+
+Each is made from a table's task, and fits a DataFrame of mixed columns as its library asks for it.
+"""
 
 from dataclasses import asdict
 from importlib.metadata import version
@@ -10,18 +13,25 @@ MOST_LEVELS_OF_HGB = 250  # scikit-learn refuses more than 255
 
 
 class Columns:
-    """Numbers, categories and dates of a DataFrame as trees take them, with levels and first dates of the training rows."""
+    """Numbers, categories and dates as trees take them, with levels and first dates of the training rows."""
 
     def fit(self, X):
         self.names = list(X.columns)
         self.dates = [name for name in self.names if pd.api.types.is_datetime64_any_dtype(X[name])]
-        self.categories = [name for name in self.names if name not in self.dates and not pd.api.types.is_numeric_dtype(X[name])]
-        self.levels = {name: X[name].astype(object).dropna().value_counts().index for name in self.categories}  # most frequent first
+        self.categories = [
+            name for name in self.names if name not in self.dates and not pd.api.types.is_numeric_dtype(X[name])
+        ]
+        self.levels = {
+            name: X[name].astype(object).dropna().value_counts().index for name in self.categories
+        }  # most frequent first
         self.first_dates = {name: X[name].min() for name in self.dates}
         return self
 
     def transform(self, X):
-        """Columns c0, c1, ...: some libraries refuse signs in names. Dates become days since the first, year, month, day of week and hour."""
+        """Columns c0, c1, ...: some libraries refuse signs in names.
+
+        Dates become days since the first, year, month, day of week and hour.
+        """
         columns = []
         for name in self.names:
             values = X[name]
@@ -29,7 +39,9 @@ class Columns:
                 days = (values - self.first_dates[name]).dt.total_seconds() / 86400
                 columns += [days, values.dt.year, values.dt.month, values.dt.day_of_week, values.dt.hour]
             elif name in self.categories:
-                columns.append(pd.Series(pd.Categorical(values.astype(object), categories=self.levels[name]), index=X.index))
+                columns.append(
+                    pd.Series(pd.Categorical(values.astype(object), categories=self.levels[name]), index=X.index)
+                )
             else:
                 columns.append(values.astype(float))
         frame = pd.concat(columns, axis=1)
@@ -38,7 +50,7 @@ class Columns:
 
 
 class OnColumns:
-    """A library's estimator behind `Columns`. `prepare` changes the frame further, `model` is fitted with `fit_options`."""
+    """A library's estimator behind `Columns`. `prepare` changes the frame further."""
 
     takes_labels = False  # classes are 0, 1, ...
 
@@ -89,11 +101,13 @@ def catboost(task, threads, **options):
 
 def missing_as_level(frame):
     """CatBoost wants strings; a missing category is a level of its own, an unseen one stays missing."""
-    return frame.assign(**{name: frame[name].astype(object).fillna("missing").astype(str) for name in categorical(frame)})
+    return frame.assign(
+        **{name: frame[name].astype(object).fillna("missing").astype(str) for name in categorical(frame)}
+    )
 
 
 class EightFolds:
-    """CatBoost as TabArena runs it: rate 0.05, eight folds, each stopped early on its validation rows; the mean of their predictions."""
+    """CatBoost as TabArena runs it: rate 0.05, eight folds, each stopped early; the mean of their predictions."""
 
     takes_labels = False
     FOLDS, ITERATIONS, PATIENCE = 8, 10_000, 50
@@ -110,7 +124,12 @@ class EightFolds:
         for train, validation in folds.split(frame, y):
             options = {"learning_rate": 0.05, "iterations": self.ITERATIONS, "early_stopping_rounds": self.PATIENCE}
             model = catboost(self.task, self.threads, **options).model
-            model.fit(frame.iloc[train], y[train], cat_features=categorical(frame), eval_set=(frame.iloc[validation], y[validation]))
+            model.fit(
+                frame.iloc[train],
+                y[train],
+                cat_features=categorical(frame),
+                eval_set=(frame.iloc[validation], y[validation]),
+            )
             self.models.append(model)
 
     def mean(self, X, name):
@@ -137,13 +156,20 @@ def most_frequent_levels(frame):
     for name in categorical(frame):
         levels = frame[name].cat.categories
         if len(levels) > MOST_LEVELS_OF_HGB:
-            kept = frame[name].astype(object).where(frame[name].isna() | frame[name].isin(levels[:MOST_LEVELS_OF_HGB]), "(other)")
+            kept = (
+                frame[name]
+                .astype(object)
+                .where(frame[name].isna() | frame[name].isin(levels[:MOST_LEVELS_OF_HGB]), "(other)")
+            )
             changed[name] = pd.Categorical(kept, categories=[*levels[:MOST_LEVELS_OF_HGB], "(other)"])
     return frame.assign(**changed)
 
 
 class Linear(OnColumns):
-    """Ridge or logistic regression on scaled numbers and one-hot categories. Missing numbers become the median, with an indicator."""
+    """Ridge or logistic regression on scaled numbers and one-hot categories.
+
+    Missing numbers become the median, with an indicator.
+    """
 
     def __init__(self, task, threads):
         from sklearn.linear_model import LogisticRegression, Ridge
@@ -161,7 +187,11 @@ class Linear(OnColumns):
         names = categorical(frame)
         numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
         levels = OneHotEncoder(min_frequency=10, handle_unknown="infrequent_if_exist")
-        self.prepare = make_column_transformer((numbers, [name for name in frame if name not in names]), (levels, names)).fit(frame).transform
+        self.prepare = (
+            make_column_transformer((numbers, [name for name in frame if name not in names]), (levels, names))
+            .fit(frame)
+            .transform
+        )
         self.model.fit(self.prepare(frame), y)
 
 

@@ -72,7 +72,9 @@ def as_array():
 LIBRARIES = {
     "pandas": lambda: pd.DataFrame(VALUES),
     "pandas, nullable": lambda: pd.DataFrame(VALUES).convert_dtypes(),
-    "pandas, of objects": lambda: pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in VALUES.items()}),
+    "pandas, of objects": lambda: pd.DataFrame(
+        {name: pd.Series(values, dtype=object) for name, values in VALUES.items()}
+    ),
     "pandas, of Arrow": lambda: pa.table(VALUES).to_pandas(types_mapper=pd.ArrowDtype),
     "polars": lambda: pl.DataFrame(VALUES),
     "pyarrow": lambda: pa.table(VALUES),
@@ -258,7 +260,12 @@ def test_what_is_no_table(case):
 # ---------------------------------------------------------------------------------------------------------------------
 # Tables that differ from the one of fit
 
-FIT = {"n": [1.0, 2, 3, 4] * 5, "c": list("abca") * 5, "d": [dt.date(2020, 1, 1 + i) for i in range(20)], "b": [True, False] * 10}
+FIT = {
+    "n": [1.0, 2, 3, 4] * 5,
+    "c": list("abca") * 5,
+    "d": [dt.date(2020, 1, 1 + i) for i in range(20)],
+    "b": [True, False] * 10,
+}
 MAKERS = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 
 
@@ -352,7 +359,9 @@ def test_what_cannot_be_read_is_an_error_that_names_the_column(case, fitted, mak
 @pytest.mark.parametrize("width", [1, 3])
 def test_arrays_of_another_width(width):
     estimator = TabularRegressor(quality="fast").fit(np.random.default_rng(0).normal(size=(20, 2)), np.arange(20.0))
-    with pytest.raises(ValueError, match=f"X has {width} features, but TabularRegressor is expecting 2 features as input"):
+    with pytest.raises(
+        ValueError, match=f"X has {width} features, but TabularRegressor is expecting 2 features as input"
+    ):
         estimator.predict(np.ones((4, width)))
 
 
@@ -360,7 +369,10 @@ def test_arrays_of_another_width(width):
 def test_names_in_one_of_two_tables_are_warned_of(estimator):
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 2)), columns=["a", "b"])
     use = "predict" if hasattr(estimator, "predict") else "transform"
-    for of_fit, other, said in ((X, X.to_numpy(), "does not have valid feature names"), (X.to_numpy(), X, "has feature names")):
+    for of_fit, other, said in (
+        (X, X.to_numpy(), "does not have valid feature names"),
+        (X.to_numpy(), X, "has feature names"),
+    ):
         expected = getattr(estimator.fit(of_fit, np.arange(20.0)), use)(of_fit)
         with pytest.warns(UnexpectedValuesWarning, match=said):
             assert np.array_equal(getattr(estimator, use)(other), expected)
@@ -390,7 +402,10 @@ def test_levels_of_one_row_count_as_one_where_they_are_many():
     assert reader.levels == [["a", "b", *names_of(9)], ["a", "b", "rare"]]
     assert table.codes[:, 1].tolist() == [0, 0, 1] * 9 + [2] * 12
     assert [each.taken_for for each in reader.columns] == ["category", "category", "constant"]
-    assert [each.note for each in reader.columns[1:]] == ["a, b, person 0000, ...; 12 of one row count as one", "all differ"]
+    assert [each.note for each in reader.columns[1:]] == [
+        "a, b, person 0000, ...; 12 of one row count as one",
+        "all differ",
+    ]
     assert ColumnReader().fit(X).codes[:, 1].max() == 13  # where they are not merged
 
 

@@ -1,4 +1,4 @@
-"""The encodings: scikit-learn transformers, checked against formulas in NumPy and against scikit-learn's own encoders."""
+"""The encodings: scikit-learn transformers, checked against formulas in NumPy and scikit-learn's own encoders."""
 
 import pickle
 import tracemalloc
@@ -86,11 +86,19 @@ def test_transformers_have_scikit_learns_contract(cls):
     assert len(encoder.sources) == len(names)
     others = [f"f{j}" for j in range(X.shape[1])]
     unnamed = clone(encoder).fit(X.to_numpy(dtype=object), y)
-    assert unnamed.get_feature_names_out(others).tolist() == [
-        next(name.replace(column, other, 1) for column, other in zip(X, others, strict=True) if name.startswith(column))
-        for name in unnamed.get_feature_names_out().tolist()
-        for name in [name.replace(f"x{name[1]}", list(X)[int(name[1])], 1)]
-    ] or cls is PairEncoder
+    assert (
+        unnamed.get_feature_names_out(others).tolist()
+        == [
+            next(
+                name.replace(column, other, 1)
+                for column, other in zip(X, others, strict=True)
+                if name.startswith(column)
+            )
+            for name in unnamed.get_feature_names_out().tolist()
+            for name in [name.replace(f"x{name[1]}", list(X)[int(name[1])], 1)]
+        ]
+        or cls is PairEncoder
+    )
     with pytest.raises(ValueError, match="input_features"):
         encoder.get_feature_names_out(["a"])
     assert np.array_equal(pickle.loads(pickle.dumps(encoder)).transform(X), Z)
@@ -112,7 +120,9 @@ def test_frames_come_out_where_they_are_asked_for(cls, library):
     Z = encoder.fit(X, y).transform(X)
     assert isinstance(Z, frames.DataFrame) and list(Z.columns) == encoder.get_feature_names_out().tolist()
     pipe = make_pipeline(
-        ColumnTransformer([("e", cls(), list(X)), ("more", SmoothClipScaler(), make_column_selector(dtype_include=float))]),
+        ColumnTransformer(
+            [("e", cls(), list(X)), ("more", SmoothClipScaler(), make_column_selector(dtype_include=float))]
+        ),
         LinearRegression(),
     ).set_output(transform="pandas")
     assert np.isfinite(pipe.fit(X, y).predict(X)).all()
@@ -302,7 +312,9 @@ def test_targets_by_value(kind, smoothing):
         for i in range(0, len(X), 29):
             same = values == values[i]
             others = same & (fold_of != fold_of[i])
-            np.testing.assert_allclose(found[i, j * k : j * k + k], t[same].sum(axis=0) / (same.sum() + smoothing), atol=1e-5)
+            np.testing.assert_allclose(
+                found[i, j * k : j * k + k], t[same].sum(axis=0) / (same.sum() + smoothing), atol=1e-5
+            )
             expected = (t[others] - t[fold_of != fold_of[i]].mean(axis=0)).sum(axis=0) / (others.sum() + smoothing)
             np.testing.assert_allclose(out_of_fold[i, j * k : j * k + k], expected, atol=1e-5)
 
@@ -318,7 +330,11 @@ def test_targets_by_value_are_scikit_learns_target_encoder():
 def test_values_that_fit_did_not_see_are_the_mean():
     X, y = table()
     encoder = TargetValueEncoder().fit(X[["rounded", "holes"]], y)
-    assert encoder.transform(pd.DataFrame({"rounded": [0.1, 99, -1e30], "holes": [0.0] * 3})).ravel().tolist() == [0, 0, 0]
+    assert encoder.transform(pd.DataFrame({"rounded": [0.1, 99, -1e30], "holes": [0.0] * 3})).ravel().tolist() == [
+        0,
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize("make", [float, str])
@@ -345,7 +361,9 @@ def test_pairs_are_found_where_a_product_counts():
 def test_pairs_of_levels_are_means_by_cell():
     """In a balanced design without main effects, the residual is the target."""
     a, b = np.repeat(list("abc"), 300), np.tile(np.repeat(list("xyz"), 100), 3)
-    y = np.where((a == "a") == (b == "x"), 1.1, -1.1) * np.where((a == "a") | (b == "x"), np.where((a == "a") & (b == "x"), 4, 2), 1)
+    y = np.where((a == "a") == (b == "x"), 1.1, -1.1) * np.where(
+        (a == "a") | (b == "x"), np.where((a == "a") & (b == "x"), 4, 2), 1
+    )
     X = np.stack([a, b], axis=1)
     encoder = PairEncoder(smoothing=10.0).fit(X, y)
     assert encoder.pairs_ == [(0, 1)]
@@ -370,7 +388,9 @@ NOISE_TABLES = {
 @pytest.fixture
 def all_pairs(monkeypatch):
     """Have PairEncoder encode all pairs: which it chooses tells of the targets, too."""
-    monkeypatch.setattr(PairEncoder, "_choose", lambda self, codes, *more: [(1.0, *pair) for pair in combinations(codes, 2)])
+    monkeypatch.setattr(
+        PairEncoder, "_choose", lambda self, codes, *more: [(1.0, *pair) for pair in combinations(codes, 2)]
+    )
 
 
 @pytest.mark.parametrize("cls", SUPERVISED)
@@ -406,7 +426,8 @@ def test_what_a_row_becomes_does_not_depend_on_the_targets_of_its_fold(cls, weig
         other = y.copy()
         other[own] = rng.permutation(other[own])  # the mean and the scale of the targets stay
         before, after = (
-            cls().fit_encode_table(ColumnReader().fit(X), scaled(targets[:, np.newaxis]), weights) for targets in (y, other)
+            cls().fit_encode_table(ColumnReader().fit(X), scaled(targets[:, np.newaxis]), weights)
+            for targets in (y, other)
         )
         # Of pairs, a column is divided by its deviation, which is one number.
         norms = [np.linalg.norm(each[own], axis=0) for each in (before, after)]

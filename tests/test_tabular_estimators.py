@@ -1,4 +1,4 @@
-"""TabularClassifier and TabularRegressor: scikit-learn's contract, targets, weights, rows that validate, interrupts, pickles."""
+"""The tabular estimators: scikit-learn's contract, targets, weights, rows that validate, interrupts, pickles."""
 
 import os
 import pickle
@@ -28,13 +28,17 @@ NOT_REPEATED = {
 CHECKS = [
     pytest.param(estimator, check, id=f"{cls.__name__}-{getattr(check, 'func', check).__name__}")
     for cls in (TabularClassifier, TabularRegressor)
-    for estimator, check in estimator_checks_generator(cls(quality="fast"), expected_failed_checks=NOT_REPEATED, mark="skip")
+    for estimator, check in estimator_checks_generator(
+        cls(quality="fast"), expected_failed_checks=NOT_REPEATED, mark="skip"
+    )
 ]
 
 
 @pytest.mark.parametrize("estimator, check", CHECKS)
 def test_scikit_learns_checks(estimator, check, request):
-    if not re.search("_train|class_weight", getattr(check, "func", check).__name__):  # which are about how well it predicts
+    if not re.search(
+        "_train|class_weight", getattr(check, "func", check).__name__
+    ):  # which are about how well it predicts
         request.getfixturevalue("short_networks")
     check(estimator)
 
@@ -80,7 +84,9 @@ LABELS = {
     "nullable": pd.Series(CODES, dtype="Int64"),
     "nullable booleans": pd.Series(CODES > 0, dtype="boolean"),
     "nullable text": pd.Series(np.array(["low", "mid", "high"])[CODES], dtype="string"),
-    "Categorical of text": pd.Series(pd.Categorical(np.array(["low", "mid", "high"])[CODES], categories=["none", "low", "mid", "high"])),
+    "Categorical of text": pd.Series(
+        pd.Categorical(np.array(["low", "mid", "high"])[CODES], categories=["none", "low", "mid", "high"])
+    ),
     "Categorical of integers": pd.Series(pd.Categorical(CODES)),
     "a column": CODES[:, np.newaxis],
     "a class of one row": np.where(np.arange(len(X)) == 5, 9, CODES),
@@ -116,7 +122,9 @@ def test_labels_of_other_libraries(library):
         y = module.Series(values) if library == "polars" else module.array(values)
         estimator = quick(TabularClassifier).fit(X, y)
         assert estimator.classes_.tolist() == sorted(set(values))
-        assert np.array_equal(estimator.predict_proba(X), quick(TabularClassifier).fit(X, np.array(values)).predict_proba(X))
+        assert np.array_equal(
+            estimator.predict_proba(X), quick(TabularClassifier).fit(X, np.array(values)).predict_proba(X)
+        )
 
 
 @pytest.mark.parametrize("y", [np.zeros(len(X), dtype=int), np.full(len(X), "only")])
@@ -165,7 +173,9 @@ def test_several_outputs_keep_their_units():
         assert np.corrcoef(predicted[:, k], y[:, k])[0, 1] > 0.7 and y[:, k].min() <= predicted[:, k].min()
 
 
-@pytest.mark.parametrize("loss, value", [("squared_error", 3.5), ("absolute_error", 3.5), ("poisson", 0.0), ("gamma", 1e-9), ("huber", -1e9)])
+@pytest.mark.parametrize(
+    "loss, value", [("squared_error", 3.5), ("absolute_error", 3.5), ("poisson", 0.0), ("gamma", 1e-9), ("huber", -1e9)]
+)
 def test_a_constant_target_is_what_is_predicted(loss, value):
     predicted = quick(TabularRegressor, loss=loss).fit(X, np.full(len(X), value)).predict(X)
     np.testing.assert_allclose(predicted, value, rtol=1e-12)
@@ -260,10 +270,10 @@ def test_predictions_move_towards_rows_of_more_weight(cls, more, columns):
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"a": rng.normal(size=200), "c": rng.choice(list("xy"), 200), "nothing": 1})[columns]
     y = (rng.random(200) < 0.5).astype(int) * (1 if cls is TabularClassifier else 1.5)
-    means = [
-        quick(cls, **more).fit(X, y, sample_weight=np.where(y > 0, weight, 3 - weight)) for weight in (1, 2)
-    ]
-    low, high = (outputs(each, X)[:, 1].mean() if cls is TabularClassifier else each.predict(X).mean() for each in means)
+    means = [quick(cls, **more).fit(X, y, sample_weight=np.where(y > 0, weight, 3 - weight)) for weight in (1, 2)]
+    low, high = (
+        outputs(each, X)[:, 1].mean() if cls is TabularClassifier else each.predict(X).mean() for each in means
+    )
     assert low < high
 
 
@@ -404,10 +414,16 @@ WRONG_FITS = {
     "an unknown class": ({"X_val": X_VAL, "y_val": CODES[:40] + 5}, "y_val has a class that y does not have"),
     "classes of another kind": ({"X_val": X_VAL, "y_val": ["0"] * 40}, "y_val has a class that y does not have: '0'"),
     "labels for classes": ({"X_val": X_VAL, "y_val": np.eye(40, 2, dtype=int)}, "y_val"),
-    "groups and X_val": ({"X_val": X_VAL, "y_val": CODES[:40], "groups": CODES}, "one of groups, time_column and X_val, got groups and X_val"),
+    "groups and X_val": (
+        {"X_val": X_VAL, "y_val": CODES[:40], "groups": CODES},
+        "one of groups, time_column and X_val, got groups and X_val",
+    ),
     "columns": ({"X_val": X_VAL[["a"]], "y_val": CODES[:40]}, "X lacks columns"),
     "groups of another length": ({"groups": [1, 2]}, "groups must have a label for each of the 120 rows"),
-    "missing groups": ({"groups": np.where(np.isnan(NAN), np.nan, 1)}, "groups must have a label for each row, and row 3"),
+    "missing groups": (
+        {"groups": np.where(np.isnan(NAN), np.nan, 1)},
+        "groups must have a label for each row, and row 3",
+    ),
     "one group": ({"groups": np.ones(120)}, "groups must have at least two"),
 }
 
@@ -459,7 +475,9 @@ def test_noise_is_predicted_by_chance(cls, name):
     out_of_fold, held_out = np.mean(scores[::2]), np.mean(scores[1::2])
     error = 0.0236 / 2**0.5  # the standard error of an AUC of 600 rows, twice
     assert abs(held_out - 0.5) < 3.5 * error
-    assert 0.5 - 3.5 * error < out_of_fold < 0.5 + 6 * error  # the best epochs, and the shares, are chosen by these rows
+    assert (
+        0.5 - 3.5 * error < out_of_fold < 0.5 + 6 * error
+    )  # the best epochs, and the shares, are chosen by these rows
 
 
 @BOTH
@@ -553,9 +571,13 @@ def test_pickles_do_not_hold_the_table(cls, blend):
         data = pickle.dumps(estimator)
         again = pickle.loads(data)
         rows = X.assign(v=1 / 7)
-        assert np.array_equal(outputs(again, rows[["a", "c", "when", "v"]]), outputs(estimator, rows[["a", "c", "when", "v"]]))
+        assert np.array_equal(
+            outputs(again, rows[["a", "c", "when", "v"]]), outputs(estimator, rows[["a", "c", "when", "v"]])
+        )
         # What importances need to know of the rows is a byte a round.
-        assert [(each.dtype, each.shape) for each in vars(again).pop("_validated").members] == [(np.uint8, (n,))] * (1 + (blend is not None))
+        assert [(each.dtype, each.shape) for each in vars(again).pop("_validated").members] == [(np.uint8, (n,))] * (
+            1 + (blend is not None)
+        )
         lengths = {len(each) for each in arrays_in(again) if isinstance(each, list) or each.ndim}
         assert not lengths & {n, *range(int(0.75 * n), n), n // 5, n // 5 + 1}  # rows, and those of the sides of a fold
         sizes.append(len(data))

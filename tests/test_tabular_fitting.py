@@ -1,4 +1,4 @@
-"""How ensembles of networks are fitted: budgets, qualities, weights of rounds, factors of inputs, predictions out of fold."""
+"""How ensembles are fitted: budgets, qualities, weights of rounds, factors of inputs, predictions out of fold."""
 
 import itertools
 import re
@@ -54,7 +54,9 @@ def ticking(monkeypatch):
 
 
 @BOTH
-@pytest.mark.parametrize("blend, seconds", [(None, 1), (None, 12), (None, 40), (None, 250), ("trees", 1), ("trees", 6), ("trees", 150)])
+@pytest.mark.parametrize(
+    "blend, seconds", [(None, 1), (None, 12), (None, 40), (None, 250), ("trees", 1), ("trees", 6), ("trees", 150)]
+)
 def test_a_budget_repeats_a_fit_that_was_stopped_early(cls, blend, seconds, ticking, few_trees):
     y = targets(cls)
     first = quick(cls, time_budget=seconds, blend=blend, oof_predictions=True).fit(X, y)
@@ -135,7 +137,9 @@ def test_rounds_and_a_constant_share_a_weight_of_one(cls):
     assert min(*weights, ensemble.constant_weight) >= 0 and sum(weights) + ensemble.constant_weight == pytest.approx(1)
     constant = np.array([np.mean(y == k) for k in (0, 1)]) if cls is TabularClassifier else y.mean()
     np.testing.assert_allclose(ensemble.constant, np.atleast_1d(constant), atol=0.01)
-    by_hand = sum(each.weight * each.outputs(read) for each in ensemble.rounds) + ensemble.constant_weight * ensemble.constant
+    by_hand = (
+        sum(each.weight * each.outputs(read) for each in ensemble.rounds) + ensemble.constant_weight * ensemble.constant
+    )
     np.testing.assert_allclose(outputs(estimator), by_hand.reshape(outputs(estimator).shape), rtol=1e-12)
 
 
@@ -205,7 +209,9 @@ def test_factors_of_inputs_are_those_of_the_closed_form(strength):
     np.testing.assert_allclose(factors, by_formula(share - 2 / 400, strength), rtol=1e-5)
     # Neither scale nor shift of an input counts, nor the number of a column.
     moved = (LARGE[:, 1:4] * [1e-3, -1, 50] + [0, 7, 300]).astype(np.float32)
-    np.testing.assert_allclose(relevance_factors(moved, target[:, np.newaxis], np.array([0, 3, 8]), strength), factors, rtol=1e-4)
+    np.testing.assert_allclose(
+        relevance_factors(moved, target[:, np.newaxis], np.array([0, 3, 8]), strength), factors, rtol=1e-4
+    )
 
 
 def test_inputs_of_a_column_have_the_factor_of_the_best_of_them_for_any_target():
@@ -231,7 +237,10 @@ def test_predictions_out_of_fold_are_those_of_the_member_that_a_row_validated(cl
         rows = estimator._validated.rows(0, fold)
         inputs = estimator._reader.read(X[rows])
         shared = estimator._ensemble.rounds[0].encoders.encode(inputs)
-        weight, constant = estimator._ensemble.rounds[0].weight, estimator._ensemble.constant_weight * estimator._ensemble.constant
+        weight, constant = (
+            estimator._ensemble.rounds[0].weight,
+            estimator._ensemble.constant_weight * estimator._ensemble.constant,
+        )
         expected = weight * member.outputs(inputs, shared) + constant
         found = estimator.oof_predictions_[rows]
         np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-5)
@@ -244,7 +253,9 @@ def test_predictions_out_of_fold_are_those_of_the_member_that_a_row_validated(cl
 @BOTH
 def test_predictions_out_of_fold_have_the_shape_of_predictions(cls):
     estimator = quick(cls, oof_predictions=True).fit(X, targets(cls))
-    assert estimator.oof_predictions_.shape == outputs(estimator).shape and np.isfinite(estimator.oof_predictions_).all()
+    assert (
+        estimator.oof_predictions_.shape == outputs(estimator).shape and np.isfinite(estimator.oof_predictions_).all()
+    )
     assert not hasattr(quick(cls).fit(X, targets(cls)), "oof_predictions_")
     several = np.stack([targets(cls), 1 - targets(cls), targets(cls)], axis=1)
     assert quick(cls, oof_predictions=True).fit(X, several).oof_predictions_.shape == several.shape

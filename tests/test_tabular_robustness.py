@@ -1,4 +1,4 @@
-"""Odd tables: neither an error nor a warning nor NaN, and no predictor that is worse than a constant by more than noise."""
+"""Odd tables: no error, no warning, no NaN, and no predictor that is worse than a constant by more than noise."""
 
 import datetime
 import string
@@ -63,10 +63,14 @@ COLUMNS = {
     "boolean with holes": lambda rng, n, s: holes(s > 0, rng),
     "digits": lambda rng, n, s: np.round(4 * s).astype(int).astype(str).astype(object),
     "numbers as text": lambda rng, n, s: s.round(3).astype(str).astype(object),
-    "mixed": lambda rng, n, s: np.array([[v, str(v), v > 0, None, datetime.date(2020, 1, 1)][i % 5] for i, v in enumerate(s)], dtype=object),
+    "mixed": lambda rng, n, s: np.array(
+        [[v, str(v), v > 0, None, datetime.date(2020, 1, 1)][i % 5] for i, v in enumerate(s)], dtype=object
+    ),
     "empty text": lambda rng, n, s: np.where(s > 0, "", " ").astype(object),
     "text and empty text": lambda rng, n, s: holes(np.where(s > 0, "", "x"), rng),
-    "unicode": lambda rng, n, s: np.array(["naïve", "日本", "🙂", "\u0000", "a\u0301", "\n"], dtype=object)[np.round(2.5 * s + 2.5).astype(int)],
+    "unicode": lambda rng, n, s: np.array(["naïve", "日本", "🙂", "\u0000", "a\u0301", "\n"], dtype=object)[
+        np.round(2.5 * s + 2.5).astype(int)
+    ],
     "long text": lambda rng, n, s: np.array([string.printable * 100 + "xy"[int(v > 0)] for v in s], dtype=object),
     "10,000 levels": lambda rng, n, s: words(rng, n, s, 10_000),
     "all different": lambda rng, n, s: np.array([f"row {v!r}" for v in rng.random(n)], dtype=object),
@@ -76,7 +80,9 @@ COLUMNS = {
     "dates": lambda rng, n, s: days(s),
     "hours": lambda rng, n, s: days(s, "h"),
     "dates with holes": lambda rng, n, s: days(s).where(rng.random(n) < 0.7),
-    "two dates": lambda rng, n, s: np.where(s > 0, np.datetime64("1700-01-01"), np.datetime64("2200-12-31")).astype("M8[us]"),
+    "two dates": lambda rng, n, s: np.where(s > 0, np.datetime64("1700-01-01"), np.datetime64("2200-12-31")).astype(
+        "M8[us]"
+    ),
     "zoned dates": lambda rng, n, s: days(s).tz_localize("UTC").tz_convert("Asia/Tokyo"),
     "durations": lambda rng, n, s: pd.to_timedelta(s, unit="D"),
     "categories of numbers": lambda rng, n, s: pd.Categorical(np.round(3 * s)),
@@ -161,7 +167,9 @@ def number_losses(z, y, parameters):
         return (z - y * np.log(z) if loss == "poisson" else y / z + np.log(z))[:, 0]
     error = (z - y) / scale
     if loss == "quantile":
-        return np.where(error < 0, -error * parameters["quantile"], error * (1 - np.array(parameters["quantile"]))).mean(axis=1)
+        return np.where(
+            error < 0, -error * parameters["quantile"], error * (1 - np.array(parameters["quantile"]))
+        ).mean(axis=1)
     return (np.abs(error) if loss else error**2).mean(axis=1)
 
 
@@ -194,10 +202,16 @@ def check(task, columns, n, seed=0, **more):
     difference = losses[0] - losses[1]
     # The rows of the fit have chosen between the two, by the same losses, and others judge: both are samples.
     error = difference.std() * (1 / n + 1 / len(difference)) ** 0.5
-    assert difference.mean() <= NOISE * error + LITTLE * max(0.1, abs(losses[1].mean())), (difference.mean(), error, losses[1].mean())
+    assert difference.mean() <= NOISE * error + LITTLE * max(0.1, abs(losses[1].mean())), (
+        difference.mean(),
+        error,
+        losses[1].mean(),
+    )
 
 
-UNSEEN = pytest.mark.filterwarnings("ignore::nnfast.exceptions.UnexpectedValuesWarning")  # test rows may have what is rare
+UNSEEN = pytest.mark.filterwarnings(
+    "ignore::nnfast.exceptions.UnexpectedValuesWarning"
+)  # test rows may have what is rare
 
 
 @UNSEEN
@@ -233,7 +247,10 @@ def test_odd_targets_with_trees(columns, task):
 @UNSEEN
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["two classes", "a rare class", "numbers", "labels"])
-@pytest.mark.parametrize("columns, n", [(["signal"] + ["noise"] * 1999, 200), (["signal", "levels"], 3000), (["10,000 levels", "signal"], 20_000)])
+@pytest.mark.parametrize(
+    "columns, n",
+    [(["signal"] + ["noise"] * 1999, 200), (["signal", "levels"], 3000), (["10,000 levels", "signal"], 20_000)],
+)
 def test_large_odd_tables(columns, n, task):
     check(task, columns, n, seed=4)
 

@@ -1,4 +1,4 @@
-"""`nnfast.tabular.TableEncoder`: the encodings side by side are those by themselves; names, kinds of tables, targets."""
+"""`TableEncoder`: the encodings side by side are those by themselves; names, kinds of tables, targets."""
 
 import datetime
 import pickle
@@ -93,7 +93,11 @@ def test_what_columns_became():
 def test_encodings_by_the_targets_are_out_of_fold_in_fit_transform_alone(kind):
     X, rng = frame().drop(columns="when"), np.random.default_rng(1)
     signal = (X["text"] == "red").to_numpy() * 2 + rng.normal(size=N)
-    y = {"classes": np.digitize(signal, [0, 1]), "numbers": signal + 0.5, "several": np.column_stack([signal, -signal])}[kind]
+    y = {
+        "classes": np.digitize(signal, [0, 1]),
+        "numbers": signal + 0.5,
+        "several": np.column_stack([signal, -signal]),
+    }[kind]
     encoder = TableEncoder(encode_targets=True, random_state=3)
     features = encoder.fit_transform(X, y)
     names = encoder.get_feature_names_out().tolist()
@@ -186,7 +190,9 @@ def test_in_a_pipeline_pickled_and_as_a_frame():
     pandas = pytest.importorskip("pandas")
     X = frame()
     y = np.where(X["text"].eq("red") | X["truth"], "yes", "no")
-    model = make_pipeline(TableEncoder(), MLPClassifier(max_iter=30, batch_size=32, random_state=0, learning_rate="cosine"))
+    model = make_pipeline(
+        TableEncoder(), MLPClassifier(max_iter=30, batch_size=32, random_state=0, learning_rate="cosine")
+    )
     assert cross_val_score(model, X, y, cv=3).mean() > 0.95
     model.fit(X, y)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))

@@ -139,7 +139,19 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         pace = self._pace(limits, start)
         seconds = self.time_budget if isinstance(self.time_budget, Real) else None
         progress = reporter(self.verbose, sum(each.max_epochs * n_folds for each, n_folds in plan), seconds)
-        fit = EnsembleFit(table, n_rows, task, weights, folds_of, plan if learns else [], pace, seed, n_jobs_of(self.n_jobs), limits, progress)
+        fit = EnsembleFit(
+            table,
+            n_rows,
+            task,
+            weights,
+            folds_of,
+            plan if learns else [],
+            pace,
+            seed,
+            n_jobs_of(self.n_jobs),
+            limits,
+            progress,
+        )
         try:
             ensemble = fit.run(trees=self.blend == "trees" and learns)
         finally:
@@ -153,14 +165,13 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
 
     def _checked(self, y, n_rows, name):
         if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-            )
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         y = self._check_targets(y, name)
         if len(y) != n_rows:
             table = "X" if name == "y" else "X_val"
             raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: {table} has {n_rows} rows, {name} has {len(y)}."
+                f"Found input variables with inconsistent numbers of samples: {table} has {n_rows} rows, {name} has "
+                f"{len(y)}."
             )
         return y
 
@@ -184,7 +195,9 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
     def _pace(self, limits, start):
         if isinstance(self.time_budget, Budget):
             if not (self.time_budget.members or self.time_budget.trees):
-                raise ValueError("time_budget is a Budget without members: the fit that recorded it had nothing to learn.")
+                raise ValueError(
+                    "time_budget is a Budget without members: the fit that recorded it had nothing to learn."
+                )
             return AsRecorded(self.time_budget)
         return AsPlanned() if self.time_budget is None else BySeconds(start + self.time_budget)
 

@@ -14,8 +14,8 @@ from nnfast.suggestions import did_you_mean
 from nnfast.tabular.dates import parts_of, useful_parts
 from nnfast.tabular.values import as_levels, columns_of, values_of
 
-# Whole numbers of at most so many different values may be levels as well as quantities: as numbers, each value is an edge
-# of the bins, so that the networks can tell all of them apart, and their order is not lost.
+# Whole numbers of at most so many different values may be levels as well as quantities: as numbers, each value is an
+# edge of the bins, so that the networks can tell all of them apart, and their order is not lost.
 FEW_VALUES = 17
 # Rows that are looked at to describe a column of numbers.
 MOST_ROWS = 100_000
@@ -176,8 +176,8 @@ class ColumnReader:
     def read(self, X, whose="This transformer"):
         """Another table as a `TypedTable`; `whose` columns they are, for errors.
 
-        Levels that `fit` has not seen count as none of its levels. Columns may come in another order where they have names,
-        and more of them are ignored.
+        Levels that `fit` has not seen count as none of its levels. Columns may come in another order where they have
+        names, and more of them are ignored.
 
         Raises
         ------
@@ -368,7 +368,7 @@ class _LevelTaker:
         return [np.fromiter(map(self._codes.get, levels, repeat(other)), dtype=np.int32, count=len(levels))]
 
     def surprising(self, codes):
-        """How many of some codes are of levels that `fit` has not seen, or of rare ones if these are more than expected."""
+        """How many codes are of levels that `fit` has not seen, or of rare ones if these are more than expected."""
         if not self.share_rare:
             return np.count_nonzero(codes == UNSEEN)
         n_rare = np.count_nonzero(codes == len(self.known))

@@ -24,7 +24,7 @@ PARTS = {
 
 
 def parts_of(when, origin, parts):
-    """Days since an origin, and some parts, of datetime64[us]: a list of float64 arrays, NaN where a date is missing."""
+    """Days since an origin, and some parts, of datetime64[us]: float64 arrays, NaN where a date is missing."""
     missing = np.isnat(when)
     numbers = [(when - origin) / np.timedelta64(1, "D"), *(PARTS[name](when) for name in parts)]
     return [np.where(missing, np.nan, each) for each in numbers]
@@ -52,7 +52,7 @@ def useful_parts(when, targets=None):
 
 
 def _tells(groups, days, targets):
-    """Whether the means of some target differ between the groups, by more than chance, once a line over the days is taken away."""
+    """Whether the means of a target differ between groups by more than chance, beside a line over the days."""
     line = np.column_stack([np.ones(len(days)), days])
     residuals = targets - line @ np.linalg.lstsq(line, targets, rcond=None)[0]
     if len(np.unique(groups)) >= len(groups):

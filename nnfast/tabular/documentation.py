@@ -109,13 +109,15 @@ NotFittedError
 ValueError
     If the ensemble has trees, of blend='trees'."""
 
-documented = documented_by({
-    "procedure": _PROCEDURE,
-    "parameters": _PARAMETERS,
-    "classifier_parameters": _CLASSIFIER_PARAMETERS,
-    "regressor_parameters": _REGRESSOR_PARAMETERS,
-    "attributes": _ATTRIBUTES,
-    "errors": _ERRORS,
-    "compiled": _COMPILED,
-    "compiled_errors": _COMPILED_ERRORS,
-})
+documented = documented_by(
+    {
+        "procedure": _PROCEDURE,
+        "parameters": _PARAMETERS,
+        "classifier_parameters": _CLASSIFIER_PARAMETERS,
+        "regressor_parameters": _REGRESSOR_PARAMETERS,
+        "attributes": _ATTRIBUTES,
+        "errors": _ERRORS,
+        "compiled": _COMPILED,
+        "compiled_errors": _COMPILED_ERRORS,
+    }
+)

@@ -143,7 +143,8 @@ class SupervisedEncoder(Encoder):
         targets = standardized_targets(y)
         if len(targets) != n_rows:
             raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: X has {n_rows} rows, y has {len(targets)}."
+                f"Found input variables with inconsistent numbers of samples: X has {n_rows} rows, y has "
+                f"{len(targets)}."
             )
         return targets
 

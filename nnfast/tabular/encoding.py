@@ -44,7 +44,11 @@ class Encoders:
     @property
     def sources(self):
         """The column of each input: its number among the table's numbers, then codes."""
-        return np.concatenate([each.sources for each in self.encoders]).astype(np.intp) if self.encoders else np.zeros(0, np.intp)
+        return (
+            np.concatenate([each.sources for each in self.encoders]).astype(np.intp)
+            if self.encoders
+            else np.zeros(0, np.intp)
+        )
 
     @property
     def n_inputs(self):

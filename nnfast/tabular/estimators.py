@@ -124,7 +124,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         with about_labels(y, name):
             check_classification_targets(y)
         if type_of_target(y).startswith("multiclass-multioutput"):
-            raise ValueError(f"Unknown label type: {name} must be of one class a row, or a matrix of 0 and 1, a column a label.")
+            raise ValueError(
+                f"Unknown label type: {name} must be of one class a row, or a matrix of 0 and 1, a column a label."
+            )
         return as_labels(y, name)
 
     def _learn_targets(self, y):

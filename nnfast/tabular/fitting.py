@@ -121,14 +121,16 @@ class EnsembleFit:
                 with self._lock:
                     self.budget.members.append(TrainedMember(number, k, max_epochs, n_epochs))
 
-        Jobs(self._n_jobs, self._limits).run(train, range(len(folds)), lambda k: self._reporter.member(number, k, trained.get(k)))
+        Jobs(self._n_jobs, self._limits).run(
+            train, range(len(folds)), lambda k: self._reporter.member(number, k, trained.get(k))
+        )
         if trained:
             fitted.members = [trained[k] for k in sorted(trained)]
             self.rounds.append(fitted)
             self._note_out_of_fold(folds, predicted)
 
     def _train_member(self, number, k, recipe, fold, inputs, shared_sources, max_epochs):
-        """The `Member` and its outputs for the rows that validate it, or None if it has not come to the end of an epoch."""
+        """The `Member` and its outputs for the rows that validate it, or None if it has not ended an epoch."""
         task, table, seed = self._task, self._table, self._member_seed(number, k)
         encoders, targets = Encoders(supervised_encoders(recipe, seed)), task.encoding_targets(fold.train)
         own = encoders.fit_encode(table.take(fold.train), targets, _of(self._weights, fold.train), fold.groups)
@@ -219,7 +221,9 @@ class EnsembleFit:
 
     def _mean_out_of_fold(self, group):
         """The mean of what the members of some rounds predict out of fold; NaN where none does."""
-        outputs = [out for each, out in zip(self.rounds, self.out_of_fold, strict=True) if any(each is one for one in group)]
+        outputs = [
+            out for each, out in zip(self.rounds, self.out_of_fold, strict=True) if any(each is one for one in group)
+        ]
         there = np.array([np.isfinite(out).all(axis=1) for out in outputs])
         total = sum(np.where(is_there[:, np.newaxis], out, 0.0) for is_there, out in zip(there, outputs, strict=True))
         counts = there.sum(axis=0)

@@ -44,7 +44,9 @@ def group_folds(groups, n_folds, seed):
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise ValueError(f"groups must have at least two different values, got {n_groups}.")
-    splits = GroupKFold(min(n_folds, n_groups), shuffle=True, random_state=seed).split(np.zeros(len(groups)), groups=groups)
+    splits = GroupKFold(min(n_folds, n_groups), shuffle=True, random_state=seed).split(
+        np.zeros(len(groups)), groups=groups
+    )
     return [Fold(each.train, each.validation, groups[each.train]) for each in _folds(splits)]
 
 

@@ -56,9 +56,7 @@ class Inspection:
     def _html_summary(self):
         return summary.as_html(*summary.described(self)) if hasattr(self, "columns_") else ""
 
-    def importances(
-        self, X, y, *, n_repeats=5, scoring=None, sample_weight=None, random_state=None, n_jobs=None
-    ):
+    def importances(self, X, y, *, n_repeats=5, scoring=None, sample_weight=None, random_state=None, n_jobs=None):
         """Measure how much worse the ensemble predicts when the values of a column change places.
 
         Of each column, the mean over the repeats of ::

@@ -12,9 +12,9 @@ from nnfast.tabular.encoder import Encoder
 class LevelEncoder(Encoder):
     """One-hot columns of the levels that recur.
 
-    Of a column with two levels, or one and missing values, there is one input, -1 or 1; 0 for others. Else a level of at least `min_rows` rows
-    has an input of its own, 1 where the row has it and else 0. A rarer level, a missing value and an unseen level have
-    none; missing values have one if they recur.
+    Of a column with two levels, or one and missing values, there is one input, -1 or 1; 0 for others. Else a level of at
+    least `min_rows` rows has an input of its own, 1 where the row has it and else 0. A rarer level, a missing value and
+    an unseen level have none; missing values have one if they recur.
 
     Parameters
     ----------
@@ -78,7 +78,9 @@ class LevelEncoder(Encoder):
     def names(self, reader):
         of_column = zip(reader.category_names, reader.levels, self.levels_, strict=True)
         return [
-            f"{name}_{'missing' if code == MISSING else names[code]}" for name, names, codes in of_column for code in codes
+            f"{name}_{'missing' if code == MISSING else names[code]}"
+            for name, names, codes in of_column
+            for code in codes
         ]
 
     def encode_block(self, numbers, codes, out):

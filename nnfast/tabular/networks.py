@@ -110,7 +110,18 @@ def seconds_of_epoch(recipe, task, X, factors, fold, weights, *, interrupted):
         ends.append(time.monotonic())
         return n_epochs == 3
 
-    train_network(recipe, task, X, factors, few, weights, seed=0, max_epochs=recipe.max_epochs + 3, pause=pause, interrupted=interrupted)
+    train_network(
+        recipe,
+        task,
+        X,
+        factors,
+        few,
+        weights,
+        seed=0,
+        max_epochs=recipe.max_epochs + 3,
+        pause=pause,
+        interrupted=interrupted,
+    )
     if len(ends) < 3:
         return 0.0
     return (ends[-1] - ends[-2]) * len(fold.train) / len(few.train)

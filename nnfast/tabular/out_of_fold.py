@@ -35,7 +35,7 @@ class FoldSums:
         self._sums = np.stack(sums, axis=-1)
 
     def means(self, smoothing):
-        """(sum of targets, less their mean over all rows) / (rows + smoothing), by group: shape (n_groups, n_targets)."""
+        """(sum of targets, less their mean over all rows) / (rows + smoothing): shape (n_groups, n_targets)."""
         sums, counts = self._sums.sum(axis=1), self._counts.sum(axis=1)[:, np.newaxis]
         return _ratio(sums - counts * _ratio(sums.sum(axis=0), counts.sum(axis=0), 0), counts, smoothing)
 

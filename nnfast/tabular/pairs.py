@@ -118,7 +118,7 @@ class PairEncoder(SupervisedEncoder):
         return out
 
     def _learn(self, table, targets, weights, groups=None):
-        """Choose pairs, and learn their values; returns the cells of the rows in each, and codes and bins of columns."""
+        """Choose pairs, and learn their values; returns the rows' cells in each, and codes and bins of columns."""
         self.pairs_, self.gains_, self._values, self._deviations, self._bins = [], [], [], [], {}
         self._n_targets = 0 if targets is None else targets.shape[1]
         if self._n_targets == 0 or self.max_pairs == 0:
@@ -128,7 +128,11 @@ class PairEncoder(SupervisedEncoder):
             bins[j] = _NumberBins(column, self.n_bins)
         for j, column in enumerate(table.codes.T):
             bins[table.numbers.shape[1] + j] = _LevelBins(column, self.n_bins)
-        codes = {j: each.codes(_column(table.numbers, table.codes, j)).astype(np.int32) for j, each in bins.items() if each.n > 2}
+        codes = {
+            j: each.codes(_column(table.numbers, table.codes, j)).astype(np.int32)
+            for j, each in bins.items()
+            if each.n > 2
+        }
         codes = self._strongest(codes, bins, targets, weights)
         if len(codes) < 2:
             return [], {}, {}

@@ -72,5 +72,7 @@ class PeriodicEncoder(Encoder):
     def encode_block(self, numbers, codes, out):
         z = np.empty(numbers.shape, dtype=np.float32)
         self._scaler.encode_block(numbers, codes, z)
-        angles = 2 * np.pi * z[:, :, np.newaxis] * self.frequencies_.astype(np.float32) + self.phases_.astype(np.float32)
+        angles = 2 * np.pi * z[:, :, np.newaxis] * self.frequencies_.astype(np.float32) + self.phases_.astype(
+            np.float32
+        )
         np.cos(angles.reshape(len(out), -1), out=out)

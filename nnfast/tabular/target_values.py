@@ -119,7 +119,9 @@ class TargetValueEncoder(SupervisedEncoder):
             values, means = values[recur], means[recur]
         self.columns_.append(column)
         self._values.append(values)
-        self._means.append(np.vstack([means, np.zeros(means.shape[1])]).astype(np.float32))  # the last is of unseen values
+        self._means.append(
+            np.vstack([means, np.zeros(means.shape[1])]).astype(np.float32)
+        )  # the last is of unseen values
 
     @property
     def sources(self):

@@ -81,7 +81,9 @@ def columns_of(X):
         if any(isinstance(name, str) for name in names):
             as_text = [str(name) for name in names]
             if twice := next((name for name in as_text if as_text.count(name) > 1), None):
-                raise ValueError(f"X must have columns of different names, got {twice!r} twice, as text and as another type.")
+                raise ValueError(
+                    f"X must have columns of different names, got {twice!r} twice, as text and as another type."
+                )
             return [(name, frame[:, j]) for j, name in enumerate(as_text)], True
         return [(j, frame[:, j]) for j in range(len(names))], False
     array = _array(X)
@@ -106,7 +108,9 @@ def _array(X):
     if isinstance(X, list | tuple):
         X = np.array(X, dtype=object)  # each column keeps its types
         if X.ndim == 1 and any(isinstance(row, list | tuple) for row in X):
-            raise ValueError(f"X must have rows of one length, got a list with rows of {sorted(set(map(np.size, X)))} values.")
+            raise ValueError(
+                f"X must have rows of one length, got a list with rows of {sorted(set(map(np.size, X)))} values."
+            )
     elif not hasattr(X, "__array__"):
         collect = " Use X.collect()." if hasattr(X, "collect") else ""
         raise TypeError(f"X must be a DataFrame or an array of two dimensions, got {type(X).__name__}.{collect}")
