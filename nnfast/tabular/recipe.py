@@ -30,7 +30,7 @@ class Recipe:
     normalization : str or None
     learning_rate_init : float
     weight_decay : float
-    dropout, input_dropout : float
+    dropout : float
     batch_size : int
     max_epochs : int
     """
@@ -49,7 +49,6 @@ class Recipe:
     learning_rate_init: float = 0.0035
     weight_decay: float = 0.32
     dropout: float = 0.15
-    input_dropout: float = 0.0
     batch_size: int = 256
     max_epochs: int = 48
 
@@ -101,7 +100,7 @@ def others(recipe, task):
     return [
         replace(recipe, n_bins=8, relevance=1.0, activation=activation),
         replace(recipe, n_bins=0, relevance=1.0, learning_rate_init=2 * recipe.learning_rate_init),
-        replace(recipe, n_bins=16, encode_values=False, max_pairs=0, dropout=0.3),
+        replace(recipe, n_bins=0, relevance=1.0, n_frequencies=recipe.n_bins // 2),
     ]
 
 
