@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import os
 import re
 import sys
 import warnings
@@ -23,6 +24,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="not in a clone of the repository")
+
+# The table of a page, beside the repository or in the folder that the environment names.
+ADULT = Path(os.environ.get("NNFAST_TABLES", Path(__file__).parents[2] / "shared" / "data"), "adult.parquet").absolute()
 
 # Pages that programs of bench/ wrote.
 GENERATED = ("benchmark_results", "tabular_results", "tabular_tables")
@@ -52,6 +56,11 @@ def test_examples(page, tmp_path, monkeypatch):
         pytest.importorskip("numba")
     if page == "tensorboard":
         pytest.importorskip("tensorboardX")
+    if page == "tabular_adult":
+        pytest.importorskip("matplotlib")
+        if not ADULT.exists():
+            pytest.skip(f"{ADULT} is not there")
+        (tmp_path / ADULT.name).symlink_to(ADULT)
     monkeypatch.chdir(tmp_path)
     # Fences are no output; blank in their place, they leave line numbers as they are.
     text = re.sub(r"^```.*$", "", PAGES[page], flags=re.MULTILINE)

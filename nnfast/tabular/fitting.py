@@ -141,7 +141,7 @@ class EnsembleFit:
         X[fold.validation, n_shared:] = encoders.encode(table.take(fold.validation))
         few = slice(None, None, -(-len(fold.train) // ENOUGH_ROWS))
         sources = np.concatenate([shared_sources, encoders.sources])
-        factors = relevance_factors(X[fold.train[few]], targets[few], sources, recipe.relevance)
+        factors = relevance_factors(X, targets[few], sources, recipe.relevance, fold.train[few])
         X *= factors
         if not X.shape[1]:
             return None

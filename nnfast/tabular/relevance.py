@@ -5,10 +5,12 @@ import numpy as np
 # So many rows tell enough: more are not looked at.
 ENOUGH_ROWS = 20_000
 LOWEST, HIGHEST = 0.15, 3.0
+# Inputs that are looked at at a time, at most: memory beside the table is that of so many, in float64.
+BLOCK = 256
 _FLOOR = 1e-4
 
 
-def relevance_factors(X, targets, sources, strength):
+def relevance_factors(X, targets, sources, strength, rows=slice(None)):
     """Factors by which inputs are multiplied before a network is trained.
 
     A network learns fastest from its largest inputs. So the inputs of a column that tells much of the targets get larger,
@@ -21,13 +23,14 @@ def relevance_factors(X, targets, sources, strength):
     Parameters
     ----------
     X : ndarray of float32, shape (n_samples, n_inputs)
-        Rows that the network is trained on.
     targets : ndarray of shape (n_samples, n_targets)
         Of mean 0 and variance 1.
     sources : ndarray of int, shape (n_inputs,)
         The column of each input.
     strength : float
         0 leaves the inputs as they are.
+    rows : ndarray of int or slice
+        The rows of X that the targets are of, on which the network is trained.
 
     Returns
     -------
@@ -42,12 +45,21 @@ def relevance_factors(X, targets, sources, strength):
     """
     if not X.size or strength == 0:
         return np.ones(len(sources), dtype=np.float32)
+    squares = [
+        _squared_correlations(X[rows, each[0] : each[-1] + 1], targets)
+        for each in np.array_split(np.arange(X.shape[1]), -(-X.shape[1] // BLOCK))
+    ]
+    relevance = np.zeros(sources.max(initial=-1) + 1)
+    np.maximum.at(relevance, sources, np.concatenate(squares))
+    relevance = np.maximum(relevance - 2 / len(targets), _FLOOR)
+    factors = (relevance / relevance[np.unique(sources)].mean()) ** (strength / 2)
+    return np.clip(factors, LOWEST, HIGHEST)[sources].astype(np.float32)
+
+
+def _squared_correlations(X, targets):
+    """Of each input, the largest one with a target."""
     X = X - X.mean(axis=0, dtype=np.float64)
     deviations = np.maximum(X.std(axis=0), 1e-6)
     # Not by BLAS, whose sums depend on how many threads it has.
-    squares = (np.einsum("ij,ik->jk", X, targets) / len(X) / deviations[:, np.newaxis]) ** 2
-    relevance = np.zeros(sources.max(initial=-1) + 1)
-    np.maximum.at(relevance, sources, squares.max(axis=1))
-    relevance = np.maximum(relevance - 2 / len(X), _FLOOR)
-    factors = (relevance / relevance[np.unique(sources)].mean()) ** (strength / 2)
-    return np.clip(factors, LOWEST, HIGHEST)[sources].astype(np.float32)
+    correlations = np.einsum("ij,ik->jk", X, targets) / len(X) / deviations[:, np.newaxis]
+    return (correlations**2).max(axis=1)
