@@ -284,8 +284,8 @@ def row(**changes):
 
 
 DIFFERENT = {
-    "unseen level": (row(c="z"), "Column 'c' has levels that fit did not see, in 1 rows"),
-    "missing number": (row(n=None), "Column 'n' has missing values in 1 rows, and had none"),
+    "unseen level": (row(c="z"), "Column 'c' has levels that fit did not see, in 1 row;"),
+    "missing number": (row(n=None), "Column 'n' has missing values in 1 row, and had none"),
     "NaN": (row(n=float("nan")), "Column 'n' has missing values"),
     "infinite number": (row(n=float("-inf")), "Column 'n' has missing values"),
     "missing category": (row(c=None), "Column 'c' has missing values"),
@@ -403,7 +403,7 @@ def test_levels_of_one_row_count_as_one_where_they_are_many():
     assert table.codes[:, 1].tolist() == [0, 0, 1] * 9 + [2] * 12
     assert [each.taken_for for each in reader.columns] == ["category", "category", "constant"]
     assert [each.note for each in reader.columns[1:]] == [
-        "a, b, person 0000, ...; 12 of one row count as one",
+        "a, b; 12 in one row each, as one",
         "all differ",
     ]
     assert ColumnReader().fit(X).codes[:, 1].max() == 13  # where they are not merged
@@ -412,18 +412,19 @@ def test_levels_of_one_row_count_as_one_where_they_are_many():
 def test_all_different_or_missing_tells_which_are_missing():
     reader = ColumnReader(merges_rare=True)
     table = reader.fit(pd.DataFrame({"name": [*names_of(20), None, None]}))
-    assert table.codes.ravel().tolist() == [0] * 20 + [-1] * 2 and reader.columns[0].note == "none recurs"
+    assert table.codes.ravel().tolist() == [0] * 20 + [-1] * 2 and reader.columns[0].note == "each in one row"
 
 
 def test_unseen_levels_are_rare_ones_and_warned_of_where_they_are_more_than_expected():
     reader = ColumnReader(merges_rare=True)
     reader.fit(pd.DataFrame({"c": [*"ab" * 40, *names_of(20)]}))  # a fifth of the rows
-    for new, n_warnings in ((20, 0), (80, 1), (80, 0)):
+    # of 100 rows, 10 and three times as many as in fit are expected
+    for new, n_warnings in ((20, 0), (70, 0), (71, 1), (72, 0)):
         X = pd.DataFrame({"c": [*"a" * (100 - new), *(f"new {i}" for i in range(new))]})
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             codes = reader.read(X).codes.ravel()
         assert codes.tolist() == [0] * (100 - new) + [2] * new
         assert [str(each.message) for each in caught] == n_warnings * [
-            "Column 'c' has levels that fit did not see, or in one row each, in 80 rows; they count as one level."
+            f"Column 'c' has levels that fit saw in one row or not at all, in {new} rows; they count as one level."
         ]

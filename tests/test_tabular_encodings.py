@@ -347,6 +347,12 @@ def test_values_of_one_row_are_the_mean_as_out_of_fold(make):
     assert encoder.transform(X)[:300].all()
 
 
+@pytest.mark.parametrize("values", [np.arange(60.0), [f"v{i}" for i in range(60)]])
+def test_values_of_which_none_recurs_are_not_encoded(values):
+    encoder = TargetValueEncoder(min_rows=1, min_distinct=0).fit(pd.DataFrame({"v": values}), np.arange(60.0))
+    assert encoder.columns_ == [] and encoder.transform(pd.DataFrame({"v": values})).shape == (60, 0)
+
+
 def test_pairs_are_found_where_a_product_counts():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 6))

@@ -5,6 +5,7 @@ import pickle
 import re
 import signal
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from nnfast.tabular import TabularClassifier, TabularRegressor, fitting
 from nnfast.tabular.encoding import Encoders
-from nnfast.tabular.folds import group_folds, random_folds, time_folds
+from nnfast.tabular.folds import group_folds, of_weighted_rows, random_folds, time_folds
 
 pd = pytest.importorskip("pandas")
 
@@ -198,7 +199,7 @@ NAN = np.where(np.arange(len(X)) == 3, np.nan, Z)
 WRONG = {
     "None": (None, "y"), "too few": (CODES[:5], "X has 120 rows, y has 5"), "three dimensions": (np.ones((120, 1, 1)), "y"),
     "NaN": (NAN, "y.*NaN"), "infinite": (np.where(np.isnan(NAN), np.inf, NAN), "y.*infinity"), "complex": (Z * 1j, "Complex.* y"),
-    "objects with None": (np.where(np.isnan(NAN), None, CODES), "y"), "dates": (X.when, "y"), "sparse": ("sparse", "y"),
+    "objects with None": (np.where(np.isnan(NAN), None, CODES), "y.*(NaN|class labels)"), "dates": (X.when, "y"), "sparse": ("sparse", "y"),
 }  # fmt: skip
 
 
@@ -235,6 +236,7 @@ def test_targets_that_are_none(cls, case):
     (TabularClassifier, {"time_budget": 0}, CODES, "'time_budget' parameter"),
     (TabularRegressor, {"blend": "trees"}, np.stack([Z, Z], axis=1), "blend='trees' cannot be used here: y has several outputs"),
     (TabularClassifier, {"time_column": "wen"}, CODES, "time_column .*'wen'. Did you mean 'when'"),
+    (TabularClassifier, {"time_column": 7}, CODES, "time_column must be the name or the number .* got 7"),
     (TabularClassifier, {"time_column": "c"}, CODES, "time_column must hold dates or numbers, got text in column 'c'"),
     (TabularClassifier, {"time_column": "b"}, CODES, "time_column must have a value in each row"),
 ])  # fmt: skip
@@ -244,6 +246,12 @@ def test_wrong_parameters_and_targets_are_named(cls, more, y, said):
     with pytest.raises((ValueError, TypeError), match=said):
         estimator.fit(X, y)
     assert pickle.dumps(estimator) == before
+
+
+@pytest.mark.parametrize("make", [np.asarray, pd.DataFrame])
+def test_time_columns_of_tables_without_names(make):
+    with pytest.raises(ValueError, match="time_column must be the name or the number of a column of X, got 'when'"):
+        quick(TabularRegressor, time_column="when").fit(make(np.random.default_rng(0).normal(size=(120, 2))), Z)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -340,6 +348,16 @@ def test_no_group_is_on_both_sides(n_groups):
     assert all(not set(groups[each.train]) & set(groups[each.validation]) for each in folds)
 
 
+@pytest.mark.parametrize("make", [partial(group_folds, np.arange(100) // 4, seed=0), partial(time_folds, np.arange(100))])
+def test_folds_without_the_rows_of_weight_0_keep_groups(make):
+    weights = (np.arange(100) % 3 > 0).astype(float)
+    kept = of_weighted_rows(lambda number, n_folds: make(n_folds=n_folds), weights)(0, 5)
+    for fold, whole in zip(kept, make(n_folds=5), strict=True):
+        assert fold.train.tolist() == [row for row in whole.train if row % 3]
+        assert fold.validation.tolist() == [row for row in whole.validation if row % 3]
+        assert fold.groups.tolist() == [group for row, group in zip(whole.train, whole.groups, strict=True) if row % 3]
+
+
 @pytest.mark.parametrize("when", [
     np.arange(100.0), np.arange(100) // 7, np.array([0] * 60 + [1] * 40), np.array([0] * 10 + [1] * 90), np.arange(2),
     np.datetime64("2020-01-01") + np.arange(50) % 13,
@@ -418,7 +436,7 @@ WRONG_FITS = {
         {"X_val": X_VAL, "y_val": CODES[:40], "groups": CODES},
         "one of groups, time_column and X_val, got groups and X_val",
     ),
-    "columns": ({"X_val": X_VAL[["a"]], "y_val": CODES[:40]}, "X lacks columns"),
+    "columns": ({"X_val": X_VAL[["a"]], "y_val": CODES[:40]}, "X_val lacks columns"),
     "groups of another length": ({"groups": [1, 2]}, "groups must have a label for each of the 120 rows"),
     "missing groups": (
         {"groups": np.where(np.isnan(NAN), np.nan, 1)},
@@ -593,6 +611,8 @@ def test_pickles_do_not_hold_texts_of_one_row(cls, blend):
     X = X[["a", "c"]].assign(name=[f"Person {i};" for i in range(200)], place=[f"Place {i % 120};" for i in range(200)])
     data = pickle.dumps(quick(cls, blend=blend, oof_predictions=True).fit(X, targets(cls, z)))
     assert {text for text in [*X["name"], *X["place"]] if text.encode() in data} == {f"Place {i};" for i in range(80)}
+    few = X[["a"]].assign(who=["nobody"] * 180 + [f"Person {i};" for i in range(20)])
+    assert b"Person" not in pickle.dumps(quick(cls, blend=blend).fit(few, targets(cls, z)))
 
 
 def test_there_are_no_encodings_of_targets_where_there_is_nothing_to_encode():

@@ -116,6 +116,12 @@ def test_qualities_differ_in_how_much_they_train(task, n_rows):
     assert 0.3 < fast / default < 0.42 and best / default == pytest.approx(5, rel=0.1)
 
 
+def test_the_recipes_of_the_best_quality_see_numbers_otherwise():
+    found = [recipe for recipe, _ in recipes.plan("binary", "best", 5000, 10)]
+    assert found[0] == found[-1] == recipes.default_recipe("binary", 5000, 10)
+    assert [(each.n_bins, each.n_frequencies) for each in found] == [(32, 0), (8, 0), (0, 0), (0, 16), (32, 0)]
+
+
 @pytest.mark.parametrize("quality, n_folds", [("fast", 5), ("default", 10)])
 def test_a_quality_trains_its_plan(quality, n_folds):
     estimator = quick(TabularRegressor, quality=quality).fit(X, Z)
@@ -219,6 +225,18 @@ def test_inputs_of_a_column_have_the_factor_of_the_best_of_them_for_any_target()
     inputs = LARGE[:, [3, 1, 2, 5]].astype(np.float32)  # relevances 0.5, 1, 0.5 and 0
     factors = relevance_factors(inputs, targets, np.array([0, 0, 1, 2]), 1.0)
     np.testing.assert_allclose(factors, by_formula(np.array([1, 0.5, 0]) - 2 / 400, 1.0)[[0, 0, 1, 2]], rtol=1e-5)
+
+
+def test_factors_of_many_inputs_are_those_of_each_by_the_same_rows():
+    rng = np.random.default_rng(0)
+    rows, X = np.arange(0, 120, 3), rng.normal(size=(120, 700)).astype(np.float32)
+    targets, sources = rng.normal(size=(40, 2)) + X[rows][:, [5, 650]], np.arange(700) // 2
+    r = np.array([[np.corrcoef(x, t)[0, 1] ** 2 for t in targets.T] for x in X[rows].T]).max(axis=1)
+    by_column = r.reshape(-1, 2).max(axis=1) - 2 / 40
+    targets = (targets - targets.mean(axis=0)) / targets.std(axis=0)
+    factors = relevance_factors(X, targets, sources, 1.0, rows)
+    np.testing.assert_allclose(factors, by_formula(by_column, 1.0).repeat(2), rtol=1e-4)
+    assert factors.argmax() // 2 in (5 // 2, 650 // 2)
 
 
 def test_factors_without_anything_to_tell():

@@ -122,7 +122,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         sample_weight = check_sample_weight(sample_weight, y)
         when = None if self.time_column is None else times(X, self.time_column)
         if X_val is not None:
-            validation = reader.read(X_val)
+            validation = reader.read(X_val, type(self).__name__, "X_val")
             y_val = self._checked(y_val, len(validation), "y_val")
             table = TypedTable.stacked([table, validation])
             weight_val = check_sample_weight(sample_weight_val, y_val, "sample_weight_val")

@@ -35,7 +35,8 @@ class Column:
     name : str or int
         Its name, or its number where columns have no names.
     taken_for : str
-        "number", "boolean", "category", "date" or "duration" (in days); or what is not used: "constant" or "empty".
+        "number", "boolean", "category", "date" or "duration" (in days); or what is not used: "constant", of one value or
+        of text that is different in each row, or "empty".
     dtype : str
         In the table that `fit` was given.
     n_distinct : int
@@ -173,11 +174,11 @@ class ColumnReader:
         self._warned = {}
         return TypedTable(_stacked(numbers, len(values), np.float64), _stacked(codes, len(values), np.int32))
 
-    def read(self, X, whose="This transformer"):
-        """Another table as a `TypedTable`; `whose` columns they are, for errors.
+    def read(self, X, whose="This transformer", called="X"):
+        """Another table as a `TypedTable`; `whose` columns they are, and what the table is called, for errors.
 
-        Levels that `fit` has not seen count as none of its levels. Columns may come in another order where they have
-        names, and more of them are ignored.
+        Levels that `fit` has not seen count as none of its levels, or as rare. Columns may come in another order where
+        they have names, and more of them are ignored.
 
         Raises
         ------
@@ -187,15 +188,16 @@ class ColumnReader:
         Warns
         -----
         UnexpectedValuesWarning
-            Once a reader and column: of unseen levels, of missing values where `fit` saw none; and of columns too many.
+            Once a reader and column: of unseen levels, where rare ones are merged of more such levels than expected, and
+            of missing values where `fit` saw none. Of columns too many, once each.
         """
-        given = self._matched(*columns_of(X), whose)
+        given = self._matched(*columns_of(X), whose, called)
         numbers, codes = [], []
         for j, (decision, taker, column) in enumerate(zip(self.columns, self._takers, given, strict=True)):
             if not decision.used:
                 continue
             values = values_of(column)
-            new = taker.take(_as_kind(values, decision))
+            new = taker.take(_as_kind(values, decision, called))
             self._warn_of(j, decision, taker, new[0])
             (codes if taker.is_category else numbers).extend(new)
         n_rows = len(given[0])
@@ -255,25 +257,27 @@ class ColumnReader:
                 names, columns = names + new, columns + [j] * len(new)
         return names, columns
 
-    def _matched(self, given, named, whose):
+    def _matched(self, given, named, whose, called):
         """The columns that `fit` was given, in its order."""
         if self.named != named and self._is_first("names"):
             have, had = ("has", "without") if named else ("does not have valid", "with")
-            _warn(f"X {have} feature names, but {whose} was fitted {had} feature names: columns count in their order.")
+            _warn(
+                f"{called} {have} feature names, but {whose} was fitted {had} feature names: columns count in their order."
+            )
         if not (self.named and named):
             if len(given) != len(self.columns):
                 raise ValueError(
-                    f"X has {len(given)} features, but {whose} is expecting {len(self.columns)} features as input. "
-                    "Without names of columns there must be as many as in fit, in the same order."
+                    f"{called} has {len(given)} features, but {whose} is expecting {len(self.columns)} features as "
+                    "input. Without names of columns there must be as many as in fit, in the same order."
                 )
             return [column for _, column in given]
         by_name = dict(given)
         if missing := [each.name for each in self.columns if each.used and each.name not in by_name]:
             hint = did_you_mean(missing[0], list(by_name))
-            raise ValueError(f"X lacks columns that it had in fit: {_listed(missing)}.{hint}")
+            raise ValueError(f"{called} lacks columns that it had in fit: {_listed(missing)}.{hint}")
         known = {each.name for each in self.columns}
         if more := [name for name in by_name if name not in known and self._is_first((name, "column"))]:
-            _warn(f"X has columns that it did not have in fit, which are ignored: {_listed(more)}.")
+            _warn(f"{called} has columns that it did not have in fit, which are ignored: {_listed(more)}.")
         first = given[0][1]
         return [by_name.get(each.name, first) for each in self.columns]  # those that are not used may be missing
 
@@ -282,12 +286,12 @@ class ColumnReader:
         missing = np.count_nonzero(values == MISSING if taker.is_category else np.isnan(values))
         if unseen and self._is_first((j, "unseen")):
             if taker.share_rare:
-                what = "fit did not see, or in one row each", "as one level"
+                what = "that fit saw in one row or not at all", "as one level"
             else:
-                what = "fit did not see", "as none of its levels"
-            _warn(f"Column {decision.name!r} has levels that {what[0]}, in {unseen:,} rows; they count {what[1]}.")
+                what = "that fit did not see", "as none of its levels"
+            _warn(f"Column {decision.name!r} has levels {what[0]}, in {_rows(unseen)}; they count {what[1]}.")
         if missing and not self._had_missing[j] and self._is_first((j, "missing")):
-            _warn(f"Column {decision.name!r} has missing values in {missing:,} rows, and had none in fit.")
+            _warn(f"Column {decision.name!r} has missing values in {_rows(missing)}, and had none in fit.")
 
     def _is_first(self, key):
         """Whether this is the first warning of a kind; of several threads that ask at once, one is told so."""
@@ -298,6 +302,10 @@ class ColumnReader:
 def _warn(message):
     # From the line that calls an estimator's method, which calls `_outputs`, `read` and one of its helpers.
     warnings.warn(message, UnexpectedValuesWarning, stacklevel=6)
+
+
+def _rows(n):
+    return "1 row" if n == 1 else f"{n:,} rows"
 
 
 def _listed(names):
@@ -406,25 +414,23 @@ def _decide_category(name, values, many_rare):
     n_missing = counts.pop(None, 0)
     if not counts:
         return Column(name, "empty", values.dtype, 0, n_missing, "no values"), _Nothing()
-    levels = sorted(counts, key=lambda level: (-counts[level], level))
-    column = Column(name, "category", values.dtype, len(levels), n_missing, _frequent(levels))
     n_rare = sum(count == 1 for count in counts.values())
     if many_rare is None or n_rare < many_rare:
         n_rare = 0
-    if n_rare and n_rare < len(levels):
-        column = replace(column, note=f"{column.note}; {n_rare:,} of one row count as one")
-    elif n_rare:
-        column = replace(column, note="none recurs")
-    levels = levels[: len(levels) - n_rare]
-    if len(levels) + (n_rare > 0) == 1 and not n_missing:
-        note = "all differ" if n_rare else f"all are {_cut(levels[0])!r}"
+    known = sorted(counts, key=lambda level: (-counts[level], level))[: len(counts) - n_rare]
+    column = Column(name, "category", values.dtype, len(counts), n_missing, _frequent(known, n_rare))
+    if len(known) + (n_rare > 0) == 1 and not n_missing:
+        note = "all differ" if n_rare else f"all are {_cut(known[0])!r}"
         return replace(column, taken_for="constant", note=note), _Nothing()
-    return column, _LevelTaker(levels, n_rare / len(values))
+    return column, _LevelTaker(known, n_rare / len(values))
 
 
-def _frequent(levels):
-    shown = ", ".join(_cut(level) for level in levels[:3])
-    return shown + (", ..." if len(levels) > 3 else "")
+def _frequent(levels, n_rare):
+    """The most frequent levels, and how many rare ones there are beside them."""
+    if not levels:
+        return "each in one row"
+    shown = ", ".join(_cut(level) for level in levels[:3]) + (", ..." if len(levels) > 3 else "")
+    return f"{shown}; {n_rare:,} in one row each, as one" if n_rare else shown
 
 
 def _cut(text, width=24):
@@ -436,7 +442,7 @@ def _shown(value):
     return str(value.astype("M8[D]")) if isinstance(value, np.datetime64) else f"{value:g}"
 
 
-def _as_kind(values, decision):
+def _as_kind(values, decision, called):
     """Values as the column's decision needs them."""
     wanted, got = decision.taken_for, values.kind
     if got == wanted or {got, wanted} == {"number", "boolean"}:
@@ -448,7 +454,7 @@ def _as_kind(values, decision):
         return as_levels(values)
     plural = f"text such as {_cut(_text_in(values.values))!r}" if got == "category" else f"{got}s"
     raise ValueError(
-        f"Column {decision.name!r} of X holds {plural} (dtype {values.dtype}), where fit saw a {wanted} (dtype "
+        f"Column {decision.name!r} of {called} holds {plural} (dtype {values.dtype}), where fit saw a {wanted} (dtype "
         f"{decision.dtype}) in each row."
     )
 

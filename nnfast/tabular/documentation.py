@@ -4,10 +4,10 @@ from nnfast.documentation import documented_by
 
 _PROCEDURE = """\
 1. Each column is taken for numbers, booleans, categories, dates or durations by its values: see `columns_`.
-   Text is a category. Levels of one row count as one level where a column has ten of them or more, and levels
-   that `fit` has not seen then count as this one. Columns of one value are left out.
-2. Columns become inputs of the networks: numbers are scaled and cut into piecewise-linear bins, levels that
-   recur have an input each, missing numbers have an indicator. Exact values, levels and pairs of columns that
+   Text is a category. If at least ten levels of a column occur in one row only, they count as one level, and so
+   do levels that `fit` has not seen. Columns of one value, or of text that is different in each row, are left out.
+2. Columns become inputs of the networks: numbers are scaled and cut into piecewise-linear bins, levels of ten
+   rows or more have an input each, missing numbers have an indicator. Exact values, levels and pairs of columns that
    tell of the targets are encoded by the targets of the training rows. The encoders are in `nnfast.tabular`.
 3. The rows are dealt out to ten folds, or with quality='fast' and more than 30,000 rows to fewer. For each, a
    network trains on the others, and keeps the parameters of the epoch with the least loss on the fold. Its
@@ -94,7 +94,7 @@ _ERRORS = """\
 `fit` and `predict` raise ValueError if X has no rows or columns, lacks columns that it had in `fit`, or has
 values of another kind in one, and TypeError if X is sparse. `fit` raises ValueError if y lacks values or is not
 what the estimator predicts. UnexpectedValuesWarning tells, once a column, of levels or missing values that
-`fit` has not seen."""
+`fit` has not seen; in a column with rare levels that count as one, where they are more than expected."""
 
 _COMPILED = """\
 Its method `encode` makes encoded rows of a table, once; `predict` and its kin answer them in microseconds,

@@ -4,6 +4,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
@@ -322,6 +323,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def _check_targets(self, y, name):
         y = as_numbers(checked_array(y, name), name)
+        assert_all_finite(y, input_name=name)  # of objects, it has not been checked yet
         record = LOSSES[self.loss]
         outside = ~record.in_domain(y.ravel())
         if outside.any():

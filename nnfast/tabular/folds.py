@@ -82,12 +82,17 @@ def of_weighted_rows(folds_of, weights):
         return folds_of
 
     def weighted(number, n_folds):
-        sides = [
-            [rows[weights[rows] > 0] for rows in (each.train, each.validation)] for each in folds_of(number, n_folds)
-        ]
-        return [Fold(train, validation) for train, validation in sides if len(train) and len(validation)]
+        folds = [_weighted(each, weights) for each in folds_of(number, n_folds)]
+        return [each for each in folds if len(each.train) and len(each.validation)]
 
     return weighted
+
+
+def _weighted(fold, weights):
+    """The rows of a fold whose weights are not 0."""
+    train, validation = weights[fold.train] > 0, weights[fold.validation] > 0
+    groups = None if fold.groups is None else fold.groups[train]
+    return Fold(fold.train[train], fold.validation[validation], groups)
 
 
 def group_codes(groups, n_rows):
@@ -104,14 +109,14 @@ def group_codes(groups, n_rows):
 
 def times(X, name):
     """The numbers that order rows by time."""
-    columns, _ = columns_of(X)
+    columns, named = columns_of(X)
     by_name = dict(enumerate(column for _, column in columns)) | dict(columns)
     if isinstance(name, Integral) and -len(columns) <= name < 0:
         name += len(columns)
     if name not in by_name:
-        names = [each for each, _ in columns]
+        hint = did_you_mean(name, [each for each, _ in columns]) if named and isinstance(name, str) else ""
         raise ValueError(
-            f"time_column must be the name or the number of a column of X, got {name!r}.{did_you_mean(name, names)}"
+            f"time_column must be the name or the number of a column of X, got {name!r}.{hint}"
         )
     values = values_of(by_name[name])
     if values.kind == "category":

@@ -20,7 +20,7 @@ class TargetValueEncoder(SupervisedEncoder):
     sums leave out the rows of its own fold. Values that `fit` has not seen, or in one row alone, become 0, the mean. A
     missing value is one of the values.
 
-    Columns of categories with more than two levels are encoded, and columns of numbers that carry sharp exact values:
+    Columns of categories with more than two levels, one of which recurs, are encoded, and columns of numbers that carry sharp exact values:
     more distinct ones than `min_distinct`, and at least half of the rows with values that recur `min_rows` times.
 
     Parameters
@@ -32,7 +32,7 @@ class TargetValueEncoder(SupervisedEncoder):
         Columns of numbers with so many different values or fewer are left out.
 
     min_rows : int, default=10
-        Rows from which on a number's value recurs.
+        Rows from which on a number's value recurs; 1 is as 2.
 
     max_targets : int, default=10
         With more targets, say more classes, nothing is encoded.

@@ -50,7 +50,8 @@ def why_not(task):
         return "y has several outputs, and scikit-learn's HistGradientBoosting predicts one"
     loss = task.network_parameters.get("loss")
     if loss is not None and (loss not in LOSSES or task.n_outputs > 1):
-        return f"scikit-learn's HistGradientBoostingRegressor has no loss={loss!r} with these levels"
+        several = " with several levels" if loss in LOSSES else ""
+        return f"scikit-learn's HistGradientBoostingRegressor has no loss={loss!r}{several}"
     return None
 
 
