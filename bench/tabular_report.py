@@ -11,6 +11,7 @@ from bench.report import table
 from bench.tabular_methods import METHODS
 
 REFERENCE = "catboost"  # what times, errors and probabilities are compared with
+OURS = ["nnfast", "nnfast-fast", "nnfast-best", "nnfast-trees"]  # each is ranked with the rivals alone
 RIVALS = ["catboost", "lightgbm", "xgboost"]
 TIE = 0.005  # errors that differ by less are equal in wins, ties and losses
 LEAST_ERROR = 1e-9  # so that ratios of errors exist
@@ -166,7 +167,7 @@ def ranks_section(errors, ranked):
         "A ranking is over the tables and splits that all its methods have.",
         "",
     )
-    rankings = [[first, *RIVALS] for first in ("nnfast", "nnfast-trees")] + [ranked]
+    rankings = [[first, *RIVALS] for first in OURS] + [ranked]
     for methods in rankings:
         if set(methods) <= set(errors):
             ranks, n_rows = mean_ranks(errors, methods)
@@ -184,24 +185,27 @@ def outcomes_section(errors):
     if "nnfast" not in errors:
         return
     yield from (
-        "## nnfast against each of the others",
+        "## nnfast beside each of the others",
         "",
-        f"Wins, ties and losses of nnfast. A tie: the larger error is at most {100 * TIE:g} % above the smaller one. "
-        '"Tables" takes the geometric mean of a table\'s errors over its '
-        "splits. The ratio is the geometric mean of nnfast's error divided by the other's: below 1, nnfast is better.",
+        f"Wins, ties and losses of the first of two methods. A tie: the larger error is at most {100 * TIE:g} % above the smaller one. "
+        '"Tables" takes the geometric mean of a table\'s errors over its splits. The ratio is the geometric mean of the '
+        "first method's error divided by the other's: below 1, the first is better.",
         "",
     )
 
-    def cells(peer):
-        pair = errors[["nnfast", peer]]
+    def cells(method, peer):
+        pair = errors[[method, peer]].dropna()
         return {
-            "against": peer,
-            "tables and splits": "{} / {} / {}".format(*outcomes(errors, "nnfast", peer)),
-            "tables": "{} / {} / {}".format(*outcomes(by_table(pair), "nnfast", peer)),
-            "ratio of errors": f"{geometric_mean_ratio(errors, 'nnfast', peer):.3f}",
+            "methods": f"{method} to {peer}",
+            "tables and splits": "{} / {} / {}".format(*outcomes(pair, method, peer)),
+            "tables": "{} / {} / {}".format(*outcomes(by_table(pair), method, peer)),
+            "ratio of errors": f"{geometric_mean_ratio(pair, method, peer):.3f}",
         }
 
-    yield from (*table([cells(peer) for peer in errors if peer != "nnfast"]), "")
+    ours = [method for method in errors if method in OURS]
+    peers = [method for method in errors if method not in ours]
+    pairs = [*((method, peer) for method in ours for peer in peers), *(("nnfast", each) for each in ours[1:])]
+    yield from (*table([cells(*pair) for pair in pairs]), "")
 
 
 def seconds_section(timed, seconds):

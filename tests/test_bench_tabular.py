@@ -242,7 +242,7 @@ def test_report(tmp_path):
         "catboost": "2.75",
         "lightgbm": "4.00",
     }
-    against = cells(page, "nnfast against each of the others", "xgboost")
+    against = cells(page, "nnfast beside each of the others", "nnfast to xgboost")
     assert (
         against["tables and splits"] == against["tables"] == "1 / 1 / 0"
         and against["ratio of errors"] == f"{0.5**0.5:.3f}"
