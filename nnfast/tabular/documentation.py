@@ -21,7 +21,7 @@ that `fit` has not seen do not stop a prediction."""
 
 _PARAMETERS = """\
 quality : {'fast', 'default', 'best'}, default='default'
-    How much is trained: 'fast' costs about a third of 'default', 'best' about five times as much. 'best' adds
+    How much is trained: 'fast' costs about a third of 'default', 'best' four to five times as much. 'best' adds
     rounds of networks that see the table otherwise; what they predict out of fold decides their weights.
 
 time_budget : float, Budget or None, default=None
