@@ -77,7 +77,7 @@ def ranks_by_seconds(pyplot, ranks, n_rows, seconds, path):
     for method in sorted(methods, key=ranks.get):
         is_ours, place = method.startswith("nnfast"), (np.log10(total[method]), ranks[method])
         axes.plot(total[method], ranks[method], "o", color=colour(method), markersize=11 if is_ours else 8)
-        crowded = any(abs(place[0] - x) < 0.3 and abs(place[1] - y) < 0.4 for x, y in labelled)
+        crowded = any(abs(place[0] - x) < 0.5 and abs(place[1] - y) < 0.4 for x, y in labelled)
         axes.annotate(
             name(method),
             (total[method], ranks[method]),
