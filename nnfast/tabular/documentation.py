@@ -96,6 +96,18 @@ values of another kind in one, and TypeError if X is sparse. `fit` raises ValueE
 what the estimator predicts. UnexpectedValuesWarning tells, once a column, of levels or missing values that
 `fit` has not seen; in a column with rare levels that count as one, where they are more than expected."""
 
+_REFERENCES = """\
+Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
+arXiv:2203.05556.
+
+Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data,
+2024, arXiv:2407.04491.
+
+Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
+Problems, ACM SIGKDD Explorations 3, 2001.
+
+Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble Selection from Libraries of Models, 2004."""
+
 _COMPILED = """\
 Its method `encode` makes encoded rows of a table, once; `predict` and its kin answer them in microseconds,
 where the estimator takes milliseconds a call to look at the columns of the table. The answers are the
@@ -117,6 +129,7 @@ documented = documented_by(
         "regressor_parameters": _REGRESSOR_PARAMETERS,
         "attributes": _ATTRIBUTES,
         "errors": _ERRORS,
+        "references": _REFERENCES,
         "compiled": _COMPILED,
         "compiled_errors": _COMPILED_ERRORS,
     }

@@ -62,16 +62,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     References
     ----------
-    Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
-    arXiv:2203.05556.
-
-    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data,
-    2024, arXiv:2407.04491.
-
-    Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
-    Problems, ACM SIGKDD Explorations 3, 2001.
-
-    Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble Selection from Libraries of Models, 2004.
+    {references}
 
     Examples
     --------
@@ -260,16 +251,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     References
     ----------
-    Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
-    arXiv:2203.05556.
-
-    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data,
-    2024, arXiv:2407.04491.
-
-    Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
-    Problems, ACM SIGKDD Explorations 3, 2001.
-
-    Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble Selection from Libraries of Models, 2004.
+    {references}
 
     Examples
     --------
