@@ -253,6 +253,19 @@ def test_estimators_fit_alike(cls, solver):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_how_many_batches_a_run_has_changes_no_bit(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(533, 40)), rng.integers(0, 3, 533)
+    estimator = MLPClassifier((100, 30), engine="numba", batch_size=32, max_iter=2, alpha=0.1, random_state=3)  # 7,090 weights
+    curves = []
+    for batches in (1, 3, 5, 100):
+        monkeypatch.setattr(numba._compiled.Engine, "_expected_seconds", lambda self, n_rows: np.inf)
+        monkeypatch.setattr(numba._compiled.Engine, "_batches_a_poll", lambda self, batches=batches: batches)
+        curves.append(estimator.fit(X, y).loss_curve_)
+    assert curves == curves[:1] * 4
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_fits_in_threads_are_those_of_one():
     X, y = np.random.default_rng(0).normal(size=(400, 10)), np.arange(400) % 2
 

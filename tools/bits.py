@@ -68,7 +68,7 @@ def runs():
             options = {"monitor": monitor, "restore_best": restore, "n_iter_no_change": 2}
             add(f"early stopping by {monitor}, {restore}", "early", **options, **single)
     add("two activations", "deep", activation=["gelu", "tanh", "relu"], **single)
-    add("parameters of activations", "deep", activation="leaky_relu", activation_params={"leaky_relu": 0.2}, **single)
+    add("parameters of activations", "deep", activation="leaky_relu", activation_params={"negative_slope": 0.2}, **single)
     add("alpha dropout", "classes", activation="selu", dropout=0.2, alpha_dropout=True, **single)
     add("class weights", "classes", class_weight="balanced", **single)
     add("label smoothing", "classes", label_smoothing=0.1, **single)

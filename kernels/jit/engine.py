@@ -213,11 +213,12 @@ class Engine:
                 first = self.step * self._batch_size
                 end = first + batches * self._batch_size
                 began = perf_counter()
-                status, done, updates, loss, _ = self._run(run.TRAIN, order[first:end], scalars[self.step : self.step + batches])
+                status, done, updates, total, _ = self._run(
+                    run.TRAIN, order[first:end], scalars[self.step : self.step + batches], total
+                )
                 self._note_speed(len(order[first:end]), perf_counter() - began)
                 self.step += done
                 self.t += updates
-                total += loss
                 self.rows_begun = min(len(order), end)
                 if status == run.NON_FINITE:
                     self.stopped = False
@@ -276,10 +277,10 @@ class Engine:
         self.rows_begun = len(order)
         return answer
 
-    def _run(self, mode, order, rates=_NO_RATES, out=None):
+    def _run(self, mode, order, rates=_NO_RATES, total=0.0, out=None):
         out = self._memory[:0] if out is None else out
         batch_size, t = (self._batch_size, self.t) if mode == run.TRAIN else (len(order), 0)
-        return run.run(mode, self._net, self._table, self._update, order, batch_size, rates, t, out)
+        return run.run(mode, self._net, self._table, self._update, order, batch_size, rates, t, total, out)
 
     def close(self):
         """Let go of the memory. Nothing else may be called after it."""

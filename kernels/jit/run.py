@@ -32,9 +32,12 @@ class Update(NamedTuple):
 
 @inner
 def sum_squares(net, first, end):
-    """Of the numbers first .. end of the memory, in double precision."""
-    x = address(net.memory, first)
-    return dot(net.dot, end - first, x, x)
+    """Of the numbers first .. end of the memory, in double precision, block by block as `step` takes them."""
+    squares = 0.0
+    for start in range(first, end, BLOCK):
+        x = address(net.memory, start)
+        squares += dot(net.dot, min(BLOCK, end - start), x, x)
+    return squares
 
 
 @inner
@@ -138,7 +141,7 @@ def limit_norms(w, squares, max_norm):
 
 
 @entry
-def run(mode, net, table, update, order, batch_size, rates, t, out):
+def run(mode, net, table, update, order, batch_size, rates, t, total, out):
     """Run the network over the rows `order`, in batches, and these in chunks. One function does it all: what several share would be compiled for
     each.
 
@@ -157,6 +160,8 @@ def run(mode, net, table, update, order, batch_size, rates, t, out):
         TRAIN's: what the update's kernel takes.
     t : int
         TRAIN's: updates done before.
+    total : float
+        The loss that a run before has returned, which these batches are added to; or 0.
     out : ndarray of T, one-dimensional
         Where EVALUATE and PREDICT write the outputs.
 
@@ -167,12 +172,12 @@ def run(mode, net, table, update, order, batch_size, rates, t, out):
     batches, updates : int
         How many were done.
     loss : float
-        The sum of the batches' losses, penalties included, times their rows; EVALUATE: the sum of the rows' losses times their weights.
+        `total` and the sum of the batches' losses, penalties included, times their rows; EVALUATE: the sum of the rows' losses times their weights.
     weight : float
         The sum of the last batch's weights.
     """
     trains, differentiates = mode == TRAIN, mode == TRAIN or mode == DIFFERENTIATE
-    total, weight, batches, begun, last = 0.0, 0.0, 0, t, net.layers[len(net.layers) - 1]
+    weight, batches, begun, last = 0.0, 0, t, net.layers[len(net.layers) - 1]
     squares = sum_squares(net, 0, net.n_weights) if differentiates else 0.0
     for start in range(0, len(order), batch_size):
         batch, loss = order[start : start + batch_size], 0.0
