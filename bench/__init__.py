@@ -1,1 +1,3 @@
-"""nnfast's speed: `pytest bench/` guards it, `python -m bench` compares it with other libraries; docs/benchmarks.md says how."""
+"""nnfast's speed: `pytest bench/` guards it, `python -m bench` compares it with other libraries;
+docs/benchmarks.md says how.
+"""

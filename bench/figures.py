@@ -7,13 +7,20 @@ from bench.ratios import percent_of_peak, points, ratio
 
 # Of a group of sides; who is not here is in no figure.
 COLOURS = {
-    "nnfast float32": "#0b6e4f", "nnfast float64": "#6bbf59", "scikit-learn float64": "#d1495b", "scikit-learn float32": "#edae49",
-    "PyTorch": "#ee6c2c", "torch.compile": "#9c6644", "JAX": "#30638e",
+    "nnfast float32": "#0b6e4f",
+    "nnfast float64": "#6bbf59",
+    "scikit-learn float64": "#d1495b",
+    "scikit-learn float32": "#edae49",
+    "PyTorch": "#ee6c2c",
+    "torch.compile": "#9c6644",
+    "JAX": "#30638e",
 }
 
 
 def draw(part, rows, folder):
-    """Write the part's figures as PNG, and return their names: none without matplotlib, or where there is nothing to draw."""
+    """Write the part's figures as PNG, and return their names: none without matplotlib, or where there is
+    nothing to draw.
+    """
     if not rows:
         return []
     try:
@@ -37,7 +44,11 @@ def speed_up_by_shape(axes, rows):
     """Bars: how many times longer each library takes than nnfast in float32."""
     found = points(rows)
     ours = "nnfast float32"
-    groups = [group for group in COLOURS if group != ours and any({group, ours} <= each.keys() for each in found.values())]
+    groups = [
+        group
+        for group in COLOURS
+        if group != ours and any({group, ours} <= each.keys() for each in found.values())
+    ]
     if not groups:
         return False
     for number, group in enumerate(groups):
@@ -46,21 +57,32 @@ def speed_up_by_shape(axes, rows):
         bars = axes.bar(places, values, 0.8 / len(groups), label=group, color=COLOURS[group])
         axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in values], fontsize=6)
     axes.axhline(1, color="black", linewidth=0.8)
-    axes.set(yscale="log", ylabel="times the time of nnfast float32", xticks=range(len(found)), title="Training: time of a step relative to nnfast's")
+    axes.set(
+        yscale="log",
+        ylabel="times the time of nnfast float32",
+        xticks=range(len(found)),
+        title="Training: time of a step relative to nnfast's",
+    )
     axes.set_xticklabels(found, fontsize=7)
     axes.legend(fontsize=7)
     return True
 
 
 def _along(axis, value, quantity, **settings):
-    """A plot of one quantity over one axis of the grid: a line a group, through the points that differ in that axis alone."""
+    """A plot of one quantity over one axis of the grid: a line a group, through the points that differ in
+    that axis alone.
+    """
 
     def plot(axes, rows):
         rows = [row for row in rows if row["axis"] == axis and row["centre"] == 1]
         if not rows:
             return False
         for group, colour in COLOURS.items():
-            line = {value(each[group]["shape"]): quantity(each[group]) for each in points(rows).values() if group in each}
+            line = {
+                value(each[group]["shape"]): quantity(each[group])
+                for each in points(rows).values()
+                if group in each
+            }
             if line:
                 axes.plot(*zip(*sorted(line.items())), "o-", label=group, color=colour, markersize=3)
         axes.set(xscale="log", **settings)
@@ -80,10 +102,21 @@ def scaling_by_threads(axes, rows):
     for group, colour in COLOURS.items():
         line = {row["threads"]: _us(row) for row in rows if row["group"] == group and row["point"] == last}
         if 1 in line:
-            axes.plot(sorted(line), [line[1] / line[threads] for threads in sorted(line)], "o-", label=group, color=colour)
+            axes.plot(
+                sorted(line),
+                [line[1] / line[threads] for threads in sorted(line)],
+                "o-",
+                label=group,
+                color=colour,
+            )
     counts = sorted({row["threads"] for row in rows})
     axes.plot(counts, counts, ":", color="grey", label="in proportion")
-    axes.set(xlabel="threads", xticks=counts, ylabel="times faster than with one thread", title=f"Training: scaling by threads, {last}")
+    axes.set(
+        xlabel="threads",
+        xticks=counts,
+        ylabel="times faster than with one thread",
+        title=f"Training: scaling by threads, {last}",
+    )
     axes.legend(fontsize=7)
     return True
 
@@ -91,10 +124,20 @@ def scaling_by_threads(axes, rows):
 def fit_time_by_rows(axes, rows):
     """Seconds of a fit of five epochs."""
     for group, colour in COLOURS.items():
-        line = {found[group]["rows"]: median(found[group]["seconds"]) for found in points(rows).values() if group in found}
+        line = {
+            found[group]["rows"]: median(found[group]["seconds"])
+            for found in points(rows).values()
+            if group in found
+        }
         if line:
             axes.plot(*zip(*sorted(line.items())), "o-", label=group, color=colour, markersize=3)
-    axes.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds", title="A fit of five epochs by rows, shape m")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="rows",
+        ylabel="seconds",
+        title="A fit of five epochs by rows, shape m",
+    )
     axes.legend(fontsize=7)
     return True
 
@@ -108,10 +151,21 @@ def _cliffs(axis):
             # Of a machine that changes its speed, the best times beside the best peak.
             peak = max(max(row["peak"]) for row in line)
             percent = {row["value"]: 100 * row["flops"] / min(row["us"]) / 1e3 / peak for row in line}
-            axes.plot(percent.keys(), percent.values(), ".-", label=f"{dtype}, {threads} thread{'s' * (threads > 1)}", linewidth=0.8, markersize=3)
+            axes.plot(
+                percent.keys(),
+                percent.values(),
+                ".-",
+                label=f"{dtype}, {threads} thread{'s' * (threads > 1)}",
+                linewidth=0.8,
+                markersize=3,
+            )
             flagged = [row["value"] for row in line if "multiple" in row["flags"]]
             axes.plot(flagged, [percent[value] for value in flagged], "x", color="red")
-        axes.set(xlabel=axis, ylabel="percent of the measured FMA peak", title=f"Useful arithmetic by {axis} (red: padding would be faster)")
+        axes.set(
+            xlabel=axis,
+            ylabel="percent of the measured FMA peak",
+            title=f"Useful arithmetic by {axis} (red: padding would be faster)",
+        )
         axes.legend(fontsize=7)
         return True
 
@@ -122,11 +176,22 @@ FIGURES = {
     "training": {"speed_up_by_shape": speed_up_by_shape},
     "grid": {
         "percent_of_peak_by_width": _along(
-            "width", lambda shape: shape["hidden"][0], percent_of_peak, xlabel="units of each of two hidden layers",
-            ylabel="percent of the measured FMA peak", title="Training: percent of peak by width"),
+            "width",
+            lambda shape: shape["hidden"][0],
+            percent_of_peak,
+            xlabel="units of each of two hidden layers",
+            ylabel="percent of the measured FMA peak",
+            title="Training: percent of peak by width",
+        ),
         "step_by_batch_size": _along(
-            "batch", lambda shape: shape["batch_size"], _us, yscale="log", xlabel="rows of a batch", ylabel="microseconds a step",
-            title="Training: a step by batch size"),
+            "batch",
+            lambda shape: shape["batch_size"],
+            _us,
+            yscale="log",
+            xlabel="rows of a batch",
+            ylabel="microseconds a step",
+            title="Training: a step by batch size",
+        ),
     },
     "cliffs": {f"cliffs_{axis}": _cliffs(axis) for axis in ("width", "batch", "features", "classes")},
     "threads": {"scaling_by_threads": scaling_by_threads},

@@ -2,8 +2,9 @@
 
     python -m bench.large_tables --figure docs/_static/large_tables.png --json large_tables.json
 
-Each fit has a process of its own, so that its peak of resident memory is its own. Sizes come in turns, smallest first, `--rounds` times over; the best epoch
-of all rounds counts, and the largest peak. The file is in the page cache where memory allows: what is timed is nnfast, not the disk.
+Each fit has a process of its own, so that its peak of resident memory is its own. Sizes come in turns,
+smallest first, `--rounds` times over; the best epoch of all rounds counts, and the largest peak. The file is
+in the page cache where memory allows: what is timed is nnfast, not the disk.
 """
 
 import argparse
@@ -40,7 +41,9 @@ def resident(which):
 
 
 def fit(path, is_mapped, shuffle):
-    """Fit in this process: (seconds of the best epoch, megabytes that became resident since NumPy and nnfast had been imported)."""
+    """Fit in this process: (seconds of the best epoch, megabytes that became resident since NumPy and nnfast
+    had been imported).
+    """
     from nnfast import MLPClassifier
 
     warnings.simplefilter("ignore")  # of fits that end before they converge
@@ -68,7 +71,11 @@ def measure(sizes, rounds, folder):
                     seconds, megabytes = pool.apply(fit, (folder / f"{n_rows}.npy", is_mapped, shuffle))
                 best = results[way].setdefault(n_rows, [seconds, megabytes])
                 best[:] = min(best[0], seconds), max(best[1], megabytes)
-                print(f"{turn + 1}: {n_rows:>11,} rows, {way:28} {seconds:9.4f} s an epoch, {megabytes:7.0f} MB", flush=True)
+                print(
+                    f"{turn + 1}: {n_rows:>11,} rows, {way:28} {seconds:9.4f} s an epoch,"
+                    f" {megabytes:7.0f} MB",
+                    flush=True,
+                )
     return {way: [[n, *numbers] for n, numbers in of_way.items()] for way, of_way in results.items()}
 
 
@@ -82,9 +89,15 @@ def draw(results, path):
         left.loglog(rows, seconds, style, label=way)
         right.loglog(rows, megabytes, style, label=way)
     rows, seconds, _ = np.array(results['mapped, shuffle="blocks"']).T
-    left.loglog(rows, seconds[-1] * rows / rows[-1], color="gray", linewidth=0.8, label="proportional to rows")
+    left.loglog(
+        rows, seconds[-1] * rows / rows[-1], color="gray", linewidth=0.8, label="proportional to rows"
+    )
     right.loglog(rows, rows * N_FEATURES * 4 / 1e6, color="gray", linewidth=0.8, label="the table itself")
-    left.set(xlabel="rows", ylabel="seconds an epoch", title=f"{N_FEATURES} features, float32, {HIDDEN[0]} hidden units, batches of {BATCH}")
+    left.set(
+        xlabel="rows",
+        ylabel="seconds an epoch",
+        title=f"{N_FEATURES} features, float32, {HIDDEN[0]} hidden units, batches of {BATCH}",
+    )
     right.set(xlabel="rows", ylabel="MB", title="peak of resident memory over that of the imports")
     for axes in (left, right):
         axes.grid(alpha=0.3)
@@ -94,14 +107,18 @@ def draw(results, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rows", type=float, nargs="+", default=[1e4, 1e5, 1e6, 1e7], help="sizes of the tables")
+    parser.add_argument(
+        "--rows", type=float, nargs="+", default=[1e4, 1e5, 1e6, 1e7], help="sizes of the tables"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=Path("large_tables.json"))
     parser.add_argument("--figure", type=Path, help="PNG; needs matplotlib")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         results = measure([int(n) for n in arguments.rows], arguments.rounds, Path(folder))
-    arguments.json.write_text(json.dumps({"machine": platform.processor() or platform.machine(), "results": results}, indent=1))
+    arguments.json.write_text(
+        json.dumps({"machine": platform.processor() or platform.machine(), "results": results}, indent=1)
+    )
     if arguments.figure:
         draw(results, arguments.figure)
 

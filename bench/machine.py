@@ -1,4 +1,6 @@
-"""What figures were measured on: the processor, versions, BLAS kernels; and who else was using it at the time."""
+"""What figures were measured on: the processor, versions, BLAS kernels; and who else was using it at the
+time.
+"""
 
 import os
 import platform
@@ -20,7 +22,11 @@ def facts(n_threads):
         "threads": n_threads,
         "instruction set": engine.instruction_set(),
         "platform": platform.platform(),
-        "versions": {"nnfast": __version__, "python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
+        "versions": {
+            "nnfast": __version__,
+            "python": platform.python_version(),
+            **{name: version_of(name) for name in PACKAGES},
+        },
         "date": time.strftime("%Y-%m-%d"),
     }
 
@@ -56,7 +62,9 @@ def blas():
 
 
 class Company:
-    """The share of all CPUs that others took within a `with` block: other processes, and other tenants of the host. 0 where nobody can tell."""
+    """The share of all CPUs that others took within a `with` block: other processes, and other tenants of the
+    host. 0 where nobody can tell.
+    """
 
     share = 0.0
 
@@ -75,5 +83,7 @@ def _busy_seconds():
     stat = Path("/proc/stat")
     if not stat.exists():
         return None
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.read_text().split("\n", 1)[0].split()[1:9])
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(
+        int, stat.read_text().split("\n", 1)[0].split()[1:9]
+    )
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

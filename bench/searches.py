@@ -1,10 +1,12 @@
-"""`python -m bench.searches DATA`: the best score in cross-validation by the second, of each way to search, and a figure of it.
+"""`python -m bench.searches DATA`: the best score in cross-validation by the second, of each way to search,
+and a figure of it.
 
-DATA is a folder of Parquet files with a column "target". On each table, every contender has the same seconds on the same cores, the same
-space, the same three folds, rows of float32, and networks of at most 27 epochs; each runs in a process of its own, in turns, by several seeds. The
-time begins when all that is needed has been imported and the processes have been started. A candidate counts once, by its score after most epochs,
-from the moment when its last fold was scored so. nnfast's searches use threads; scikit-learn's and Optuna's cross-validations use loky's processes,
-one for each core.
+DATA is a folder of Parquet files with a column "target". On each table, every contender has the same seconds
+on the same cores, the same space, the same three folds, rows of float32, and networks of at most 27 epochs;
+each runs in a process of its own, in turns, by several seeds. The time begins when all that is needed has
+been imported and the processes have been started. A candidate counts once, by its score after most epochs,
+from the moment when its last fold was scored so. nnfast's searches use threads; scikit-learn's and Optuna's
+cross-validations use loky's processes, one for each core.
 """
 
 import argparse
@@ -34,17 +36,22 @@ CONTENDERS = {
     "Optuna, scikit-learn's MLP": "C3--",
 }
 SCIKIT_LEARNS = [name for name in CONTENDERS if not name.startswith("nnfast")]
-_LOG = "NNFAST_BENCH_SCORES"  # the file that scikit-learn's estimators, in whatever process, note their scores in
+# the file that scikit-learn's estimators, in whatever process, note their scores in
+_LOG = "NNFAST_BENCH_SCORES"
 
 
 def space():
     """What all contenders draw from."""
     from nnfast.tuning import Space, int_log_uniform, layers, log_uniform
 
-    return Space({
-        "learning_rate_init": log_uniform(1e-5, 0.1), "hidden_layer_sizes": layers((1, 3), (32, 256)),
-        "batch_size": int_log_uniform(32, 512), "alpha": log_uniform(1e-5, 1.0),
-    })  # fmt: skip
+    return Space(
+        {
+            "learning_rate_init": log_uniform(1e-5, 0.1),
+            "hidden_layer_sizes": layers((1, 3), (32, 256)),
+            "batch_size": int_log_uniform(32, 512),
+            "alpha": log_uniform(1e-5, 1.0),
+        }
+    )
 
 
 def table(path):
@@ -60,8 +67,11 @@ class _Noted:
         score = super().score(X, y, sample_weight)
         names = ("learning_rate_init", "hidden_layer_sizes", "batch_size", "alpha")
         candidate = repr([getattr(self, name) for name in names])
-        line = json.dumps({"at": time.time(), "candidate": candidate, "max_iter": self.max_iter, "score": score})
-        with open(os.environ[_LOG], "a") as file:  # one write of a line, which no other process's comes between
+        line = json.dumps(
+            {"at": time.time(), "candidate": candidate, "max_iter": self.max_iter, "score": score}
+        )
+        # one write of a line, which no other process's comes between
+        with open(os.environ[_LOG], "a") as file:
             file.write(line + "\n")
         return score
 
@@ -84,9 +94,19 @@ def search(contender, path, seconds, seed):
         scores, started = Path(folder, "scores"), Path(folder, "started")
         # In a process of its own, since nothing else ends what scikit-learn has begun.
         begun = subprocess.Popen(
-            [sys.executable, "-m", "bench.searches", "--endless", contender, str(path), str(seed), str(started)],
-            start_new_session=True, env=os.environ | {_LOG: str(scores)},
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "bench.searches",
+                "--endless",
+                contender,
+                str(path),
+                str(seed),
+                str(started),
+            ],
+            start_new_session=True,
+            env=os.environ | {_LOG: str(scores)},
+        )
         while not started.exists() and begun.poll() is None:
             time.sleep(0.01)
         start = float(started.read_text()) if started.exists() else 0.0
@@ -95,11 +115,17 @@ def search(contender, path, seconds, seed):
             raise RuntimeError(f"{contender} ended by itself, with {begun.returncode}")
         os.killpg(begun.pid, 9)
         begun.wait()
-        return scored([json.loads(line) for line in scores.read_text().splitlines() if line.endswith("}")], start, seconds)
+        return scored(
+            [json.loads(line) for line in scores.read_text().splitlines() if line.endswith("}")],
+            start,
+            seconds,
+        )
 
 
 def scored(notes, start, seconds):
-    """[[seconds, score], ...] from what was noted of folds: of every candidate the mean of its folds after most epochs, where all were scored in time."""
+    """[[seconds, score], ...] from what was noted of folds: of every candidate the mean of its folds after
+    most epochs, where all were scored in time.
+    """
     rungs, last = {}, {}
     for note in notes:
         if note["at"] < start:
@@ -112,7 +138,7 @@ def scored(notes, start, seconds):
 
 
 def _by_nnfast(contender, X, y, regresses, seconds, seed):
-    import optuna  # noqa: F401  (before the time begins, as the others do)
+    import optuna  # noqa: F401
 
     import nnfast
     from nnfast.tuning import BayesianSearchCV, CoarseToFineSearchCV, HyperbandSearchCV
@@ -120,18 +146,28 @@ def _by_nnfast(contender, X, y, regresses, seconds, seed):
     network = (nnfast.MLPRegressor if regresses else nnfast.MLPClassifier)(max_iter=MOST_EPOCHS)
     common = {"cv": N_FOLDS, "refit": False, "time_budget": seconds, "random_state": seed}
     made = {
-        "nnfast Hyperband": lambda: HyperbandSearchCV(network, space(), max_epochs=MOST_EPOCHS, n_iterations=None, **common),
+        "nnfast Hyperband": lambda: HyperbandSearchCV(
+            network, space(), max_epochs=MOST_EPOCHS, n_iterations=None, **common
+        ),
         "nnfast coarse to fine": lambda: CoarseToFineSearchCV(network, space(), n_rounds=None, **common),
         "nnfast Bayes": lambda: BayesianSearchCV(network, space(), n_trials=None, **common),
-        "nnfast random": lambda: CoarseToFineSearchCV(network, space(), n_rounds=1, n_candidates=2000, **common),
+        "nnfast random": lambda: CoarseToFineSearchCV(
+            network, space(), n_rounds=1, n_candidates=2000, **common
+        ),
     }[contender]()
     results = made.fit(X, y).cv_results_
-    found = [[at, float(score)] for at, score in zip(results["ended"], results["mean_test_score"]) if np.isfinite(score)]
+    found = [
+        [at, float(score)]
+        for at, score in zip(results["ended"], results["mean_test_score"])
+        if np.isfinite(score)
+    ]
     return sorted(each for each in found if each[0] <= seconds)
 
 
 def endless(contender, path, seed, started):
-    """scikit-learn's search, or Optuna's, until the process is killed; when it began is in the file `started`, once it has."""
+    """scikit-learn's search, or Optuna's, until the process is killed; when it began is in the file
+    `started`, once it has.
+    """
     import optuna
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import HalvingRandomSearchCV, cross_val_score
@@ -150,14 +186,28 @@ def endless(contender, path, seed, started):
     if contender.startswith("Optuna"):
 
         def objective(trial):
-            return cross_val_score(network.set_params(**space().suggest(trial)), X, y, cv=N_FOLDS, n_jobs=n_jobs).mean()
+            return cross_val_score(
+                network.set_params(**space().suggest(trial)), X, y, cv=N_FOLDS, n_jobs=n_jobs
+            ).mean()
 
-        optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed)).optimize(objective)
+        optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed)).optimize(
+            objective
+        )
     while True:
         HalvingRandomSearchCV(
-            network, dict(space()), resource="max_iter", min_resources=1, max_resources=MOST_EPOCHS, n_candidates=MOST_EPOCHS, factor=3, cv=N_FOLDS,
-            refit=False, return_train_score=False, n_jobs=n_jobs, random_state=seed,
-        ).fit(X, y)  # fmt: skip
+            network,
+            dict(space()),
+            resource="max_iter",
+            min_resources=1,
+            max_resources=MOST_EPOCHS,
+            n_candidates=MOST_EPOCHS,
+            factor=3,
+            cv=N_FOLDS,
+            refit=False,
+            return_train_score=False,
+            n_jobs=n_jobs,
+            random_state=seed,
+        ).fit(X, y)
         seed += 1000
 
 
@@ -166,7 +216,9 @@ def draw(results, path):
     import matplotlib.pyplot as plt
 
     names = list(results["tables"])
-    figure, axes = plt.subplots(1, len(names), figsize=(4.4 * len(names), 3.6), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(4.4 * len(names), 3.6), layout="constrained", squeeze=False
+    )
     for ax, name in zip(axes[0], names):
         at = np.geomspace(0.3, results["seconds"], 200)
         lowest = []
@@ -179,7 +231,9 @@ def draw(results, path):
         ax.xaxis.set_major_formatter("{x:g}")
         ax.set(xlabel="seconds", title=name, ylim=(low - 0.1 * (top - low), top + 0.03 * (top - low)))
     axes[0, 0].set_ylabel("best score so far, 3 folds")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    figure.legend(
+        *ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+    )
     figure.savefig(path, dpi=100)
 
 
@@ -192,19 +246,33 @@ def best_by(run, at):
 
 
 def rows(results):
-    """A table in Markdown, of medians over the seeds: the best score after a sixth of the time and at the end, candidates, and how soon one of nnfast's
-    had the best score that any of the others had at the end."""
-    yield "| table | contender | best after a sixth | best at the end | candidates | has the others' best after |"
+    """A table in Markdown, of medians over the seeds: the best score after a sixth of the time and at the
+    end, candidates, and how soon one of nnfast's had the best score that any of the others had at the end.
+    """
+    yield (
+        "| table | contender | best after a sixth | best at the end | candidates | has the others' best"
+        " after |"
+    )
     yield "|---|---|---|---|---|---|"
     seconds = results["seconds"]
     for name, by_contender in results["tables"].items():
         by_seed = zip(*(by_contender[each] for each in SCIKIT_LEARNS))
         others = [max((score for run in runs for _, score in run), default=-np.inf) for runs in by_seed]
         for contender, runs in by_contender.items():
-            early, last = (np.median([best_by(run, [seconds * part])[0] for run in runs]) for part in (1 / 6, 1))
-            soon = np.median([next((at for at, score in run if score >= other), np.inf) for run, other in zip(runs, others)])
+            early, last = (
+                np.median([best_by(run, [seconds * part])[0] for run in runs]) for part in (1 / 6, 1)
+            )
+            soon = np.median(
+                [
+                    next((at for at, score in run if score >= other), np.inf)
+                    for run, other in zip(runs, others)
+                ]
+            )
             words = "" if contender in SCIKIT_LEARNS else f"{soon:.1f} s" if np.isfinite(soon) else "never"
-            yield f"| {name} | {contender} | {early:.4f} | {last:.4f} | {np.median([len(run) for run in runs]):.0f} | {words} |"
+            yield (
+                f"| {name} | {contender} | {early:.4f} | {last:.4f} |"
+                f" {np.median([len(run) for run in runs]):.0f} | {words} |"
+            )
 
 
 def main(arguments=None):
@@ -216,15 +284,36 @@ def main(arguments=None):
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    results = {"seconds": options.seconds, "facts": machine.facts(machine.n_cpus()), "tables": {name: {each: [] for each in CONTENDERS} for name in TABLES}}
+    results = {
+        "seconds": options.seconds,
+        "facts": machine.facts(machine.n_cpus()),
+        "tables": {name: {each: [] for each in CONTENDERS} for name in TABLES},
+    }
     for seed in range(options.seeds):
         for name in TABLES:
             for contender in CONTENDERS:
-                arguments = ["--one", contender, str(options.data / f"{name}.parquet"), str(seed), str(options.seconds)]
-                answer = subprocess.run([sys.executable, "-m", "bench.searches", *arguments], stdout=subprocess.PIPE, text=True, check=True)
+                arguments = [
+                    "--one",
+                    contender,
+                    str(options.data / f"{name}.parquet"),
+                    str(seed),
+                    str(options.seconds),
+                ]
+                answer = subprocess.run(
+                    [sys.executable, "-m", "bench.searches", *arguments],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    check=True,
+                )
                 results["tables"][name][contender].append(json.loads(answer.stdout.splitlines()[-1]))
-                best = max((score for _, score in results["tables"][name][contender][-1]), default=float("nan"))
-                print(f"{name}, seed {seed}, {contender}: {best:.4f}, {len(results['tables'][name][contender][-1])} candidates", flush=True)
+                best = max(
+                    (score for _, score in results["tables"][name][contender][-1]), default=float("nan")
+                )
+                print(
+                    f"{name}, seed {seed}, {contender}: {best:.4f},"
+                    f" {len(results['tables'][name][contender][-1])} candidates",
+                    flush=True,
+                )
         (options.out / "searches.json").write_text(json.dumps(results))
         (options.out / "searches.md").write_text("\n".join(rows(results)) + "\n")
         draw(results, options.out / "searches.png")

@@ -1,4 +1,6 @@
-"""A run of one part: the sides' processes, the rounds in which they take turns, and what is noted on the way."""
+"""A run of one part: the sides' processes, the rounds in which they take turns, and what is noted
+on the way.
+"""
 
 import time
 from functools import partial
@@ -8,15 +10,17 @@ from bench.timing import QUIET, peak_gflops
 from bench.work import UnequalWork
 
 PEAK_ROUNDS = 2_000_000
-# A sample during which others took more of the CPUs than this is taken again, so often, unless it takes so many seconds; the least disturbed one counts.
+# A sample during which others took more of the CPUs than this is taken again, so often, unless it takes so
+# many seconds; the least disturbed one counts.
 DISTURBED, TRIES, SLOW = 0.05, 4, 3
 # Seconds after which no further round begins; there are always two.
 LONG = 40
 
 
 class Session:
-    """`processes` maps the names of sides to their processes, `notes` says what is absent, `failures` what failed, `unequal` what was not the
-    same work. A context manager."""
+    """`processes` maps the names of sides to their processes, `notes` says what is absent, `failures` what
+    failed, `unequal` what was not the same work. A context manager.
+    """
 
     def __init__(self, n_threads, rounds, libraries=None, quick=False):
         self.n_threads, self.rounds, self.libraries, self.quick = n_threads, rounds, libraries, quick
@@ -49,7 +53,9 @@ class Session:
             print(f"note: {line}", flush=True)
 
     def check(self, check, *arguments):
-        """What the check returns, or None and a line for the report if it raises UnequalWork: a long run goes on, and fails at its end."""
+        """What the check returns, or None and a line for the report if it raises UnequalWork: a long run goes
+        on, and fails at its end.
+        """
         try:
             return check(*arguments)
         except UnequalWork as error:
@@ -67,13 +73,14 @@ class Session:
             return None
 
     def in_turns(self, module, function, arguments, rounds=None):
-        """Samples of each side, one after the other, round by round: {name: [samples]}, without the sides that failed, which are noted.
+        """Samples of each side, one after the other, round by round: {name: [samples]}, without the sides
+        that failed, which are noted.
 
         Parameters
         ----------
         module, function : str
-            What a side's process is asked: a dict with "company", a share of the CPUs. To it comes "peak", the GFLOP/s of as many threads
-            in the side's dtype just before and after, in the mean.
+            What a side's process is asked: a dict with "company", a share of the CPUs. To it comes "peak",
+            the GFLOP/s of as many threads in the side's dtype just before and after, in the mean.
         arguments : dict of dicts by the names of sides
         rounds : int, default: the session's
         """

@@ -8,7 +8,9 @@ import scipy.sparse
 
 @dataclass(frozen=True)
 class Shape:
-    """A classifier net: inputs, hidden layers, classes, rows of a batch; `batches` an epoch of the benchmark. A `density` below 1: X is CSR."""
+    """A classifier net: inputs, hidden layers, classes, rows of a batch; `batches` an epoch of the benchmark.
+    A `density` below 1: X is CSR.
+    """
 
     name: str
     n_features: int
@@ -20,7 +22,10 @@ class Shape:
 
     def __str__(self):
         units = "-".join(map(str, (self.n_features, *self.hidden, self.n_classes)))
-        return f"{self.name} {units}, {self.batch_size}{f', {self.density:.0%} dense' if self.density < 1 else ''}".strip()
+        return (
+            f"{self.name} {units},"
+            f" {self.batch_size}{f', {self.density:.0%} dense' if self.density < 1 else ''}".strip()
+        )
 
     @property
     def layer_units(self):
@@ -29,8 +34,9 @@ class Shape:
 
     @property
     def flops_a_step(self):
-        """Multiplications and additions of the products of one step: three a layer, but two in the first, whose inputs need no gradient
-        and whose zeros in a sparse table need none at all."""
+        """Multiplications and additions of the products of one step: three a layer, but two in the first,
+        whose inputs need no gradient and whose zeros in a sparse table need none at all.
+        """
         return sum(
             2 * n_in * n_out * self.batch_size * (2 * self.density if layer == 0 else 3)
             for layer, (n_in, n_out) in enumerate(zip(self.layer_units, self.layer_units[1:]))
@@ -46,7 +52,9 @@ class Shape:
         return sum((n_in + 1) * n_out for n_in, n_out in zip(self.layer_units, self.layer_units[1:]))
 
     def table(self, dtype, n_rows=None, seed=0):
-        """X and y of `batches` whole batches (or n_rows): a linear problem with noise, learnable and never finished. Every class occurs."""
+        """X and y of `batches` whole batches (or n_rows): a linear problem with noise, learnable and never
+        finished. Every class occurs.
+        """
         rng = np.random.default_rng(seed)
         n_rows = n_rows or self.batch_size * self.batches
         if self.density < 1:

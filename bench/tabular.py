@@ -1,16 +1,18 @@
 """The study of tables: scores, time and memory of nnfast's estimators of tables and of their peers.
 
-    python -m bench.tabular run                                  # all peers and nnfast, all tables, splits 0 and 1
-    python -m bench.tabular run --methods nnfast --tables adult ames --splits 0 --tag bins
-    python -m bench.tabular run --parallel 2                     # scores sooner: two fits at a time, a thread each
-    python -m bench.tabular cost                                 # time and memory by rows and columns: made-up tables
-    python -m bench.tabular report --out docs                    # docs/tabular_results.md and figures, of both
-    python -m bench.tabular tables --out docs                    # docs/tabular_tables.md, of the development tables
+    python -m bench.tabular run                                  # all peers and nnfast, all tables, splits 0
+    and 1 python -m bench.tabular run --methods nnfast --tables adult ames --splits 0 --tag bins python -m
+    bench.tabular run --parallel 2                     # scores sooner: two fits at a time, a thread each
+    python -m bench.tabular cost                                 # time and memory by rows and columns:
+    made-up tables python -m bench.tabular report --out docs                    # docs/tabular_results.md and
+    figures, of both python -m bench.tabular tables --out docs                    # docs/tabular_tables.md, of
+    the development tables
 
-`run` and `cost` append lines of JSON to a file. What an earlier run has is left out: the same method, configuration,
-table and split. Failures are recorded, and tried again with `--retry`. Each fit has a process of its own, so that a
-crash or a time-out is a record, and memory is its own. Fits of `--parallel 2` are marked "pinned": their scores count,
-their seconds do not, and a run without it, or with another number of threads, measures them again.
+`run` and `cost` append lines of JSON to a file. What an earlier run has is left out: the same method,
+configuration, table and split. Failures are recorded, and tried again with `--retry`. Each fit has a process
+of its own, so that a crash or a time-out is a record, and memory is its own. Fits of `--parallel 2` are
+marked "pinned": their scores count, their seconds do not, and a run without it, or with another number of
+threads, measures them again.
 """
 
 import argparse
@@ -35,7 +37,9 @@ def main(arguments=None):
     from bench.tabular_methods import METHODS, PEERS
 
     parser = argparse.ArgumentParser(
-        prog="python -m bench.tabular", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m bench.tabular",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, dest="command")
     of_fits = argparse.ArgumentParser(add_help=False)
@@ -56,7 +60,12 @@ def main(arguments=None):
         help=f"of {', '.join(METHODS)}",
     )
     run.add_argument(
-        "--tables", nargs="+", choices=BY_NAME, default=list(BY_NAME), metavar="NAME", help=f"of {', '.join(BY_NAME)}"
+        "--tables",
+        nargs="+",
+        choices=BY_NAME,
+        default=list(BY_NAME),
+        metavar="NAME",
+        help=f"of {', '.join(BY_NAME)}",
     )
     run.add_argument("--splits", nargs="+", type=int, default=[0, 1])
     run.add_argument("--out", type=Path, default=RESULTS)
@@ -69,7 +78,9 @@ def main(arguments=None):
     )
     run.set_defaults(act=run_fits)
 
-    cost = commands.add_parser("cost", parents=[of_fits], help="time and memory of fits by rows and by columns")
+    cost = commands.add_parser(
+        "cost", parents=[of_fits], help="time and memory of fits by rows and by columns"
+    )
     cost.add_argument(
         "--methods", nargs="+", choices=METHODS, default=["nnfast", "catboost", "lightgbm"], metavar="NAME"
     )
@@ -94,7 +105,9 @@ def main(arguments=None):
     )
     report.set_defaults(act=report_results)
 
-    tables = commands.add_parser("tables", help="write tabular_tables.md: all development tables have to be there")
+    tables = commands.add_parser(
+        "tables", help="write tabular_tables.md: all development tables have to be there"
+    )
     tables.add_argument("--out", type=Path, default=RESULTS.parent, help="a folder")
     tables.set_defaults(act=report_tables)
     options = parser.parse_args(arguments)
@@ -103,16 +116,27 @@ def main(arguments=None):
 
 def run_fits(options):
     names = [
-        (method, table, split) for split in options.splits for method in options.methods for table in options.tables
+        (method, table, split)
+        for split in options.splits
+        for method in options.methods
+        for table in options.tables
     ]
-    do([{"method": method, "table": table, "split": split} for method, table, split in names], options, measure)
+    do(
+        [{"method": method, "table": table, "split": split} for method, table, split in names],
+        options,
+        measure,
+    )
 
 
 def run_costs(options):
     from bench import tabular_cost
 
     points = tabular_cost.points(options.quick)
-    do([{"method": method, **point} for point in points for method in options.methods], options, tabular_cost.measure)
+    do(
+        [{"method": method, **point} for point in points for method in options.methods],
+        options,
+        tabular_cost.measure,
+    )
 
 
 def report_results(options):
@@ -120,7 +144,9 @@ def report_results(options):
 
     files = options.files or [path for path in (RESULTS, COSTS) if path.exists()]
     if not files:
-        raise SystemExit(f"there is neither {RESULTS} nor {COSTS}: `run` and `cost` write them, or name other files")
+        raise SystemExit(
+            f"there is neither {RESULTS} nor {COSTS}: `run` and `cost` write them, or name other files"
+        )
     tabular_report.write([record for path in files for record in read(path)], options.out, options.threads)
 
 
@@ -132,20 +158,31 @@ def report_tables(options):
 
 
 def do(jobs, options, work):
-    """Do the jobs that the file has no records of, in processes of their own, and append their records to it."""
+    """Do the jobs that the file has no records of, in processes of their own, and append their
+    records to it.
+    """
     from bench.tabular_methods import configuration
 
-    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
+    cpus = (
+        sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count()))
+    )
     is_pinned = options.parallel > 1
     threads = 1 if is_pinned else options.threads or len(cpus)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     # Scores do not depend on threads, seconds do.
     records = [
-        record for record in read(options.out) if is_pinned or (record["threads"] == threads and not record["pinned"])
+        record
+        for record in read(options.out)
+        if is_pinned or (record["threads"] == threads and not record["pinned"])
     ]
     done = {key(record) for record in records if not (options.retry and "error" in record)}
     jobs = [
-        {**job, "configuration": configuration(job["method"], options.tag), "threads": threads, "pinned": is_pinned}
+        {
+            **job,
+            "configuration": configuration(job["method"], options.tag),
+            "threads": threads,
+            "pinned": is_pinned,
+        }
         for job in jobs
     ]
     jobs = [job for job in jobs if key(job) not in done]
@@ -174,7 +211,9 @@ def read(path):
 
 def place(record):
     """What was fitted: a table and a split, or a made-up table."""
-    return tuple(record[name] for name in ("table", "split", "task", "axis", "rows", "columns") if name in record)
+    return tuple(
+        record[name] for name in ("table", "split", "task", "axis", "rows", "columns") if name in record
+    )
 
 
 def key(record):
@@ -187,7 +226,10 @@ def describe(record):
         return f"{start} failed: {record['error'].strip().splitlines()[-1]}"
     seconds, megabytes = record["seconds"], record["peak_megabytes"]
     score = f"{record['metric']:9}{record['value']:10.4f}"
-    return f"{start} {score}  fit {seconds['fit']:7.1f} s, predict {seconds['predict']:6.2f} s, {megabytes:6.0f} MB"
+    return (
+        f"{start} {score}  fit {seconds['fit']:7.1f} s, predict {seconds['predict']:6.2f} s,"
+        f" {megabytes:6.0f} MB"
+    )
 
 
 def in_a_process(job, cpu, timeout, work):
@@ -259,11 +301,16 @@ def measure_fit(job, metric, X_train, X_test, y_train, y_test):
     peak = resident("VmHWM")
     with Clock() as predicting:
         prediction = model.predict(X_test) if is_regression else model.predict_proba(X_test)
-    scores = regression_scores(y_test, prediction) if is_regression else classification_scores(truth_test, prediction)
+    scores = (
+        regression_scores(y_test, prediction)
+        if is_regression
+        else classification_scores(truth_test, prediction)
+    )
     return {
         "metric": metric,
         "value": scores[metric],
-        "error_rate": 1 - scores["auc"] if metric == "auc" else scores[metric],  # what is ranked: less is better
+        # what is ranked: less is better
+        "error_rate": 1 - scores["auc"] if metric == "auc" else scores[metric],
         "scores": scores,
         "seconds": {"fit": fitting.seconds, "predict": predicting.seconds},
         "cpu_seconds": {"fit": fitting.cpu_seconds, "predict": predicting.cpu_seconds},
@@ -285,7 +332,9 @@ def measure_fit(job, metric, X_train, X_test, y_train, y_test):
 
 
 class Clock:
-    """Seconds of wall and of CPU within a `with` block; of this process and of processes it has waited for."""
+    """Seconds of wall and of CPU within a `with` block; of this process and of processes it has
+    waited for.
+    """
 
     def __enter__(self):
         self.start = time.perf_counter(), cpu_seconds()
@@ -313,7 +362,9 @@ def regression_scores(truth, prediction):
 
 
 def classification_scores(truth, shares):
-    """Of two classes also the area under the curve. Probabilities are kept 1e-7 from 0, where log-loss is infinite."""
+    """Of two classes also the area under the curve. Probabilities are kept 1e-7 from 0, where log-loss is
+    infinite.
+    """
     import numpy as np
     from sklearn.metrics import log_loss, roc_auc_score
 
@@ -329,7 +380,9 @@ def classification_scores(truth, shares):
 
 
 def calibration_error(confidence, is_right):
-    """The expected calibration error: the mean over equal bins, weighted by rows, of |accuracy - mean confidence|."""
+    """The expected calibration error: the mean over equal bins, weighted by rows, of |accuracy - mean
+    confidence|.
+    """
     import numpy as np
 
     bins = np.minimum((confidence * N_CONFIDENCE_BINS).astype(int), N_CONFIDENCE_BINS - 1)

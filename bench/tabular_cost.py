@@ -33,7 +33,10 @@ def made_up(n_rows, n_columns, task, seed=0):
         if i % 10 in CATEGORIES:
             n_levels = rng.integers(2, 50)
             codes = np.minimum(rng.geometric(0.1, n_rows), n_levels) - 1  # of unequal frequencies
-            values, effect = np.char.add("level ", codes.astype(str)).astype(object), rng.normal(size=n_levels)[codes]
+            values, effect = (
+                np.char.add("level ", codes.astype(str)).astype(object),
+                rng.normal(size=n_levels)[codes],
+            )
         elif i % 2:
             values = rng.normal(size=n_rows)
             effect = np.sin(2 * values)

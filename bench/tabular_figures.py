@@ -134,7 +134,9 @@ def error_ratios(pyplot, ratios, reference, path):
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_yticklabels(ratios.index, fontsize=8)
-    axes.set_xlabel(f"error divided by {name(reference)}'s: left of 1 is better; triangles lie beyond the edge")
+    axes.set_xlabel(
+        f"error divided by {name(reference)}'s: left of 1 is better; triangles lie beyond the edge"
+    )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, fontsize=8)
     return save(pyplot, shape, path)
@@ -144,7 +146,10 @@ def error_ratios(pyplot, ratios, reference, path):
 def costs(pyplot, records, path):
     """Seconds and megabytes of a fit, by rows and by columns: lines for classes, dashes for numbers."""
     panels, grid = pyplot.subplots(2, 2, figsize=(9, 6.5), layout="constrained", sharey="row", sharex="col")
-    quantities = {"seconds": lambda record: record["seconds"]["fit"], "MB": lambda record: record["peak_megabytes"]}
+    quantities = {
+        "seconds": lambda record: record["seconds"]["fit"],
+        "MB": lambda record: record["peak_megabytes"],
+    }
     for row, (what, quantity) in zip(grid, quantities.items(), strict=True):
         for axes, axis in zip(row, ("rows", "columns"), strict=True):
             for task, style in (("classification", "o-"), ("regression", "o--")):

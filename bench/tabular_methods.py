@@ -19,7 +19,9 @@ class Columns:
         self.names = list(X.columns)
         self.dates = [name for name in self.names if pd.api.types.is_datetime64_any_dtype(X[name])]
         self.categories = [
-            name for name in self.names if name not in self.dates and not pd.api.types.is_numeric_dtype(X[name])
+            name
+            for name in self.names
+            if name not in self.dates and not pd.api.types.is_numeric_dtype(X[name])
         ]
         self.levels = {
             name: X[name].astype(object).dropna().value_counts().index for name in self.categories
@@ -40,7 +42,9 @@ class Columns:
                 columns += [days, values.dt.year, values.dt.month, values.dt.day_of_week, values.dt.hour]
             elif name in self.categories:
                 columns.append(
-                    pd.Series(pd.Categorical(values.astype(object), categories=self.levels[name]), index=X.index)
+                    pd.Series(
+                        pd.Categorical(values.astype(object), categories=self.levels[name]), index=X.index
+                    )
                 )
             else:
                 columns.append(values.astype(float))
@@ -107,7 +111,9 @@ def missing_as_level(frame):
 
 
 class EightFolds:
-    """CatBoost as TabArena runs it: rate 0.05, eight folds, each stopped early; the mean of their predictions."""
+    """CatBoost as TabArena runs it: rate 0.05, eight folds, each stopped early; the mean of their
+    predictions.
+    """
 
     takes_labels = False
     FOLDS, ITERATIONS, PATIENCE = 8, 10_000, 50
@@ -118,11 +124,17 @@ class EightFolds:
     def fit(self, X, y):
         from sklearn.model_selection import KFold, StratifiedKFold
 
-        folds = (KFold if self.task == "regression" else StratifiedKFold)(self.FOLDS, shuffle=True, random_state=0)
+        folds = (KFold if self.task == "regression" else StratifiedKFold)(
+            self.FOLDS, shuffle=True, random_state=0
+        )
         self.columns = Columns().fit(X)
         frame, self.models = missing_as_level(self.columns.transform(X)), []
         for train, validation in folds.split(frame, y):
-            options = {"learning_rate": 0.05, "iterations": self.ITERATIONS, "early_stopping_rounds": self.PATIENCE}
+            options = {
+                "learning_rate": 0.05,
+                "iterations": self.ITERATIONS,
+                "early_stopping_rounds": self.PATIENCE,
+            }
             model = catboost(self.task, self.threads, **options).model
             model.fit(
                 frame.iloc[train],
@@ -238,7 +250,11 @@ class NNFast:
         from nnfast.engines import cython as engine
 
         budget = asdict(self.model.budget_)
-        return {"n_members": len(budget["members"]), "budget": budget, "instruction_set": engine.instruction_set()}
+        return {
+            "n_members": len(budget["members"]),
+            "budget": budget,
+            "instruction_set": engine.instruction_set(),
+        }
 
 
 # name: what makes it, the package whose version counts, options

@@ -1,4 +1,6 @@
-"""The report of the study of tables: from records of `python -m bench.tabular` to tabular_results.md and figures."""
+"""The report of the study of tables: from records of `python -m bench.tabular` to tabular_results.md and
+figures.
+"""
 
 from collections import Counter
 
@@ -27,8 +29,8 @@ def write(records, folder, threads=None):
     lines = [
         "# Results of the study of tables",
         "",
-        "`python -m bench.tabular report` wrote this page. [The study of tables](tabular_study.md) tells what was "
-        "compared, and how.",
+        "`python -m bench.tabular report` wrote this page. [The study of tables](tabular_study.md) tells "
+        "what was compared, and how.",
         "",
     ]
     if fits:
@@ -49,12 +51,18 @@ def of_fits(records, pictures, threads):
     yield from conditions(scored, timed)
     yield from ranks_section(errors, ranked)
     if tabular_figures.ranks_by_seconds(*mean_ranks(errors, ranked), fit_seconds, pictures / "ranks.png"):
-        yield from ("![Mean rank of each method and the total seconds of its fits](_static/tabular/ranks.png)", "")
+        yield from (
+            "![Mean rank of each method and the total seconds of its fits](_static/tabular/ranks.png)",
+            "",
+        )
     yield from outcomes_section(errors)
     if REFERENCE in errors and tabular_figures.error_ratios(
         ratios_by_table(errors, REFERENCE), REFERENCE, pictures / "error_ratios.png"
     ):
-        yield from ("![Error of each method divided by CatBoost's, by table](_static/tabular/error_ratios.png)", "")
+        yield from (
+            "![Error of each method divided by CatBoost's, by table](_static/tabular/error_ratios.png)",
+            "",
+        )
     yield from seconds_section(timed, fit_seconds)
     yield from probabilities_section(scored)
     yield from values_section(scored, errors)
@@ -70,7 +78,8 @@ def label(record):
 
 
 def of_threads(records, threads=None):
-    """The records whose seconds count: those of fits that had the CPUs to themselves, with equal numbers of threads.
+    """The records whose seconds count: those of fits that had the CPUs to themselves, with equal numbers of
+    threads.
 
     By default the number of threads is the one that most of them had.
     """
@@ -82,15 +91,28 @@ def of_threads(records, threads=None):
 
 def latest(records):
     """By (table, split, method) the last record that is no failure. What is later in the files counts."""
-    return {(record["table"], record["split"], label(record)): record for record in records if "error" not in record}
+    return {
+        (record["table"], record["split"], label(record)): record
+        for record in records
+        if "error" not in record
+    }
 
 
 def pivot(records, quantity):
-    """A row for each table and split, a column for each method; tables and methods in the order of their lists."""
+    """A row for each table and split, a column for each method; tables and methods in the order of their
+    lists.
+    """
     tables, methods = list(BY_NAME), list(METHODS)
-    names = sorted({method for *_, method in records}, key=lambda name: (methods.index(name.partition(" (")[0]), name))
-    rows = sorted({(name, split) for name, split, _ in records}, key=lambda row: (tables.index(row[0]), row[1]))
-    values = [[quantity(records[*row, name]) if (*row, name) in records else np.nan for name in names] for row in rows]
+    names = sorted(
+        {method for *_, method in records}, key=lambda name: (methods.index(name.partition(" (")[0]), name)
+    )
+    rows = sorted(
+        {(name, split) for name, split, _ in records}, key=lambda row: (tables.index(row[0]), row[1])
+    )
+    values = [
+        [quantity(records[*row, name]) if (*row, name) in records else np.nan for name in names]
+        for row in rows
+    ]
     return pd.DataFrame(values, pd.MultiIndex.from_tuples(rows, names=["table", "split"]), names, dtype=float)
 
 
@@ -107,7 +129,9 @@ def mean_ranks(errors, methods):
 
 
 def outcomes(errors, method, peer):
-    """How often a method wins, ties and loses: a tie where the larger error is at most TIE above the smaller one."""
+    """How often a method wins, ties and loses: a tie where the larger error is at most TIE above the smaller
+    one.
+    """
     pairs = errors[[method, peer]].dropna()
     is_tie = pairs.max(axis=1) <= (1 + TIE) * pairs.min(axis=1)
     is_win = ~is_tie & (pairs[method] < pairs[peer])
@@ -154,7 +178,11 @@ def conditions(scored, timed):
     yield f"{len(tables)} tables, splits {splits}; {cpus}; {dates}."
     if timed:
         yield f"Seconds are of fits with {several(record['threads'] for record in timed.values())} thread(s)."
-    yield "Versions of the packages: " + ", ".join(f"{method} {version}" for method, version in versions.items()) + "."
+    yield (
+        "Versions of the packages: "
+        + ", ".join(f"{method} {version}" for method, version in versions.items())
+        + "."
+    )
     yield ""
 
 
@@ -162,9 +190,9 @@ def ranks_section(errors, ranked):
     yield from (
         "## Mean ranks",
         "",
-        "Rank 1 has the smallest error: 1 - AUC for two classes, log-loss for more, RMSE for numbers. Equal errors "
-        "share the mean of their ranks. "
-        "A ranking is over the tables and splits that all its methods have.",
+        "Rank 1 has the smallest error: 1 - AUC for two classes, log-loss for more, RMSE for numbers. "
+        "Equal errors share the mean of their ranks. A ranking is over the tables and splits that all its "
+        "methods have.",
         "",
     )
     rankings = [[first, *RIVALS] for first in OURS] + [ranked]
@@ -172,7 +200,12 @@ def ranks_section(errors, ranked):
         if set(methods) <= set(errors):
             ranks, n_rows = mean_ranks(errors, methods)
             cells = {method: f"{ranks[method]:.2f}" for method in ranks.sort_values().index}
-            yield from (f"Over {n_rows} tables and splits:", "", *table([{"method": "mean rank", **cells}]), "")
+            yield from (
+                f"Over {n_rows} tables and splits:",
+                "",
+                *table([{"method": "mean rank", **cells}]),
+                "",
+            )
     if few := [method for method in errors if method not in ranked]:
         yield from (
             "Methods that have results on fewer than half of the tables and splits are in no ranking of all: "
@@ -187,8 +220,10 @@ def outcomes_section(errors):
     yield from (
         "## nnfast beside each of the others",
         "",
-        f"Wins, ties and losses of the first of two methods. A tie: the larger error is at most {100 * TIE:g} % above the smaller one. "
-        '"Tables" takes the geometric mean of a table\'s errors over its splits. The ratio is the geometric mean of the '
+        "Wins, ties and losses of the first of two methods. A tie: the larger error is at most "
+        f"{100 * TIE:g} % above the smaller one. "
+        '"Tables" takes the geometric mean of a table\'s errors over its splits. The ratio is the geometric '
+        "mean of the "
         "first method's error divided by the other's: below 1, the first is better.",
         "",
     )
@@ -219,10 +254,9 @@ def seconds_section(timed, seconds):
     yield from (
         "## Time and memory",
         "",
-        "Seconds of wall time, and of all CPUs, of the fits. Fits that shared the CPUs with other fits of the study "
-        "do not count. Totals are compared with "
-        "CatBoost's over the tables and splits that both have. Memory is the peak of the fit above what the process "
-        "had before it.",
+        "Seconds of wall time, and of all CPUs, of the fits. Fits that shared the CPUs with other fits of "
+        "the study do not count. Totals are compared with CatBoost's over the tables and splits that both "
+        "have. Memory is the peak of the fit above what the process had before it.",
         "",
     )
 
@@ -255,9 +289,9 @@ def probabilities_section(scored):
     yield from (
         "## Probabilities",
         "",
-        "Log-loss, and the expected calibration error (15 bins of equal width), of the tables with classes, beside "
-        "CatBoost's over the tables and splits that both have. "
-        "The ratio is the geometric mean of the log-losses divided by CatBoost's.",
+        "Log-loss, and the expected calibration error (15 bins of equal width), of the tables with "
+        "classes, beside CatBoost's over the tables and splits that both have. The ratio is the geometric "
+        "mean of the log-losses divided by CatBoost's.",
         "",
     )
 
@@ -299,22 +333,27 @@ def values_section(scored, errors):
     yield from (
         "## Table by table",
         "",
-        "The value of each method's metric on the test rows; the best in bold. Of AUC more is better, of the others "
-        "less.",
+        "The value of each method's metric on the test rows; the best in bold. Of AUC more is better, of "
+        "the others less.",
         "",
     )
     rows = []
     for place in values.index:
         best = errors.loc[place].min() if errors.loc[place].count() > 1 else None
         shown = {method: number(values.loc[place, method]) for method in values}
-        cells = {method: f"**{text}**" if errors.loc[place, method] == best else text for method, text in shown.items()}
+        cells = {
+            method: f"**{text}**" if errors.loc[place, method] == best else text
+            for method, text in shown.items()
+        }
         rows.append({"table": place[0], "metric": BY_NAME[place[0]].metric, "split": place[1], **cells})
     yield from (*table(rows), "")
 
 
 def failures_section(records, scored):
     failed = {
-        (record["table"], record["split"], label(record)): record["error"] for record in records if "error" in record
+        (record["table"], record["split"], label(record)): record["error"]
+        for record in records
+        if "error" in record
     }
     failed = {place: error for place, error in failed.items() if place not in scored}
     if failed:
@@ -351,9 +390,9 @@ def of_costs(records, pictures, threads):
     yield from (
         "## Time and memory by size",
         "",
-        "Fits of made-up tables of numbers and categories (`bench/tabular_cost.py`), of two classes and of numbers: "
-        "seconds, and the peak of memory above what the "
-        f"process had before. {several(record['cpu'] for record in found.values())}, "
+        "Fits of made-up tables of numbers and categories (`bench/tabular_cost.py`), of two classes and of "
+        "numbers: seconds, and the peak of memory above what the process had before. "
+        f"{several(record['cpu'] for record in found.values())}, "
         f"{several(record['threads'] for record in found.values())} thread(s).",
         "",
     )
@@ -372,5 +411,14 @@ def of_costs(records, pictures, threads):
             f"{method}, MB": "" if record is None else f"{record['peak_megabytes']:,.0f}"
             for method, record in of_methods.items()
         }
-        rows.append({"varied": axis, "task": task, "rows": f"{n_rows:,}", "columns": n_columns, **seconds, **megabytes})
+        rows.append(
+            {
+                "varied": axis,
+                "task": task,
+                "rows": f"{n_rows:,}",
+                "columns": n_columns,
+                **seconds,
+                **megabytes,
+            }
+        )
     yield from (*table(rows), "")

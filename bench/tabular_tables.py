@@ -3,7 +3,15 @@
 It tells of each what it is, where it comes from and what was left out, and which quotas they fill.
 """
 
-from bench.development_tables import MANY_MISSING, MOST_ROWS, MOST_ROWS_OF_LARGE, QUOTAS, TABLES, kinds, traits
+from bench.development_tables import (
+    MANY_MISSING,
+    MOST_ROWS,
+    MOST_ROWS_OF_LARGE,
+    QUOTAS,
+    TABLES,
+    kinds,
+    traits,
+)
 from bench.report import table as markdown
 
 
@@ -18,12 +26,12 @@ def lines(loaded):
     yield from (
         "# The development tables",
         "",
-        "`python -m bench.tabular tables` wrote this page. [The study of tables](tabular_study.md) tells what they "
-        "are used for.",
+        "`python -m bench.tabular tables` wrote this page. [The study of tables](tabular_study.md) tells "
+        "what they are used for.",
         "",
-        f"A table of more than {MOST_ROWS:,} rows was sampled to that many, but for the large ones, which keep up to "
-        f"{MOST_ROWS_OF_LARGE:,}. "
-        "Numbers include booleans. Where the target says log, log(1 + target) is predicted.",
+        f"A table of more than {MOST_ROWS:,} rows was sampled to that many, but for the large ones, which "
+        f"keep up to {MOST_ROWS_OF_LARGE:,}. Numbers include booleans. Where the target says log, log(1 + "
+        "target) is predicted.",
         "",
     )
     yield from (*markdown([described(*each) for each in loaded]), "")
@@ -31,7 +39,10 @@ def lines(loaded):
         "## Sources",
         "",
         *markdown(
-            [{"table": table.name, "from": table.source, "first published by": table.origin} for table, _, _ in loaded]
+            [
+                {"table": table.name, "from": table.source, "first published by": table.origin}
+                for table, _, _ in loaded
+            ]
         ),
         "",
     )
@@ -51,7 +62,10 @@ def lines(loaded):
     for table, reason, name in reasons:
         grouped.setdefault((table, reason), []).append(f"`{name}`")
     yield from markdown(
-        [{"table": table, "columns": ", ".join(names), "reason": reason} for (table, reason), names in grouped.items()]
+        [
+            {"table": table, "columns": ", ".join(names), "reason": reason}
+            for (table, reason), names in grouped.items()
+        ]
     )
 
 

@@ -1,7 +1,9 @@
-"""What each option costs: the time of a training step on shape m, divided by that of the plain one (ReLU, Adam, float32 or float64).
+"""What each option costs: the time of a training step on shape m, divided by that of the plain one (ReLU,
+Adam, float32 or float64).
 
-Whole epochs of the engine, each between two plain ones of the same session, so that a machine that changes speed changes both; the median over
-the rounds. Two promises are asserted: GELU costs at most a quarter, dropout at most a tenth.
+Whole epochs of the engine, each between two plain ones of the same session, so that a machine that changes
+speed changes both; the median over the rounds. Two promises are asserted: GELU costs at most a quarter,
+dropout at most a tenth.
 """
 
 import time
@@ -23,7 +25,15 @@ SHAPE = SHAPES["m"]
 N_THREADS = min(2, n_threads_available())
 ROUNDS = 25
 BATCHES = 12
-PLAIN = {"activation": "relu", "loss": "binary_log_loss", "normalization": None, "optimizer": Adam(), "penalties": {}, "weighted": False, "rates": 1}
+PLAIN = {
+    "activation": "relu",
+    "loss": "binary_log_loss",
+    "normalization": None,
+    "optimizer": Adam(),
+    "penalties": {},
+    "weighted": False,
+    "rates": 1,
+}
 TEN_CLASSES = {"loss": "log_loss", "n_outputs": 10}  # of which the plain step is another
 
 OPTIONS = {
@@ -32,13 +42,24 @@ OPTIONS = {
     "dropout of 0.3": {"penalties": {"dropout": (0.3, 0.3)}},
     "dropout of 0.3, inputs 0.1": {"penalties": {"dropout": (0.3, 0.3), "input_dropout": 0.1}},
     "gelu, dropout of 0.3": {"activation": "gelu", "penalties": {"dropout": (0.3, 0.3)}},
-    "selu, alpha dropout of 0.1": {"activation": "selu", "penalties": {"dropout": (0.1, 0.1), "alpha_dropout": True}},
+    "selu, alpha dropout of 0.1": {
+        "activation": "selu",
+        "penalties": {"dropout": (0.1, 0.1), "alpha_dropout": True},
+    },
     "l1": {"penalties": {"l1": 0.01}},
     "clip_value": {"penalties": {"clip_value": 1.0}},
     "clip_norm": {"penalties": {"clip_norm": 1.0}},
     "max_norm": {"penalties": {"max_norm": 3.0}},
-    **{f"solver {name}": {"optimizer": optimizer()} for name, optimizer in OPTIMIZERS.items() if name != "adam"},
-    **{f"loss {name}": {"loss": name} for name in LOSSES if name not in (*CLASSIFIER_LOSSES, "binary_log_loss")},
+    **{
+        f"solver {name}": {"optimizer": optimizer()}
+        for name, optimizer in OPTIMIZERS.items()
+        if name != "adam"
+    },
+    **{
+        f"loss {name}": {"loss": name}
+        for name in LOSSES
+        if name not in (*CLASSIFIER_LOSSES, "binary_log_loss")
+    },
     "label_smoothing, ten classes": TEN_CLASSES | {"loss_parameters": (0.1,)},
     "loss focal, ten classes": TEN_CLASSES | {"loss": "focal"},
     "sample or class weights": {"weighted": True},
@@ -54,10 +75,23 @@ def open_session(dtype, option):
     if n_outputs == 1:
         y = (y[:, np.newaxis] + (option["loss"] == "gamma")).astype(dtype)
     units = (*SHAPE.layer_units[:-1], n_outputs)
-    network = Network(units, option["activation"], option["loss"], option.get("loss_parameters", ()), normalization=option["normalization"])
+    network = Network(
+        units,
+        option["activation"],
+        option["loss"],
+        option.get("loss_parameters", ()),
+        normalization=option["normalization"],
+    )
     session = engine.Session(
-        network, X, y, np.linspace(0.5, 1.5, len(X)) if option["weighted"] else None, dtype=dtype, batch_size=SHAPE.batch_size,
-        optimizer=option["optimizer"], regularization=Regularization(alpha=1e-4, **option["penalties"]), n_threads=N_THREADS,
+        network,
+        X,
+        y,
+        np.linspace(0.5, 1.5, len(X)) if option["weighted"] else None,
+        dtype=dtype,
+        batch_size=SHAPE.batch_size,
+        optimizer=option["optimizer"],
+        regularization=Regularization(alpha=1e-4, **option["penalties"]),
+        n_threads=N_THREADS,
     )
     session.load(network.initialize(np.random.RandomState(0), dtype))
     return session
@@ -76,17 +110,25 @@ def test_cost_over_the_plain_step(name, dtype, report, benchmark):
     rows = np.arange(SHAPE.batch_size * BATCHES)
     option = OPTIONS[name]
     alike = TEN_CLASSES if "n_outputs" in option else {}
-    with open_session(np.dtype(dtype).type, alike) as plain, open_session(np.dtype(dtype).type, option) as session:
+    with (
+        open_session(np.dtype(dtype).type, alike) as plain,
+        open_session(np.dtype(dtype).type, option) as session,
+    ):
         ratios, plain_seconds = [], []
         for _ in range(ROUNDS):
-            before, between, after = seconds(plain, rows), seconds(session, rows, option.get("rates", 1)), seconds(plain, rows)
+            before, between, after = (
+                seconds(plain, rows),
+                seconds(session, rows, option.get("rates", 1)),
+                seconds(plain, rows),
+            )
             ratios.append(2 * between / (before + after))
             plain_seconds += [before, after]
         benchmark.pedantic(session.epoch, (rows, np.full(option.get("rates", 1), 1e-5)), rounds=ROUNDS)
     cost = benchmark.extra_info["times_plain"] = float(np.median(ratios))
     limit = LIMITS.get(name) if dtype == "float32" else None
     report(
-        f"Options on shape {SHAPE}: times the plain step, {N_THREADS} threads, median of {ROUNDS}; limits in brackets",
+        f"Options on shape {SHAPE}: times the plain step, {N_THREADS} threads, median of {ROUNDS}; limits in"
+        " brackets",
         option=name,
         dtype=dtype,
         plain_us=f"{min(plain_seconds) / BATCHES * 1e6:.0f}",

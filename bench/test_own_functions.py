@@ -1,7 +1,9 @@
-"""What a function of the user's own costs: the time of a training step on shape m, divided by that of the same step with the built-in one.
+"""What a function of the user's own costs: the time of a training step on shape m, divided by that of the
+same step with the built-in one.
 
-Whole epochs of the engine, each between two of the built-in one, so that a machine that changes speed changes both; the median over the rounds. One
-promise is asserted: an own GELU costs at most 40 % more. Beside it, nanoseconds an element of the kernels alone, and how long one takes to compile.
+Whole epochs of the engine, each between two of the built-in one, so that a machine that changes speed changes
+both; the median over the rounds. One promise is asserted: an own GELU costs at most 40 % more. Beside it,
+nanoseconds an element of the kernels alone, and how long one takes to compile.
 """
 
 import math
@@ -15,8 +17,9 @@ from nnfast import Activation, Loss
 
 pytest.importorskip("numba")
 
-from nnfast.activations import ACTIVATIONS  # noqa: E402
-from nnfast.kernels.jit import elementwise  # noqa: E402
+from nnfast.kernels.jit import elementwise
+
+from nnfast.activations import ACTIVATIONS
 
 
 def gelu(z):
@@ -44,7 +47,10 @@ PAIRS = {
     "silu": ({"activation": Activation(silu)}, {"activation": "silu"}),
     "tanh": ({"activation": Activation(tanh)}, {"activation": "tanh"}),
     "squared_error": ({"loss": Loss(squared_error)}, {"loss": "squared_error"}),
-    "binary_log_loss": ({"loss": Loss(cross_entropy, out_activation="logistic")}, {"loss": "binary_log_loss"}),
+    "binary_log_loss": (
+        {"loss": Loss(cross_entropy, out_activation="logistic")},
+        {"loss": "binary_log_loss"},
+    ),
 }
 LIMITS = {"gelu": 1.4}
 
@@ -54,7 +60,10 @@ LIMITS = {"gelu": 1.4}
 def test_cost_over_the_built_in_one(name, dtype, report):
     rows = np.arange(SHAPE.batch_size * BATCHES)
     own, built_in = PAIRS[name]
-    with open_session(np.dtype(dtype).type, built_in) as usual, open_session(np.dtype(dtype).type, own) as session:
+    with (
+        open_session(np.dtype(dtype).type, built_in) as usual,
+        open_session(np.dtype(dtype).type, own) as session,
+    ):
         ratios, usual_seconds = [], []
         for _ in range(ROUNDS):
             before, between, after = seconds(usual, rows), seconds(session, rows), seconds(usual, rows)
@@ -62,7 +71,8 @@ def test_cost_over_the_built_in_one(name, dtype, report):
             usual_seconds += [before, after]
     cost, limit = float(np.median(ratios)), LIMITS.get(name) if dtype == "float32" else None
     report(
-        f"Own functions on shape {SHAPE}: times the step with the built-in one, {N_THREADS} threads, median of {ROUNDS}; limits in brackets",
+        f"Own functions on shape {SHAPE}: times the step with the built-in one, {N_THREADS} threads, median"
+        f" of {ROUNDS}; limits in brackets",
         function=name,
         dtype=dtype,
         built_in_us=f"{min(usual_seconds) / BATCHES * 1e6:.0f}",
@@ -79,7 +89,9 @@ def test_kernels_of_records_beside_numpy(name, dtype, report, monkeypatch):
     a, slope = z.copy(), np.empty_like(z)
     monkeypatch.setattr(elementwise, "_made", {})  # to compile it now
     start = time.perf_counter()
-    kernel = elementwise.activation(record.f, record.df, dtype, has_parameter=record.parameter_name is not None)
+    kernel = elementwise.activation(
+        record.f, record.df, dtype, has_parameter=record.parameter_name is not None
+    )
     compiling = time.perf_counter() - start
 
     def nanoseconds(function):

@@ -1,4 +1,6 @@
-"""Prediction: a large table in percent of the FMA peak, and one row in microseconds, all validation included."""
+"""Prediction: a large table in percent of the FMA peak, and one row in microseconds, all validation
+included.
+"""
 
 import warnings
 from functools import partial
@@ -26,7 +28,9 @@ def fitted(kind, shape, X, y, **parameters):
 def test_large_table(name, report, benchmark):
     shape = SHAPES[name]
     X, y = shape.table(np.float32)
-    ours, theirs = (fitted(kind, shape, X, y) for kind in (nnfast.MLPClassifier, sklearn.neural_network.MLPClassifier))
+    ours, theirs = (
+        fitted(kind, shape, X, y) for kind in (nnfast.MLPClassifier, sklearn.neural_network.MLPClassifier)
+    )
     rows = shape.table(np.float32, n_rows=100_000)[0]
     flops = sum(2 * n_in * n_out for n_in, n_out in zip(shape.layer_units, shape.layer_units[1:])) * len(rows)
     turns = [beside_peak(lambda: ours.predict_proba(rows), np.float32, N_THREADS) for _ in range(5)]
@@ -49,7 +53,9 @@ def test_large_table(name, report, benchmark):
 def test_one_row(dtype, report, benchmark):
     shape, calls_a_turn = SHAPES["s"], 200  # a turn is over before the system gives the core to another
     X, y = shape.table(dtype)
-    ours, theirs = (fitted(kind, shape, X, y) for kind in (nnfast.MLPClassifier, sklearn.neural_network.MLPClassifier))
+    ours, theirs = (
+        fitted(kind, shape, X, y) for kind in (nnfast.MLPClassifier, sklearn.neural_network.MLPClassifier)
+    )
     row, compiled = X[:1], ours.compiled()
     out = np.empty((1, shape.n_classes), dtype)
     np.testing.assert_array_equal(compiled.predict_proba(row, out=out), ours.predict_proba(row))
@@ -59,7 +65,9 @@ def test_one_row(dtype, report, benchmark):
         "compiled, out=": lambda: compiled.predict_proba(row, out=out),
         "sklearn": lambda: theirs.predict_proba(row),
     }
-    turns = in_turns([partial(repeat, call, calls_a_turn) for call in calls.values()], 15) / calls_a_turn * 1e6
+    turns = (
+        in_turns([partial(repeat, call, calls_a_turn) for call in calls.values()], 15) / calls_a_turn * 1e6
+    )
     best, usual = (dict(zip(calls, each)) for each in (turns.min(axis=0), np.median(turns, axis=0)))
     for name, limit in {"predict_proba": 15, "compiled": 2, "compiled, out=": 2}.items():
         report(

@@ -1,6 +1,8 @@
-"""What scoring a validation set costs: the compiled scores of a tenth of the rows, in percent of an epoch over the rest, which is followed by that.
+"""What scoring a validation set costs: the compiled scores of a tenth of the rows, in percent of an epoch
+over the rest, which is followed by that.
 
-The epoch is the engine's; what a fit's validation costs besides, the prediction of the rows and their loss, is not in it.
+The epoch is the engine's; what a fit's validation costs besides, the prediction of the rows and their loss,
+is not in it.
 """
 
 import time
@@ -18,8 +20,16 @@ from nnfast.threads import n_threads_available
 N_THREADS = min(2, n_threads_available())
 ROUNDS = 15
 LIMIT = 5  # percent
-BINARY, CLASSES, NUMBERS = ("accuracy", "neg_log_loss", "roc_auc"), ("accuracy", "neg_log_loss", "roc_auc_ovr"), ("r2", "neg_root_mean_squared_error")
-CASES = [(name, scoring) for name in SHAPES for scoring in (BINARY if SHAPES[name].n_classes == 2 else CLASSES) + NUMBERS]
+BINARY, CLASSES, NUMBERS = (
+    ("accuracy", "neg_log_loss", "roc_auc"),
+    ("accuracy", "neg_log_loss", "roc_auc_ovr"),
+    ("r2", "neg_root_mean_squared_error"),
+)
+CASES = [
+    (name, scoring)
+    for name in SHAPES
+    for scoring in (BINARY if SHAPES[name].n_classes == 2 else CLASSES) + NUMBERS
+]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -29,14 +39,27 @@ def test_scores_cost_little(name, scoring, dtype, report, benchmark):
     X, labels = shape.table(dtype)
     rows, held_out = np.arange(len(X) // 10, len(X)), np.arange(len(X) // 10)
     if scoring in NUMBERS:
-        estimator, loss, units, labels = MLPRegressor(), "squared_error", (*shape.layer_units[:-1], 1), labels.astype(np.float64)
+        estimator, loss, units, labels = (
+            MLPRegressor(),
+            "squared_error",
+            (*shape.layer_units[:-1], 1),
+            labels.astype(np.float64),
+        )
         y = labels[:, np.newaxis].astype(dtype)
     else:
-        estimator, loss, units = MLPClassifier(), "binary_log_loss" if shape.n_classes == 2 else "log_loss", shape.layer_units
+        estimator, loss, units = (
+            MLPClassifier(),
+            "binary_log_loss" if shape.n_classes == 2 else "log_loss",
+            shape.layer_units,
+        )
         y = labels[:, np.newaxis].astype(dtype) if shape.n_classes == 2 else labels.astype(np.intp)
     network = Network(units, "relu", loss)
-    score = scores.compiled(scoring, engine, estimator, labels[held_out], y[held_out], units[-1], np.dtype(dtype))
-    with engine.Session(network, X, y, dtype=dtype, batch_size=shape.batch_size, optimizer=Adam(), n_threads=N_THREADS) as session:
+    score = scores.compiled(
+        scoring, engine, estimator, labels[held_out], y[held_out], units[-1], np.dtype(dtype)
+    )
+    with engine.Session(
+        network, X, y, dtype=dtype, batch_size=shape.batch_size, optimizer=Adam(), n_threads=N_THREADS
+    ) as session:
         session.load(network.initialize(np.random.RandomState(0), dtype))
         percent = []
         for _ in range(ROUNDS):
@@ -49,6 +72,12 @@ def test_scores_cost_little(name, scoring, dtype, report, benchmark):
             percent.append(100 * (time.perf_counter() - begun) / (trained - start))
         benchmark.pedantic(score, (outputs,), rounds=ROUNDS)
     cost = benchmark.extra_info["percent_of_epoch"] = float(np.median(percent))
-    report(f"Scores of a tenth of the rows, percent of an epoch over the rest, {N_THREADS} threads, median of {ROUNDS}; at most {LIMIT}",
-           shape=str(shape), scoring=scoring, dtype=dtype, percent=f"{cost:.2f}")
+    report(
+        f"Scores of a tenth of the rows, percent of an epoch over the rest, {N_THREADS} threads, median of"
+        f" {ROUNDS}; at most {LIMIT}",
+        shape=str(shape),
+        scoring=scoring,
+        dtype=dtype,
+        percent=f"{cost:.2f}",
+    )
     assert cost < LIMIT

@@ -1,9 +1,9 @@
 """Training: microseconds a step, percent of the FMA peak, and how many times faster than scikit-learn.
 
-Both sides fit the same data with the same parameters through their estimators, and all of the fit counts: its seconds are divided by its
-steps. In each round the peak, nnfast and scikit-learn take turns; the table gives the best time of each, and the median of the percentages
-of the peak just before and after. The ratios are also asserted, at a third of their targets: noisy machines pass, a lost optimisation
-does not.
+Both sides fit the same data with the same parameters through their estimators, and all of the fit counts: its
+seconds are divided by its steps. In each round the peak, nnfast and scikit-learn take turns; the table gives
+the best time of each, and the median of the percentages of the peak just before and after. The ratios are
+also asserted, at a third of their targets: noisy machines pass, a lost optimisation does not.
 """
 
 import warnings
@@ -21,10 +21,12 @@ from nnfast.threads import n_threads_available
 N_THREADS = min(2, n_threads_available())
 ROUNDS = 7
 
-# Epochs of nnfast's fits, so that a fit takes a tenth of a second or more; scikit-learn's take long enough with two.
+# Epochs of nnfast's fits, so that a fit takes a tenth of a second or more; scikit-learn's take long enough
+# with two.
 EPOCHS = {"xs": 40, "s": 20, "m": 10, "t": 5, "l": 5}
 
-# shape: (percent of peak fp32, fp64; microseconds a step fp32; times faster than scikit-learn's fp64: fp32, fp64)
+# shape: (percent of peak fp32, fp64; microseconds a step fp32; times faster than scikit-learn's fp64: fp32,
+# fp64)
 TARGETS = {
     "xs": (None, None, 4, 35, 25),
     "s": (None, None, 40, 11, 6),
@@ -44,13 +46,22 @@ def ignore_convergence():
 @pytest.mark.parametrize("name", SHAPES)
 def test_step(name, report, benchmark):
     shape = SHAPES[name]
-    parameters = dict(hidden_layer_sizes=shape.hidden, batch_size=shape.batch_size, tol=0, n_iter_no_change=10**6, random_state=0)
+    parameters = {
+        "hidden_layer_sizes": shape.hidden,
+        "batch_size": shape.batch_size,
+        "tol": 0,
+        "n_iter_no_change": 10**6,
+        "random_state": 0,
+    }
     X, y = shape.table(np.float64)
     sides = {
         "sklearn": (sklearn.neural_network.MLPClassifier(**parameters), 2),
         "float32": (nnfast.MLPClassifier(**parameters, precision="float32"), EPOCHS[name]),
         "float64": (nnfast.MLPClassifier(**parameters), EPOCHS[name]),
-        "float32, 1 thread": (nnfast.MLPClassifier(**parameters, precision="float32", n_threads=1), EPOCHS[name]),
+        "float32, 1 thread": (
+            nnfast.MLPClassifier(**parameters, precision="float32", n_threads=1),
+            EPOCHS[name],
+        ),
     }
     turns = {side: [] for side in sides}  # (seconds of a step, peak)
     for number in range(ROUNDS):
@@ -58,7 +69,11 @@ def test_step(name, report, benchmark):
             if side == "sklearn" and name in "tl" and number % 2:
                 continue  # the slow side gets fewer turns where one takes seconds
             estimator.set_params(max_iter=epochs)
-            whole, peak = beside_peak(lambda: estimator.fit(X, y), "float64" if side == "float64" else "float32", N_THREADS)
+            whole, peak = beside_peak(
+                lambda estimator=estimator: estimator.fit(X, y),
+                "float64" if side == "float64" else "float32",
+                N_THREADS,
+            )
             turns[side].append((whole / epochs / shape.batches, peak))
     best = {side: min(turns[side])[0] for side in sides}
 
@@ -71,7 +86,8 @@ def test_step(name, report, benchmark):
             f"Training, {N_THREADS} threads at most, best of {ROUNDS} rounds; targets in brackets",
             shape=shape,
             dtype=dtype,
-            us_a_step=f"{best[dtype] * 1e6:.1f}" + (f" ({microseconds})" if dtype == "float32" and microseconds else ""),
+            us_a_step=f"{best[dtype] * 1e6:.1f}"
+            + (f" ({microseconds})" if dtype == "float32" and microseconds else ""),
             GFLOPS=f"{gflops:.0f}",
             percent_of_peak=f"{of_peak:.0f}" + (f" ({percent})" if percent else ""),
             sklearn_us=f"{best['sklearn'] * 1e6:.0f}",

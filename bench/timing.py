@@ -1,16 +1,17 @@
-"""Timing on machines that others share: everything compared is measured in turns, in one process, and the best turn counts.
+"""Timing on machines that others share: everything compared is measured in turns, in one process, and the
+best turn counts.
 
-A turn begins when the threads of the one before have gone to sleep: OpenBLAS's keep their cores busy for a tenth of a second after a product.
+A turn begins when the threads of the one before have gone to sleep: OpenBLAS's keep their cores busy for a
+tenth of a second after a product.
 """
 
 import threading
 import time
 
 import numpy as np
-
-from nnfast.engines import cython as engine
 from nnfast.kernels.engine import Table
 
+from nnfast.engines import cython as engine
 
 QUIET = 0.2  # seconds
 
@@ -24,7 +25,9 @@ def seconds(function):
 
 
 def in_turns(functions, rounds):
-    """Seconds of each function, `rounds` times, one after the other: an array of shape (rounds, n_functions)."""
+    """Seconds of each function, `rounds` times, one after the other: an array of shape (rounds,
+    n_functions).
+    """
     return np.array([[seconds(function) for function in functions] for _ in range(rounds)])
 
 
@@ -32,7 +35,10 @@ def peak_gflops(dtype, n_threads, rounds=10_000_000):
     """GFLOP/s of multiply-adds in registers, by n_threads at once, with the instruction set in use."""
     table = Table(engine.instruction_set(), dtype)
     operations = []
-    threads = [threading.Thread(target=lambda: operations.append(table.multiply_add(rounds))) for _ in range(n_threads)]
+    threads = [
+        threading.Thread(target=lambda: operations.append(table.multiply_add(rounds)))
+        for _ in range(n_threads)
+    ]
     start = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -42,7 +48,9 @@ def peak_gflops(dtype, n_threads, rounds=10_000_000):
 
 
 def beside_peak(function, dtype, n_threads):
-    """Seconds of one call, and the GFLOP/s of the peak just before and after it, in the mean: shared cores change speed within seconds."""
+    """Seconds of one call, and the GFLOP/s of the peak just before and after it, in the mean: shared cores
+    change speed within seconds.
+    """
     before = peak_gflops(dtype, n_threads)
     time_taken = seconds(function)
     return time_taken, (before + peak_gflops(dtype, n_threads)) / 2

@@ -1,4 +1,5 @@
-"""The process of one library: calls functions by name as long as the parent asks, and answers with what they return.
+"""The process of one library: calls functions by name as long as the parent asks, and answers with what they
+return.
 
 Requests and answers are pickles on standard input and output; what a library prints goes to standard error.
 """
@@ -11,7 +12,9 @@ from importlib import import_module
 
 
 def serve():
-    """Answer (module, function, arguments) with (True, result) or (False, traceback), until the input ends."""
+    """Answer (module, function, arguments) with (True, result) or (False, traceback), until the
+    input ends.
+    """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while True:
@@ -28,7 +31,9 @@ def serve():
 
 
 def use_cpus(n_threads):
-    """Keep this process, and the thread pools that libraries are about to make, to the last n_threads of its CPUs."""
+    """Keep this process, and the thread pools that libraries are about to make, to the last n_threads of its
+    CPUs.
+    """
     if hasattr(os, "sched_setaffinity"):
         cpus = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cpus[-n_threads:])

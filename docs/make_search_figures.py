@@ -30,7 +30,9 @@ def search():
     }
     network = MLPClassifier(solver="sgd", max_iter=30, precision="float32")
     pipeline = make_pipeline(StandardScaler(), network)
-    return BayesianSearchCV(pipeline, space, n_trials=60, cv=3, scoring="accuracy", random_state=0).fit(X[:900], y[:900])
+    return BayesianSearchCV(pipeline, space, n_trials=60, cv=3, scoring="accuracy", random_state=0).fit(
+        X[:900], y[:900]
+    )
 
 
 def main():

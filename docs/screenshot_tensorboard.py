@@ -4,8 +4,9 @@
     python docs/screenshot_tensorboard.py screenshots
     python docs/screenshot_tensorboard.py screenshots --browser /opt/chromium/chrome
 
-A search tries some networks, TensorBoard is started on its logs, and the browser looks at the HPARAMS tab (the table, and
-the parallel coordinates), at the scalars and at the histograms. docs/_static/tensorboard.png is parallel_coordinates.png.
+A search tries some networks, TensorBoard is started on its logs, and the browser looks at the HPARAMS tab
+(the table, and the parallel coordinates), at the scalars and at the histograms. docs/_static/tensorboard.png
+is parallel_coordinates.png.
 """
 
 import argparse
@@ -61,7 +62,9 @@ def write_logs(logdir, n_trials):
         "net__hidden_layer_sizes": [(8,), (32,), (64,), (32, 32)],
     }
     pipeline = Pipeline([("scale", StandardScaler()), ("net", network)])
-    search = RandomizedSearchCV(pipeline, space, n_iter=n_trials, cv=3, scoring="neg_log_loss", random_state=0)
+    search = RandomizedSearchCV(
+        pipeline, space, n_iter=n_trials, cv=3, scoring="neg_log_loss", random_state=0
+    )
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         log_search(search.fit(X, y), logdir / "search")
         callback = TensorBoard(logdir / "fit", histograms=2, gradients=2)
@@ -74,7 +77,17 @@ def tensorboard(logdir):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", logdir, "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        logdir,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     server, address = subprocess.Popen([str(part) for part in command]), f"http://127.0.0.1:{port}/"
     try:
         end = time.monotonic() + WAIT_SECONDS
@@ -117,13 +130,17 @@ def shoot(page, path):
     while now != before:
         page.wait_for_timeout(SETTLE_MILLISECONDS)
         before, now = now, page.screenshot()
-    Image.open(io.BytesIO(now)).convert("RGB").quantize(N_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(io.BytesIO(now)).convert("RGB").quantize(N_COLOURS, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path, help="folder for the pictures")
-    parser.add_argument("--browser", default=shutil.which("chromium"), help="Chromium or Chrome [chromium on PATH]")
+    parser.add_argument(
+        "--browser", default=shutil.which("chromium"), help="Chromium or Chrome [chromium on PATH]"
+    )
     parser.add_argument("--trials", type=int, default=24, help="networks to try [24]")
     arguments = parser.parse_args()
     if arguments.browser is None:

@@ -3,9 +3,11 @@
 cdef extern from "src/kernels.h" nogil:
     enum: ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, ACTIVATION_LEAKY_RELU
     enum: ACTIVATION_DROPPED_RELU, ACTIVATION_STORED, ACTIVATION_ELU
-    enum: ACTIVATION_SELU, ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_GELU_SIGMOID, ACTIVATION_SILU, ACTIVATION_MISH
+    enum: ACTIVATION_SELU, ACTIVATION_GELU, ACTIVATION_GELU_TANH, ACTIVATION_GELU_SIGMOID
+    enum: ACTIVATION_SILU, ACTIVATION_MISH
     enum: ACTIVATION_SOFTPLUS, ACTIVATION_OWN
-    enum: LOSS_LOG, LOSS_FOCAL, LOSS_BINARY_LOG, LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR, LOSS_HUBER, LOSS_LOG_COSH
+    enum: LOSS_LOG, LOSS_FOCAL, LOSS_BINARY_LOG, LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR
+    enum: LOSS_HUBER, LOSS_LOG_COSH
     enum: LOSS_POISSON, LOSS_GAMMA, LOSS_QUANTILE, LOSS_OWN
     enum: UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_NADAM, UPDATE_RMSPROP, UPDATE_ADAGRAD, UPDATE_LION
     enum: SOURCE_FLOAT32, SOURCE_FLOAT64, SOURCE_INT8, SOURCE_INT16, SOURCE_INT32, SOURCE_INT64
@@ -14,7 +16,8 @@ cdef extern from "src/kernels.h" nogil:
     enum: DEPTH, NARROW, BLOCK
     ctypedef struct Update:
         int kind, nesterov, measures
-        double scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, gradient_rate, shrink, threshold, square_factor, absolute_factor
+        double scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, gradient_rate, shrink, threshold
+        double square_factor, absolute_factor
     ctypedef struct Vector:
         void *w
         void *m
@@ -70,33 +73,48 @@ cdef extern from "src/kernels.h" nogil:
         ptrdiff_t *start
         int32_t *row
         void *value
-    ctypedef void gather_fn(const char *, ptrdiff_t, ptrdiff_t, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, void *, ptrdiff_t) noexcept nogil
+    ctypedef void gather_fn(const char *, ptrdiff_t, ptrdiff_t, const ptrdiff_t *, ptrdiff_t, ptrdiff_t,
+                            void *, ptrdiff_t) noexcept nogil
     ctypedef struct Kernels:
         const char *isa
         int real_bytes, panel, tile
         gather_fn **gather
-        void (*densify)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, void *, ptrdiff_t) noexcept nogil
-        void (*transpose_csr)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, const Dropout *, uint64_t, ptrdiff_t, Csc *) noexcept nogil
-        void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
-        void (*forward_narrow)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, const void *, void *) noexcept nogil
-        void (*forward_row)(const void *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *) noexcept nogil
-        void (*forward_sparse)(const Csr *, const ptrdiff_t *, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t, const void *, void *,
+        void (*densify)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, void *,
+                        ptrdiff_t) noexcept nogil
+        void (*transpose_csr)(const Csr *, const ptrdiff_t *, ptrdiff_t, ptrdiff_t, const Dropout *, uint64_t,
+                              ptrdiff_t, Csc *) noexcept nogil
+        void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *,
+                        int, int, double) noexcept nogil
+        void (*forward_narrow)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t,
+                               const void *, void *) noexcept nogil
+        void (*forward_row)(const void *, const void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                            void *) noexcept nogil
+        void (*forward_sparse)(const Csr *, const ptrdiff_t *, ptrdiff_t, const void *, ptrdiff_t, ptrdiff_t,
+                               const void *, void *,
                                ptrdiff_t, const Dropout *, uint64_t, ptrdiff_t) noexcept nogil
-        void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
+        void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *,
+                         int, int, double) noexcept nogil
         void (*clear_pads)(void *, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*activate)(int, double, const void *, void *, void *, ptrdiff_t) noexcept nogil
         void (*derive)(int, double, const void *, const void *, void *, ptrdiff_t) noexcept nogil
-        void (*drop)(const Dropout *, uint64_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, int, void *, void *) noexcept nogil
-        void (*normalize_columns)(const void *, void *, void *, ptrdiff_t, int, const Norm *, ptrdiff_t, int) noexcept nogil
+        void (*drop)(const Dropout *, uint64_t, ptrdiff_t, ptrdiff_t, ptrdiff_t, int, void *,
+                     void *) noexcept nogil
+        void (*normalize_columns)(const void *, void *, void *, ptrdiff_t, int, const Norm *, ptrdiff_t,
+                                  int) noexcept nogil
         void (*normalize_by_running)(void *, ptrdiff_t, int, const Norm *, ptrdiff_t) noexcept nogil
-        void (*normalize_columns_back)(void *, const void *, ptrdiff_t, int, const Norm *, ptrdiff_t) noexcept nogil
-        void (*normalize_rows)(void *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const Norm *, ptrdiff_t) noexcept nogil
-        void (*normalize_rows_back)(const void *, const void *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const Norm *, ptrdiff_t) noexcept nogil
-        void (*lose)(const Loss *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const ptrdiff_t *, const ptrdiff_t *, const double *,
+        void (*normalize_columns_back)(void *, const void *, ptrdiff_t, int, const Norm *,
+                                       ptrdiff_t) noexcept nogil
+        void (*normalize_rows)(void *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const Norm *,
+                               ptrdiff_t) noexcept nogil
+        void (*normalize_rows_back)(const void *, const void *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
+                                    const Norm *, ptrdiff_t) noexcept nogil
+        void (*lose)(const Loss *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const ptrdiff_t *,
+                     const ptrdiff_t *, const double *,
                      int, void *, double *) noexcept nogil
         void (*output)(int, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
         void (*gradient_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
-        void (*gradient_block_sparse)(const Gradient *, const Csc *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
+        void (*gradient_block_sparse)(const Gradient *, const Csc *, ptrdiff_t, ptrdiff_t,
+                                      double *) noexcept nogil
         void (*gradient_vectors)(const Gradient *, ptrdiff_t, double *, ptrdiff_t) noexcept nogil
         void (*apply_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
         void (*apply_vectors)(const Gradient *, ptrdiff_t, double *, ptrdiff_t) noexcept nogil
@@ -118,8 +136,10 @@ cdef extern from "src/kernels.h" nogil:
         void (*finish_products)() noexcept nogil
         void (*round_panel)(const void *, ptrdiff_t, void *, void *, void *) noexcept nogil
         void (*round_weights)(const Gradient *, ptrdiff_t, ptrdiff_t) noexcept nogil
-        void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
-        void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *, int, int, double) noexcept nogil
+        void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *,
+                        int, int, double) noexcept nogil
+        void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *,
+                         int, int, double) noexcept nogil
         void (*gradient_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
 
 cdef extern from "src/dispatch.h" nogil:

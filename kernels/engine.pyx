@@ -1,10 +1,12 @@
 # cython: language_level=3, cdivision=True, initializedcheck=False, freethreading_compatible=True
 """The compiled engine: training, differentiating and running one network, without the GIL.
 
-This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does), run.pxi (what comes next), profile.pxi
-(where the time goes), shuffle.pxi, metrics.pxi (scores of a validation set), names.pxi (words for what is compiled in), standalone.pxi and
-standalone_half.pxi (every kernel on ordinary arrays), predictor.pxi (few rows, soon), fingerprint.pxi (what a fitted state is made of). Only
-nnfast.engines.cython calls it, and but for the last two, which do so themselves, has checked all that comes in.
+This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does),
+run.pxi (what comes next), profile.pxi (where the time goes), shuffle.pxi, metrics.pxi (scores of a validation
+set), names.pxi (words for what is compiled in), standalone.pxi and standalone_half.pxi (every kernel on
+ordinary arrays), predictor.pxi (few rows, soon), fingerprint.pxi (what a fitted state is made of). Only
+nnfast.engines.cython calls it, and but for the last two, which do so themselves, has checked all that comes
+in.
 """
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -42,8 +44,8 @@ include "standalone.pxi"
 include "standalone_half.pxi"
 
 cdef enum:
-    # Rows of a job at most: few, so that their activations stay in the L2 cache and that others can help; but a job reads all weights, and
-    # where those come from further away, fewer jobs are better.
+    # Rows of a job at most: few, so that their activations stay in the L2 cache and that others can help; but
+    # a job reads all weights, and where those come from further away, fewer jobs are better.
     ROWS_A_JOB = 64
     MORE_ROWS_A_JOB = 128
     L2_BYTES = 1 << 20
@@ -52,7 +54,9 @@ cdef enum:
 
 
 cdef bint poll_signals(void *context) noexcept nogil:
-    """Let Python's signal handlers run (the calling thread only), every now and then: whether this was the time."""
+    """Let Python's signal handlers run (the calling thread only), every now and then: whether this was the
+    time.
+    """
     cdef Session_ *session = <Session_ *> context
     cdef int64_t now = milliseconds()
     if now < session.next_poll:
@@ -64,7 +68,8 @@ cdef bint poll_signals(void *context) noexcept nogil:
     return True
 
 
-# Apart from the above: Cython has a function that holds Python objects anywhere take the GIL whenever it returns.
+# Apart from the above: Cython has a function that holds Python objects anywhere take the GIL whenever it
+# returns.
 cdef void run_handlers(Session_ *session, int64_t now) noexcept with gil:
     """Run Python's signal handlers. What one raises ends the run, unless its end is near."""
     cdef int64_t left
@@ -74,7 +79,8 @@ cdef void run_handlers(Session_ *session, int64_t now) noexcept with gil:
         (<Engine> session.owner).raised = error
         left = session.net.n_rows - session.net.batch
         if session.net.batch == 0 or (now - session.started) * left > FINISH_MILLISECONDS * session.net.batch:
-            session.net.stop = session.net.epoch_rows == session.net.n_rows  # several epochs are run where they are expected to be short
+            # several epochs are run where they are expected to be short
+            session.net.stop = session.net.epoch_rows == session.net.n_rows
 
 
 cdef size_t times(size_t a, size_t b) except? 0:
@@ -100,8 +106,9 @@ cdef class Arena:
 cdef class Engine:
     """One network in packed form, its buffers and its threads.
 
-    Built in three steps: the constructor says what there is, measure() how much zeroed memory that takes, and attach() takes it, in four
-    pieces that can be let go one after the other. The rest may be called any number of times; close() joins the threads.
+    Built in three steps: the constructor says what there is, measure() how much zeroed memory that takes, and
+    attach() takes it, in four pieces that can be let go one after the other. The rest may be called any
+    number of times; close() joins the threads.
     """
     cdef Session_ session
     cdef object memory, table, targets, loss_parameters
@@ -114,12 +121,16 @@ cdef class Engine:
         memset(&self.session, 0, sizeof(Session_))
         self.session.owner = <void *> self
 
-    def __init__(self, isa, bint double_precision, layer_units, activations, int loss, loss_parameters, *, ptrdiff_t capacity,
-                 ptrdiff_t batch_size, int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0, int normalization=NORM_NONE,
+    def __init__(self, isa, bint double_precision, layer_units, activations, int loss, loss_parameters, *,
+                 ptrdiff_t capacity,
+                 ptrdiff_t batch_size, int n_threads, bint trains, int update=UPDATE_NONE, int n_moments=0,
+                 int normalization=NORM_NONE,
                  double norm_eps=0, double norm_momentum=0, bint times=False, unit=None, own_loss=None):
-        """activations: (number, parameter, address of an own one or 0) of every hidden layer; times: whether there will be phase_seconds(); unit:
-        what does bfloat16 products while training, or None; own_loss: of LOSS_OWN, its address, whether a row's is the mean over outputs, and the
-        loss that has its output activation."""
+        """activations: (number, parameter, address of an own one or 0) of every hidden layer; times: whether
+        there will be phase_seconds(); unit: what does bfloat16 products while training, or None; own_loss: of
+        LOSS_OWN, its address, whether a row's is the mean over outputs, and the loss that has its output
+        activation.
+        """
         cdef Net *net = &self.session.net
         net.kernels = nnfast_kernels(_ISAS[isa], double_precision)
         if net.kernels == NULL:
@@ -128,14 +139,19 @@ cdef class Engine:
         if unit is not None:
             net.half = nnfast_half_kernels(_UNITS[unit])
             if net.half == NULL or net.kernels.panel != BLOCK:
-                raise ValueError(f"the bfloat16 unit {unit!r} is not available to this process: either the machine does not have it, or, of 'amx', the "
-                                 "operating system refuses it, as Linux does where a signal stack is too small for its registers. "
-                                 "precision='float32' runs everywhere; the environment variable NNFAST_BFLOAT16 names another unit.")
+                raise ValueError(
+                    f"the bfloat16 unit {unit!r} is not available to this process: either the machine does "
+                    "not have it, or, of 'amx', the operating system refuses it, as Linux does where a "
+                    "signal stack is too small for its registers. precision='float32' runs everywhere; the "
+                    "environment variable NNFAST_BFLOAT16 names another unit.")
             net.row_tile = net.half.tile
         net.n_layers = len(layer_units) - 1
         net.capacity = capacity
-        # Panels a multiple of a page apart would share cache sets, and loads would wait for stores to the same offset: 1 KB off it is.
-        net.panel_rows = (capacity + net.row_tile - 1) // net.row_tile * net.row_tile if net.half != NULL else capacity
+        # Panels a multiple of a page apart would share cache sets, and loads would wait for stores to the
+        # same offset: 1 KB off it is.
+        net.panel_rows = capacity
+        if net.half != NULL:
+            net.panel_rows = (capacity + net.row_tile - 1) // net.row_tile * net.row_tile
         while net.panel_rows * net.kernels.panel * net.kernels.real_bytes % 4096 != 1024:
             net.panel_rows += 1
         net.stride = net.panel_rows * net.kernels.panel
@@ -190,8 +206,9 @@ cdef class Engine:
     cdef void choose_forms(self) noexcept:
         """What depends on the table and on dropout, too.
 
-        The last layer goes by dot products where it is narrow, unless it is also a sparse first one. Activations that cost a few instructions
-        are done by the product's epilogue, unless something comes between. The derivative is stored where the activation does not tell it.
+        The last layer goes by dot products where it is narrow, unless it is also a sparse first one.
+        Activations that cost a few instructions are done by the product's epilogue, unless something comes
+        between. The derivative is stored where the activation does not tell it.
         """
         cdef Net *net = &self.session.net
         cdef Layer *layer = net.layers + net.n_layers - 1
@@ -202,8 +219,10 @@ cdef class Engine:
             layer = net.layers + i
             layer.is_half = net.half != NULL and not layer.gradient.narrow and not (i == 0 and net.is_sparse)
             scales = layer.drops and layer.dropout.shift == 0 and layer.activation == ACTIVATION_RELU
-            layer.is_fused = i == net.n_layers - 1 or (can_be_fused(layer.activation) and net.normalization == NORM_NONE
-                                                       and (scales or not layer.drops) and not (i == 0 and net.is_sparse))
+            layer.is_fused = i == net.n_layers - 1 or (can_be_fused(layer.activation)
+                                                       and net.normalization == NORM_NONE
+                                                       and (scales or not layer.drops)
+                                                       and not (i == 0 and net.is_sparse))
             layer.derivative = layer.activation
             if scales:
                 layer.derivative = ACTIVATION_DROPPED_RELU
@@ -221,7 +240,8 @@ cdef class Engine:
         net.column_bytes = cnp.PyArray_STRIDE(x, 1)
         self.table = x
 
-    def use_csr(self, cnp.ndarray data, cnp.ndarray indices, cnp.ndarray indptr, bint is_sparse, ptrdiff_t chunk_entries):
+    def use_csr(self, cnp.ndarray data, cnp.ndarray indices, cnp.ndarray indptr, bint is_sparse,
+                ptrdiff_t chunk_entries):
         """The table in CSR form; chunk_entries: the most non-zeros that `capacity` rows can hold."""
         cdef Net *net = &self.session.net
         net.csr = Csr(pointer(data), pointer(indices), pointer(indptr), data.itemsize, indices.itemsize)
@@ -243,7 +263,9 @@ cdef class Engine:
         self.targets = (y, weight)
 
     def use_dropout(self, rates, uint64_t seed):
-        """For inputs and every hidden layer: the rate, and what is done to units that are kept (scale, shift) and dropped (value)."""
+        """For inputs and every hidden layer: the rate, and what is done to units that are kept (scale, shift)
+        and dropped (value).
+        """
         cdef Net *net = &self.session.net
         cdef Dropout *dropout
         cdef int i
@@ -269,7 +291,8 @@ cdef class Engine:
         arenas = []
         for piece in memory:
             arena = Arena()
-            (<Arena> arena).base = <char *> (((<uintptr_t> &piece[0]) + 63) & ~<uintptr_t> 63) if piece.shape[0] else NULL
+            if piece.shape[0]:
+                (<Arena> arena).base = <char *> ((<uintptr_t> &piece[0] + 63) & ~<uintptr_t> 63)
             arenas.append(arena)
         self.lay_out(arenas)
         self.list_jobs()
@@ -279,9 +302,11 @@ cdef class Engine:
         cdef Net *net = &self.session.net
         cdef Layer *layer
         cdef Gradient *g
-        cdef size_t real = net.kernels.real_bytes, panel = net.kernels.panel, rows = net.panel_rows, weights, biases, stride
+        cdef size_t real = net.kernels.real_bytes, panel = net.kernels.panel, rows = net.panel_rows, weights
+        cdef size_t biases
         cdef int i
-        cdef bint sums = self.trains and (net.kind == UPDATE_NONE or net.batch_size > net.capacity or net.clip_norm > 0)
+        cdef bint sums = self.trains and (net.kind == UPDATE_NONE or net.batch_size > net.capacity
+                                          or net.clip_norm > 0)
         cdef size_t widest = 0
         if not net.is_sparse:
             net.x_panels = arena.take(times(net.layers[0].in_panels, rows * panel), real)
@@ -293,17 +318,21 @@ cdef class Engine:
         for i in range(net.n_layers):
             layer = net.layers + i
             g = &layer.gradient
-            weights = times(layer.in_panels * panel, g.n_out) if g.narrow else times(layer.out_panels * panel, g.n_in)
+            if g.narrow:
+                weights = times(layer.in_panels * panel, g.n_out)
+            else:
+                weights = times(layer.out_panels * panel, g.n_in)
             biases = layer.out_panels * panel
             g.w = parameters.take(weights, real)
             self.lay_out_vector(&g.bias, biases, sums, arenas)
             layer.a = arena.take(times(layer.out_panels, rows * panel), real)
             layer.square_rows = 1 if g.narrow else (g.n_in + BLOCK - 1) // BLOCK
             layer.square_columns = g.n_in if g.narrow else g.n_out
-            layer.square_stride = (max(layer.in_panels, layer.out_panels) if g.narrow else layer.out_panels) * panel
+            layer.square_stride = max(layer.in_panels if g.narrow else 0, layer.out_panels) * panel
             widest = max(widest, biases)
             if self.trains:
-                layer.dz = layer.a if i == net.n_layers - 1 else arena.take(times(layer.out_panels, rows * panel), real)
+                layer.dz = layer.a if i == net.n_layers - 1 else arena.take(times(layer.out_panels,
+                                                                                  rows * panel), real)
                 layer.dout = layer.dz
                 if layer.is_half:
                     self.lay_out_half(layer, i > 0, arena)
@@ -315,7 +344,8 @@ cdef class Engine:
                     g.v = second.take(weights, real)
                 if sums:
                     g.g = arena.take(weights, real)
-                layer.squares = <double *> arena.take(times(layer.square_rows + 3, layer.square_stride), sizeof(double))
+                layer.squares = <double *> arena.take(times(layer.square_rows + 3, layer.square_stride),
+                                                      sizeof(double))
                 g.a = net.layers[i - 1].a if i > 0 else net.x_panels
                 g.dz = layer.dz
             if is_normalized(net, i):
@@ -323,7 +353,8 @@ cdef class Engine:
             if self.trains:
                 layer.slope = layer.a
                 if layer.derivative == ACTIVATION_STORED:
-                    # Where the product with dz comes next, if it comes whole: one pass over the units of the layer above.
+                    # Where the product with dz comes next, if it comes whole: one pass over the units of the
+                    # layer above.
                     layer.slope = layer.dout
                     if net.layers[i + 1].gradient.n_out > DEPTH:
                         layer.slope = arena.take(times(layer.out_panels, rows * panel), real)
@@ -395,21 +426,25 @@ cdef class Engine:
             for i in range(net.n_layers):
                 layer = net.layers + i
                 blocks = 1 if layer.gradient.narrow else (layer.gradient.n_in + BLOCK - 1) // BLOCK
-                n += (layer.in_panels if layer.gradient.narrow else layer.out_panels) * ((blocks - 1) // net.blocks_a_job + 1)
+                n += (layer.in_panels if layer.gradient.narrow
+                      else layer.out_panels) * ((blocks - 1) // net.blocks_a_job + 1)
                 n += layer.out_panels
             if net.blocks_a_job > n and n > MAX_JOBS:
-                raise ValueError(f"a network of {n} panels of weights is larger than this engine schedules ({MAX_JOBS})")
+                raise ValueError(f"a network of {n} panels of weights is larger than this engine schedules "
+                                 f"({MAX_JOBS})")
         return n
 
     cdef void list_jobs(self) noexcept:
-        """The blocks of weights layer by layer, panel by panel, and cut into one share of equal work a worker."""
+        """The blocks of weights layer by layer, panel by panel, and cut into one share of equal work a
+        worker.
+        """
         if not self.trains:
             return
         cdef Net *net = &self.session.net
         cdef Layer *layer
         cdef ptrdiff_t n = 0, panel, block, i
         cdef double total = 0, so_far = 0
-        cdef int number, worker = 0
+        cdef int number, worker = 0, n_workers = self.session.team.n_workers
         for number in range(net.n_layers):
             layer = net.layers + number
             for panel in range(layer.in_panels if layer.gradient.narrow else layer.out_panels):
@@ -423,10 +458,10 @@ cdef class Engine:
             total += self.cost(net.jobs + i)
         for i in range(n):
             so_far += self.cost(net.jobs + i)
-            while worker < self.session.team.n_workers and so_far * self.session.team.n_workers >= total * (worker + 1) * (1 - 1e-12):
+            while worker < n_workers and so_far * n_workers >= total * (worker + 1) * (1 - 1e-12):
                 net.shares[worker] = i + 1
                 worker += 1
-        net.shares[self.session.team.n_workers - 1] = n
+        net.shares[n_workers - 1] = n
 
     cdef double cost(self, Job *job) noexcept:
         cdef Net *net = &self.session.net
@@ -435,7 +470,8 @@ cdef class Engine:
             return 2
         if g.narrow:
             return g.n_out * vectors_in(net, g.n_in, job.panel)
-        return min((job.end - job.block) * BLOCK, g.n_in - job.block * BLOCK) * vectors_in(net, g.n_out, job.panel)
+        cdef ptrdiff_t inputs = min((job.end - job.block) * BLOCK, g.n_in - job.block * BLOCK)
+        return inputs * vectors_in(net, g.n_out, job.panel)
 
     cdef Vector *vector(self, int which, int layer) noexcept:
         """Biases, scales or shifts: the three lists of vectors that are learned."""
@@ -443,8 +479,10 @@ cdef class Engine:
         return &g.bias if which == 0 else &g.scale if which == 1 else &g.shift
 
     cdef visit(self, int moment, bint packs, arrays):
-        """Pack row-major float32 or float64 arrays, those of all coefs, then of intercepts, scales and shifts; or unpack into them. moment: 0 the
-        parameters themselves, 1 and 2 their moments, 3 their gradient."""
+        """Pack row-major float32 or float64 arrays, those of all coefs, then of intercepts, scales and
+        shifts; or unpack into them. moment: 0 the parameters themselves, 1 and 2 their moments, 3 their
+        gradient.
+        """
         cdef Net *net = &self.session.net
         cdef Gradient *g
         cdef Vector *vector
@@ -462,11 +500,14 @@ cdef class Engine:
                 else:
                     net.kernels.pack(pointer(array), array.itemsize == 8, g.n_out, g.n_in, g.n_out, packed)
             else:
-                (net.kernels.unpack_transposed if g.narrow else net.kernels.unpack)(packed, g.n_in, g.n_out, pointer(array), array.itemsize == 8)
+                (net.kernels.unpack_transposed if g.narrow else net.kernels.unpack)(packed, g.n_in, g.n_out,
+                                                                                    pointer(array),
+                                                                                    array.itemsize == 8)
         for which in range(3 if net.normalization != NORM_NONE else 1):
             for i in range(net.n_layers - (which > 0)):
                 vector = self.vector(which, i)
-                packed = vector.w if moment == 0 else vector.m if moment == 1 else vector.v if moment == 2 else vector.g
+                packed = (vector.w if moment == 0 else vector.m if moment == 1 else vector.v if moment == 2
+                          else vector.g)
                 self.visit_vector(packed, i, packs, next(source))
 
     cdef visit_vector(self, void *packed, int layer, bint packs, cnp.ndarray array):
@@ -490,8 +531,9 @@ cdef class Engine:
                 memset(&piece[0], 0, piece.shape[0])
 
     def load(self, learned, means, variances, moments, int64_t t):
-        """Pack row-major float32 or float64 arrays; learned: those of all coefs, intercepts, scales and shifts; moments: likewise for each, or None
-        for zeros."""
+        """Pack row-major float32 or float64 arrays; learned: those of all coefs, intercepts, scales and
+        shifts; moments: likewise for each, or None for zeros.
+        """
         cdef Net *net = &self.session.net
         cdef Layer *layer
         cdef ptrdiff_t panel
@@ -506,13 +548,15 @@ cdef class Engine:
             self.visit(i + 1, True, moments[i])
         net.t = t
         net.mu_product = 1
-        while net.kind == UPDATE_NADAM and n < t and net.mu_product > 1e-300:  # as good as 0, after some thousand steps
+        # as good as 0, after some thousand steps
+        while net.kind == UPDATE_NADAM and n < t and net.mu_product > 1e-300:
             n += 1
             net.mu_product *= nadam_momentum(net, n)
         if self.trains:
             for i in range(net.n_layers):
                 layer = net.layers + i
-                memset(layer.squares, 0, (layer.square_rows + 3) * layer.square_stride * sizeof(double))  # a divergence may have left NaN
+                # a divergence may have left NaN
+                memset(layer.squares, 0, (layer.square_rows + 3) * layer.square_stride * sizeof(double))
                 for panel in range(layer.in_panels if layer.gradient.narrow else layer.out_panels):
                     follow_panel(net, layer, panel)
             net.squares = sum_squares(net, 0)
@@ -542,7 +586,8 @@ cdef class Engine:
         self.visit(3, False, arrays)
         stop_clocks(&self.session.net, 1)
 
-    def set_update(self, *, double alpha=0, double l1=0, double clip_norm=0, double clip_value=0, double max_norm=0, double weight_decay=0,
+    def set_update(self, *, double alpha=0, double l1=0, double clip_norm=0, double clip_value=0,
+                   double max_norm=0, double weight_decay=0,
                    double momentum=0, bint nesterov=False, double beta_1=0, double beta_2=0, double epsilon=0,
                    double momentum_decay=0, bint corrects_epsilon=False):
         """Regularization and the optimizer's hyperparameters; limits of 0 are none."""
@@ -574,7 +619,9 @@ cdef class Engine:
         return self.session.net.batch_end
 
     def phase_seconds(self):
-        """Of every phase of PHASES, the seconds in all runs and loads so far by layer, summed over the threads."""
+        """Of every phase of PHASES, the seconds in all runs and loads so far by layer, summed over the
+        threads.
+        """
         cdef Net *net = &self.session.net
         cdef int phase, layer, worker
         cdef int64_t sum
@@ -588,7 +635,8 @@ cdef class Engine:
                 seconds[PHASES[phase]].append(sum * 1e-9)
         return seconds
 
-    cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size, ptrdiff_t n_epochs=1) except -1:
+    cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size,
+                 ptrdiff_t n_epochs=1) except -1:
         cdef Net *net = &self.session.net
         net.mode = mode
         self.session.team.flushes = mode == TRAIN or mode == DIFFERENTIATE
@@ -615,8 +663,10 @@ cdef class Engine:
         return net.status
 
     def train(self, const ptrdiff_t[::1] order, const double[::1] rates):
-        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean loss, or None if a loss or gradient
-        was not finite, in step `step`. If a signal handler raised, `raised` has the exception, and `stopped` says whether the run was left before its end."""
+        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean
+        loss, or None if a loss or gradient was not finite, in step `step`. If a signal handler raised,
+        `raised` has the exception, and `stopped` says whether the run was left before its end.
+        """
         cdef double[1] loss = [0.0]
         self.session.net.losses = loss
         self.use_rates(rates)
@@ -625,12 +675,15 @@ cdef class Engine:
         return loss[0]
 
     def train_epochs(self, const ptrdiff_t[::1] order, const double[::1] rates, double[::1] losses):
-        """train() for as many epochs as there are losses, of as many rows each, one after the other in `order`: how many were finite. If not all,
-        the parameters are those of the last finite one's end. What a signal handler raises is left in `raised`, and ends nothing."""
+        """train() for as many epochs as there are losses, of as many rows each, one after the other in
+        `order`: how many were finite. If not all, the parameters are those of the last finite one's end. What
+        a signal handler raises is left in `raised`, and ends nothing.
+        """
         cdef Net *net = &self.session.net
         memory = self.memory[1]
         kept = np.empty_like(memory)
-        net.parameters, net.parameter_bytes, net.kept = <char *> pointer(memory), memory.nbytes, <char *> pointer(kept)
+        net.parameters, net.kept = <char *> pointer(memory), <char *> pointer(kept)
+        net.parameter_bytes = memory.nbytes
         net.losses = &losses[0]
         self.use_rates(rates)
         if self.run(TRAIN, order, net.batch_size, losses.shape[0]) == NON_FINITE and net.epoch > 0:
@@ -646,7 +699,9 @@ cdef class Engine:
         return self.session.net.status == STOPPED
 
     def differentiate(self, const ptrdiff_t[::1] order):
-        """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows' weights sum to zero."""
+        """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows'
+        weights sum to zero.
+        """
         self.run(DIFFERENTIATE, order, order.shape[0])
         return self.session.net.batch_loss if self.session.net.batch_weight != 0 else None
 
@@ -659,7 +714,9 @@ cdef class Engine:
         """predict(), and the mean loss of the rows; None where their weights sum to zero."""
         self.session.net.out = <char *> pointer(out)
         self.run(EVALUATE, order, order.shape[0])
-        return self.session.net.batch_loss / self.session.net.batch_weight if self.session.net.batch_weight != 0 else None
+        if self.session.net.batch_weight == 0:
+            return None
+        return self.session.net.batch_loss / self.session.net.batch_weight
 
     def close(self):
         """Join the threads and let go of the memory. Nothing else may be called after it."""

@@ -1,4 +1,5 @@
-# Which objects a fitted state is made of, and how its arrays lie in memory: asked in every prediction, in a fifth of a microsecond.
+# Which objects a fitted state is made of, and how its arrays lie in memory: asked in every prediction, in a
+# fifth of a microsecond.
 
 cdef enum:
     WORDS_OF_AN_ARRAY = 6
@@ -25,10 +26,11 @@ cdef inline int64_t *write_item(int64_t *words, item) noexcept:
 
 
 def fingerprint(dict attributes, tuple names):
-    """A value that is equal as long as the attributes are the same objects, and arrays in lists and tuples have the same dtype, shape and memory.
+    """A value that is equal as long as the attributes are the same objects, and arrays in lists and tuples
+    have the same dtype, shape and memory.
 
-    A pair of a name and a tuple of names stands for an attribute and for these in its own __dict__. Only objects that are alive can be told from each
-    other, and arrays of up to two dimensions.
+    A pair of a name and a tuple of names stands for an attribute and for these in its own __dict__. Only
+    objects that are alive can be told from each other, and arrays of up to two dimensions.
     """
     cdef int64_t on_stack[WORDS_ON_THE_STACK]
     cdef int64_t *words = on_stack

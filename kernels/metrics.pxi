@@ -1,4 +1,5 @@
-# What metrics sum over the rows of a validation set, after every epoch: in double precision whatever the outputs' dtype, and without the GIL.
+# What metrics sum over the rows of a validation set, after every epoch: in double precision whatever the
+# outputs' dtype, and without the GIL.
 
 ctypedef fused Real:
     float
@@ -47,7 +48,9 @@ def accuracy(const Real[:, ::1] outputs, const ptrdiff_t[::1] y, const double[::
 
 
 def subset_accuracy(const Real[:, ::1] outputs, const cnp.uint8_t[:, ::1] labels, const double[::1] weight):
-    """The sums of the weights of the rows all of whose outputs are above 0.5 where the labels are 1, and not where they are 0, and of all."""
+    """The sums of the weights of the rows all of whose outputs are above 0.5 where the labels are 1, and not
+    where they are 0, and of all.
+    """
     cdef const double *w = weights_or_null(weight)
     cdef Sums sums = Sums(0, 0, 0, 0)
     cdef ptrdiff_t i, k
@@ -63,8 +66,9 @@ def subset_accuracy(const Real[:, ::1] outputs, const cnp.uint8_t[:, ::1] labels
 
 
 def log_loss(const Real[:, ::1] outputs, const ptrdiff_t[::1] y, const double[::1] weight, double epsilon):
-    """The sums of weight * -log(probability of y), and of the weights. Probabilities are kept within epsilon .. 1 - epsilon; a single column is that
-    of y = 1."""
+    """The sums of weight * -log(probability of y), and of the weights. Probabilities are kept within epsilon
+    .. 1 - epsilon; a single column is that of y = 1.
+    """
     cdef const double *w = weights_or_null(weight)
     cdef Sums sums = Sums(0, 0, 0, 0)
     cdef ptrdiff_t i
@@ -87,9 +91,11 @@ def log_loss(const Real[:, ::1] outputs, const ptrdiff_t[::1] y, const double[::
     return sums.hits, sums.all
 
 
-cdef double area_under_roc(const Real *positives, ptrdiff_t n_positives, const Real *all, ptrdiff_t n) noexcept nogil:
-    """The area under the ROC curve from the ascending outputs of the positive rows, and of all: the chance that one of the positives has a larger
-    output than one of the others; half of it where they are equal."""
+cdef double area_under_roc(const Real *positives, ptrdiff_t n_positives, const Real *all,
+                           ptrdiff_t n) noexcept nogil:
+    """The area under the ROC curve from the ascending outputs of the positive rows, and of all: the chance
+    that one of the positives has a larger output than one of the others; half of it where they are equal.
+    """
     cdef ptrdiff_t i, below = 0, not_above = 0
     cdef double area = 0
     for i in range(n_positives):
@@ -104,9 +110,11 @@ cdef double area_under_roc(const Real *positives, ptrdiff_t n_positives, const R
     return (area - <double> n_positives * n_positives) / (2.0 * n_positives * (n - n_positives))
 
 
-def areas_under_roc(const Real[::1] positives, const ptrdiff_t[::1] start, const Real[:, ::1] all, double[::1] areas):
-    """Writes the areas of several columns, a row of `all` each; those of the positive rows of column k are positives[start[k] : start[k + 1]]. NaN
-    where all rows are of one kind."""
+def areas_under_roc(const Real[::1] positives, const ptrdiff_t[::1] start, const Real[:, ::1] all,
+                    double[::1] areas):
+    """Writes the areas of several columns, a row of `all` each; those of the positive rows of column k are
+    positives[start[k] : start[k + 1]]. NaN where all rows are of one kind.
+    """
     cdef ptrdiff_t k, n_positives
     with nogil:
         for k in range(all.shape[0]):
@@ -114,7 +122,8 @@ def areas_under_roc(const Real[::1] positives, const ptrdiff_t[::1] start, const
             areas[k] = area_under_roc(&positives[0] + start[k], n_positives, &all[k, 0], all.shape[1])
 
 
-def split_columns(const Real[:, ::1] outputs, const ptrdiff_t[::1] y, Real[::1] own, ptrdiff_t[::1] next, Real[:, ::1] columns):
+def split_columns(const Real[:, ::1] outputs, const ptrdiff_t[::1] y, Real[::1] own, ptrdiff_t[::1] next,
+                  Real[:, ::1] columns):
     """Writes each row's output of class y to own[next[y]], which moves on, and the outputs by columns."""
     cdef ptrdiff_t i, k
     with nogil:
@@ -125,9 +134,12 @@ def split_columns(const Real[:, ::1] outputs, const ptrdiff_t[::1] y, Real[::1] 
                 columns[k, i] = outputs[i, k]
 
 
-def weighted_roc_auc(const Real[:, ::1] outputs, ptrdiff_t column, const ptrdiff_t[::1] order, const ptrdiff_t[::1] y, ptrdiff_t positive,
+def weighted_roc_auc(const Real[:, ::1] outputs, ptrdiff_t column, const ptrdiff_t[::1] order,
+                     const ptrdiff_t[::1] y, ptrdiff_t positive,
                      const double[::1] weight):
-    """The area of one column, where rows have weights, from `order`, the rows by its ascending outputs. NaN if the weights of one kind are zero."""
+    """The area of one column, where rows have weights, from `order`, the rows by its ascending outputs. NaN
+    if the weights of one kind are zero.
+    """
     cdef double area = 0, positives = 0, others = 0, equal_positives, equal_others
     cdef ptrdiff_t at = 0, i, n = order.shape[0]
     cdef Real value
@@ -150,8 +162,11 @@ def weighted_roc_auc(const Real[:, ::1] outputs, ptrdiff_t column, const ptrdiff
     return area / (positives * others) if positives > 0 and others > 0 else float("nan")
 
 
-def squared_errors(const Real[:, ::1] outputs, const double[:, ::1] y, const double[::1] weight, double[::1] errors):
-    """Writes the sum over the rows of weight * (y - output)^2 of each output, and returns the sum of the weights."""
+def squared_errors(const Real[:, ::1] outputs, const double[:, ::1] y, const double[::1] weight,
+                   double[::1] errors):
+    """Writes the sum over the rows of weight * (y - output)^2 of each output, and returns the sum of the
+    weights.
+    """
     cdef const double *w = weights_or_null(weight)
     cdef Sums sums
     cdef ptrdiff_t i, k

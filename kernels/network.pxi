@@ -1,19 +1,25 @@
-# One network in packed form, and what a job does: a block of rows through all layers and back, or a block of one layer's weights.
+# One network in packed form, and what a job does: a block of rows through all layers and back, or a block of
+# one layer's weights.
 #
 # A batch goes through in chunks of at most `capacity` rows, a chunk in two phases:
 #   ROWS     gather, forward, loss, backward; a job is some rows, and needs nothing of other rows
-#   WEIGHTS  gradients; a job is one block of a layer's weights, or the biases, scales and shifts of one panel, over all rows of the chunk.
-#            In the batch's last chunk the sums are complete and become the update at once; before it they are added up in g.
+#   WEIGHTS  gradients; a job is one block of a layer's weights, or the biases, scales and shifts of one
+#            panel, over all rows of the chunk. In the batch's last chunk the sums are complete and become the
+#            update at once; before it they are added up in g.
 # Some options need more phases:
-#   NORMALIZE, NORMALIZE_BACK  batch normalization of one layer; a job is one panel of units, over all rows: the batch is one chunk then, and
-#            ROWS ends before each such layer, and goes on after it, forward and (ROWS_BACK) backward
-#   UPDATE   where the norm of the whole gradient is limited: WEIGHTS leaves the gradient in g, and the updates come after it
+#   NORMALIZE, NORMALIZE_BACK
+#            batch normalization of one layer; a job is one panel of units, over all rows: the batch is one
+#            chunk then, and ROWS ends before each such layer, and goes on after it, forward and (ROWS_BACK)
+#            backward
+#   UPDATE   where the norm of the whole gradient is limited: WEIGHTS leaves the gradient in g, and the
+#            updates come after it
 #   LIMIT    the norms of units' incoming weights; a job is one panel
-# Everything that is summed over jobs (losses, squares of weights) is written where it belongs and added up in a fixed order by `advance`,
-# so no bit depends on which thread did what, or on how many there are.
+# Everything that is summed over jobs (losses, squares of weights) is written where it belongs and added up in
+# a fixed order by `advance`, so no bit depends on which thread did what, or on how many there are.
 
 cdef enum:
-    PREDICT, EVALUATE, TRAIN, DIFFERENTIATE    # what a run does: outputs; and losses; one update a batch; the gradient of one batch
+    # what a run does: outputs; and losses; one update a batch; the gradient of one batch
+    PREDICT, EVALUATE, TRAIN, DIFFERENTIATE
     BEFORE, ROWS, NORMALIZE, NORMALIZE_BACK, ROWS_BACK, WEIGHTS, UPDATE, LIMIT    # phases
     NORM_NONE, NORM_BATCH, NORM_LAYER
     VECTORS = -1
@@ -35,13 +41,17 @@ cdef struct Layer:
     uint64_t dropout_base      # of this step
     void *a                    # outputs of this layer; those of the last one become its dz
     void *dz
-    void *dout                 # gradient by the normalization's output, where the layer above leaves it; dz where there is none
+    # gradient with respect to the normalization's output, where the layer above leaves it; else dz
+    void *dout
     void *slope                # what the derivative comes from: a, or where it is stored
     void *zhat                 # the normalization's
-    # Where the products are bfloat16's, roundings of the layer's inputs and of dz, in the forms of bfloat16.h.
+    # Where the products are bfloat16's, roundings of the layer's inputs and of dz, in the forms of
+    # bfloat16.h.
     void *half_in              # in rows; g.half_a has them in columns
     void *half_dz              # in rows; g.half_dz has them in pairs
-    double *squares            # column sums of the weights' penalties, a row for each block of inputs, then one of the biases, scales and shifts
+    # column sums of the weights' penalties, a row for each block of inputs, then one of the biases, scales
+    # and shifts
+    double *squares
     ptrdiff_t square_rows, square_columns, square_stride
 
 cdef struct Job:
@@ -52,7 +62,8 @@ cdef struct Net:
     const Kernels *kernels
     const HalfKernels *half    # NULL: all products are the kernels'
     int n_layers, mode, phase, status, normalization
-    int at                     # the layer of NORMALIZE and NORMALIZE_BACK, or that ROWS and ROWS_BACK begin with
+    # the layer of NORMALIZE and NORMALIZE_BACK, or that ROWS and ROWS_BACK begin with
+    int at
     Layer *layers
     # the table
     gather_fn *gather
@@ -124,12 +135,16 @@ cdef inline int vectors_in(Net *net, ptrdiff_t n, ptrdiff_t panel) noexcept nogi
 
 cdef inline bint can_be_fused(int activation) noexcept nogil:
     """Whether `forward` does it."""
-    return activation == ACTIVATION_IDENTITY or activation == ACTIVATION_RELU or activation == ACTIVATION_LEAKY_RELU
+    return (activation == ACTIVATION_IDENTITY or activation == ACTIVATION_RELU
+            or activation == ACTIVATION_LEAKY_RELU)
 
 
-cdef inline void activate(const Kernels *kernels, int activation, double parameter, own_activation_fn *own, void *a, void *slope,
+cdef inline void activate(const Kernels *kernels, int activation, double parameter, own_activation_fn *own,
+                          void *a, void *slope,
                           ptrdiff_t n) noexcept nogil:
-    """n pre-activations become activations, and where slope is not NULL, their derivatives are stored there."""
+    """n pre-activations become activations, and where slope is not NULL, their derivatives are
+    stored there.
+    """
     if own != NULL:
         own(a, slope, n, parameter)
     else:
@@ -182,7 +197,8 @@ cdef void gather_rows(Net *net, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
         net.gather(net.x, net.row_bytes, net.column_bytes, index, rows, net.n_features, x, net.stride)
     if net.drops_inputs and net.mode == TRAIN:
         for p in range(net.layers[0].in_panels):
-            net.kernels.drop(&net.input_dropout, net.input_base, net.chunk - net.batch + first, p * net.kernels.panel, rows,
+            net.kernels.drop(&net.input_dropout, net.input_base, net.chunk - net.batch + first,
+                             p * net.kernels.panel, rows,
                              vectors_in(net, net.n_features, p), at_panel(net, x, p, net.panel_rows), NULL)
 
 
@@ -195,11 +211,13 @@ cdef void activate_panel(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_
     if is_training(net) and layer.derivative == ACTIVATION_STORED:
         slope = at_row(net, at_panel(net, layer.slope, p, net.panel_rows), first)
     if not layer.is_fused and (layer.activation != ACTIVATION_IDENTITY or slope != NULL):
-        activate(net.kernels, layer.activation, layer.parameter, layer.own, a, slope, rows * net.kernels.panel)
+        activate(net.kernels, layer.activation, layer.parameter, layer.own, a, slope,
+                 rows * net.kernels.panel)
         if layer.own != NULL and slope != NULL and used < net.kernels.panel:
             net.kernels.clear_pads(slope, rows, used)  # where it may be anything, and meets zeros
     if layer.drops and net.mode == TRAIN:
-        net.kernels.drop(&layer.dropout, layer.dropout_base, net.chunk - net.batch + first, p * net.kernels.panel, rows,
+        net.kernels.drop(&layer.dropout, layer.dropout_base, net.chunk - net.batch + first,
+                         p * net.kernels.panel, rows,
                          vectors_in(net, layer.gradient.n_out, p), a, slope)
     if not layer.is_fused and used < net.kernels.panel:
         net.kernels.clear_pads(a, rows, used)
@@ -235,7 +253,8 @@ cdef void round_inputs(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexcep
 
 cdef void round_dz(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
     cdef Layer *layer = net.layers + i
-    net.half.round_panel(at_row(net, at_panel(net, layer.dz, p, net.panel_rows), first), rows, at_half(net, layer.half_dz, p, first), NULL,
+    net.half.round_panel(at_row(net, at_panel(net, layer.dz, p, net.panel_rows), first), rows,
+                         at_half(net, layer.half_dz, p, first), NULL,
                          at_half(net, <void *> layer.gradient.half_dz, p, first))
 
 
@@ -247,7 +266,8 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int wo
     cdef void *a = at_row(net, net.layers[i - 1].a if i > 0 else net.x_panels, first)
     cdef void *out = at_row(net, layer.a, first)
     cdef bint drops = net.drops_inputs and net.mode == TRAIN, takes_sparse = i == 0 and net.is_sparse
-    cdef bint is_whole = takes_sparse or is_normalized(net, i)  # all panels are needed before the first can go on
+    # all panels are needed before the first can go on
+    cdef bint is_whole = takes_sparse or is_normalized(net, i)
     cdef int activation = layer.activation if layer.is_fused else ACTIVATION_IDENTITY
     cdef bint half = takes_half(net, i)
     cdef ptrdiff_t p
@@ -255,30 +275,38 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int wo
     if half:
         round_inputs(net, i, first, rows)
     if takes_sparse:
-        kernels.forward_sparse(&net.csr, net.order + net.chunk + first, rows, g.w, g.n_in, g.n_out, g.bias.w, out, net.stride,
-                               &net.input_dropout if drops else NULL, net.input_base, net.chunk - net.batch + first)
+        kernels.forward_sparse(&net.csr, net.order + net.chunk + first, rows, g.w, g.n_in, g.n_out, g.bias.w,
+                               out, net.stride,
+                               &net.input_dropout if drops else NULL, net.input_base,
+                               net.chunk - net.batch + first)
     elif g.narrow:
         kernels.forward_narrow(a, net.stride, rows, g.w, g.n_in, g.n_out, g.bias.w, out)
     else:
         for p in range(layer.out_panels):
             if half:
-                net.half.forward(at_half(net, layer.half_in, 0, first), net.stride, rows, at_half_weights(g.half_w, p, g.n_in), g.n_in,
-                                 at_panel(net, g.bias.w, p, 1), at_panel(net, out, p, net.panel_rows), vectors_in(net, g.n_out, p),
+                net.half.forward(at_half(net, layer.half_in, 0, first), net.stride, rows,
+                                 at_half_weights(g.half_w, p, g.n_in), g.n_in,
+                                 at_panel(net, g.bias.w, p, 1), at_panel(net, out, p, net.panel_rows),
+                                 vectors_in(net, g.n_out, p),
                                  activation, layer.parameter)
             else:
-                kernels.forward(a, net.stride, rows, at_panel(net, g.w, p, g.n_in), g.n_in, at_panel(net, g.bias.w, p, 1),
-                                at_panel(net, out, p, net.panel_rows), vectors_in(net, g.n_out, p), activation, layer.parameter)
+                kernels.forward(a, net.stride, rows, at_panel(net, g.w, p, g.n_in), g.n_in,
+                                at_panel(net, g.bias.w, p, 1),
+                                at_panel(net, out, p, net.panel_rows), vectors_in(net, g.n_out, p),
+                                activation, layer.parameter)
             if not is_whole:
                 activate_panel(net, i, p, first, rows)
     if is_normalized(net, i):
         if net.normalization == NORM_LAYER:
             enter(net, worker, TIMED_NORMALIZATION, i)
-            kernels.normalize_rows(out, at_row(net, layer.zhat, first), net.stride, rows, g.n_out, &layer.norm, first)
+            kernels.normalize_rows(out, at_row(net, layer.zhat, first), net.stride, rows, g.n_out,
+                                   &layer.norm, first)
         elif is_training(net):
             return
         else:
             for p in range(layer.out_panels):
-                kernels.normalize_by_running(at_panel(net, out, p, net.panel_rows), rows, vectors_in(net, g.n_out, p), &layer.norm, p)
+                kernels.normalize_by_running(at_panel(net, out, p, net.panel_rows), rows,
+                                             vectors_in(net, g.n_out, p), &layer.norm, p)
     if is_whole:
         enter(net, worker, TIMED_FORWARD, i)
         for p in range(layer.out_panels):
@@ -286,7 +314,9 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int wo
 
 
 cdef void backward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int worker) noexcept nogil:
-    """Some rows from dz of layer i > 0 to dz of the layer below, or with batch normalization, to the gradient by its output."""
+    """Some rows from dz of layer i > 0 to dz of the layer below, or with batch normalization, to the gradient
+    by its output.
+    """
     cdef Layer *layer = net.layers + i
     cdef Layer *lower = layer - 1
     cdef Gradient *g = &layer.gradient
@@ -301,19 +331,24 @@ cdef void backward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int w
         slope = at_row(net, at_panel(net, lower.slope, p, net.panel_rows), first)
         out = at_row(net, at_panel(net, lower.dout, p, net.panel_rows), first)
         if layer.is_half:
-            net.half.backward(at_half(net, layer.half_dz, 0, first), net.stride, rows, at_half_weights(g.half_wt, p, g.n_out), g.n_out,
+            net.half.backward(at_half(net, layer.half_dz, 0, first), net.stride, rows,
+                              at_half_weights(g.half_wt, p, g.n_out), g.n_out,
                               slope, out, vectors_in(net, g.n_in, p), lower.derivative, lower.parameter)
         else:
-            net.kernels.backward(at_row(net, layer.dz, first), net.stride, rows, at_panel(net, g.w if g.narrow else g.wt, p, g.n_out), g.n_out,
+            net.kernels.backward(at_row(net, layer.dz, first), net.stride, rows,
+                                 at_panel(net, g.w if g.narrow else g.wt, p, g.n_out), g.n_out,
                                  slope, out, vectors_in(net, g.n_in, p), lower.derivative, lower.parameter)
     if net.normalization == NORM_LAYER:
         enter(net, worker, TIMED_NORMALIZATION, i - 1)
-        net.kernels.normalize_rows_back(at_row(net, lower.dout, first), at_row(net, lower.zhat, first), at_row(net, lower.dz, first), net.stride,
+        net.kernels.normalize_rows_back(at_row(net, lower.dout, first), at_row(net, lower.zhat, first),
+                                        at_row(net, lower.dz, first), net.stride,
                                         rows, g.n_in, &lower.norm, first)
 
 
 cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
-    """Rows of the chunk: gather, forward, and either the outputs or the loss and dz of every layer; or, with batch normalization, a part of it."""
+    """Rows of the chunk: gather, forward, and either the outputs or the loss and dz of every layer; or, with
+    batch normalization, a part of it.
+    """
     cdef ptrdiff_t first = job_edge(net, job)
     cdef ptrdiff_t rows = job_edge(net, job + 1) - first
     cdef const ptrdiff_t *index = net.order + net.chunk + first
@@ -334,10 +369,12 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
             return
     enter(net, worker, TIMED_LOSS, last)
     if net.mode != PREDICT:
-        net.kernels.lose(&net.loss, z, net.stride, rows, n_out, net.y, net.label, index, net.weight, is_training(net), scratch,
+        net.kernels.lose(&net.loss, z, net.stride, rows, n_out, net.y, net.label, index, net.weight,
+                         is_training(net), scratch,
                          net.row_loss + first)
     if not is_training(net):
-        net.kernels.output(net.loss.output, z, net.stride, rows, n_out, scratch, net.out + (net.chunk + first) * n_out * net.kernels.real_bytes)
+        net.kernels.output(net.loss.output, z, net.stride, rows, n_out, scratch,
+                           net.out + (net.chunk + first) * n_out * net.kernels.real_bytes)
         return
     for i in range(last, 0, -1):
         backward_layer(net, i, first, rows, worker)
@@ -360,7 +397,8 @@ cdef void normalize_panel(Net *net, ptrdiff_t p, int worker) noexcept nogil:
         net.kernels.normalize_columns(a, a, zhat, net.chunk_rows, vectors, &layer.norm, p, net.mode == TRAIN)
         activate_panel(net, net.at, p, 0, net.chunk_rows)
     else:
-        net.kernels.normalize_columns_back(at_panel(net, layer.dz, p, net.panel_rows), zhat, net.chunk_rows, vectors, &layer.norm, p)
+        net.kernels.normalize_columns_back(at_panel(net, layer.dz, p, net.panel_rows), zhat, net.chunk_rows,
+                                           vectors, &layer.norm, p)
         if net.at == 0 and layer.is_half:
             round_dz(net, 0, p, 0, net.chunk_rows)
 
@@ -382,7 +420,8 @@ cdef void run_weights(Net *net, ptrdiff_t number, int worker) noexcept nogil:
             if layer.is_half:
                 net.half.round_weights(g, job.panel, block * BLOCK)
         elif job.layer == 0 and net.is_sparse:
-            net.kernels.gradient_block_sparse(g, &net.csc, job.panel, block * BLOCK, squares + block * layer.square_stride)
+            net.kernels.gradient_block_sparse(g, &net.csc, job.panel, block * BLOCK,
+                                              squares + block * layer.square_stride)
         elif layer.is_half:
             net.half.gradient_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
         else:
@@ -390,17 +429,21 @@ cdef void run_weights(Net *net, ptrdiff_t number, int worker) noexcept nogil:
 
 
 cdef void follow_panel(Net *net, Layer *layer, ptrdiff_t panel) noexcept nogil:
-    """What the updates keep beside the weights, from weights that came otherwise: the copies and the sums of squares."""
+    """What the updates keep beside the weights, from weights that came otherwise: the copies and the sums of
+    squares.
+    """
     cdef Gradient *g = &layer.gradient
     cdef ptrdiff_t k, rows
     cdef double *squares
     for k in range(layer.square_rows):
         squares = layer.squares + k * layer.square_stride + panel * net.kernels.panel
         if g.narrow:
-            net.kernels.square_sums(&net.update, at_panel(net, g.w, panel, g.n_out), g.n_out, vectors_in(net, g.n_in, panel), squares)
+            net.kernels.square_sums(&net.update, at_panel(net, g.w, panel, g.n_out), g.n_out,
+                                    vectors_in(net, g.n_in, panel), squares)
             continue
         rows = min(<ptrdiff_t> BLOCK, g.n_in - k * BLOCK)
-        net.kernels.square_sums(&net.update, at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), rows, vectors_in(net, g.n_out, panel),
+        net.kernels.square_sums(&net.update, at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), rows,
+                                vectors_in(net, g.n_out, panel),
                                 squares)
         if g.wt != NULL:
             net.kernels.transpose_block(g, panel, k * BLOCK, rows)
@@ -434,13 +477,15 @@ cdef void run_job(void *context, ptrdiff_t job, int worker) noexcept nogil:
     else:  # a sparse chunk's non-zeros by columns, which its weights need
         enter(net, worker, TIMED_GATHER, 0)
         net.kernels.transpose_csr(&net.csr, net.order + net.chunk, net.chunk_rows, net.n_features,
-                                  &net.input_dropout if net.drops_inputs and net.mode == TRAIN else NULL, net.input_base,
+                                  &net.input_dropout if net.drops_inputs and net.mode == TRAIN else NULL,
+                                  net.input_base,
                                   net.chunk - net.batch, &net.csc)
 
 
 cdef double sum_squares(Net *net, double of_vectors) noexcept nogil:
-    """The sum of what the last phase's blocks left behind: of weights, plus `of_vectors` times that of biases, scales and shifts. Not finite if any
-    of them is not."""
+    """The sum of what the last phase's blocks left behind: of weights, plus `of_vectors` times that of
+    biases, scales and shifts. Not finite if any of them is not.
+    """
     cdef double total = 0, vectors = 0
     cdef Layer *layer
     cdef int i
@@ -450,5 +495,6 @@ cdef double sum_squares(Net *net, double of_vectors) noexcept nogil:
         for row in range(layer.square_rows):
             total += add_up(layer.squares + row * layer.square_stride, layer.square_columns)
         for row in range(3 if is_normalized(net, i) else 1):
-            vectors += add_up(layer.squares + (layer.square_rows + row) * layer.square_stride, layer.gradient.n_out)
+            vectors += add_up(layer.squares + (layer.square_rows + row) * layer.square_stride,
+                              layer.gradient.n_out)
     return total + of_vectors * vectors

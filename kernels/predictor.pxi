@@ -1,8 +1,10 @@
-# Predictions of few rows in the calling thread: no threads, no phases. Very few go one after the other over the weights as they are; a row of a small
-# network takes less than two microseconds. More go through a layer together, panel by panel of weights that are packed where the cache keeps them.
+# Predictions of few rows in the calling thread: no threads, no phases. Very few go one after the other over
+# the weights as they are; a row of a small network takes less than two microseconds. More go through a layer
+# together, panel by panel of weights that are packed where the cache keeps them.
 #
-# Two exceptions to what this folder keeps to, since each would take longer from outside than a row does: Predictor checks its arguments, and each call
-# has scratch memory of its own, so that threads may share one object.
+# Two exceptions to what this folder keeps to, since each would take longer from outside than a row does:
+# Predictor checks its arguments, and each call has scratch memory of its own, so that threads may share one
+# object.
 
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy
@@ -12,16 +14,20 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_FROM_OTF(object, int, int)
 
 cdef enum:
-    # Rows are few where that is quicker than opening a Session: up to so many; or numbers in them, and products of a weight and an input.
+    # Rows are few where that is quicker than opening a Session: up to so many; or numbers in them, and
+    # products of a weight and an input.
     FEW_ROWS = 64
     FEW_NUMBERS = 1 << 20
     FEW_PRODUCTS = 100000000
     SINGLE_ROWS = 4             # up to so many, one at a time is quicker than packing the weights
-    MANY_WEIGHTS = 1 << 17      # of the other float than the arithmetic's are packed even for a single row, unless there are so many
+    # Weights of the other float than the arithmetic's are packed even for a single row, unless there are so
+    # many.
+    MANY_WEIGHTS = 1 << 17
     STRIP = 1 << 13             # numbers of such weights that are converted at a time, for the L1 cache
     MOST_TOGETHER = 128
     NUMBERS_TOGETHER = 1 << 18  # of a layer's widest side
-    NUMBERS_WITH_GIL = 1 << 16  # multiplied or looked at, several microseconds: beside more of them, letting go of the GIL costs little
+    # multiplied or looked at, several microseconds: beside more of them, letting go of the GIL costs little
+    NUMBERS_WITH_GIL = 1 << 16
 
 cdef struct RowLayer:
     const void *w              # row-major, `step` numbers a row; of a narrow layer, transposed panels
@@ -40,7 +46,8 @@ cdef struct Scratch:
     char *out
     char *columns              # of `output`
     char *answers              # row-major, where they are to be converted
-    # Where rows go together, one panel of weights, one of biases, and what layer normalization takes, a number a row.
+    # Where rows go together, one panel of weights, one of biases, and what layer normalization takes, a
+    # number a row.
     char *w
     char *b
     void *inverse
@@ -48,21 +55,24 @@ cdef struct Scratch:
 
 
 cdef class RowNetwork:
-    """A network for few rows at a time, over the arrays of its parameters where they are, or over copies, which are aligned and so read sooner.
+    """A network for few rows at a time, over the arrays of its parameters where they are, or over copies,
+    which are aligned and so read sooner.
 
-    activations: (number, parameter, address of an own one or 0) of every hidden layer; scales and shifts: of layer normalization, or empty. Arrays of
-    another layout are converted, and those of another dtype, but for weights of the other float, which are converted as they are packed. Nothing
-    changes after construction.
+    activations: (number, parameter, address of an own one or 0) of every hidden layer; scales and shifts: of
+    layer normalization, or empty. Arrays of another layout are converted, and those of another dtype, but for
+    weights of the other float, which are converted as they are packed. Nothing changes after construction.
     """
     cdef const Kernels *kernels
     cdef RowLayer *layers
-    cdef char *packed          # copies, and what kernels read in whole vectors: a narrow layer's weights, scales and shifts
+    # copies, and what kernels read in whole vectors: a narrow layer's weights, scales and shifts
+    cdef char *packed
     cdef list arrays           # which the layers point to
     cdef int n_layers, loss
     cdef bint converts         # some weights are of the other float
     cdef ptrdiff_t n_inputs, n_outputs, widest, n_weights
 
-    def __cinit__(self, isa, bint double_precision, activations, int loss, double norm_eps, list coefs, list intercepts, list scales, list shifts,
+    def __cinit__(self, isa, bint double_precision, activations, int loss, double norm_eps, list coefs,
+                  list intercepts, list scales, list shifts,
                   bint copies=False):
         cdef RowLayer *layer
         cdef Arena arena = Arena()
@@ -72,9 +82,12 @@ cdef class RowNetwork:
         if self.kernels == NULL:
             raise ValueError(f"instruction set {isa!r} is not available")
         self.n_layers, self.loss = len(coefs), loss
-        if not (self.n_layers == len(intercepts) == len(activations) + 1 and len(scales) == len(shifts) and len(scales) in (0, len(activations))):
-            raise ValueError(f"{len(activations)} hidden layers must have as many activations, scales and shifts (or none), and one more arrays of "
-                             f"weights and of biases, got {len(scales)}, {len(shifts)}, {len(coefs)}, {len(intercepts)}")
+        if not (self.n_layers == len(intercepts) == len(activations) + 1 and len(scales) == len(shifts)
+                and len(scales) in (0, len(activations))):
+            raise ValueError(
+                f"{len(activations)} hidden layers must have as many activations, scales and shifts (or "
+                f"none), and one more arrays of weights and of biases, got {len(scales)}, {len(shifts)}, "
+                f"{len(coefs)}, {len(intercepts)}")
         self.layers = <RowLayer *> calloc(self.n_layers, sizeof(RowLayer))
         if self.layers == NULL:
             raise MemoryError
@@ -83,9 +96,10 @@ cdef class RowNetwork:
             layer = self.layers + i
             coef = self.kept(coefs[i]) if is_matrix(coefs[i]) and not copies else self.readable(coefs[i])
             if coef.ndim != 2 or (i > 0 and coef.shape[0] != (layer - 1).n_out):
-                raise ValueError(f"the weights of layer {i} must have two dimensions, and a row for each unit of the layer below, got shape "
-                                 f"{np.shape(coef)}")
-            layer.w, layer.n_in, layer.n_out, layer.step = pointer(coef), coef.shape[0], coef.shape[1], coef.shape[1]
+                raise ValueError(f"the weights of layer {i} must have two dimensions, and a row for each "
+                                 f"unit of the layer below, got shape {np.shape(coef)}")
+            layer.w, layer.n_in, layer.n_out = pointer(coef), coef.shape[0], coef.shape[1]
+            layer.step = coef.shape[1]
             layer.is_double = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
             layer.narrow = i == self.n_layers - 1 and layer.n_out <= NARROW  # as in Engine.choose_forms
             layer.b = self.vector(intercepts, i)
@@ -117,7 +131,8 @@ cdef class RowNetwork:
 
     cdef cnp.ndarray readable(self, array):
         """The array as the kernels can read it."""
-        return self.kept(PyArray_FROM_OTF(array, float_type(self.kernels.real_bytes == 8), NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST))
+        return self.kept(PyArray_FROM_OTF(array, float_type(self.kernels.real_bytes == 8),
+                                          NPY_ARRAY_CARRAY_RO | NPY_ARRAY_FORCECAST))
 
     cdef cnp.ndarray kept(self, x):
         self.arrays.append(x)
@@ -127,7 +142,8 @@ cdef class RowNetwork:
         """One number a unit of layer i."""
         cdef cnp.ndarray x = self.readable(arrays[i])
         if x.ndim != 1 or x.shape[0] != self.layers[i].n_out:
-            raise ValueError(f"a vector of layer {i} must be of shape ({self.layers[i].n_out},), got {np.shape(x)}")
+            raise ValueError(f"a vector of layer {i} must be of shape ({self.layers[i].n_out},), got "
+                             f"{np.shape(x)}")
         return pointer(x)
 
     cdef pack(self, Arena arena, bint copies):
@@ -193,9 +209,12 @@ cdef class RowNetwork:
             memset(out + n * real, 0, (end - n) * real)
 
     cdef void forward_strips(self, RowLayer *layer, const char *a, char *out, char *strip) noexcept nogil:
-        """out += a @ w for one row: some rows of w after the other, converted to the kernels' float. The sums' order is that of forward_row."""
+        """out += a @ w for one row: some rows of w after the other, converted to the kernels' float. The
+        sums' order is that of forward_row.
+        """
         cdef size_t real = self.kernels.real_bytes
-        cdef ptrdiff_t step = self.padded(layer.n_out), most = max(<ptrdiff_t> 1, STRIP // step), start = 0, rows, i
+        cdef ptrdiff_t step = self.padded(layer.n_out), most = max(<ptrdiff_t> 1, STRIP // step), start = 0
+        cdef ptrdiff_t rows, i
         cdef const char *w = <const char *> layer.w
         while start < layer.n_in:
             rows = min(most, layer.n_in - start)
@@ -205,7 +224,8 @@ cdef class RowNetwork:
             self.kernels.forward_row(a + start * real, strip, step, rows, layer.n_out, out)
             start += rows
 
-    cdef void forward_together(self, int i, ptrdiff_t rows, ptrdiff_t stride, const char *a, char *out, Scratch *scratch) noexcept nogil:
+    cdef void forward_together(self, int i, ptrdiff_t rows, ptrdiff_t stride, const char *a, char *out,
+                               Scratch *scratch) noexcept nogil:
         """Some rows, in panels with zeros in their pads, through a layer."""
         cdef RowLayer *layer = self.layers + i
         cdef const Kernels *kernels = self.kernels
@@ -219,9 +239,11 @@ cdef class RowNetwork:
         for p in range((n + panel - 1) // panel):
             at = p * panel
             used = min(panel, n - at)
-            kernels.pack(<const char *> layer.w + at * (8 if layer.is_double else 4), layer.is_double, layer.step, layer.n_in, used, scratch.w)
+            kernels.pack(<const char *> layer.w + at * (8 if layer.is_double else 4), layer.is_double,
+                         layer.step, layer.n_in, used, scratch.w)
             memcpy(scratch.b, <const char *> layer.b + at * real, used * real)
-            kernels.forward(a, stride, rows, scratch.w, layer.n_in, scratch.b, out + p * stride * real, 2 if 2 * used > panel else 1,
+            kernels.forward(a, stride, rows, scratch.w, layer.n_in, scratch.b, out + p * stride * real,
+                            2 if 2 * used > panel else 1,
                             layer.activation if fuses else ACTIVATION_IDENTITY, layer.parameter)
         self.clear_pads(out, rows, stride, n)
         if layer.norm.scale != NULL:
@@ -230,29 +252,39 @@ cdef class RowNetwork:
             kernels.normalize_rows(out, out, stride, rows, n, &norm, 0)
         if not fuses and layer.activation != ACTIVATION_IDENTITY:
             for p in range((n + panel - 1) // panel):
-                activate(kernels, layer.activation, layer.parameter, layer.own, out + p * stride * real, NULL, rows * panel)
+                activate(kernels, layer.activation, layer.parameter, layer.own, out + p * stride * real, NULL,
+                         rows * panel)
             self.clear_pads(out, rows, stride, n)
 
-    cdef inline void clear_pads(self, char *out, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t n) noexcept nogil:
+    cdef inline void clear_pads(self, char *out, ptrdiff_t rows, ptrdiff_t stride,
+                                ptrdiff_t n) noexcept nogil:
         if n % self.kernels.panel:
             self.kernels.clear_pads(out + n // self.kernels.panel * stride * self.kernels.real_bytes, rows, n)
 
-    cdef int run(self, cnp.ndarray x, ptrdiff_t rows, char *out, bint gives_double, bint pairs) noexcept nogil:
-        """Outputs of the first rows of x, float32 or float64, row-major in `out`; pairs: each as 1 - p and p. -1 where there is no memory."""
+    cdef int run(self, cnp.ndarray x, ptrdiff_t rows, char *out, bint gives_double,
+                 bint pairs) noexcept nogil:
+        """Outputs of the first rows of x, float32 or float64, row-major in `out`; pairs: each as 1 - p and p.
+        -1 where there is no memory.
+        """
         cdef const Kernels *kernels = self.kernels
         cdef size_t real = kernels.real_bytes, widest = self.padded(self.widest)
         cdef bint direct = gives_double == (real == 8) and not pairs
-        cdef gather_fn *gather = kernels.gather[<int> (SOURCE_FLOAT64 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64 else SOURCE_FLOAT32)]
+        cdef gather_fn *gather = kernels.gather[<int> (SOURCE_FLOAT64
+                                                       if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64
+                                                       else SOURCE_FLOAT32)]
         cdef const char *source = <const char *> cnp.PyArray_DATA(x)
-        cdef ptrdiff_t row_bytes = cnp.PyArray_STRIDE(x, 0), column_bytes = cnp.PyArray_STRIDE(x, 1), first, count
-        cdef ptrdiff_t together = 1, stride = kernels.panel, out_bytes = self.n_outputs * (2 if pairs else 1) * (8 if gives_double else 4)
+        cdef ptrdiff_t row_bytes = cnp.PyArray_STRIDE(x, 0), column_bytes = cnp.PyArray_STRIDE(x, 1), first
+        cdef ptrdiff_t count
+        cdef ptrdiff_t together = 1, stride = kernels.panel
+        cdef ptrdiff_t out_bytes = self.n_outputs * (2 if pairs else 1) * (8 if gives_double else 4)
         cdef ptrdiff_t index[MOST_TOGETHER]
         cdef Scratch scratch
         cdef char *a
         cdef char *b
         cdef int i
         if rows > (SINGLE_ROWS if not self.converts else 1 if self.n_weights > MANY_WEIGHTS else 0):
-            together = min(rows, min(<ptrdiff_t> MOST_TOGETHER, max(<ptrdiff_t> SINGLE_ROWS, <ptrdiff_t> (NUMBERS_TOGETHER // widest))))
+            together = min(rows, min(<ptrdiff_t> MOST_TOGETHER,
+                                     max(<ptrdiff_t> SINGLE_ROWS, <ptrdiff_t> (NUMBERS_TOGETHER // widest))))
             stride = (together + 1) * kernels.panel  # some more, so that it is no power of two
         if not open_scratch(&scratch, self, together, stride):
             return -1
@@ -262,14 +294,16 @@ cdef class RowNetwork:
         first = 0
         while first < rows:
             count = min(together, rows - first)
-            gather(source + first * row_bytes, row_bytes, column_bytes, index, count, self.n_inputs, a, stride)
+            gather(source + first * row_bytes, row_bytes, column_bytes, index, count, self.n_inputs, a,
+                   stride)
             for i in range(self.n_layers):
                 if stride > kernels.panel:
                     self.forward_together(i, count, stride, a, b, &scratch)
                 else:
                     self.forward_one(i, a, b, &scratch)
                 a, b = b, a
-            kernels.output(self.loss, a, stride, count, self.n_outputs, scratch.columns, out if direct else scratch.answers)
+            kernels.output(self.loss, a, stride, count, self.n_outputs, scratch.columns,
+                           out if direct else scratch.answers)
             if not direct:
                 convert(scratch.answers, real == 8, count * self.n_outputs, out, gives_double, pairs)
             out += count * out_bytes
@@ -290,8 +324,11 @@ cdef class RowNetwork:
 
 
 cdef bint open_scratch(Scratch *scratch, RowNetwork network, ptrdiff_t rows, ptrdiff_t stride) noexcept nogil:
-    """Memory for so many rows together, `stride` numbers from a panel to the next; with zeros where pads have to be. False where there is none."""
-    cdef size_t panel = network.kernels.panel, real = network.kernels.real_bytes, outputs = network.padded(network.n_outputs)
+    """Memory for so many rows together, `stride` numbers from a panel to the next; with zeros where pads have
+    to be. False where there is none.
+    """
+    cdef size_t panel = network.kernels.panel, real = network.kernels.real_bytes
+    cdef size_t outputs = network.padded(network.n_outputs)
     cdef size_t activations = network.padded(network.widest) // panel * stride * real
     cdef size_t answers = rows * outputs * real, columns = outputs * panel * real, weights = 0
     cdef bint together = stride > <ptrdiff_t> panel
@@ -299,7 +336,8 @@ cdef bint open_scratch(Scratch *scratch, RowNetwork network, ptrdiff_t rows, ptr
         weights = network.widest * panel * real
     elif network.converts:
         weights = max(<size_t> STRIP, <size_t> network.padded(network.widest)) * real
-    scratch.memory = malloc(64 + 2 * activations + answers + columns + weights + panel * real + rows * sizeof(double))
+    scratch.memory = malloc(64 + 2 * activations + answers + columns + weights + panel * real
+                            + rows * sizeof(double))
     if scratch.memory == NULL:
         return False
     scratch.a = aligned(<char *> scratch.memory)
@@ -315,11 +353,15 @@ cdef bint open_scratch(Scratch *scratch, RowNetwork network, ptrdiff_t rows, ptr
 
 
 cdef inline bint are_few(ptrdiff_t rows, ptrdiff_t n_inputs, ptrdiff_t n_weights) noexcept:
-    return rows <= FEW_ROWS or (rows <= FEW_NUMBERS // max(n_inputs, <ptrdiff_t> 1) and rows <= FEW_PRODUCTS // max(n_weights, <ptrdiff_t> 1))
+    return rows <= FEW_ROWS or (rows <= FEW_NUMBERS // max(n_inputs,
+                                                           <ptrdiff_t> 1)
+                                and rows <= FEW_PRODUCTS // max(n_weights, <ptrdiff_t> 1))
 
 
 def predict_few(isa, bint double_precision, tuple settings, tuple arrays, x):
-    """Outputs, shape (n_rows, n_outputs), by a RowNetwork of these settings and arrays; None where x is no table of few rows of readable floats."""
+    """Outputs, shape (n_rows, n_outputs), by a RowNetwork of these settings and arrays; None where x is no
+    table of few rows of readable floats.
+    """
     cdef list coefs = arrays[0]
     cdef cnp.npy_intp shape[2]
     cdef ptrdiff_t n_weights = 0
@@ -336,7 +378,8 @@ def predict_few(isa, bint double_precision, tuple settings, tuple arrays, x):
     network = RowNetwork(isa, double_precision, *settings, *arrays)
     shape[0], shape[1] = table.shape[0], (<RowNetwork> network).n_outputs
     if table.shape[1] != (<RowNetwork> network).n_inputs:
-        raise ValueError(f"X has {table.shape[1]} features, the network {(<RowNetwork> network).n_inputs} inputs")
+        raise ValueError(f"X has {table.shape[1]} features, the network "
+                         f"{(<RowNetwork> network).n_inputs} inputs")
     out = cnp.PyArray_EMPTY(2, shape, float_type(double_precision), 0)
     (<RowNetwork> network).predict_into(table, shape[0], out, double_precision, False)
     return out
@@ -350,7 +393,8 @@ cdef inline char *aligned(char *memory) noexcept nogil:
     return <char *> ((<uintptr_t> memory + 63) & ~<uintptr_t> 63)
 
 
-cdef void convert(const char *row, bint from_double, ptrdiff_t n, char *out, bint to_double, bint pairs) noexcept nogil:
+cdef void convert(const char *row, bint from_double, ptrdiff_t n, char *out, bint to_double,
+                  bint pairs) noexcept nogil:
     """Numbers of one float type as another; pairs: each p as 1 - p and p, in the latter."""
     cdef ptrdiff_t j
     cdef double p
@@ -377,14 +421,16 @@ cdef inline bint is_matrix(x) noexcept:
 
 cdef inline bint is_of_floats(cnp.ndarray x) noexcept:
     """Whether the kernels can read x: float32 or float64, aligned, in native byte order."""
-    return (cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64 or cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32) and cnp.PyArray_ISBEHAVED_RO(x)
+    return (cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64
+            or cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32) and cnp.PyArray_ISBEHAVED_RO(x)
 
 
 # A float64 is finite in float32 where it is finite times this.
 cdef double FLOAT32_SCALE = np.finfo(np.float64).max / float(np.finfo(np.float32).max)
 
 
-cdef inline bint are_lines_finite(const Kernels *kernels, const char *x, ptrdiff_t lines, ptrdiff_t step, ptrdiff_t n, double scale) noexcept nogil:
+cdef inline bint are_lines_finite(const Kernels *kernels, const char *x, ptrdiff_t lines, ptrdiff_t step,
+                                  ptrdiff_t n, double scale) noexcept nogil:
     cdef ptrdiff_t i
     for i in range(lines):
         if not kernels.are_finite(x + i * step, n, scale):
@@ -413,22 +459,26 @@ cdef bint is_table_finite(const Kernels *kernels, cnp.ndarray table, double scal
 
 
 def are_finite_rows(isa, x, bint in_float32):
-    """Whether x is an array, and of no subclass, of two dimensions and a row or more, readable, and all finite, with in_float32 as float32, too."""
+    """Whether x is an array, and of no subclass, of two dimensions and a row or more, readable, and all
+    finite, with in_float32 as float32, too.
+    """
     if type(x) is not cnp.ndarray:
         return False
     cdef cnp.ndarray table = x
     if table.ndim != 2 or table.shape[0] == 0 or not is_of_floats(table):
         return False
     cdef bint is_double = cnp.PyArray_ITEMSIZE(table) == 8
-    return is_table_finite(nnfast_kernels(_ISAS[isa], is_double), table, FLOAT32_SCALE if is_double and in_float32 else 1)
+    return is_table_finite(nnfast_kernels(_ISAS[isa], is_double), table,
+                           FLOAT32_SCALE if is_double and in_float32 else 1)
 
 
 cdef class Predictor:
-    """The answers to tables of float32 and of float64, each by the network of its arithmetic; float32_gives_double: the former's answers are float64,
-    as the latter's always are. Nothing changes after construction.
+    """The answers to tables of float32 and of float64, each by the network of its arithmetic;
+    float32_gives_double: the former's answers are float64, as the latter's always are. Nothing changes after
+    construction.
 
-    Where the arithmetic is float32, check_rows(X, "float32") is called for float64 that are not finite in it, and check_answers(X, answers) for answers
-    that are not finite. They raise, or let it be.
+    Where the arithmetic is float32, check_rows(X, "float32") is called for float64 that are not finite in it,
+    and check_answers(X, answers) for answers that are not finite. They raise, or let it be.
     """
     cdef RowNetwork by_float32, by_float64
     cdef bint float32_gives_double
@@ -436,19 +486,23 @@ cdef class Predictor:
     cdef const Kernels *doubles
     cdef object check_rows, check_answers
 
-    def __cinit__(self, isa, RowNetwork by_float32 not None, RowNetwork by_float64 not None, bint float32_gives_double, check_rows, check_answers):
-        self.by_float32, self.by_float64, self.float32_gives_double = by_float32, by_float64, float32_gives_double
+    def __cinit__(self, isa, RowNetwork by_float32 not None, RowNetwork by_float64 not None,
+                  bint float32_gives_double, check_rows, check_answers):
+        self.by_float32, self.by_float64 = by_float32, by_float64
+        self.float32_gives_double = float32_gives_double
         self.singles, self.doubles = nnfast_kernels(_ISAS[isa], False), nnfast_kernels(_ISAS[isa], True)
         self.check_rows, self.check_answers = check_rows, check_answers
 
     def predict(self, x, out, int columns):
         """The answers, written to `out` if it is not None; None in place of them where the rows are not few.
 
-        columns: of the answer, as many as the network has outputs; or where it has one, p, 2 for 1 - p and p, or 0 for an answer of one dimension.
+        columns: of the answer, as many as the network has outputs; or where it has one, p, 2 for 1 - p and p,
+        or 0 for an answer of one dimension.
         """
         cdef cnp.npy_intp shape[2]
         check_table(x, self.by_float64.n_inputs)
-        cdef bint is_double = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64, gives_double = is_double or self.float32_gives_double
+        cdef bint is_double = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64
+        cdef bint gives_double = is_double or self.float32_gives_double
         cdef RowNetwork network = self.by_float64 if is_double else self.by_float32
         shape[0], shape[1] = (<cnp.ndarray> x).shape[0], columns
         if out is not None:
@@ -461,23 +515,28 @@ cdef class Predictor:
         if single and is_double and not is_table_finite(self.doubles, x, FLOAT32_SCALE):
             self.check_rows(x, "float32")
         network.predict_into(x, shape[0], out, gives_double, columns > network.n_outputs)
-        if single and not (self.doubles if gives_double else self.singles).are_finite(pointer(out), cnp.PyArray_SIZE(out), 1):
+        if single and not (self.doubles if gives_double else self.singles).are_finite(pointer(out),
+                                                                                      cnp.PyArray_SIZE(out),
+                                                                                      1):
             self.check_answers(x, out)
         return out
 
 
 cdef int check_table(x, ptrdiff_t n_features) except -1:
     if not isinstance(x, cnp.ndarray):
-        raise TypeError(f"X must be a NumPy array of float32 or float64, got {type(x).__name__}: tables of other kinds are for the estimator, or for "
-                        "np.asarray or their own to_numpy() or toarray().")
+        raise TypeError(f"X must be a NumPy array of float32 or float64, got {type(x).__name__}: tables of "
+                        "other kinds are for the estimator, or for np.asarray or their own to_numpy() or "
+                        "toarray().")
     cdef cnp.ndarray table = x
     if not is_of_floats(table):
         raise TypeError(f"X must be of dtype float32 or float64, aligned, in native byte order, got {x.dtype}"
                         f"{'' if x.flags.aligned else ', not aligned'}: X.astype(np.float64) is.")
     if table.ndim != 2:
-        raise ValueError(f"X must have two dimensions, (n_samples, n_features), got shape {x.shape}: a single row is X.reshape(1, -1).")
+        raise ValueError(f"X must have two dimensions, (n_samples, n_features), got shape {x.shape}: a "
+                         "single row is X.reshape(1, -1).")
     if table.shape[1] != n_features:
-        raise ValueError(f"X must have {n_features} features, as the table fitted on had, got {table.shape[1]}.")
+        raise ValueError(f"X must have {n_features} features, as the table fitted on had, got "
+                         f"{table.shape[1]}.")
     return 0
 
 
@@ -488,8 +547,9 @@ cdef int check_out(out, cnp.ndarray x, bint is_double, const cnp.npy_intp *shape
     cdef int dimensions = 2 if shape[1] else 1
     if (cnp.PyArray_TYPE(answer) != float_type(is_double) or answer.ndim != dimensions
             or answer.shape[0] != shape[0] or (dimensions == 2 and answer.shape[1] != shape[1])):
-        raise ValueError(f"out must be of dtype {'float64' if is_double else 'float32'} and shape ({shape[0]},{' %d' % shape[1] if shape[1] else ''}), "
-                         f"got {out.dtype} and {out.shape}.")
+        raise ValueError(f"out must be of dtype {'float64' if is_double else 'float32'} and shape "
+                         f"({shape[0]},{' %d' % shape[1] if shape[1] else ''}), got {out.dtype} and "
+                         f"{out.shape}.")
     if not cnp.PyArray_ISCARRAY(answer):
         raise ValueError("out must be C-contiguous, aligned, in native byte order and writable.")
     if share_memory(x, answer):

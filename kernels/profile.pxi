@@ -1,17 +1,20 @@
 # Where a run's time goes: each worker's clock, switched from one phase to the next as its work changes.
 #
-# A record is one worker's: when it was last switched, the slot it counts in since then (a phase of one layer), and nanoseconds a slot. All
-# time of a run is in some slot, so the sums over the workers are the run's time, times the workers. Only its worker writes to a record, and
-# the caller where no run is on: a worker switches before it says that its jobs are done.
+# A record is one worker's: when it was last switched, the slot it counts in since then (a phase of one
+# layer), and nanoseconds a slot. All time of a run is in some slot, so the sums over the workers are the
+# run's time, times the workers. Only its worker writes to a record, and the caller where no run is on: a
+# worker switches before it says that its jobs are done.
 
 cdef enum:
-    TIMED_GATHER, TIMED_FORWARD, TIMED_LOSS, TIMED_BACKWARD, TIMED_GRADIENT, TIMED_NORMALIZATION, TIMED_LIMITS, TIMED_EVALUATION
+    TIMED_GATHER, TIMED_FORWARD, TIMED_LOSS, TIMED_BACKWARD, TIMED_GRADIENT, TIMED_NORMALIZATION, TIMED_LIMITS
+    TIMED_EVALUATION
     TIMED_BOOKKEEPING, TIMED_WAITING, TIMED_PACKING, N_TIMED
     SINCE = 0
     SLOT = 1
     SLOTS = 2
 
-PHASES = ("gather", "forward", "loss", "backward", "gradient and update", "normalization", "limits", "evaluation",
+PHASES = ("gather", "forward", "loss", "backward", "gradient and update", "normalization", "limits",
+          "evaluation",
           "bookkeeping", "waiting", "packing")
 
 

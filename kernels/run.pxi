@@ -1,4 +1,5 @@
-# A run of a network over rows: which batch, chunk and phase comes next. The state machine that the team's last worker of each phase turns.
+# A run of a network over rows: which batch, chunk and phase comes next. The state machine that the team's
+# last worker of each phase turns.
 
 cdef extern from "<math.h>" nogil:
     bint isfinite(double)
@@ -20,10 +21,12 @@ cdef void begin_rows(Net *net, Team *team, int phase, int at) noexcept nogil:
     if phase == ROWS and at == 0:
         net.chunk_rows = min(net.capacity, net.batch_end - net.chunk)
         units = (net.chunk_rows + net.row_tile - 1) // net.row_tile
-        jobs = (net.chunk_rows + team.n_workers * net.rows_a_job - 1) // (team.n_workers * net.rows_a_job) * team.n_workers
+        jobs = (net.chunk_rows
+                + team.n_workers * net.rows_a_job - 1) // (team.n_workers * net.rows_a_job) * team.n_workers
         net.n_row_jobs = min(units, jobs, <ptrdiff_t> MAX_JOBS - 1)
     # One more transposes a sparse chunk.
-    deal_evenly(net, team, phase, net.n_row_jobs + (phase == ROWS and at == 0 and net.is_sparse and is_training(net)))
+    deal_evenly(net, team, phase, net.n_row_jobs
+                + (phase == ROWS and at == 0 and net.is_sparse and is_training(net)))
 
 
 cdef void seed_dropout(Net *net) noexcept nogil:
@@ -78,7 +81,9 @@ cdef void set_rates(Net *net) noexcept nogil:
 
 
 cdef void begin_weights(Net *net, Team *team) noexcept nogil:
-    """Deal the blocks of weights; in the batch's last chunk they are updated, or their gradients completed."""
+    """Deal the blocks of weights; in the batch's last chunk they are updated, or their gradients
+    completed.
+    """
     cdef Gradient *gradient
     cdef int i
     cdef bint last = net.chunk + net.chunk_rows == net.batch_end
@@ -151,7 +156,8 @@ cdef bint end_rows(Net *net, Team *team) noexcept nogil:
         net.batch_loss += add_up(net.row_loss, net.chunk_rows)
     if is_training(net):
         if last:
-            if net.batch_weight == 0:  # nothing to learn from: no loss, no update (running statistics have taken it in)
+            # nothing to learn from: no loss, no update (running statistics have taken it in)
+            if net.batch_weight == 0:
                 return end_batch(net, team)
             net.batch_loss = (net.batch_loss + penalty(net)) / net.batch_weight
             if net.mode == TRAIN and not isfinite(net.batch_loss):
@@ -187,7 +193,9 @@ cdef bint end_step(Net *net, Team *team) noexcept nogil:
 
 
 cdef bint advance(void *context, int worker) noexcept nogil:
-    """Called when all jobs of a phase are done: add up what they left, and deal the next phase. False: the run has ended."""
+    """Called when all jobs of a phase are done: add up what they left, and deal the next phase. False: the
+    run has ended.
+    """
     cdef Session_ *session = <Session_ *> context
     cdef Net *net = &session.net
     cdef Team *team = &session.team

@@ -1,4 +1,5 @@
-# Row numbers: checked, and shuffled with the very draws and swaps of numpy.random.RandomState.shuffle, compiled.
+# Row numbers: checked, and shuffled with the very draws and swaps of numpy.random.RandomState.shuffle,
+# compiled.
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
@@ -14,8 +15,9 @@ cdef enum:
 
 
 cdef void swap_down(bitgen_t *generator, ptrdiff_t *x, ptrdiff_t n) noexcept nogil:
-    """Fisher-Yates from the end. A draw is the low bits of a random word, as many as the position has, until one is not above it; a
-    rejected draw swaps an element with itself, so that no branch depends on chance."""
+    """Fisher-Yates from the end. A draw is the low bits of a random word, as many as the position has, until
+    one is not above it; a rejected draw swaps an element with itself, so that no branch depends on chance.
+    """
     cdef uint64_t i = n - 1, mask, draw, accepted
     cdef ptrdiff_t a, b
     while i > 0:

@@ -1,23 +1,29 @@
 # Every kernel on ordinary row-major arrays: what the engine does to one layer, one loss, one update, alone.
 #
-# For tests and benchmarks, which must reach each entry of the Kernels table in each dtype and instruction set: STANDALONE lists the entries
-# and the method of Table that calls each. Arrays are packed into panels and back here; arguments are trusted, as everywhere in this folder.
+# For tests and benchmarks, which must reach each entry of the Kernels table in each dtype and instruction
+# set: STANDALONE lists the entries and the method of Table that calls each. Arrays are packed into panels and
+# back here; arguments are trusted, as everywhere in this folder.
 
 STANDALONE = {
     "gather": "gather", "densify": "densify", "transpose_csr": "dense_gradient_sparse",
-    "forward": "dense_forward", "forward_narrow": "dense_forward_narrow", "forward_row": "dense_forward_row", "forward_sparse": "dense_forward_sparse",
+    "forward": "dense_forward", "forward_narrow": "dense_forward_narrow", "forward_row": "dense_forward_row",
+              "forward_sparse": "dense_forward_sparse",
     "backward": "dense_backward", "clear_pads": "dense_forward",
     "activate": "activation", "derive": "derivative", "drop": "drop",
-    "normalize_columns": "normalize_columns", "normalize_by_running": "normalize_by_running", "normalize_columns_back": "normalize_columns",
+    "normalize_columns": "normalize_columns", "normalize_by_running": "normalize_by_running",
+              "normalize_columns_back": "normalize_columns",
     "normalize_rows": "normalize_rows", "normalize_rows_back": "normalize_rows",
     "lose": "loss", "output": "output",
-    "gradient_block": "dense_gradient", "gradient_block_sparse": "dense_gradient_sparse", "gradient_vectors": "dense_gradient",
+    "gradient_block": "dense_gradient", "gradient_block_sparse": "dense_gradient_sparse",
+              "gradient_vectors": "dense_gradient",
     "apply_block": "dense_gradient", "apply_vectors": "dense_gradient", "limit_columns": "limited",
     "transpose_block": "transposed", "update": "update", "square_sums": "squares",
-    "are_finite": "are_finite", "pack": "packed", "unpack": "packed", "pack_transposed": "packed_transposed", "unpack_transposed": "packed_transposed",
+    "are_finite": "are_finite", "pack": "packed", "unpack": "packed", "pack_transposed": "packed_transposed",
+              "unpack_transposed": "packed_transposed",
     "map": "map", "multiply_add": "multiply_add",
 }
-FUNCTIONS = {"exp": FUNCTION_EXP, "log": FUNCTION_LOG, "log1p_unit": FUNCTION_LOG1P_UNIT, "sqrt": FUNCTION_SQRT,
+FUNCTIONS = {"exp": FUNCTION_EXP, "log": FUNCTION_LOG, "log1p_unit": FUNCTION_LOG1P_UNIT,
+             "sqrt": FUNCTION_SQRT,
              "reciprocal": FUNCTION_RECIPROCAL}
 
 
@@ -90,7 +96,8 @@ cdef class Table:
         """X[index] in the table's dtype, from any supported number type and strides."""
         out = np.full((-(-X.shape[1] // self.panel), index.shape[0], self.panel), np.nan, self.dtype)
         source = SOURCES["uint8" if X.dtype == bool else X.dtype.name]
-        self.kernels.gather[<int> source](<const char *> pointer(X), X.strides[0], X.strides[1], &index[0], index.shape[0], X.shape[1],
+        self.kernels.gather[<int> source](<const char *> pointer(X), X.strides[0], X.strides[1], &index[0],
+                                          index.shape[0], X.shape[1],
                                           pointer(out), index.shape[0] * self.panel)
         if out.transpose(1, 0, 2).reshape(index.shape[0], -1)[:, X.shape[1]:].any():
             raise AssertionError("gather left something in the pads")
@@ -100,7 +107,8 @@ cdef class Table:
         """The rows X[index] of a CSR array of float32 or float64, dense."""
         cdef Csr csr = csr_of(X)
         out = np.full((-(-X.shape[1] // self.panel), index.shape[0], self.panel), np.nan, self.dtype)
-        self.kernels.densify(&csr, &index[0], index.shape[0], X.shape[1], pointer(out), index.shape[0] * self.panel)
+        self.kernels.densify(&csr, &index[0], index.shape[0], X.shape[1], pointer(out),
+                             index.shape[0] * self.panel)
         return self._columns(out, X.shape[1])
 
     def dense_forward(self, x, w, b, str activation, double parameter=0):
@@ -109,8 +117,10 @@ cdef class Table:
         packed_x, packed_w, packed_b = self._panels(x), self._panels(w), self._row(b)
         out = np.zeros((packed_w.shape[0], rows, self.panel), self.dtype)
         for p in range(out.shape[0]):
-            self.kernels.forward(pointer(packed_x), rows * self.panel, rows, pointer(packed_w[p]), n_in, pointer(packed_b[p]),
-                                 pointer(out[p]), 2 if n_out - p * self.panel > self.panel // 2 else 1, ACTIVATIONS[activation], parameter)
+            self.kernels.forward(pointer(packed_x), rows * self.panel, rows, pointer(packed_w[p]), n_in,
+                                 pointer(packed_b[p]),
+                                 pointer(out[p]), 2 if n_out - p * self.panel > self.panel // 2 else 1,
+                                 ACTIVATIONS[activation], parameter)
         self.kernels.clear_pads(pointer(out[out.shape[0] - 1]), rows, n_out - (out.shape[0] - 1) * self.panel)
         if out.transpose(1, 0, 2).reshape(rows, -1)[:, n_out:].any():
             raise AssertionError("forward left something in the pads")
@@ -121,7 +131,8 @@ cdef class Table:
         cdef ptrdiff_t rows = x.shape[0]
         packed_x, packed_w, packed_b = self._panels(x), self._transposed_panels(w), self._row(b)
         out = np.zeros((1, rows, self.panel), self.dtype)
-        self.kernels.forward_narrow(pointer(packed_x), rows * self.panel, rows, pointer(packed_w), w.shape[0], w.shape[1],
+        self.kernels.forward_narrow(pointer(packed_x), rows * self.panel, rows, pointer(packed_w), w.shape[0],
+                                    w.shape[1],
                                     pointer(packed_b), pointer(out))
         return self._columns(out, w.shape[1])
 
@@ -131,51 +142,65 @@ cdef class Table:
         packed_x, out = self._panels(x), np.empty((x.shape[0], n_out), self.dtype)
         for i in range(x.shape[0]):
             row, sums = np.ascontiguousarray(packed_x[:, i]), self._row(b)
-            self.kernels.forward_row(pointer(row), pointer(w), w.strides[0] // w.itemsize, n_in, n_out, pointer(sums))
+            self.kernels.forward_row(pointer(row), pointer(w), w.strides[0] // w.itemsize, n_in, n_out,
+                                     pointer(sums))
             out[i] = sums.ravel()[:n_out]
         return out
 
-    def dense_forward_sparse(self, X, const ptrdiff_t[::1] index, w, b, double rate=0, uint64_t base=0, ptrdiff_t row=0):
+    def dense_forward_sparse(self, X, const ptrdiff_t[::1] index, w, b, double rate=0, uint64_t base=0,
+                             ptrdiff_t row=0):
         """X[index] @ w + b, X a CSR array of float32 or float64, after dropout of inputs."""
         cdef Csr csr = csr_of(X)
         cdef Dropout dropout = Dropout(<uint32_t> (rate * 4294967296.0), 1 / (1 - rate), 0, 0)
         packed_w, packed_b = self._panels(w), self._row(b)
         out = np.zeros((packed_w.shape[0], index.shape[0], self.panel), self.dtype)
-        self.kernels.forward_sparse(&csr, &index[0], index.shape[0], pointer(packed_w), w.shape[0], w.shape[1], pointer(packed_b),
-                                    pointer(out), index.shape[0] * self.panel, &dropout if rate > 0 else NULL, base, row)
+        self.kernels.forward_sparse(&csr, &index[0], index.shape[0], pointer(packed_w), w.shape[0],
+                                    w.shape[1], pointer(packed_b),
+                                    pointer(out), index.shape[0] * self.panel, &dropout if rate > 0 else NULL,
+                                    base, row)
         return self._columns(out, w.shape[1])
 
     def dense_backward(self, dz, w, a_below, str activation, double parameter=0):
-        """(dz @ w.T) * activation'(below), the derivative written by the activation's value a_below; or for "stored", being a_below."""
+        """(dz @ w.T) * activation'(below), the derivative written by the activation's value a_below; or for
+        "stored", being a_below.
+        """
         cdef ptrdiff_t rows = dz.shape[0], n_in = w.shape[0], p
         packed_dz, packed_w, packed_a = self._panels(dz), self._transposed_panels(w), self._panels(a_below)
         out = np.zeros_like(packed_a)
         for p in range(out.shape[0]):
-            self.kernels.backward(pointer(packed_dz), rows * self.panel, rows, pointer(packed_w[p]), w.shape[1], pointer(packed_a[p]),
-                                  pointer(out[p]), 2 if n_in - p * self.panel > self.panel // 2 else 1, _derivative(activation), parameter)
+            self.kernels.backward(pointer(packed_dz), rows * self.panel, rows, pointer(packed_w[p]),
+                                  w.shape[1], pointer(packed_a[p]),
+                                  pointer(out[p]), 2 if n_in - p * self.panel > self.panel // 2 else 1,
+                                  _derivative(activation), parameter)
         return self._columns(out, n_in)
 
     def _transposed_panels(self, w):
         return np.ascontiguousarray(self._panels(np.ascontiguousarray(w.T)))
 
-    def dense_gradient(self, x, dz, w, b, str kind="none", *, bint narrow=False, ptrdiff_t chunk_rows=1 << 30, moments=None, norm=None, factor=None,
+    def dense_gradient(self, x, dz, w, b, str kind="none", *, bint narrow=False, ptrdiff_t chunk_rows=1 << 30,
+                       moments=None, norm=None, factor=None,
                        **settings):
         """One layer's gradients and, unless kind is "none", their update.
 
-        The gradient is scale * sum + decay * w over all rows, which pass in chunks of chunk_rows. norm: (scale, shift, dout, zhat, whether their
-        sums are known) of the layer's normalization. factor: the gradient is completed first, and multiplied by it before the update.
+        The gradient is scale * sum + decay * w over all rows, which pass in chunks of chunk_rows. norm:
+        (scale, shift, dout, zhat, whether their sums are known) of the layer's normalization. factor: the
+        gradient is completed first, and multiplied by it before the update.
 
-        Returns a dict: w, b, scale, shift, or for "none" dw, db, dscale, dshift; w_transposed as the backward pass would read it; moments, each with
-        its arrays in that order; squares: what the update reports of the weights; gradient_squares: with factor, those of the whole gradient.
+        Returns a dict: w, b, scale, shift, or for "none" dw, db, dscale, dshift; w_transposed as the backward
+        pass would read it; moments, each with its arrays in that order; squares: what the update reports of
+        the weights; gradient_squares: with factor, those of the whole gradient.
         """
         return self._gradient(x, None, dz, w, b, kind, narrow, chunk_rows, moments, norm, factor, settings)
 
-    def dense_gradient_sparse(self, X, dz, w, b, str kind="none", *, ptrdiff_t chunk_rows=1 << 30, moments=None, norm=None, factor=None,
+    def dense_gradient_sparse(self, X, dz, w, b, str kind="none", *, ptrdiff_t chunk_rows=1 << 30,
+                              moments=None, norm=None, factor=None,
                               double rate_in=0, uint64_t base=0, **settings):
         """dense_gradient for a CSR array X, after dropout of inputs at rate_in."""
-        return self._gradient(None, X, dz, w, b, kind, False, chunk_rows, moments, norm, factor, settings, rate_in, base)
+        return self._gradient(None, X, dz, w, b, kind, False, chunk_rows, moments, norm, factor, settings,
+                              rate_in, base)
 
-    def _gradient(self, x, X, dz, w, b, str kind, bint narrow, ptrdiff_t chunk_rows, moments, norm, factor, settings, double rate_in=0,
+    def _gradient(self, x, X, dz, w, b, str kind, bint narrow, ptrdiff_t chunk_rows, moments, norm, factor,
+                  settings, double rate_in=0,
                   uint64_t base=0):
         cdef Update u = update_of(kind, settings)
         cdef Gradient g
@@ -186,11 +211,17 @@ cdef class Table:
         cdef const ptrdiff_t[::1] index
         memset(&g, 0, sizeof(Gradient))
         pack = self._transposed_panels if narrow else self._panels
-        unpack = (lambda a: self._columns(a, w.shape[0]).T.copy()) if narrow else (lambda a: self._columns(a, w.shape[1]))
-        flat = lambda a: a.ravel()[:w.shape[1]].copy()
+
+        def unpack(a):
+            return self._columns(a, w.shape[0]).T.copy() if narrow else self._columns(a, w.shape[1])
+
+        def flat(a):
+            return a.ravel()[:w.shape[1]].copy()
+
         # every learned array with its gradient's sums (of numbers that must not show) and its moments
         names, learned = ["w", "b", "scale", "shift"][:4 if norm else 2], [w, b, *(norm or ())[:2]]
-        packed = [[(self._row if i else pack)(a) for a in (array, np.full_like(array, 7), *(moment[i] for moment in moments or ()))]
+        packed = [[(self._row if i else pack)(a) for a in (array, np.full_like(array, 7),
+                                                           *(moment[i] for moment in moments or ()))]
                   for i, array in enumerate(learned)]
         wt = np.zeros((-(-w.shape[0] // self.panel), w.shape[1], self.panel), self.dtype)
         blocks = 1 if narrow else -(-w.shape[0] // BLOCK)
@@ -226,8 +257,10 @@ cdef class Table:
                 csr, index = csr_of(X), np.arange(part.start, part.stop)
                 starts = np.zeros(w.shape[0] + 1, np.intp)
                 entries = np.zeros(X.nnz + 1, np.int32), np.zeros(X.nnz + 1, self.dtype)
-                csc.start, csc.row, csc.value = <ptrdiff_t *> pointer(starts), <int32_t *> pointer(entries[0]), pointer(entries[1])
-                self.kernels.transpose_csr(&csr, &index[0], g.rows, w.shape[0], &dropout if rate_in > 0 else NULL, base, start, &csc)
+                csc.start, csc.row = <ptrdiff_t *> pointer(starts), <int32_t *> pointer(entries[0])
+                csc.value = pointer(entries[1])
+                self.kernels.transpose_csr(&csr, &index[0], g.rows, w.shape[0],
+                                           &dropout if rate_in > 0 else NULL, base, start, &csc)
             for p in range(panels):
                 for k in range(blocks):
                     at = <double *> pointer(squares[k, p * self.panel:])
@@ -236,7 +269,8 @@ cdef class Table:
                     else:
                         self.kernels.gradient_block_sparse(&g, &csc, p, k * BLOCK, at)
             for p in range(packed[1][0].shape[0]):
-                self.kernels.gradient_vectors(&g, p, <double *> pointer(squares[blocks, p * self.panel:]), squares.shape[1])
+                self.kernels.gradient_vectors(&g, p, <double *> pointer(squares[blocks, p * self.panel:]),
+                                              squares.shape[1])
         answer = {}
         if factor is not None:
             answer["gradient_squares"] = squares.sum()
@@ -245,14 +279,17 @@ cdef class Table:
             u.scale, u.decay, u.clip = factor, 0, 0
             for p in range(panels):
                 for k in range(blocks):
-                    self.kernels.apply_block(&g, p, k * BLOCK, <double *> pointer(squares[k, p * self.panel:]))
+                    self.kernels.apply_block(&g, p, k * BLOCK,
+                                             <double *> pointer(squares[k, p * self.panel:]))
             for p in range(packed[1][0].shape[0]):
-                self.kernels.apply_vectors(&g, p, <double *> pointer(squares[blocks, p * self.panel:]), squares.shape[1])
+                self.kernels.apply_vectors(&g, p, <double *> pointer(squares[blocks, p * self.panel:]),
+                                           squares.shape[1])
         if u.kind == UPDATE_NONE:
             return {"d" + name: (flat if i else unpack)(packed[i][1]) for i, name in enumerate(names)}
         return answer | {name: (flat if i else unpack)(packed[i][0]) for i, name in enumerate(names)} | {
             "w_transposed": None if g.wt == NULL else self._columns(wt, w.shape[0]),
-            "moments": [[(flat if i else unpack)(arrays[2 + m]) for i, arrays in enumerate(packed)] for m in range(len(moments or ()))],
+            "moments": [[(flat if i else unpack)(arrays[2 + m]) for i,
+                         arrays in enumerate(packed)] for m in range(len(moments or ()))],
             "squares": squares[:blocks].sum(),
         }
 
@@ -275,7 +312,8 @@ cdef class Table:
         packed = self._panels(w)
         out = np.zeros((packed.shape[0], self.panel))
         for p in range(packed.shape[0]):
-            self.kernels.square_sums(&u, pointer(packed[p]), w.shape[0], 2 if w.shape[1] - p * self.panel > self.panel // 2 else 1,
+            self.kernels.square_sums(&u, pointer(packed[p]), w.shape[0],
+                                     2 if w.shape[1] - p * self.panel > self.panel // 2 else 1,
                                      <double *> pointer(out[p]))
         return out.ravel()[:w.shape[1]]
 
@@ -319,30 +357,42 @@ cdef class Table:
         self.kernels.derive(_derivative(name), parameter, pointer(a), pointer(da), pointer(out), a.size)
         return out
 
-    def drop(self, a, slope, double rate, uint64_t base, ptrdiff_t row=0, double scale=1, double shift=0, double dropped=0):
-        """Dropout of a, shape (rows, units), and of the derivative there, for the batch's rows from `row` on: (a, slope)."""
+    def drop(self, a, slope, double rate, uint64_t base, ptrdiff_t row=0, double scale=1, double shift=0,
+             double dropped=0):
+        """Dropout of a, shape (rows, units), and of the derivative there, for the batch's rows from `row` on:
+        (a, slope).
+        """
         cdef Dropout dropout = Dropout(<uint32_t> (rate * 4294967296.0), scale, shift, dropped)
         packed, packed_slope = self._panels(a), self._panels(slope)
         for p in range(packed.shape[0]):
-            self.kernels.drop(&dropout, base, row, p * self.panel, a.shape[0], 2 if a.shape[1] - p * self.panel > self.panel // 2 else 1,
+            self.kernels.drop(&dropout, base, row, p * self.panel, a.shape[0],
+                              2 if a.shape[1] - p * self.panel > self.panel // 2 else 1,
                               pointer(packed[p]), pointer(packed_slope[p]))
         return self._columns(packed, a.shape[1]), self._columns(packed_slope, a.shape[1])
 
-    def normalize_columns(self, z, dout, scale, shift, mean, variance, double epsilon, double momentum, bint learn=True):
-        """Batch normalization and the way back: a dict of out, zhat, dz, dscale, dshift, and the running mean and variance after it."""
+    def normalize_columns(self, z, dout, scale, shift, mean, variance, double epsilon, double momentum,
+                          bint learn=True):
+        """Batch normalization and the way back: a dict of out, zhat, dz, dscale, dshift, and the running mean
+        and variance after it.
+        """
         cdef Norm norm
         cdef ptrdiff_t rows = z.shape[0], n = z.shape[1]
         packed, gradient = self._panels(z), self._panels(dout)
         zhat = np.zeros_like(packed)
-        vectors = [self._row(x) for x in (scale, shift, mean, variance)] + [np.zeros((packed.shape[0], self.panel), self.dtype) for _ in range(3)]
-        norm = Norm(epsilon, momentum, pointer(vectors[0]), pointer(vectors[1]), pointer(vectors[2]), pointer(vectors[3]), pointer(vectors[4]),
+        vectors = [self._row(x) for x in (scale, shift, mean,
+                                          variance)] + [np.zeros((packed.shape[0], self.panel),
+                                                                 self.dtype) for _ in range(3)]
+        norm = Norm(epsilon, momentum, pointer(vectors[0]), pointer(vectors[1]), pointer(vectors[2]),
+                    pointer(vectors[3]), pointer(vectors[4]),
                     pointer(vectors[5]), pointer(vectors[6]))
         for p in range(packed.shape[0]):
             count = 2 if n - p * self.panel > self.panel // 2 else 1
-            self.kernels.normalize_columns(pointer(packed[p]), pointer(packed[p]), pointer(zhat[p]), rows, count, &norm, p, learn)
+            self.kernels.normalize_columns(pointer(packed[p]), pointer(packed[p]), pointer(zhat[p]), rows,
+                                           count, &norm, p, learn)
             self.kernels.normalize_columns_back(pointer(gradient[p]), pointer(zhat[p]), rows, count, &norm, p)
         flat = [vector.ravel()[:n].copy() for vector in vectors]
-        return {"out": self._columns(packed, n), "zhat": self._columns(zhat, n), "dz": self._columns(gradient, n), "dscale": flat[5],
+        return {"out": self._columns(packed, n), "zhat": self._columns(zhat, n),
+                "dz": self._columns(gradient, n), "dscale": flat[5],
                 "dshift": flat[6], "mean": flat[2], "variance": flat[3]}
 
     def normalize_by_running(self, z, scale, shift, mean, variance, double epsilon):
@@ -350,9 +400,12 @@ cdef class Table:
         cdef Norm norm
         packed = self._panels(z)
         vectors = [self._row(x) for x in (scale, shift, mean, variance)]
-        norm = Norm(epsilon, 0, pointer(vectors[0]), pointer(vectors[1]), pointer(vectors[2]), pointer(vectors[3]), NULL, NULL, NULL)
+        norm = Norm(epsilon, 0, pointer(vectors[0]), pointer(vectors[1]), pointer(vectors[2]),
+                    pointer(vectors[3]), NULL, NULL, NULL)
         for p in range(packed.shape[0]):
-            self.kernels.normalize_by_running(pointer(packed[p]), z.shape[0], 2 if z.shape[1] - p * self.panel > self.panel // 2 else 1, &norm, p)
+            self.kernels.normalize_by_running(pointer(packed[p]), z.shape[0],
+                                              2 if z.shape[1] - p * self.panel > self.panel // 2 else 1,
+                                              &norm, p)
         return self._columns(packed, z.shape[1])
 
     def normalize_rows(self, z, dout, scale, shift, double epsilon):
@@ -362,9 +415,11 @@ cdef class Table:
         packed, gradient = self._panels(z), self._panels(dout)
         zhat, dz, inverse = np.zeros_like(packed), np.zeros_like(packed), np.zeros(rows, self.dtype)
         vectors = self._row(scale), self._row(shift)
-        norm = Norm(epsilon, 0, pointer(vectors[0]), pointer(vectors[1]), NULL, NULL, pointer(inverse), NULL, NULL)
+        norm = Norm(epsilon, 0, pointer(vectors[0]), pointer(vectors[1]), NULL, NULL, pointer(inverse), NULL,
+                    NULL)
         self.kernels.normalize_rows(pointer(packed), pointer(zhat), rows * self.panel, rows, n, &norm, 0)
-        self.kernels.normalize_rows_back(pointer(gradient), pointer(zhat), pointer(dz), rows * self.panel, rows, n, &norm, 0)
+        self.kernels.normalize_rows_back(pointer(gradient), pointer(zhat), pointer(dz), rows * self.panel,
+                                         rows, n, &norm, 0)
         for x in (packed, zhat, dz):
             if x.transpose(1, 0, 2).reshape(rows, -1)[:, n:].any():
                 raise AssertionError("layer normalization left something in the pads")
@@ -381,7 +436,9 @@ cdef class Table:
         return self._columns(packed, w.shape[1])
 
     def loss(self, str name, y, z, weight=None, double gradient_scale=1, parameters=()):
-        """(row_loss, dz): each row's loss in float64 and its gradient by z, both times weight. y: class numbers for the losses of classes."""
+        """(row_loss, dz): each row's loss in float64 and its gradient by z, both times weight. y: class
+        numbers for the losses of classes.
+        """
         own = np.array(parameters, np.float64)
         cdef Loss loss = Loss(LOSSES[name], gradient_scale, NULL, LOSSES[name], False, NULL)
         if own.size:
@@ -391,15 +448,18 @@ cdef class Table:
         index = np.arange(rows)
         cdef const ptrdiff_t[::1] at = index
         row_loss, scratch = np.zeros(rows + self.panel), np.zeros(n_out * self.panel, self.dtype)
-        self.kernels.lose(&loss, pointer(panels), rows * self.panel, rows, n_out, pointer(y), <const ptrdiff_t *> pointer(y), &at[0],
-                          NULL if weight is None else <double *> pointer(weight), True, pointer(scratch), <double *> pointer(row_loss))
+        self.kernels.lose(&loss, pointer(panels), rows * self.panel, rows, n_out, pointer(y),
+                          <const ptrdiff_t *> pointer(y), &at[0],
+                          NULL if weight is None else <double *> pointer(weight), True, pointer(scratch),
+                          <double *> pointer(row_loss))
         return row_loss[:rows], self._columns(panels, n_out)
 
     def output(self, str name, z):
         """The output activation that belongs to the loss."""
         rows, n_out = z.shape
         panels, out, scratch = self._panels(z), np.empty_like(z), np.zeros(n_out * self.panel, self.dtype)
-        self.kernels.output(LOSSES[name], pointer(panels), rows * self.panel, rows, n_out, pointer(scratch), pointer(out))
+        self.kernels.output(LOSSES[name], pointer(panels), rows * self.panel, rows, n_out, pointer(scratch),
+                            pointer(out))
         return out
 
     def update(self, str kind, w, sums, moments=(), **settings):
@@ -415,7 +475,9 @@ cdef class Table:
         return out
 
     def multiply_add(self, ptrdiff_t rounds):
-        """Run multiply-adds in registers alone, without the GIL; the number of operations done (two a multiply-add and lane)."""
+        """Run multiply-adds in registers alone, without the GIL; the number of operations done (two a
+        multiply-add and lane).
+        """
         cdef double result, operations
         with nogil:
             operations = self.kernels.multiply_add(rounds, &result)

@@ -1,15 +1,18 @@
 # Threads that share the jobs of one phase after another.
 #
-# A phase is a number of independent jobs. Each worker has a queue of them, which it empties first, so that the same weights and rows stay in
-# the same core's cache; then it takes from the others'. The phase is over when all jobs are done, not when all workers have come by: one
-# that the system has descheduled between two jobs holds nobody up. Whoever completes the last job runs `advance`, which sets up the next
-# phase (or says that there is none), and publishes it.
+# A phase is a number of independent jobs. Each worker has a queue of them, which it empties first, so that
+# the same weights and rows stay in the same core's cache; then it takes from the others'. The phase is over
+# when all jobs are done, not when all workers have come by: one that the system has descheduled between two
+# jobs holds nobody up. Whoever completes the last job runs `advance`, which sets up the next phase (or says
+# that there is none), and publishes it.
 #
-# A queue is one 64-bit ticket, phase : 24 | next : 20 | end : 20 bits. Taking a job is one compare-and-swap that fails if the phase has
-# moved on, and nothing that `advance` writes is read before a job was taken: a late worker can neither run an old job nor see half of a
-# new phase. (To be fooled it would have to sleep through exactly 2^24 phases.)
+# A queue is one 64-bit ticket, phase : 24 | next : 20 | end : 20 bits. Taking a job is one compare-and-swap
+# that fails if the phase has moved on, and nothing that `advance` writes is read before a job was taken: a
+# late worker can neither run an old job nor see half of a new phase. (To be fooled it would have to sleep
+# through exactly 2^24 phases.)
 #
-# Workers spin for some microseconds, then yield, then sleep. The caller is worker 0, starts the others and joins them: none outlives it.
+# Workers spin for some microseconds, then yield, then sleep. The caller is worker 0, starts the others and
+# joins them: none outlives it.
 
 cdef enum:
     SPINS = 50          # pauses, some 50 ns each
@@ -43,7 +46,8 @@ cdef struct Team:
     job_function run
     advance_function advance
     rest_function rest         # by each worker when it has done its jobs of a phase; or NULL
-    poll_function poll         # by the caller, after each of its jobs and phases; true where other code may have run in its thread
+    # by the caller, after each of its jobs and phases; true where other code may have run in its thread
+    poll_function poll
     const HalfKernels *half    # whose products this run's jobs have, or NULL
     void *context
 
@@ -91,7 +95,9 @@ cdef void publish(Team *team) noexcept nogil:
 
 
 cdef void deal(Team *team, const ptrdiff_t *ends) noexcept nogil:
-    """Hand out the jobs 0 .. ends[-1] of the phase that publish() will announce: ends[i] is where queue i ends."""
+    """Hand out the jobs 0 .. ends[-1] of the phase that publish() will announce: ends[i] is where queue i
+    ends.
+    """
     cdef uint64_t tag = ((atomic_get(team.phase) + 1) & 0xFFFFFF) << 40
     cdef ptrdiff_t start = 0
     cdef int i
@@ -130,7 +136,8 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
     cdef uint64_t *queue
     cdef ptrdiff_t job
     cdef int i
-    cdef const HalfKernels *half = team.half  # read once: the team may be in another run when this worker is done
+    # read once: the team may be in another run when this worker is done
+    cdef const HalfKernels *half = team.half
     if flushes:
         before = flush_subnormals()
     if half != NULL:
@@ -143,11 +150,13 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
             if ticket >> 40 != tag or job >= <ptrdiff_t> (ticket & 0xFFFFF):
                 break
             if atomic_swap_if(queue, ticket, ticket + (1 << 20)):
-                n_jobs = team.n_jobs  # now, while the phase waits for this job: counted, it may be another's number
+                # now, while the phase waits for this job: once it is counted, it may be another's number
+                n_jobs = team.n_jobs
                 team.run(team.context, job, worker)
                 finished += 1
                 if worker == 0 and team.poll(team.context) and half != NULL:
-                    half.start_products()  # anew: a signal's handler may have used the CPU's tiles for its own products
+                    # anew: a signal's handler may have used the CPU's tiles for its own products
+                    half.start_products()
     if finished and team.rest != NULL:
         team.rest(team.context, worker)
     if finished and atomic_add(team.done, finished) == n_jobs:

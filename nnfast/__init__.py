@@ -38,8 +38,8 @@ __all__ = [
     "show_versions",
 ]
 
-# The module of each public name. They are imported when they are used, as the package's modules are, so that the
-# command `nnfast` begins at once, and Ctrl-C ends it from then on.
+# The module of each public name. They are imported when they are used, as the package's modules are, so that
+# the command `nnfast` begins at once, and Ctrl-C ends it from then on.
 _HOMES = {
     "Activation": "own_functions",
     "DivergenceError": "exceptions",

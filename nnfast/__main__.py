@@ -54,10 +54,15 @@ def _parser():
     demo = commands.add_parser(
         "demo",
         help="train beside scikit-learn, and print times and scores",
-        description="Train nnfast and scikit-learn side by side, on tables that scikit-learn bundles or on one of yours.",
+        description=(
+            "Train nnfast and scikit-learn side by side, on tables that scikit-learn bundles or on one of"
+            " yours."
+        ),
     )
     demo.set_defaults(run=_demo)
-    demo.add_argument("--table", metavar="FILE", help="a CSV, Parquet or Excel file to train on; - for standard input")
+    demo.add_argument(
+        "--table", metavar="FILE", help="a CSV, Parquet or Excel file to train on; - for standard input"
+    )
     _add_table_options(demo, "FILE", target_required=False)
     demo.add_argument(
         "--hidden",
@@ -76,8 +81,11 @@ def _parser():
     tune = commands.add_parser(
         "tune",
         help="search for parameters within a time, and print scores beside the defaults'",
-        description="Search for the parameters of a network for a table of yours, within a budget of time, by cross-validation "
-        "on three quarters of its rows. Print the best, and its score beside the defaults', on the folds and on the last quarter.",
+        description=(
+            "Search for the parameters of a network for a table of yours, within a budget of time, by "
+            "cross-validation on three quarters of its rows. Print the best, and its score beside the "
+            "defaults', on the folds and on the last quarter."
+        ),
     )
     tune.set_defaults(run=_tune)
     tune.add_argument("table", metavar="TABLE", help="a CSV, Parquet or Excel file; - for standard input")
@@ -89,9 +97,13 @@ def _parser():
         metavar="TIME",
         help="time for the defaults' cross-validation and the search, such as 60s, 2m or 1h; default: 60s",
     )
-    tune.add_argument("--method", choices=_METHODS, default=_METHODS[0], help="how to search; default: %(default)s")
+    tune.add_argument(
+        "--method", choices=_METHODS, default=_METHODS[0], help="how to search; default: %(default)s"
+    )
     tune.add_argument("--out", metavar="HTML", help="write a page with all trials and figures to this file")
-    tune.add_argument("--save", metavar="JSON", help="write the best parameters and how they were found to this file")
+    tune.add_argument(
+        "--save", metavar="JSON", help="write the best parameters and how they were found to this file"
+    )
     tune.add_argument("--model", metavar="JOBLIB", help="write the fitted pipeline to this file")
     tune.add_argument("--script", metavar="PY", help="write the script that trains the pipeline to this file")
     tune.add_argument(
@@ -101,9 +113,15 @@ def _parser():
         default=3,
         help="how much to tune: from the learning rate alone to all that matters; default: 3",
     )
-    tune.add_argument("--cv", type=_positive, default=3, metavar="N", help="folds of the cross-validation; default: 3")
-    tune.add_argument("--seed", type=_natural, default=0, metavar="N", help="draws folds, trials and weights; default: 0")
-    tune.add_argument("--jobs", type=_positive, metavar="N", help="fits at a time; default: as many as there are cores")
+    tune.add_argument(
+        "--cv", type=_positive, default=3, metavar="N", help="folds of the cross-validation; default: 3"
+    )
+    tune.add_argument(
+        "--seed", type=_natural, default=0, metavar="N", help="draws folds, trials and weights; default: 0"
+    )
+    tune.add_argument(
+        "--jobs", type=_positive, metavar="N", help="fits at a time; default: as many as there are cores"
+    )
 
     commands.add_parser(
         "info",
@@ -134,10 +152,14 @@ def _add_table_options(parser, file, *, target_required):
     options.add_argument(
         "--sep", type=_separator, metavar="MARK", help="what separates fields of a text file; default: found"
     )
-    options.add_argument("--decimal", choices=(".", ","), help="the decimal mark of numbers in text; default: found")
+    options.add_argument(
+        "--decimal", choices=(".", ","), help="the decimal mark of numbers in text; default: found"
+    )
     options.add_argument("--encoding", metavar="NAME", help="of a text file; default: UTF-8, else cp1252")
     options.add_argument("--sheet", metavar="NAME", help="of an Excel file; default: the first")
-    parser.add_argument("--json", action="store_true", help="print one JSON document, and the text to standard error")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document, and the text to standard error"
+    )
 
 
 def _separator(text):
@@ -163,9 +185,13 @@ def _natural(text):
 def _seconds(text):
     number = r"(\d+\.?\d*|\.\d+)"
     parts = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s?)?", text.strip(), re.ASCII)
-    seconds = sum(float(part or 0) * unit for part, unit in zip(parts.groups(), (3600, 60, 1))) if parts else 0
+    seconds = (
+        sum(float(part or 0) * unit for part, unit in zip(parts.groups(), (3600, 60, 1))) if parts else 0
+    )
     if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a positive time such as 60, 60s, 2m or 1h30m, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be a positive time such as 60, 60s, 2m or 1h30m, got {text!r}"
+        )
     return seconds
 
 
@@ -211,7 +237,9 @@ def _tune(options, parser):
     files = {name: getattr(options, name) for name in ("out", "save", "model", "script")}
     tune.check(options.table, method=options.method, **files)
     rows = tune.MOST_ROWS if options.rows is None else options.rows
-    table = tables.read_raw(options.table, options.target, task=options.task, max_rows=rows, **_reading(options))
+    table = tables.read_raw(
+        options.table, options.target, task=options.task, max_rows=rows, **_reading(options)
+    )
     with _text_output(options):
         found = tune.run(
             table,

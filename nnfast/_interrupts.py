@@ -1,4 +1,6 @@
-"""Ctrl-C while the command's libraries are imported. This module is the first one, and imports little itself."""
+"""Ctrl-C while the command's libraries are imported. This module is the first one, and imports
+little itself.
+"""
 
 import os
 import signal
@@ -7,7 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_interrupts():
-    """End the process at once on Ctrl-C: an exception would be printed, or become another one, in an import."""
+    """End the process at once on Ctrl-C: an exception would be printed, or become another one, in
+    an import.
+    """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
         yield
         return

@@ -1,7 +1,8 @@
 """Activations: what a unit makes of its pre-activation z.
 
-Each record holds the function and its derivative as readable NumPy (the definition that the compiled kernels are
-tested against), the range, its own parameter where it has one, and the name under which the kernel is found.
+Each record holds the function and its derivative as readable NumPy (the definition that the compiled kernels
+are tested against), the range, its own parameter where it has one, and the name under which the kernel is
+found.
 """
 
 from collections.abc import Callable
@@ -18,10 +19,12 @@ from nnfast.suggestions import did_you_mean
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation: a = function(z), and da/dz from z and a together, since either may be the cheaper source.
+    """One activation: a = function(z), and da/dz from z and a together, since either may be the cheaper
+    source.
 
-    `f(z)` and `df(z, a)` are the formulas; with a parameter it is their last argument. `function` and `derivative`
-    fill in its default. `initializer` is what initializer="auto" draws the weights below such units with.
+    `f(z)` and `df(z, a)` are the formulas; with a parameter it is their last argument. `function` and
+    `derivative` fill in its default. `initializer` is what initializer="auto" draws the weights below such
+    units with.
     """
 
     name: str
@@ -47,15 +50,23 @@ class Activation:
         return self.df(z, a, *self._own(parameter))
 
     def _own(self, parameter):
-        return () if self.parameter_name is None else (self.default if parameter is None else float(parameter),)
+        return (
+            () if self.parameter_name is None else (self.default if parameter is None else float(parameter),)
+        )
 
     def check(self, parameter):
-        """The parameter as a float, or None for None; ValueError if it is not one that the activation accepts."""
+        """The parameter as a float, or None for None; ValueError if it is not one that the activation
+        accepts.
+        """
         if parameter is None:
             return None
         if self.parameter_name is None:
-            having = ", ".join(f"{each.name!r} ({each.parameter_name})" for each in _ALL if each.parameter_name)
-            raise ValueError(f"activation {self.name!r} has no parameter, got {parameter!r}; those with one: {having}.")
+            having = ", ".join(
+                f"{each.name!r} ({each.parameter_name})" for each in _ALL if each.parameter_name
+            )
+            raise ValueError(
+                f"activation {self.name!r} has no parameter, got {parameter!r}; those with one: {having}."
+            )
         real = isinstance(parameter, Real) and not isinstance(parameter, (bool, np.bool_))
         if not real or not np.isfinite(parameter) or not self.in_domain(parameter):
             what = f"{self.parameter_name} of activation {self.name!r}"
@@ -63,7 +74,8 @@ class Activation:
         return float(parameter)
 
 
-# Beyond this every gate below is 0 or 1 to the last bit; inf * 0 and overflows are kept out by stopping there.
+# Beyond this every gate below is 0 or 1 to the last bit; inf * 0 and overflows are kept out by stopping
+# there.
 _FAR = 1e3
 
 SELU_LAMBDA = 1.0507009873554804934193349852946
@@ -75,7 +87,9 @@ def _near(z):
 
 
 def _gated(z, gate):
-    """z times the gate near it; with the derivative's own arguments, since compiled code computes only once what both have."""
+    """z times the gate near it; with the derivative's own arguments, since compiled code computes only once
+    what both have.
+    """
     return np.maximum(z, -_FAR) * gate(_near(z))
 
 
@@ -140,7 +154,9 @@ _ALL = (
         f=expit,
         df=lambda z, a: a * (1 - a),
         kernel="logistic",
-        advice="Saturates on both sides and is not centred on zero; tanh is nearly always the better of the two.",
+        advice=(
+            "Saturates on both sides and is not centred on zero; tanh is nearly always the better of the two."
+        ),
         reference="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, 1986",
     ),
     Activation(
@@ -178,7 +194,9 @@ _ALL = (
         domain="a number >= 0",
         in_domain=lambda slope: slope >= 0,
         advice="Where many relu units die: its gradient is nowhere zero.",
-        reference="Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, 2013",
+        reference=(
+            "Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, 2013"
+        ),
     ),
     Activation(
         name="elu",
@@ -193,8 +211,10 @@ _ALL = (
         domain="a number >= 0",
         in_domain=lambda alpha: alpha >= 0,
         advice="As relu, with means nearer to zero and no dead units; often converges in fewer epochs.",
-        reference="Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by Exponential Linear "
-        "Units, 2016, arXiv:1511.07289",
+        reference=(
+            "Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by Exponential"
+            " Linear Units, 2016, arXiv:1511.07289"
+        ),
     ),
     Activation(
         name="selu",
@@ -204,8 +224,10 @@ _ALL = (
         df=lambda z, a: SELU_LAMBDA * _elu_derivative(z, a, SELU_ALPHA),
         kernel="selu",
         initializer="lecun_normal",
-        advice="For deep networks without normalization, on standardised inputs, with initializer='lecun_normal' and "
-        "alpha_dropout.",
+        advice=(
+            "For deep networks without normalization, on standardised inputs, with initializer='lecun_normal'"
+            " and alpha_dropout."
+        ),
         reference="Klambauer et al., Self-Normalizing Neural Networks, 2017, arXiv:1706.02515",
     ),
     Activation(
@@ -227,7 +249,10 @@ _ALL = (
         df=_gelu_tanh_derivative,
         kernel="gelu_tanh",
         initializer="he_normal",
-        advice="gelu within 5e-4, as other libraries approximate it: for weights that come from there or go there.",
+        advice=(
+            "gelu within 5e-4, as other libraries approximate it: for weights that come from there or go"
+            " there."
+        ),
         reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415",
     ),
     Activation(
@@ -250,8 +275,11 @@ _ALL = (
         kernel="silu",
         initializer="he_normal",
         advice="Also called swish: a smooth relu, to try where relu is good.",
-        reference="Elfwing, Uchibe and Doya, Sigmoid-Weighted Linear Units for Neural Network Function Approximation, "
-        "2018, arXiv:1702.03118; Ramachandran, Zoph and Le, Searching for Activation Functions, 2017, arXiv:1710.05941",
+        reference=(
+            "Elfwing, Uchibe and Doya, Sigmoid-Weighted Linear Units for Neural Network Function"
+            " Approximation, 2018, arXiv:1702.03118; Ramachandran, Zoph and Le, Searching for Activation"
+            " Functions, 2017, arXiv:1710.05941"
+        ),
     ),
     Activation(
         name="mish",
@@ -276,8 +304,13 @@ _ALL = (
         default=1.0,
         domain="a number > 0",
         in_domain=lambda beta: beta > 0,
-        advice="A relu with a rounded corner, sharper with a larger beta: where the fitted function has to be smooth.",
-        reference="Dugas et al., Incorporating Second-Order Functional Knowledge for Better Option Pricing, 2000",
+        advice=(
+            "A relu with a rounded corner, sharper with a larger beta: where the fitted function has to be"
+            " smooth."
+        ),
+        reference=(
+            "Dugas et al., Incorporating Second-Order Functional Knowledge for Better Option Pricing, 2000"
+        ),
     ),
 )
 
@@ -290,7 +323,7 @@ def activation_of(named):
     return named if isinstance(named, OwnActivation) else ACTIVATIONS[named]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # From an estimator's parameters
 
 
@@ -300,10 +333,12 @@ def resolve_activations(activation, activation_params, n_hidden):
     Parameters
     ----------
     activation : str, nnfast.Activation, tuple or list
-        A name in `ACTIVATIONS` or `ALIASES`; one of the user's own; a tuple of a name and the activation's own parameter, as a number or as a
-        dict of its name and number; or a list of these, one a hidden layer.
+        A name in `ACTIVATIONS` or `ALIASES`; one of the user's own; a tuple of a name and the activation's
+        own parameter, as a number or as a dict of its name and number; or a list of these, one a hidden
+        layer.
     activation_params : dict or None
-        Numbers by parameter name, for all hidden layers whose activation has such a parameter and no tuple of its own.
+        Numbers by parameter name, for all hidden layers whose activation has such a parameter and no tuple of
+        its own.
     n_hidden : int
         Hidden layers.
 
@@ -325,8 +360,8 @@ def resolve_activations(activation, activation_params, n_hidden):
     if isinstance(activation, list):
         if len(activation) != n_hidden:
             raise ValueError(
-                f"activation must be a name, or a list with one entry a hidden layer: there are {n_hidden} hidden "
-                f"layers, got {len(activation)} entries, {activation!r}."
+                f"activation must be a name, or a list with one entry a hidden layer: there are {n_hidden} "
+                f"hidden layers, got {len(activation)} entries, {activation!r}."
             )
         hint = " (A list means layers: for an activation with its parameter use a tuple.)"
         entries = [_resolve_entry(entry, hint) for entry in activation]
@@ -348,8 +383,8 @@ def _resolve_entry(entry, hint):
         return _resolve_name(entry, hint), None
     if len(entry) != 2 or isinstance(entry[1], (str, tuple)):
         raise ValueError(
-            f"activation must be a name or a tuple of a name and its parameter's value, got {entry!r}: for one a "
-            f"hidden layer use a list, {list(entry)!r}."
+            f"activation must be a name or a tuple of a name and its parameter's value, got {entry!r}: for "
+            f"one a hidden layer use a list, {list(entry)!r}."
         )
     name, parameter = _resolve_name(entry[0], hint), entry[1]
     record = activation_of(name)
@@ -357,7 +392,9 @@ def _resolve_entry(entry, hint):
         for key in parameter:
             if key != record.parameter_name:
                 accepted = record.parameter_name or "none"
-                raise ValueError(f"activation {name!r} has no parameter {key!r}, got {parameter}; it has {accepted}.")
+                raise ValueError(
+                    f"activation {name!r} has no parameter {key!r}, got {parameter}; it has {accepted}."
+                )
         parameter = parameter.get(record.parameter_name)
     return name, record.check(parameter)
 
@@ -379,7 +416,8 @@ def _check_common(activation_params, entries):
         return {}
     if not isinstance(activation_params, dict):
         raise ValueError(
-            f"activation_params must be a dict such as {{'negative_slope': 0.2}} or None, got {activation_params!r}."
+            "activation_params must be a dict such as {'negative_slope': 0.2} or None, got"
+            f" {activation_params!r}."
         )
     records = [activation_of(name) for name, _ in entries]
     names = sorted({record.name for record in records})
@@ -387,7 +425,8 @@ def _check_common(activation_params, entries):
     for key in activation_params:
         if key not in accepted:
             raise ValueError(
-                f"activation_params has the key {key!r}, which no activation of this network has ({', '.join(names)}); "
-                f"accepted: {', '.join(sorted(accepted)) or 'none'}.{did_you_mean(key, accepted)}"
+                f"activation_params has the key {key!r}, which no activation of this network has "
+                f"({', '.join(names)}); accepted: "
+                f"{', '.join(sorted(accepted)) or 'none'}.{did_you_mean(key, accepted)}"
             )
     return activation_params

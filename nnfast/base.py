@@ -27,7 +27,13 @@ from nnfast.profile import profiled
 from nnfast.publishing import Publisher
 from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
-from nnfast.state import PARAMETER_ATTRIBUTES, VersionedPickle, check_history, check_last_parameters, check_state
+from nnfast.state import (
+    PARAMETER_ATTRIBUTES,
+    VersionedPickle,
+    check_history,
+    check_last_parameters,
+    check_state,
+)
 from nnfast.suggestions import meant_keyword, suggests_keywords, unexpected_keyword
 from nnfast.training import Course, Task, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
@@ -66,7 +72,8 @@ _HISTORY = (
 class Targets:
     """What is learned of a table's y.
 
-    `y` is as the engine takes it, of `n_outputs` outputs; `stratify` and `score` are those of `nnfast.training.Task`.
+    `y` is as the engine takes it, of `n_outputs` outputs; `stratify` and `score` are those of
+    `nnfast.training.Task`.
     """
 
     y: np.ndarray
@@ -150,7 +157,9 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
     def __setstate__(self, state):
         # An estimator that was pickled before a parameter existed has its default.
         parameters = inspect.signature(type(self)).parameters.values()
-        super().__setstate__({each.name: each.default for each in parameters if each.default is not each.empty} | state)
+        super().__setstate__(
+            {each.name: each.default for each in parameters if each.default is not each.empty} | state
+        )
         if "history_" in vars(self):  # as version 0.1.0 pickled it
             self.history_ = vars(self).pop("history_")
 
@@ -161,17 +170,22 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
     @property
     def history_(self):
         if "_history" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute 'history_': it is not fitted.")
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute 'history_': it is not fitted."
+            )
         return as_arrays(with_own_curves(vars(self))["_history"])
 
     @history_.setter
     def history_(self, history):
-        self._history = {name: np.asarray(values, dtype=np.float64).tolist() for name, values in history.items()}
+        self._history = {
+            name: np.asarray(values, dtype=np.float64).tolist() for name, values in history.items()
+        }
 
     def _validate_params(self):
         check_parameters(self)
 
-    # What the subclasses do with parameters and y. `_learn_labels` comes first, `_encode` may come several times.
+    # What the subclasses do with parameters and y. `_learn_labels` comes first, `_encode` may come several
+    # times.
 
     def _check_together(self, activation, regularization):
         """Raise ValueError where parameters contradict each other."""
@@ -219,16 +233,17 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The table. Any float, integer or boolean dtype; never copied whole, except from CSC, from Fortran order
-            in memory, and from dtypes other than these. An np.memmap may be larger than memory: see `shuffle`.
+            The table. Any float, integer or boolean dtype; never copied whole, except from CSC, from Fortran
+            order in memory, and from dtypes other than these. An np.memmap may be larger than memory: see
+            `shuffle`.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of every row, of a positive sum. Penalties are divided by the sum of a batch's weights, as in
-            scikit-learn, so weights should be about 1; where the largest is below 1e-12 or above 1e12, all are divided
-            by their mean. A row of less than 1e-18 counts as none.
+            Weight of every row, of a positive sum. Penalties are divided by the sum of a batch's weights, as
+            in scikit-learn, so weights should be about 1; where the largest is below 1e-12 or above 1e12, all
+            are divided by their mean. A row of less than 1e-18 counts as none.
 
         X_val : {array-like, sparse matrix} of shape (n_held_out, n_features), default=None
             Rows to validate on after every epoch, in place of a split of X; all of X is trained on then.
@@ -240,8 +255,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             Their weights.
 
         validation_indices : array-like of shape (n_held_out,) or mask of shape (n_samples,), default=None
-            Rows of X to validate on and not to train on: their numbers, from the end if negative, or a mask of
-            booleans. Not together with `X_val`.
+            Rows of X to validate on and not to train on: their numbers, from the end if negative, or a mask
+            of booleans. Not together with `X_val`.
 
         Returns
         -------
@@ -250,30 +265,43 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         Raises
         ------
         DivergenceError
-            If the loss, a gradient or a parameter is not finite. With early stopping and a finite best epoch, that
-            epoch is restored instead, with a ConvergenceWarning.
+            If the loss, a gradient or a parameter is not finite. With early stopping and a finite best epoch,
+            that epoch is restored instead, with a ConvergenceWarning.
         KeyboardInterrupt
             As usual.
 
         Warns
         -----
         UnusedOptionWarning
-            If a parameter was set that has no effect with the others. The table of `nnfast.option_needs` says what each
-            one needs.
+            If a parameter was set that has no effect with the others. The table of `nnfast.option_needs` says
+            what each one needs.
 
         Notes
         -----
-        An exception leaves the estimator as it was before the call. After an interrupt, or an exception of a callback, it
-        is as of the last whole epoch, if there is one, and `predict` and `partial_fit` work; the optimizer's moments
-        restart from zero if it came within an epoch.
+        An exception leaves the estimator as it was before the call. After an interrupt, or an exception of a
+        callback, it is as of the last whole epoch, if there is one, and `predict` and `partial_fit` work; the
+        optimizer's moments restart from zero if it came within an epoch.
         """
         open_context(self, self.max_iter)
         check_held_out(X_val, y_val, sample_weight_val, validation_indices)
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val, validation_indices))
 
     @profiled
-    def _fit(self, X, y, sample_weight, held_out=(None,) * 4, *, one_epoch=False, classes=None, counts=None, rows=None):
-        arguments = self._prepared(X, y, sample_weight, held_out, one_epoch=one_epoch, classes=classes, counts=counts, rows=rows)
+    def _fit(
+        self,
+        X,
+        y,
+        sample_weight,
+        held_out=(None,) * 4,
+        *,
+        one_epoch=False,
+        classes=None,
+        counts=None,
+        rows=None,
+    ):
+        arguments = self._prepared(
+            X, y, sample_weight, held_out, one_epoch=one_epoch, classes=classes, counts=counts, rows=rows
+        )
         if not (one_epoch and hasattr(self, "coefs_")):
             warn_of_unused_options(self, held_out)
         if arguments["task"].optimizer is None:
@@ -282,12 +310,23 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             fit_stochastic(**arguments, one_epoch=one_epoch)
         return self
 
-    def _course(self, X, y, sample_weight=None, held_out=(None,) * 4, *, rows=None, counts=None, shared=lambda array: array):
+    def _course(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        held_out=(None,) * 4,
+        *,
+        rows=None,
+        counts=None,
+        shared=lambda array: array,
+    ):
         """A fit by minibatches that goes on as far as it is told: see `nnfast.training.Course`.
 
-        Parameters are those of `fit`, and `rows`, an array of intp: numbers of the rows of X that are all that the fit
-        sees of it. X is not copied for that, and the network is to the bit that of ``fit(X[rows], y[rows])``. X and y
-        are what `check_table` has given then. Weights are of all rows. `shared` takes an array of targets or weights and returns an equal one, which others may have.
+        Parameters are those of `fit`, and `rows`, an array of intp: numbers of the rows of X that are all
+        that the fit sees of it. X is not copied for that, and the network is to the bit that of
+        ``fit(X[rows], y[rows])``. X and y are what `check_table` has given then. Weights are of all rows.
+        `shared` takes an array of targets or weights and returns an equal one, which others may have.
         """
         self._validate_params()
         check_held_out(*held_out)
@@ -299,7 +338,9 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             task.sample_weight = shared(task.sample_weight)
         return Course(**arguments)
 
-    def _prepared(self, X, y, sample_weight, held_out, *, one_epoch=False, classes=None, counts=None, rows=None):
+    def _prepared(
+        self, X, y, sample_weight, held_out, *, one_epoch=False, classes=None, counts=None, rows=None
+    ):
         """What `fit_stochastic` and `fit_lbfgs` are called with, as a dict."""
         engine = engines.get_engine(self.engine)
         if one_epoch and self.early_stopping:
@@ -314,8 +355,8 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         if not from_scratch:
             check_state(self)
 
-        # Everything is set on a draft, which takes this estimator's place when the fit publishes: until then, whatever
-        # fails leaves the estimator as it was.
+        # Everything is set on a draft, which takes this estimator's place when the fit publishes: until then,
+        # whatever fails leaves the estimator as it was.
         draft = object.__new__(type(self))
         vars(draft).update(vars(self))
         vars(draft).pop("profile_", None)
@@ -328,11 +369,15 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         asked = isinstance(self.shuffle, str) and not lbfgs
         in_blocks = asked or exceeds_memory(X)
         if rows is None:
-            X, y = check_table(draft, X, y, y_numeric=self._y_numeric, reset=from_scratch, in_blocks=in_blocks)
+            X, y = check_table(
+                draft, X, y, y_numeric=self._y_numeric, reset=from_scratch, in_blocks=in_blocks
+            )
         else:
             draft.n_features_in_ = X.shape[1]
         if in_blocks and issparse(X):
-            raise ValueError(f"shuffle={self.shuffle!r} is for dense tables, got a sparse X. Use shuffle=True.")
+            raise ValueError(
+                f"shuffle={self.shuffle!r} is for dense tables, got a sparse X. Use shuffle=True."
+            )
         sample_weight = check_sample_weight(sample_weight, X)
         n_samples, all_labels = X.shape[0], y
         if rows is not None:
@@ -392,7 +437,12 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             counts=counts,
             rows=rows,
         )
-        arguments = {"task": task, "parameters": self, "engine": engine, "publish": Publisher(self, draft, engine)}
+        arguments = {
+            "task": task,
+            "parameters": self,
+            "engine": engine,
+            "publish": Publisher(self, draft, engine),
+        }
         if not lbfgs:
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
             history = check_history(history, network, engine, goes_on=one_epoch or self.warm_start == "full")
@@ -419,7 +469,9 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         if X_val is None:
             return None
         names = ("X_val", "y_val")
-        X_val, y_val = check_table(self, X_val, y_val, y_numeric=self._y_numeric, reset=False, in_blocks=True, names=names)
+        X_val, y_val = check_table(
+            self, X_val, y_val, y_numeric=self._y_numeric, reset=False, in_blocks=True, names=names
+        )
         sample_weight = check_sample_weight(sample_weight_val, X_val, "sample_weight_val")
         with blaming("y_val"):
             self._check_labels(y_val)
@@ -455,6 +507,6 @@ def _check_shapes(network, parameters):
         normalization = "batch" if parameters.means else "layer" if parameters.scales else None
         raise ValueError(
             "warm_start and partial_fit go on with a network of the same layers. Previously it had "
-            f"{layer_units} units, inputs first, and normalization={normalization!r}; hidden_layer_sizes, X and y ask "
-            f"for {network.layer_units}, with normalization={network.normalization!r}."
+            f"{layer_units} units, inputs first, and normalization={normalization!r}; hidden_layer_sizes, X "
+            f"and y ask for {network.layer_units}, with normalization={network.normalization!r}."
         )

@@ -1,11 +1,12 @@
-"""Tables read in blocks of consecutive rows, for fits and predictions whose memory does not grow with the table.
+"""Tables read in blocks of consecutive rows, for fits and predictions whose memory does not grow with the
+table.
 
-An epoch takes the blocks in an order drawn anew, reads many at once into a buffer, from the front of the file to its
-end, and shuffles the buffer's rows. Minibatches come from there. Rows that do not fill the last of them stay for the
-next buffer, so an epoch has as many steps as any other: only its last batch may be smaller.
+An epoch takes the blocks in an order drawn anew, reads many at once into a buffer, from the front of the file
+to its end, and shuffles the buffer's rows. Minibatches come from there. Rows that do not fill the last of
+them stay for the next buffer, so an epoch has as many steps as any other: only its last batch may be smaller.
 
-What is in a block, a buffer and a minibatch depends on the table's shape, `batch_size` and `random_state` alone: not on
-memory, threads, or where the table is.
+What is in a block, a buffer and a minibatch depends on the table's shape, `batch_size` and `random_state`
+alone: not on memory, threads, or where the table is.
 """
 
 from dataclasses import replace
@@ -19,9 +20,11 @@ from nnfast.engines.arrays import check_held
 from nnfast.mapped import Pages, check_whole
 from nnfast.regularization import Regularization
 
-# Numbers in a block, 1 MB in float64. A row is counted as two more than its features, for its target and its place.
+# Numbers in a block, 1 MB in float64. A row is counted as two more than its features, for its target and its
+# place.
 BLOCK_NUMBERS = 1 << 17
-# A buffer has this many blocks, so that every batch has rows from as many places, but no less than so many batches.
+# A buffer has this many blocks, so that every batch has rows from as many places, but no less than so many
+# batches.
 BUFFER_BLOCKS = 64
 BUFFER_BATCHES = 8
 # Of about so many pieces of a table, or more, early stopping holds out its share.
@@ -29,7 +32,8 @@ HELD_OUT_PIECES = 1000
 # Rows read at once are this many blocks apart at most, which bounds the pages that they are on.
 _SPREAD = 16
 
-# What the engine reads as it is. Everything else (float16, long double, object, foreign byte order) is converted.
+# What the engine reads as it is. Everything else (float16, long double, object, foreign byte order) is
+# converted.
 KEPT = frozenset(np.dtype(code) for code in "?bhilqBHILQfd")
 
 
@@ -44,7 +48,8 @@ def block_rows(X):
 
 
 class Rows:
-    """Rows of a table to train on, without an array of their numbers, and the order that an epoch takes them in.
+    """Rows of a table to train on, without an array of their numbers, and the order that an epoch takes them
+    in.
 
     A slice of it is an array of row numbers, ascending; the places in it are cut into blocks.
 
@@ -86,15 +91,18 @@ class Rows:
         return self[number * self.block_rows : (number + 1) * self.block_rows]
 
     def buffers(self, n_blocks):
-        """An epoch's blocks, some for each buffer, ascending: a buffer's rows are shuffled, so its order is free."""
+        """An epoch's blocks, some for each buffer, ascending: a buffer's rows are shuffled, so its order is
+        free.
+        """
         return [np.sort(self.order[i : i + n_blocks]) for i in range(0, len(self.order), n_blocks)]
 
 
 def hold_out(X, fraction, random_state):
-    """Numbers (intp, ascending) of rows for early stopping to hold out: pieces of consecutive rows, drawn at random.
+    """Numbers (intp, ascending) of rows for early stopping to hold out: pieces of consecutive rows, drawn at
+    random.
 
-    A piece is a block, or of a smaller table a thousandth; of one below 2000 rows, a row. Single rows drawn at random
-    would have every block of the table read for them.
+    A piece is a block, or of a smaller table a thousandth; of one below 2000 rows, a row. Single rows drawn
+    at random would have every block of the table read for them.
     """
     n = X.shape[0]
     length = min(block_rows(X), max(1, n // HELD_OUT_PIECES))
@@ -139,7 +147,9 @@ def take(X, rows):
 
 
 def check_finite(X, estimator_name, dtype=np.float64):
-    """Raise scikit-learn's ValueError if there is a NaN or an infinity in X, or another one if there is in the dtype of the arithmetic."""
+    """Raise scikit-learn's ValueError if there is a NaN or an infinity in X, or another one if there is in
+    the dtype of the arithmetic.
+    """
     if X.dtype.kind != "f" or get_config()["assume_finite"]:
         return
     for first, rows in copies(X):
@@ -148,7 +158,9 @@ def check_finite(X, estimator_name, dtype=np.float64):
 
 
 def copies(X):
-    """(number of the first row, a copy of its rows) of one block after the other; all copies are in the same memory."""
+    """(number of the first row, a copy of its rows) of one block after the other; all copies are in the same
+    memory.
+    """
     reader, n, step = Reader(X), X.shape[0], block_rows(X)
     buffer = np.empty((min(n, step), X.shape[1]), table_dtype(X))
     for first in range(0, n, step):
@@ -158,7 +170,8 @@ def copies(X):
 
 
 class BlockSession:
-    """The engine's `Session` over a table that is read in blocks: what it has in memory is a buffer of some of them.
+    """The engine's `Session` over a table that is read in blocks: what it has in memory is a buffer of some
+    of them.
 
     Parameters
     ----------
@@ -192,8 +205,9 @@ class BlockSession:
         if network.normalization == "batch" and batch_size > self._capacity:
             # Only state.gradients asks for such batches: those of epochs fit.
             raise ValueError(
-                "state.gradients with normalization='batch' takes the statistics of all rows trained on at once: "
-                f"of a table read in blocks that may be at most {self._capacity} rows, got {batch_size} rows."
+                "state.gradients with normalization='batch' takes the statistics of all rows trained on at "
+                f"once: of a table read in blocks that may be at most {self._capacity} rows, got "
+                f"{batch_size} rows."
             )
         self._engine, self._network, self._dtype = engine, network, np.dtype(dtype)
         self._batch_size, self._reader = min(batch_size, self._capacity), Reader(X)
@@ -242,7 +256,9 @@ class BlockSession:
 
     @property
     def whole_epochs(self):
-        """Whether the parameters are those of the end of a buffer; t tells whether that is the end of an epoch."""
+        """Whether the parameters are those of the end of a buffer; t tells whether that is the end of an
+        epoch.
+        """
         return self._session.whole_epochs
 
     # What has

@@ -9,7 +9,8 @@ from nnfast.weights import in_range
 
 
 def weights_by_class(class_weight, classes, y):
-    """The weights that `class_weight` stands for, by class number: one array for every column of class numbers.
+    """The weights that `class_weight` stands for, by class number: one array for every column of class
+    numbers.
 
     Parameters
     ----------
@@ -18,8 +19,8 @@ def weights_by_class(class_weight, classes, y):
     classes : ndarray of shape (n_classes,), or None
         The classes; None for several labels, each 0 or 1.
     y : ndarray
-        The rows that "balanced" counts, as the engine takes them: class numbers of shape (n_samples,), or numbers on
-        the sides of 0.5 of shape (n_samples, n_outputs).
+        The rows that "balanced" counts, as the engine takes them: class numbers of shape (n_samples,), or
+        numbers on the sides of 0.5 of shape (n_samples, n_outputs).
 
     Returns
     -------
@@ -28,7 +29,8 @@ def weights_by_class(class_weight, classes, y):
     Raises
     ------
     ValueError
-        If a weight is not a number from 0 on, or if a dict leaves out a class and names one that there is not.
+        If a weight is not a number from 0 on, or if a dict leaves out a class and names one that there is
+        not.
     """
     columns = _class_numbers(y)
     names = [np.array([0, 1])] * len(columns) if classes is None else [classes]
@@ -41,12 +43,15 @@ def weights_by_class(class_weight, classes, y):
         )
     dicts = [class_weight] if classes is not None else class_weight
     if len(dicts) != len(columns):
-        raise ValueError(f"class_weight must have a dict for each of the {len(columns)} labels, got {class_weight!r}.")
+        raise ValueError(
+            f"class_weight must have a dict for each of the {len(columns)} labels, got {class_weight!r}."
+        )
     return [_named(each, weights) for each, weights in zip(names, dicts, strict=True)]
 
 
 def weigh(weights, y, sample_weight):
-    """The sample weights of the rows y, as in `weights_by_class`, times those of their classes, if there are any.
+    """The sample weights of the rows y, as in `weights_by_class`, times those of their classes, if there are
+    any.
 
     Of a scale that the arithmetic can compute with: see `nnfast.weights`.
     """
@@ -75,7 +80,9 @@ def _named(classes, weights):
         raise ValueError(f"class_weight must hold a dict for every label, got {weights!r} among them.")
     for name, weight in weights.items():
         if not isinstance(weight, Real) or not 0 <= weight < np.inf:
-            raise ValueError(f"class_weight must be a number from 0 on for every class, got {weight!r} for {name!r}.")
+            raise ValueError(
+                f"class_weight must be a number from 0 on for every class, got {weight!r} for {name!r}."
+            )
     classes = classes.tolist()
     missing, unknown = [c for c in classes if c not in weights], [c for c in weights if c not in classes]
     if missing and unknown:  # weights for classes that this table happens to lack do no harm

@@ -1,4 +1,6 @@
-"""Fitted networks set apart for serving: immutable objects that answer a row in a microsecond or two, and validate little."""
+"""Fitted networks set apart for serving: immutable objects that answer a row in a microsecond or two, and
+validate little.
+"""
 
 import copy
 
@@ -27,14 +29,18 @@ class CompiledNetwork:
         given = arrays[0][0].dtype
         dtypes = [arithmetic_dtype(state["precision"], common_dtype(dtype, given)) for dtype in FLOATS]
         network = state["activation"], state["loss"], state["norm_eps"]
-        few = engines.get_engine(state["engine"]).predictor(*network, arrays, dtypes, common_dtype(FLOATS[0], given))
+        few = engines.get_engine(state["engine"]).predictor(
+            *network, arrays, dtypes, common_dtype(FLOATS[0], given)
+        )
         sizes = {"n_features_in_": arrays[0][0].shape[0], "n_outputs_": len(arrays[1][-1])}
         values = sizes | {"_state": state, "_answer_few": few.predict}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name, value):
-        raise AttributeError(f"a {type(self).__name__} cannot be changed: {name} is what it was when `compiled` made it.")
+        raise AttributeError(
+            f"a {type(self).__name__} cannot be changed: {name} is what it was when `compiled` made it."
+        )
 
     def __delattr__(self, name):
         self.__setattr__(name, None)
@@ -51,10 +57,11 @@ class CompiledNetwork:
         units = "-".join(map(str, self.layer_units))
         return f"<nnfast {type(self).__name__} {units}, {self._state['arrays'][0][0].dtype}>"
 
-    # `_answer_few` and `_answer_many` answer rows X in `out` or, if that is None, in a new array. `columns` are those of
-    # the answer: as many as the network has outputs; or where it has one, p, 2 for 1 - p and p, or 0 for one dimension.
-    # `_answer_few`, the method of a compiled object, answers None where the rows are many. Each caller tries it and goes
-    # on to `_answer_many` by itself: a call of a method that does both would show in a row's microsecond.
+    # `_answer_few` and `_answer_many` answer rows X in `out` or, if that is None, in a new array. `columns`
+    # are those of the answer: as many as the network has outputs; or where it has one, p, 2 for 1 - p and p,
+    # or 0 for one dimension. `_answer_few`, the method of a compiled object, answers None where the rows are
+    # many. Each caller tries it and goes on to `_answer_many` by itself: a call of a method that does both
+    # would show in a row's microsecond.
 
     def _answer_many(self, X, out, columns):
         """The answers to many rows, by threads. `_answer_few` has checked X and out."""
@@ -67,7 +74,9 @@ class CompiledNetwork:
             for first, rows in copies(X) if is_large(X) else ((0, X),):
                 check_held(rows, dtype, first=first)
         engine, loss = engines.get_engine(state["engine"]), state["loss"]
-        outputs = predict_many(engine, state["activation"], loss, state["norm_eps"], arrays, X, dtype, state["n_threads"])
+        outputs = predict_many(
+            engine, state["activation"], loss, state["norm_eps"], arrays, X, dtype, state["n_threads"]
+        )
         if dtype.itemsize == 4 and len(X) and not engine.are_finite_rows(outputs):
             check_overflow(X, outputs, loss=loss, arrays=arrays)
         if out is None:
@@ -80,13 +89,14 @@ class CompiledNetwork:
 
 
 class CompiledClassifier(CompiledNetwork):
-    """A fitted `MLPClassifier` for serving: immutable, for any number of threads at once, and quick with few rows.
+    """A fitted `MLPClassifier` for serving: immutable, for any number of threads at once, and quick with few
+    rows.
 
-    What `MLPClassifier.compiled` returns. Its answers are the estimator's, to the bit, but of scikit-learn's validation
-    it does only what keeps it from answering nonsense about shapes and dtypes: it takes NumPy arrays of float32 or
-    float64, of any strides, does not know feature names, and lets infinite numbers and NaN pass, for which the answers
-    are what arithmetic makes of them. No rows give no answers. It has copies of the parameters, so nothing that happens
-    to the estimator reaches it. It can be copied and pickled.
+    What `MLPClassifier.compiled` returns. Its answers are the estimator's, to the bit, but of scikit-learn's
+    validation it does only what keeps it from answering nonsense about shapes and dtypes: it takes NumPy
+    arrays of float32 or float64, of any strides, does not know feature names, and lets infinite numbers and
+    NaN pass, for which the answers are what arithmetic makes of them. No rows give no answers. It has copies
+    of the parameters, so nothing that happens to the estimator reaches it. It can be copied and pickled.
 
     Attributes
     ----------
@@ -134,22 +144,22 @@ class CompiledClassifier(CompiledNetwork):
             The rows.
 
         out : ndarray of shape (n_samples, n_classes), default=None
-            Where to write the probabilities: C-contiguous, of the dtype that they have without it, and apart from X in
-            memory. None: a new array.
+            Where to write the probabilities: C-contiguous, of the dtype that they have without it, and apart
+            from X in memory. None: a new array.
 
         Returns
         -------
         y_prob : ndarray of shape (n_samples, n_classes)
-            `out`, or a new array: the probability of every class, in the order of `classes_`; for several labels, of
-            each. float32 if X and the network are, else float64.
+            `out`, or a new array: the probability of every class, in the order of `classes_`; for several
+            labels, of each. float32 if X and the network are, else float64.
 
         Raises
         ------
         TypeError
             If X or `out` is not an array, or X is neither float32 nor float64.
         ValueError
-            If the shape of X is not right, or anything of `out`; or if the arithmetic is float32 and a finite number is
-            beyond it, or a row of finite numbers overflows on the way.
+            If the shape of X is not right, or anything of `out`; or if the arithmetic is float32 and a finite
+            number is beyond it, or a row of finite numbers overflows on the way.
         """
         answer = self._answer_few(X, out, self._columns)
         return self._answer_many(X, out, self._columns) if answer is None else answer
@@ -179,10 +189,11 @@ class CompiledClassifier(CompiledNetwork):
 
 
 class CompiledRegressor(CompiledNetwork):
-    """A fitted `MLPRegressor` for serving: immutable, for any number of threads at once, and quick with few rows.
+    """A fitted `MLPRegressor` for serving: immutable, for any number of threads at once, and quick with few
+    rows.
 
-    What `MLPRegressor.compiled` returns. Its answers are the estimator's, to the bit; what it does without is said at
-    `CompiledClassifier`. It does not look whether quantiles cross, either.
+    What `MLPRegressor.compiled` returns. Its answers are the estimator's, to the bit; what it does without is
+    said at `CompiledClassifier`. It does not look whether quantiles cross, either.
 
     Attributes
     ----------
@@ -223,29 +234,31 @@ class CompiledRegressor(CompiledNetwork):
             The rows.
 
         out : ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_levels), default=None
-            Where to write the predictions: C-contiguous, of the dtype that they have without it, and apart from X in
-            memory. None: a new array.
+            Where to write the predictions: C-contiguous, of the dtype that they have without it, and apart
+            from X in memory. None: a new array.
 
         Returns
         -------
         y : ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_levels)
-            `out`, or a new array: the predictions; with several levels of `quantile`, one column each. float32 if X
-            and the network are, else float64.
+            `out`, or a new array: the predictions; with several levels of `quantile`, one column each.
+            float32 if X and the network are, else float64.
 
         Raises
         ------
         TypeError
             If X or `out` is not an array, or X is neither float32 nor float64.
         ValueError
-            If the shape of X is not right, or anything of `out`; or if the arithmetic is float32 and a finite number is
-            beyond it, or a row of finite numbers overflows on the way.
+            If the shape of X is not right, or anything of `out`; or if the arithmetic is float32 and a finite
+            number is beyond it, or a row of finite numbers overflows on the way.
         """
         answer = self._answer_few(X, out, self._columns)
         return self._answer_many(X, out, self._columns) if answer is None else answer
 
 
 def state_of(estimator, **more):
-    """What a fitted estimator's compiled predictor is made of; `more` adds copies of the attributes that it names."""
+    """What a fitted estimator's compiled predictor is made of; `more` adds copies of the attributes that it
+    names.
+    """
     estimator._validate_params()  # some may have been set after the fit
     check_state(estimator)
     activation, loss = estimator._predicting_functions()
@@ -262,7 +275,9 @@ def state_of(estimator, **more):
 
 
 def _own(array):
-    """A copy that nobody can write to. It is a view: NumPy lets an array that owns its numbers become writable again."""
+    """A copy that nobody can write to. It is a view: NumPy lets an array that owns its numbers become
+    writable again.
+    """
     array = np.array(array, order="C")
     array.flags.writeable = False
     return array.view()

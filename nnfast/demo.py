@@ -1,4 +1,6 @@
-"""The demonstration: nnfast and scikit-learn train the same networks on the same tables, and then whole models."""
+"""The demonstration: nnfast and scikit-learn train the same networks on the same tables, and then whole
+models.
+"""
 
 import time
 from dataclasses import dataclass
@@ -16,9 +18,9 @@ LAYOUTS = (DEFAULT_LAYOUT, (256, 256))
 MOST_ROWS = 50_000
 # Floating-point operations of the longest fit: up to ten seconds of scikit-learn on two cores.
 MOST_WORK = 1.5e11
-# Every fit is done three times, unless one round of them has taken more than 30 seconds, or two more than 8. One is not enough
-# where it can be helped: when another process takes a core for a moment, a fit by threads that wait for each other, as those of
-# scikit-learn's BLAS do, can take ten times as long.
+# Every fit is done three times, unless one round of them has taken more than 30 seconds, or two more than 8.
+# One is not enough where it can be helped: when another process takes a core for a moment, a fit by threads
+# that wait for each other, as those of scikit-learn's BLAS do, can take ten times as long.
 ROUNDS, LONG = 3, {0: float("inf"), 1: 30.0, 2: 8.0}
 
 _ESTIMATORS = {"classification": "MLPClassifier", "regression": "MLPRegressor"}
@@ -29,7 +31,8 @@ _TITLES = _COLUMNS.format(
     *("sklearn", "nnfast", "speed-up"),
     *("sklearn", "nnfast"),
 )
-_GROUPS = f"{'fit, seconds':>{_TITLES.index('nnfast') + 6}}{'score':>{_TITLES.rindex('nnfast') - _TITLES.index('nnfast')}}"
+_FIT, _SCORE = _TITLES.index("nnfast"), _TITLES.rindex("nnfast")
+_GROUPS = f"{'fit, seconds':>{_FIT + 6}}{'score':>{_SCORE - _FIT}}"
 
 
 _MODEL_COLUMNS = "{:<13} {:>6}  {:<12} {:<37} {:>7} {:>8} {:>9}"  # 98 wide
@@ -51,7 +54,8 @@ class Contender:
 
 
 def run(tables, *, layouts=LAYOUTS, max_iter=None):
-    """Print, for every table and layout, what scikit-learn and nnfast make of it; then what whole models make of it.
+    """Print, for every table and layout, what scikit-learn and nnfast make of it; then what whole models make
+    of it.
 
     Parameters
     ----------
@@ -83,7 +87,9 @@ def run(tables, *, layouts=LAYOUTS, max_iter=None):
             for each in ours:
                 print(_row(table, layout, epochs, theirs, each), flush=True)
                 fits.append(_record(layout, epochs, theirs, each))
-        results.append({**table.facts, "features": table.n_features, "scoring": _SCORES[table.task], "fits": fits})
+        results.append(
+            {**table.facts, "features": table.n_features, "scoring": _SCORES[table.task], "fits": fits}
+        )
         done.append(table)
     print("", _MODELS, "", _MODEL_GROUPS, _MODEL_TITLES, sep="\n")
     for table, result in zip(done, results, strict=True):
@@ -99,9 +105,11 @@ def _opening():
     engine = engines.get_engine()
     n_threads = threads.n_threads_available()
     return (
-        f"nnfast {nnfast.__version__} ({engine.instruction_set()}, {n_threads} thread{'s' * (n_threads > 1)}) beside "
-        f"scikit-learn {sklearn.__version__}: the same parameters and random_state.\n"
-        f"Fits are interleaved; seconds are those of the fastest of up to {ROUNDS}. scikit-learn computes in\n"
+        f"nnfast {nnfast.__version__} ({engine.instruction_set()}, {n_threads} "
+        f"thread{'s' * (n_threads > 1)}) beside scikit-learn {sklearn.__version__}: the same parameters and "
+        "random_state.\n"
+        f"Fits are interleaved; seconds are those of the fastest of up to {ROUNDS}. scikit-learn computes "
+        "in\n"
         "float64, as nnfast does with precision='auto'. Scores are accuracy, or R2 of a regression, on\n"
         f"{TEST_SIZE:.0%} of the rows, held out."
     )
@@ -150,7 +158,9 @@ def _time_fit(estimator, table):
         return timed_fit(estimator, table.X_train, table.y_train)
     except ValueError as error:
         whose = type(estimator).__module__.partition(".")[0]
-        raise TableError(f"{table.name}: {whose}'s {type(estimator).__name__} fails on this table: {error}") from error
+        raise TableError(
+            f"{table.name}: {whose}'s {type(estimator).__name__} fails on this table: {error}"
+        ) from error
 
 
 def _short(name):

@@ -1,7 +1,8 @@
-"""The words that document the estimators' parameters, fitted attributes and `compiled`, those of both estimators once.
+"""The words that document the estimators' parameters, fitted attributes and `compiled`, those of both
+estimators once.
 
-Formulas and advice come from the records: see `nnfast.activations`, `losses`, `optimizers`, `initializers` and
-`normalization`.
+Formulas and advice come from the records: see `nnfast.activations`, `losses`, `optimizers`, `initializers`
+and `normalization`.
 """
 
 import re
@@ -11,8 +12,8 @@ from nnfast.activations import ACTIVATIONS
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
-from nnfast.option_needs import OPTIONS, listed
 from nnfast.optimizers import OPTIMIZERS
+from nnfast.option_needs import OPTIONS, listed
 from nnfast.schedules import SCHEDULES
 
 
@@ -56,21 +57,21 @@ hidden_layer_sizes : int or array-like of shape (n_layers - 2,), default=(100,)
 
 activation : str, nnfast.Activation, tuple or list, default='relu'
     Activation of the hidden layers, from the pre-activation z: a name; a function of your own, as in
-    nnfast.Activation(softsign); a tuple of a name and its parameter's value, as in ('leaky_relu', 0.2); or a list of
-    these, one a hidden layer.
+    nnfast.Activation(softsign); a tuple of a name and its parameter's value, as in ('leaky_relu', 0.2); or a
+    list of these, one a hidden layer.
 
 {_formulas(ACTIVATIONS.values())}
 
     'sigmoid' and 'linear' are other names of 'logistic' and 'identity'.
 
 solver : str or optimizer, default='adam'
-    'lbfgs' is SciPy's L-BFGS-B on the whole table, computed in float64: often the best for small tables. The others
-    update the parameters after every minibatch:
+    'lbfgs' is SciPy's L-BFGS-B on the whole table, computed in float64: often the best for small tables. The
+    others update the parameters after every minibatch:
 
 {_advice(OPTIMIZERS.values())}
 
-    Instead of a name also a record of `nnfast.optimizers`, where the formulas are, as in Lion(beta_2=0.98), with
-    hyperparameters of its own.
+    Instead of a name also a record of `nnfast.optimizers`, where the formulas are, as in Lion(beta_2=0.98),
+    with hyperparameters of its own.
 
 alpha : float, default=0.0001
     Strength of the L2 term, divided by the sum of the batch's sample weights (without weights, by its rows).
@@ -79,17 +80,17 @@ batch_size : int or 'auto', default='auto'
     Rows of a minibatch; 'auto' is min(200, n_samples). The last batch of an epoch may be smaller.
 
 learning_rate : str, schedule or callable, default='constant'
-    Schedule of the learning rate: a name, an object of `nnfast.schedules`, or a function of the fit's progress from 0
-    to 1 that gives a factor of `learning_rate_init`. With r the initial rate, e the epochs so far and p the share of
-    `max_iter` that is over:
+    Schedule of the learning rate: a name, an object of `nnfast.schedules`, or a function of the fit's
+    progress from 0 to 1 that gives a factor of `learning_rate_init`. With r the initial rate, e the epochs so
+    far and p the share of `max_iter` that is over:
 
 {_list((name, (schedule.__doc__ or "").partition(chr(10))[0]) for name, schedule in SCHEDULES.items())}
 
 learning_rate_init : float or 'auto', default=0.001
-    The initial learning rate. 'auto' finds one before the training begins, as `nnfast.tuning.lr_find` does, by about
-    200 steps on a copy of the network and on rows that are trained on; the fit is then that of a number, to the bit.
-    `partial_fit` finds it in its first call. A warm start with the same solver keeps the rate found; after a fit with
-    a number it finds one, from the parameters as they are.
+    The initial learning rate. 'auto' finds one before the training begins, as `nnfast.tuning.lr_find` does,
+    by about 200 steps on a copy of the network and on rows that are trained on; the fit is then that of a
+    number, to the bit. `partial_fit` finds it in its first call. A warm start with the same solver keeps the
+    rate found; after a fit with a number it finds one, from the parameters as they are.
 
 power_t : float, default=0.5
     Exponent of learning_rate='invscaling'.
@@ -98,18 +99,19 @@ max_iter : int, default=200
     Most epochs (passes over the table) of the stochastic solvers; most iterations of 'lbfgs'.
 
 shuffle : bool or 'blocks', default=True
-    Whether every epoch takes the rows in another order. With 'blocks', for dense tables, blocks of consecutive rows are
-    shuffled, and then the rows of some blocks at a time: the memory of a fit is that of a buffer, for which a table may
-    be larger than memory. An X that is mapped from a file and would take more than half of the memory is always read in
-    blocks: True is the same as 'blocks' for it, and False takes them in order.
+    Whether every epoch takes the rows in another order. With 'blocks', for dense tables, blocks of
+    consecutive rows are shuffled, and then the rows of some blocks at a time: the memory of a fit is that of
+    a buffer, for which a table may be larger than memory. An X that is mapped from a file and would take more
+    than half of the memory is always read in blocks: True is the same as 'blocks' for it, and False takes
+    them in order.
 
 random_state : int, RandomState instance or None, default=None
-    Draws the initial parameters, the split of early stopping, the shuffles and the seed of dropout, and where those
-    are scikit-learn's, as scikit-learn does: the same `random_state` gives the same run.
+    Draws the initial parameters, the split of early stopping, the shuffles and the seed of dropout, and where
+    those are scikit-learn's, as scikit-learn does: the same `random_state` gives the same run.
 
 tol : float, default=1e-4
-    Least progress that counts, in the loss, or with early stopping in the validation score or loss, by `monitor`; for
-    'lbfgs', the largest component of the gradient at which to stop.
+    Least progress that counts, in the loss, or with early stopping in the validation score or loss, by
+    `monitor`; for 'lbfgs', the largest component of the gradient at which to stop.
 
 verbose : bool, int or 'progress', default=False
     Whether to print the loss of every epoch; 'progress' keeps one line up to date instead, which needs tqdm:
@@ -125,10 +127,10 @@ nesterovs_momentum : bool, default=True
     Whether the momentum is Nesterov's.
 
 early_stopping : bool, default=False
-    Whether to stop when the score of held-out rows, or their loss, by `monitor`, has not improved by `tol` for
-    `n_iter_no_change` epochs, and keep the parameters of the best epoch. The rows are those given to `fit`, or else
-    `validation_fraction` of the table, a split that is stratified for two classes, or if the table is read in blocks
-    (see `shuffle`) one of pieces of consecutive rows.
+    Whether to stop when the score of held-out rows, or their loss, by `monitor`, has not improved by `tol`
+    for `n_iter_no_change` epochs, and keep the parameters of the best epoch. The rows are those given to
+    `fit`, or else `validation_fraction` of the table, a split that is stratified for two classes, or if the
+    table is read in blocks (see `shuffle`) one of pieces of consecutive rows.
 
 validation_fraction : float, default=0.1
     Share of the rows to hold out, from 0 to 1.
@@ -149,8 +151,8 @@ max_fun : int, default=15000
     Most evaluations of the loss.
 
 activation_params : dict, default=None
-    Activations' own parameters by name, as in {{'negative_slope': 0.2}}, for every hidden layer whose activation has
-    them and that has no tuple.
+    Activations' own parameters by name, as in {{'negative_slope': 0.2}}, for every hidden layer whose
+    activation has them and that has no tuple.
 
 initializer : str, default='glorot_uniform'
     What the weights and biases of a layer of `fan_in` inputs and `fan_out` units are drawn from:
@@ -172,19 +174,19 @@ norm_eps : float, default=1e-5
     What is added to the variance in a normalization.
 
 dropout : float or list of float, default=0.0
-    Share of the hidden layers' activations to set to 0 in training, each with that probability, in [0, 1); the rest
-    is divided by 1 - dropout. A list has one rate a hidden layer.
+    Share of the hidden layers' activations to set to 0 in training, each with that probability, in [0, 1);
+    the rest is divided by 1 - dropout. A list has one rate a hidden layer.
 
 input_dropout : float, default=0.0
     The same for the inputs.
 
 alpha_dropout : bool, default=False
-    Whether `dropout` sets to the least value of 'selu' in place of 0, and scales and shifts so that mean and variance
-    stay. For 'selu' alone, without `normalization`.
+    Whether `dropout` sets to the least value of 'selu' in place of 0, and scales and shifts so that mean and
+    variance stay. For 'selu' alone, without `normalization`.
 
 l1 : float, default=0.0
-    Strength of the L1 term, l1 * sum |w|, divided like that of `alpha`, and taken as a proximal step after each
-    update, which makes weights exactly 0.
+    Strength of the L1 term, l1 * sum |w|, divided like that of `alpha`, and taken as a proximal step after
+    each update, which makes weights exactly 0.
 
 clip_norm : float, default=None
     Largest Euclidean norm of all gradients together; a longer one is scaled down.
@@ -216,35 +218,35 @@ callbacks : list, default=None
     Objects whose methods are called as the fit goes on: see `nnfast.callbacks`.
 
 precision : {{'auto', 'float32', 'float64', 'bfloat16'}}, default='auto'
-    Arithmetic of the fit and of predictions. 'auto' is what scikit-learn does: float32 for float32 X, else float64.
-    'float32' is about twice as fast. 'bfloat16' is float32 but for the matrix products of a fit, whose operands are
-    rounded to 8 significant bits: 1.5 to 2 times as fast again in layers of 128 units and more, on CPUs with AMX. It
-    needs AMX or AVX512-BF16, a stochastic solver, and features of about the same scale. `coefs_` and predictions have
-    the same dtype for all four.
+    Arithmetic of the fit and of predictions. 'auto' is what scikit-learn does: float32 for float32 X, else
+    float64. 'float32' is about twice as fast. 'bfloat16' is float32 but for the matrix products of a fit,
+    whose operands are rounded to 8 significant bits: 1.5 to 2 times as fast again in layers of 128 units and
+    more, on CPUs with AMX. It needs AMX or AVX512-BF16, a stochastic solver, and features of about the same
+    scale. `coefs_` and predictions have the same dtype for all four.
 
 n_threads : int, default=None
-    Most threads to use. None decides by the work at hand and by what the process may use; the results are the same
-    bits for any number.
+    Most threads to use. None decides by the work at hand and by what the process may use; the results are the
+    same bits for any number.
 
 engine : {{'auto', 'cython', 'numba'}}, default='auto'
-    What computes. 'auto' is 'cython', the fastest, where its compiled extension is installed, else 'numba', with a
-    warning. 'numba' needs the extra of that name.
+    What computes. 'auto' is 'cython', the fastest, where its compiled extension is installed, else 'numba',
+    with a warning. 'numba' needs the extra of that name.
 
 profile : bool, default=False
-    Whether to find out where the fit's time goes: see `profile_`. It costs a few percent, for small networks more. The
-    environment variable NNFAST_PROFILE=1 asks for it, too, and prints it."""
+    Whether to find out where the fit's time goes: see `profile_`. It costs a few percent, for small networks
+    more. The environment variable NNFAST_PROFILE=1 asks for it, too, and prints it."""
 
 _CLASSIFIER_PARAMETERS = f"""\
 loss : {{'log_loss', 'focal'}} or nnfast.Loss, default='log_loss'
-    What is minimised over the rows, z the output layer's pre-activations. Two classes, which have one output, and
-    several labels have the form for 0 and 1, and may have a function of your own, an nnfast.Loss:
+    What is minimised over the rows, z the output layer's pre-activations. Two classes, which have one output,
+    and several labels have the form for 0 and 1, and may have a function of your own, an nnfast.Loss:
 
 {_formulas(LOSSES[name] for loss in CLASSIFIER_LOSSES for name in (loss, f"binary_{loss}"))}
 
 class_weight : dict, list of dict or 'balanced', default=None
-    Weight of each class, which multiplies `sample_weight` in training and validation; a class that a dict does not
-    name has 1. 'balanced' is n_samples / (n_classes * rows of the class), by the rows given to `fit`. For several
-    labels a list has a dict for 0 and 1 a label, and the weights multiply.
+    Weight of each class, which multiplies `sample_weight` in training and validation; a class that a dict
+    does not name has 1. 'balanced' is n_samples / (n_classes * rows of the class), by the rows given to
+    `fit`. For several labels a list has a dict for 0 and 1 a label, and the weights multiply.
 
 label_smoothing : float, default=0.0
     Share of a target that goes evenly to all classes, in [0, 1); of 0 and 1 it makes label_smoothing / 2 and
@@ -255,21 +257,21 @@ focal_gamma : float, default=2.0
 
 _REGRESSOR_LOSS = f"""\
 loss : str or nnfast.Loss, default='squared_error'
-    What is minimised over the rows, z the output layer's pre-activations. But for 'poisson' and 'gamma', scale y
-    unless its spread is near 1 anyway: as with TransformedTargetRegressor of `sklearn.compose`.
+    What is minimised over the rows, z the output layer's pre-activations. But for 'poisson' and 'gamma',
+    scale y unless its spread is near 1 anyway: as with TransformedTargetRegressor of `sklearn.compose`.
 
 {_formulas(LOSSES[name] for name in REGRESSOR_LOSSES)}
 
-    'poisson' needs y >= 0 and 'gamma' y > 0; both predict exp(z), the others z. An nnfast.Loss is a function of your
-    own."""
+    'poisson' needs y >= 0 and 'gamma' y > 0; both predict exp(z), the others z. An nnfast.Loss is a function
+    of your own."""
 
 _REGRESSOR_PARAMETERS = """\
 huber_delta : float, default=1.0
     Error, in units of y, from which 'huber' is linear.
 
 quantile : float or list of float, default=0.5
-    Level of loss='quantile', in (0, 1): 0.5 predicts the median. For one target also a list of levels that increase,
-    one output each."""
+    Level of loss='quantile', in (0, 1): 0.5 predicts the median. For one target also a list of levels that
+    increase, one output each."""
 
 _ATTRIBUTES = """\
 loss_ : float
@@ -282,26 +284,26 @@ loss_curve_ : list of float
     Loss of every epoch. Absent after 'lbfgs'.
 
 validation_scores_ : list of float or None
-    Score of the held-out rows after every epoch, as `score` gives it or as `scoring` says; None where no rows are
-    held out. Absent after 'lbfgs' without held-out rows.
+    Score of the held-out rows after every epoch, as `score` gives it or as `scoring` says; None where no rows
+    are held out. Absent after 'lbfgs' without held-out rows.
 
 best_validation_score_ : float or None
     The best of them; None where no rows are held out. Absent after 'lbfgs'.
 
 validation_loss_curve_ : list of float or None
-    Loss of the held-out rows after every epoch, without penalties; None where no rows are held out. Absent after
-    'lbfgs' without them.
+    Loss of the held-out rows after every epoch, without penalties; None where no rows are held out. Absent
+    after 'lbfgs' without them.
 
 learning_rate_curve_ : list of float
     Learning rate of every epoch's last update. Absent after 'lbfgs'.
 
 learning_rate_init_ : float
-    The initial learning rate: `learning_rate_init`, or for 'auto' the one found. In `partial_fit`, that of the call
-    that began. Absent after 'lbfgs'.
+    The initial learning rate: `learning_rate_init`, or for 'auto' the one found. In `partial_fit`, that of
+    the call that began. Absent after 'lbfgs'.
 
 history_ : dict of str to ndarray
-    Numbers of every epoch, or iteration of 'lbfgs', by name: 'loss' and 'seconds', but for 'lbfgs' 'learning_rate',
-    and with held-out rows 'validation_loss' and 'validation_score'.
+    Numbers of every epoch, or iteration of 'lbfgs', by name: 'loss' and 'seconds', but for 'lbfgs'
+    'learning_rate', and with held-out rows 'validation_loss' and 'validation_score'.
 
 t_ : int
     Rows trained on, counting every epoch.
@@ -343,12 +345,13 @@ out_activation_ : str
     Activation of the output layer.
 
 profile_ : nnfast.profile.Profile
-    Where the time of the last call of `fit` or `partial_fit` went, with `profile` or NNFAST_PROFILE=1 alone."""
+    Where the time of the last call of `fit` or `partial_fit` went, with `profile` or NNFAST_PROFILE=1
+    alone."""
 
 _COMPILED = """\
-It answers what the estimator does, to the bit, from copies of the network's parameters as they are now. A row of a small
-network takes it a microsecond or two, where the estimator needs six or more, since it does without scikit-learn's
-validation; and it can write its answers into an array that it is given."""
+It answers what the estimator does, to the bit, from copies of the network's parameters as they are now. A row
+of a small network takes it a microsecond or two, where the estimator needs six or more, since it does without
+scikit-learn's validation; and it can write its answers into an array that it is given."""
 
 _COMPILED_ERRORS = """\
 NotFittedError

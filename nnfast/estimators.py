@@ -92,22 +92,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         super()._check_together(activation, regularization)
         if isinstance(self.loss, Loss) and self.loss.out_activation != "logistic":
             raise ValueError(
-                f"loss={self.loss!r} predicts by out_activation={self.loss.out_activation!r}, but a classifier predicts probabilities. Use "
-                f"Loss({self.loss.name}, out_activation='logistic'): y is 0 or 1 then, and z the logit."
+                f"loss={self.loss!r} predicts by out_activation={self.loss.out_activation!r}, but a "
+                f"classifier predicts probabilities. Use Loss({self.loss.name}, out_activation='logistic'): "
+                "y is 0 or 1 then, and z the logit."
             )
 
     def _begin_partial_fit(self, y, classes):
         if isinstance(self.class_weight, str):
             raise ValueError(
-                f"class_weight={self.class_weight!r} is not supported for partial_fit, which sees a part of the table. "
-                "Pass the weights as a dict: compute_class_weight('balanced', classes=classes, y=y) of "
-                "sklearn.utils.class_weight finds them from a large enough sample y of all targets."
+                f"class_weight={self.class_weight!r} is not supported for partial_fit, which sees a part of "
+                "the table. Pass the weights as a dict: compute_class_weight('balanced', classes=classes, "
+                "y=y) of sklearn.utils.class_weight finds them from a large enough sample y of all targets."
             )
         if classes is not None:
             with about_labels(classes, "classes"):
                 unique_labels(classes)
         if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y, "y").startswith("multilabel") else classes)
+            self._label_binarizer = LabelBinarizer().fit(
+                y if type_of_target(y, "y").startswith("multilabel") else classes
+            )
 
     def _learn_labels(self, y, *, redefine):
         if redefine:
@@ -126,7 +129,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             classes = unique_labels(y)
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has"
+                f" {classes}."
             )
 
     @property
@@ -141,15 +145,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         codes = np.searchsorted(binarizer.classes_, y)
         if binarizer.y_type_ == "multiclass" and isinstance(self.loss, Loss):
             raise ValueError(
-                f"loss={self.loss!r} is a function of one output, for two classes or several labels, got a y of {len(binarizer.classes_)} classes, "
-                "whose probabilities depend on all outputs. Use 'log_loss' or 'focal', or sklearn.multiclass.OneVsRestClassifier."
+                f"loss={self.loss!r} is a function of one output, for two classes or several labels, got a y "
+                f"of {len(binarizer.classes_)} classes, whose probabilities depend on all outputs. Use "
+                "'log_loss' or 'focal', or sklearn.multiclass.OneVsRestClassifier."
             )
         if binarizer.y_type_ == "multiclass":
             y = codes.astype(np.intp, copy=False)
             loss_parameters = self.focal_gamma if self.loss == "focal" else self.label_smoothing
-            return Targets(y, self.loss, (float(loss_parameters),), len(binarizer.classes_), None, scores.accuracy)
+            return Targets(
+                y, self.loss, (float(loss_parameters),), len(binarizer.classes_), None, scores.accuracy
+            )
         score = scores.subset_accuracy if len(binarizer.classes_) == 2 else scores.single_class_accuracy
-        # What is kept for a split is a byte a row: of a table larger than memory, y is most of what is in memory.
+        # What is kept for a split is a byte a row: of a table larger than memory, y is most of what is in
+        # memory.
         return self._binary(codes[:, np.newaxis].astype(dtype), codes.astype(np.int8), score)
 
     def _binary(self, y, stratify, score):
@@ -239,7 +247,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return both.T
 
     def score(self, X, y, sample_weight=None):
-        """Share of rows whose predicted label is the true one; of several labels, rows all of whose labels are.
+        """Share of rows whose predicted label is the true one; of several labels, rows all of whose labels
+        are.
 
         Parameters
         ----------
@@ -263,7 +272,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return accuracy_score(y, labels, sample_weight=sample_weight)
 
     def predict_log_proba(self, X):
-        """Predict the logarithms of probabilities, computed from logits: finite where a probability underflows to 0.
+        """Predict the logarithms of probabilities, computed from logits: finite where a probability
+        underflows to 0.
 
         Parameters
         ----------
@@ -338,9 +348,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         mean_k (z_k - y_k)^2 / 2
 
-    or what `loss` says, plus 0.5 * alpha * (sum of squared weights) / n_samples, by minibatches or by L-BFGS. Where a
-    loss is a mean over several outputs, the minibatch solvers descend along the gradient of their sum, as
-    scikit-learn's do; L-BFGS along the gradient of the loss.
+    or what `loss` says, plus 0.5 * alpha * (sum of squared weights) / n_samples, by minibatches or by L-BFGS.
+    Where a loss is a mean over several outputs, the minibatch solvers descend along the gradient of their
+    sum, as scikit-learn's do; L-BFGS along the gradient of the loss.
 
     Parameters
     ----------
@@ -415,8 +425,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             levels *= y.shape[1]
         elif y.shape[1] > 1:
             raise ValueError(
-                f"quantile={self.quantile!r} has several levels, which are for one target, got a y of {y.shape[1]}. "
-                "Use one level, or a regressor a target: see sklearn.multioutput.MultiOutputRegressor."
+                f"quantile={self.quantile!r} has several levels, which are for one target, got a y of "
+                f"{y.shape[1]}. Use one level, or a regressor a target: see "
+                "sklearn.multioutput.MultiOutputRegressor."
             )
         else:
             y = np.repeat(y, len(levels), axis=1)
@@ -555,8 +566,8 @@ def _warn_of_crossing(outputs, levels):
             if count
         )
         warnings.warn(
-            f"The predicted quantiles cross in {crosses.any(axis=1).sum()} of {len(outputs)} rows: {where}. Sort them, "
-            "np.sort(..., axis=1), or train longer.",
+            f"The predicted quantiles cross in {crosses.any(axis=1).sum()} of {len(outputs)} rows: {where}. "
+            "Sort them, np.sort(..., axis=1), or train longer.",
             QuantileCrossingWarning,
             stacklevel=3,
         )

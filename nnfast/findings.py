@@ -32,8 +32,9 @@ class GradientFlow(Result):
     layers : tuple of str
         "hidden 1", ..., "output".
     gradients : ndarray of shape (n_layers,)
-        Of every layer, sqrt(mean_i |g_i|^2), g_i the gradient of row i's loss by what goes into the activations: the
-        pre-activations, normalised where the network normalises, and for the output layer the logits.
+        Of every layer, sqrt(mean_i |g_i|^2), g_i the gradient of row i's loss by what goes into the
+        activations: the pre-activations, normalised where the network normalises, and for the output layer
+        the logits.
     weight_gradients : ndarray of shape (n_layers,)
         Norms of the gradient of the mean loss by the weights.
     weight_norms : ndarray of shape (n_layers,)
@@ -61,7 +62,9 @@ class GradientFlow(Result):
 
     @property
     def verdict(self):
-        """By `ratio`, "vanishing", "exploding" or "healthy"; "no gradient" where the output layer has none."""
+        """By `ratio`, "vanishing", "exploding" or "healthy"; "no gradient" where the output layer
+        has none.
+        """
         if not np.isfinite(self.gradients).all():
             return "exploding"
         if self.gradients[-1] == 0:
@@ -74,8 +77,9 @@ class GradientFlow(Result):
     def advice(self):
         """What may help."""
         return {
-            "vanishing": "The first layers hardly learn. What may help: an activation like 'relu' or 'selu' in place "
-            "of 'logistic' or 'tanh', initializer='auto', normalization='batch' or 'layer', fewer hidden layers.",
+            "vanishing": "The first layers hardly learn. What may help: an activation like 'relu' or 'selu' "
+            "in place of 'logistic' or 'tanh', initializer='auto', normalization='batch' or 'layer', fewer "
+            "hidden layers.",
             "exploding": "The first layers' steps are erratic. What may help: clip_norm=1.0, a lower "
             "learning_rate_init, initializer='auto', normalization='batch' or 'layer', a larger alpha.",
             "no gradient": "These rows are fitted exactly: the loss has no gradient to send down.",
@@ -92,7 +96,8 @@ class GradientFlow(Result):
         }
 
     def plot(self, ax=None):
-        """Draw `gradients` from the output layer to the first, and the range in which the first layer's is healthy.
+        """Draw `gradients` from the output layer to the first, and the range in which the first layer's is
+        healthy.
 
         Parameters
         ----------
@@ -163,19 +168,28 @@ class DeadUnits(Result):
 
     @property
     def verdict(self):
-        """ "dead units" if there are any, or else "constant units", or else "healthy"; or "no hidden layers"."""
+        """ "dead units" if there are any, or else "constant units", or else "healthy"; or "no
+        hidden layers".
+        """
         if not self.layers:
             return "no hidden layers"
-        return "dead units" if self.counts.any() else "constant units" if self.constant_counts.any() else "healthy"
+        return (
+            "dead units"
+            if self.counts.any()
+            else "constant units"
+            if self.constant_counts.any()
+            else "healthy"
+        )
 
     @property
     def advice(self):
         """What may help."""
         return {
             "dead units": "What may help against dead units: a lower learning_rate_init, initializer='auto', "
-            "standardised X, normalization='batch' or 'layer', or activation='leaky_relu', whose units do not die.",
-            "constant units": "They add to the next layer's biases, and nothing else. What may help if they are "
-            "saturated: standardised X, initializer='auto', normalization='batch' or 'layer'.",
+            "standardised X, normalization='batch' or 'layer', or activation='leaky_relu', whose units do "
+            "not die.",
+            "constant units": "They add to the next layer's biases, and nothing else. What may help if they "
+            "are saturated: standardised X, initializer='auto', normalization='batch' or 'layer'.",
         }.get(self.verdict, "")
 
     def _columns(self):
@@ -195,7 +209,9 @@ class DeadUnits(Result):
         ax = plotting.axes(ax)
         positions = range(len(self.layers))
         ax.barh(positions, self.shares, color="C3", label="dead")
-        ax.barh(positions, self.constant_counts / self.n_units, left=self.shares, color="C1", label="constant")
+        ax.barh(
+            positions, self.constant_counts / self.n_units, left=self.shares, color="C1", label="constant"
+        )
         rows = zip(self.layers, self.counts, self.constant_counts, self.n_units, strict=True)
         labels = [f"{layer}\n{d} of {n} dead" + (f", {c} constant" if c else "") for layer, d, c, n in rows]
         return _finish(ax, labels, title=f"Hidden units: {self.verdict}", xlabel="share of the units")
@@ -240,8 +256,8 @@ class Saturation(Result):
         if self.verdict != "saturated":
             return ""
         return (
-            "What may help: standardised X, initializer='auto', a lower learning_rate_init, normalization='batch' or "
-            "'layer', another activation."
+            "What may help: standardised X, initializer='auto', a lower learning_rate_init, "
+            "normalization='batch' or 'layer', another activation."
         )
 
     def _columns(self):
@@ -265,7 +281,13 @@ class Saturation(Result):
         numbers = [np.full(len(units), row) for row, units in zip(rows, self.unit_shares, strict=True)]
         if numbers:
             marks = {"marker": "|", "markersize": 10, "linestyle": "none", "color": "black", "alpha": 0.4}
-            ax.plot(np.concatenate(self.unit_shares), np.concatenate(numbers), **marks, clip_on=False, label="units")
+            ax.plot(
+                np.concatenate(self.unit_shares),
+                np.concatenate(numbers),
+                **marks,
+                clip_on=False,
+                label="units",
+            )
             ax.vlines(self.limits, rows - 0.4, rows + 0.4, "C3", linestyle="--", label="limit")
         labels = [f"{layer}, {name}" for layer, name in zip(self.layers, self.activations, strict=True)]
         labels = [f"{label}\n{share}" for label, share in zip(labels, _percentages(self.shares), strict=True)]
@@ -328,11 +350,14 @@ class WeightStatistics(Result):
         margin = 0.05 * (high - low) or 1.0
         ax.set(xlim=(low - margin, high + margin), xlabel="weight", title="Weights")
         rows = zip(self.layers, self.std, self.zeros, strict=True)
-        labels = [f"{layer}\nstd {std:.2g}" + (f", {zeros:.0%} zeros" if zeros else "") for layer, std, zeros in rows]
+        labels = [
+            f"{layer}\nstd {std:.2g}" + (f", {zeros:.0%} zeros" if zeros else "")
+            for layer, std, zeros in rows
+        ]
         return _with_rows(ax, labels)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Text
 
 
@@ -363,7 +388,7 @@ def _divide(a, b):
         return np.divide(a, b)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Figures with a row a layer, the first layer's on top
 
 
@@ -380,7 +405,12 @@ def _finish(ax, labels, **texts):
     if labels:
         # below the axis label, in font sizes, so that it covers no bar
         ax.legend(
-            loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5, ncols=3, frameon=False, fontsize="small"
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            borderaxespad=5,
+            ncols=3,
+            frameon=False,
+            fontsize="small",
         )
     else:
         ax.text(0.5, 0.5, "no hidden layers", transform=ax.transAxes, ha="center")

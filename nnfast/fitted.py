@@ -27,11 +27,15 @@ def network_activation(p, n_hidden):
 
 
 class FittedNetwork:
-    """What an estimator does with the network that a fit has left in its attributes. Not for use by itself."""
+    """What an estimator does with the network that a fit has left in its attributes. Not for use by
+    itself.
+    """
 
     def _snapshot(self):
-        """The estimator as it is now, for a call that looks at it several times: a fit in another thread changes the
-        estimator's state in one assignment, see `nnfast.publishing`, and this one keeps the state before."""
+        """The estimator as it is now, for a call that looks at it several times: a fit in another thread
+        changes the estimator's state in one assignment, see `nnfast.publishing`, and this one keeps the state
+        before.
+        """
         held = object.__new__(type(self))
         held.__dict__ = self.__dict__
         return held
@@ -52,7 +56,9 @@ class FittedNetwork:
 
     def _predicting_functions(self):
         """The hidden layers' activation, and a loss with the output layer's: see `Network`."""
-        return network_activation(self, len(self.coefs_) - 1), LOSS_BY_OUT_ACTIVATION[self.out_activation_].name
+        return network_activation(self, len(self.coefs_) - 1), LOSS_BY_OUT_ACTIVATION[
+            self.out_activation_
+        ].name
 
     def hidden_activations(self, X, layer=-1):
         """Compute what the units of a hidden layer make of rows: the features that the network has learned.
@@ -86,15 +92,17 @@ class FittedNetwork:
         n_hidden = len(self.coefs_) - 1
         if isinstance(layer, bool) or not isinstance(layer, Integral) or not 1 <= abs(layer) <= n_hidden:
             raise ValueError(
-                f"layer must be the number of a hidden layer, from 1 for the first, or from -1 for the last, of {n_hidden} "
-                f"in all, got {layer!r}."
+                "layer must be the number of a hidden layer, from 1 for the first, or from -1 for the last, "
+                f"of {n_hidden} in all, got {layer!r}."
             )
         layer = int(layer) % (n_hidden + 1)
         X, given = check_rows(self, X)
         activations = resolve_activations(self.activation, self.activation_params, n_hidden)
         z, result = self._compute(X, given, activations[: layer - 1], "squared_error", layer)
         if self._normalization() == "layer":
-            scale, shift = (arrays[layer - 1].astype(z.dtype) for arrays in (self.norm_scales_, self.norm_shifts_))
+            scale, shift = (
+                arrays[layer - 1].astype(z.dtype) for arrays in (self.norm_scales_, self.norm_shifts_)
+            )
             z = NORMALIZATIONS["layer"].predict(z, scale, shift, float(self.norm_eps))
         name, parameter = activations[layer - 1]
         return activation_of(name).function(z, parameter).astype(result, copy=False)
@@ -113,13 +121,20 @@ class FittedNetwork:
         return outputs, result
 
     def _predicting_arrays(self, n_layers):
-        """Coefs, intercepts, scales and shifts of the first `n_layers` layers, batch normalization folded into the first two."""
+        """Coefs, intercepts, scales and shifts of the first `n_layers` layers, batch normalization folded
+        into the first two.
+        """
         coefs, intercepts = [*self.coefs_[:n_layers]], [*self.intercepts_[:n_layers]]
         normalization = self._normalization()
         if normalization == "batch":
             return *self._folded(coefs, intercepts), [], []
         if normalization == "layer":
-            return coefs, intercepts, [*self.norm_scales_[: n_layers - 1]], [*self.norm_shifts_[: n_layers - 1]]
+            return (
+                coefs,
+                intercepts,
+                [*self.norm_scales_[: n_layers - 1]],
+                [*self.norm_shifts_[: n_layers - 1]],
+            )
         return coefs, intercepts, [], []
 
     def _normalization(self):
@@ -138,19 +153,27 @@ class FittedNetwork:
 
 
 def predict_many(engine, activation, loss, norm_eps, arrays, X, dtype, n_threads):
-    """Outputs of a network of coefs, intercepts, scales and shifts: by threads, of a large mapped table in blocks."""
+    """Outputs of a network of coefs, intercepts, scales and shifts: by threads, of a large mapped table in
+    blocks.
+    """
     coefs, _, scales, _ = arrays
     layer_units = (coefs[0].shape[0], *[coef.shape[1] for coef in coefs])
-    network = Network(layer_units, activation, loss, normalization="layer" if scales else None, norm_eps=float(norm_eps))
+    network = Network(
+        layer_units, activation, loss, normalization="layer" if scales else None, norm_eps=float(norm_eps)
+    )
     predict = partial(blocks.predict, engine) if is_large(X) else engine.predict
     return predict(network, Parameters(*arrays), X, dtype=dtype, n_threads=n_threads)
 
 
 def labels_of(outputs, binarizer):
-    """What binarizer.inverse_transform gives for a network's outputs, without its 100 microseconds of validation."""
+    """What binarizer.inverse_transform gives for a network's outputs, without its 100 microseconds of
+    validation.
+    """
     if binarizer.y_type_ == "multiclass":
         return binarizer.classes_.take(outputs.argmax(axis=1))
     if binarizer.y_type_ == "binary":
         last = len(binarizer.classes_) - 1
         return binarizer.classes_.take((outputs.ravel() > 0.5) * last)
-    return binarizer.inverse_transform(outputs) if binarizer.sparse_input_ else (outputs > 0.5).astype(np.int64)
+    return (
+        binarizer.inverse_transform(outputs) if binarizer.sparse_input_ else (outputs > 0.5).astype(np.int64)
+    )

@@ -1,6 +1,7 @@
 """Tables with columns that are no finite numbers: which they are, and what to do about them.
 
-Data frames of pandas, polars, pyarrow and others are read through narwhals; columns of other tables have numbers.
+Data frames of pandas, polars, pyarrow and others are read through narwhals; columns of other tables have
+numbers.
 """
 
 from collections import namedtuple
@@ -27,14 +28,19 @@ _WORDS = {
 
 
 def refuse_complex(table, name):
-    """Raise ValueError if a table, or y, is of complex numbers: scikit-learn's error prints all of it, but no name."""
+    """Raise ValueError if a table, or y, is of complex numbers: scikit-learn's error prints all of it, but no
+    name.
+    """
     dtype = getattr(table, "dtype", None)
     if getattr(dtype, "kind", None) == "c":
-        raise ValueError(f"Complex data not supported: {name} must hold real numbers, got dtype {dtype}. Use {name}.real.")
+        raise ValueError(
+            f"Complex data not supported: {name} must hold real numbers, got dtype {dtype}. Use {name}.real."
+        )
 
 
 def refuse_dates(table, name, estimator=None):
-    """Raise TypeError if a table has dates, times or durations: a cast would make numbers of them, in whatever unit.
+    """Raise TypeError if a table has dates, times or durations: a cast would make numbers of them, in
+    whatever unit.
 
     Parameters
     ----------
@@ -54,7 +60,9 @@ def _has_dates(table):
         return table.dtype.kind in "mM"
     if isinstance(table, np.ndarray | list | tuple):
         first = table[0] if len(table) else None
-        return isinstance(first, np.ndarray | list | tuple) and any(isinstance(value, DATES) for value in first)
+        return isinstance(first, np.ndarray | list | tuple) and any(
+            isinstance(value, DATES) for value in first
+        )
     # By the dtypes' own words: narwhals takes as long for a schema as scikit-learn for its validation.
     dtypes = getattr(table, "dtypes", None) if hasattr(table, "columns") else ()
     dtypes = getattr(getattr(table, "schema", None), "types", ()) if dtypes is None else dtypes
@@ -79,13 +87,20 @@ def naming_columns(table, name, estimator=None, *, advises=True):
         yield
     except (OverflowError, TypeError, ValueError) as error:
         of_numbers = issparse(table) or (isinstance(table, np.ndarray) and table.dtype.kind in "biufc")
-        if of_numbers or str(error).startswith("The feature names should match") or not (columns := _columns(table)):
+        if (
+            of_numbers
+            or str(error).startswith("The feature names should match")
+            or not (columns := _columns(table))
+        ):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{str(error).splitlines()[0].rstrip('.')}. {_explained(table, columns, name, advises, estimator)}") from error
+        raise kind(
+            f"{str(error).splitlines()[0].rstrip('.')}."
+            f" {_explained(table, columns, name, advises, estimator)}"
+        ) from error
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The columns
 
 
@@ -100,9 +115,12 @@ def _columns(table):
 
     try:
         frame = nw.from_native(table, eager_only=True)
-    except (TypeError, nw.exceptions.NarwhalsError):  # no data frame, or one with two columns of the same name
+    # no data frame, or one with two columns of the same name
+    except (TypeError, nw.exceptions.NarwhalsError):
         return []
-    return [_Column(series.name, *found) for series in frame.iter_columns() if (found := _find_in_series(series))]
+    return [
+        _Column(series.name, *found) for series in frame.iter_columns() if (found := _find_in_series(series))
+    ]
 
 
 def _array_of_objects(table):
@@ -155,7 +173,7 @@ def _what(value):
     return None if np.isfinite(number) else "missing" if np.isnan(number) else "infinite"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What to do
 
 
@@ -164,11 +182,16 @@ def _explained(table, columns, name, advises, estimator):
     got = ", ".join(f"{words} {_listed(by_what[what])}" for what, words in _WORDS.items() if by_what[what])
     sentence = f"{name} must have columns of finite numbers, got {got}."
     names = {what: [column.name for column in found] for what, found in by_what.items()}
-    if not hasattr(table, "assign") and not hasattr(table, "with_columns") and hasattr(table, "to_pandas"):  # pyarrow
+    # pyarrow
+    if not hasattr(table, "assign") and not hasattr(table, "with_columns") and hasattr(table, "to_pandas"):
         name = f"{name}.to_pandas(date_as_object=False)"
     remedies = []
     if advises:
-        remedies = [_whole_remedy(estimator, names), _remedy_of_dates(table, by_what["dates"], name), _remedy(names, name)]
+        remedies = [
+            _whole_remedy(estimator, names),
+            _remedy_of_dates(table, by_what["dates"], name),
+            _remedy(names, name),
+        ]
     return " ".join([sentence, *filter(None, remedies)])
 
 
@@ -176,11 +199,17 @@ def _whole_remedy(estimator, names):
     if estimator is None or names["other"] or not (names["text"] or names["dates"] or names["missing"]):
         return ""
     kind = "Classifier" if is_classifier(estimator) else "Regressor"
-    return f"nnfast.tabular.Tabular{kind} takes such tables as they are, and TableEncoder() makes numbers of them."
+    return (
+        f"nnfast.tabular.Tabular{kind} takes such tables as they are, and TableEncoder() makes numbers of"
+        " them."
+    )
 
 
 def _listed(columns):
-    named = [repr(column.name) if isinstance(column.name, str) else f"column {column.name}" for column in columns[:_SHOWN]]
+    named = [
+        repr(column.name) if isinstance(column.name, str) else f"column {column.name}"
+        for column in columns[:_SHOWN]
+    ]
     shown = ", ".join(f"{name} ({column.dtype})" for name, column in zip(named, columns, strict=False))
     return f"{shown} and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else shown
 
@@ -197,7 +226,9 @@ def _remedy(names, name):
 
 
 def days_of(name, kind):
-    """An expression for the days of dates (kind "M") or durations ("m") in an array, a list or a series; NaN where they are missing."""
+    """An expression for the days of dates (kind "M") or durations ("m") in an array, a list or a series; NaN
+    where they are missing.
+    """
     if kind == "m":
         return f'np.asarray({name}, "m8[s]") / np.timedelta64(1, "D")'
     return f'(np.asarray({name}, "M8[s]") - np.datetime64(0, "s")) / np.timedelta64(1, "D")'
@@ -210,7 +241,9 @@ def _remedy_of_dates(table, columns, name):
     if isinstance(table, np.ndarray) and table.dtype.kind in "mM":
         return f"{days_of(name, table.dtype.kind)} are days."
     if hasattr(table, "with_columns"):  # polars
-        return f"{name}.with_columns({name}[each].to_physical() for each in {names}) has numbers in their place."
+        return (
+            f"{name}.with_columns({name}[each].to_physical() for each in {names}) has numbers in their place."
+        )
     if hasattr(table, "assign") or "(" in name:  # pandas
         if any(column.dtype.startswith("period") for column in columns):
             return f'{name}.assign(**{name}[{names}].astype("int64")) has numbers in their place.'

@@ -1,18 +1,19 @@
 """What a fit goes on with from an earlier one: the optimizer's moments and the schedule's state, and when.
 
-===========================  ===============  =========================================  =====================
-call                         moments          schedule                                   hyperparameters
-===========================  ===============  =========================================  =====================
-fit                          start            starts                                     the estimator's
-fit, warm_start=True         start            scikit-learn's three start; others go on   the estimator's
-fit, warm_start="full"       go on            goes on                                    the estimator's
-partial_fit                  go on            goes on                                    of the call that began
-===========================  ===============  =========================================  =====================
+===========================  ===========  ===========================================  ===============
+call                         moments      schedule                                     hyperparameters
+===========================  ===========  ===========================================  ===============
+fit                          start        starts                                       the estimator's
+fit, warm_start=True         start        scikit-learn's three start; others continue  the estimator's
+fit, warm_start="full"       continue     continues                                    the estimator's
+partial_fit                  continue     continues                                    the first call's
+===========================  ===========  ===========================================  ===============
 
-The state is the fitted attribute `_optimizer`, a plain dict. Moments of another optimizer than the present one, and
-states of another schedule, are not gone on with, nor is the best so far where something else is monitored now. The best
-of early stopping, its patience and its validation rows belong to one fit: the next one begins anew, and from the
-parameters of the last epoch, which are kept apart in `_last_parameters` where the estimator has those of the best one.
+The state is the fitted attribute `_optimizer`, a plain dict. Moments of another optimizer than the present
+one, and states of another schedule, are not gone on with, nor is the best so far where something else is
+monitored now. The best of early stopping, its patience and its validation rows belong to one fit: the next
+one begins anew, and from the parameters of the last epoch, which are kept apart in `_last_parameters` where
+the estimator has those of the best one.
 """
 
 from contextlib import nullcontext
@@ -27,10 +28,11 @@ _SCIKIT_LEARNS = ("constant", "invscaling", "adaptive")
 
 
 def initial_rate(earlier, p, optimizer, *, one_epoch):
-    """The initial learning rate, or None where learning_rate_init="auto" has to find one. The arguments are those of `go_on`.
+    """The initial learning rate, or None where learning_rate_init="auto" has to find one. The arguments are
+    those of `go_on`.
 
-    One that was found is gone on with, for it would be another one for a network that has learned; but not with
-    another optimizer, whose rates are others.
+    One that was found is gone on with, for it would be another one for a network that has learned; but not
+    with another optimizer, whose rates are others.
     """
     if not isinstance(p.learning_rate_init, str):
         return float(p.learning_rate_init)
@@ -41,7 +43,8 @@ def initial_rate(earlier, p, optimizer, *, one_epoch):
 
 
 def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
-    """The optimizer, the run of the schedule, and the state for later calls, as of now: (optimizer, run, state).
+    """The optimizer, the run of the schedule, and the state for later calls, as of now: (optimizer, run,
+    state).
 
     Parameters
     ----------
@@ -74,7 +77,8 @@ def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
     if earlier is not None and earlier["schedule"]["schedule"] == schedule.name:
         if full or (p.warm_start and name not in _SCIKIT_LEARNS):
             run_state = earlier["schedule"]
-    # partial_fit is one of max_iter epochs; a warm start adds max_iter to those done, or it might begin at rate 0.
+    # partial_fit is one of max_iter epochs; a warm start adds max_iter to those done, or it might begin at
+    # rate 0.
     n_done = 0 if one_epoch or run_state is None else run_state["n_epochs"]
     run = schedule.start(rate_init, steps_per_epoch, n_done + p.max_iter, state=run_state)
 
@@ -94,13 +98,20 @@ def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
 
 
 def monitored(task, p):
-    """What patience watches in a fit, as a plain dict: values of one dict can be compared, those of two cannot."""
+    """What patience watches in a fit, as a plain dict: values of one dict can be compared, those of two
+    cannot.
+    """
     network = task.network
-    return {"loss": [network.loss, *map(float, network.loss_parameters)], "early_stopping": bool(p.early_stopping)}
+    return {
+        "loss": [network.loss, *map(float, network.loss_parameters)],
+        "early_stopping": bool(p.early_stopping),
+    }
 
 
 def comparable(earlier, now):
-    """Whether the patience of an earlier fit, by its state or None, is gone on with where `now` is `monitored`."""
+    """Whether the patience of an earlier fit, by its state or None, is gone on with where `now` is
+    `monitored`.
+    """
     return earlier is not None and earlier.get("monitored") == now and not now["early_stopping"]
 
 

@@ -12,10 +12,11 @@ from nnfast.blocks import Rows, hold_out
 
 @dataclass
 class Validation:
-    """A validation set: either `rows`, numbers (intp) of rows held out of the fitted table, or a table of its own.
+    """A validation set: either `rows`, numbers (intp) of rows held out of the fitted table, or a table of its
+    own.
 
-    `X`, `y` and `sample_weight` are as the engine takes them, as in `Task`; `labels` is y as scikit-learn's scorers
-    take it.
+    `X`, `y` and `sample_weight` are as the engine takes them, as in `Task`; `labels` is y as scikit-learn's
+    scorers take it.
     """
 
     rows: np.ndarray | None = None
@@ -25,7 +26,9 @@ class Validation:
     labels: Any = None
 
     def table(self, task):
-        """(X, y, sample_weight, labels) of the validation rows; X None if they are rows of the task's table."""
+        """(X, y, sample_weight, labels) of the validation rows; X None if they are rows of the
+        task's table.
+        """
         if self.rows is None:
             return self.X, self.y, self.sample_weight, self.labels
         labels = None if task.labels is None else task.labels[self.rows]
@@ -35,8 +38,8 @@ class Validation:
 def split(task, p, random_state):
     """The rows trained on, in the order of the first epoch before any shuffle, and the Validation or None.
 
-    Only early stopping without a validation set of its own draws one, as scikit-learn does, or of a table that is read
-    in blocks as `hold_out` does. There rows held out ascend.
+    Only early stopping without a validation set of its own draws one, as scikit-learn does, or of a table
+    that is read in blocks as `hold_out` does. There rows held out ascend.
     """
     if task.validation is None and p.early_stopping:
         n_samples = task.X.shape[0] if task.rows is None else len(task.rows)
@@ -44,17 +47,19 @@ def split(task, p, random_state):
             rows, held_out = _draw(task, p.validation_fraction, random_state)
         except ValueError as error:
             raise ValueError(
-                f"early_stopping=True cannot hold out validation_fraction={p.validation_fraction} of {n_samples} samples: "
-                f"{_obstacle(task, p.validation_fraction, n_samples) or error} Use another validation_fraction or more "
-                "rows, or give fit X_val and y_val."
+                f"early_stopping=True cannot hold out validation_fraction={p.validation_fraction} of "
+                f"{n_samples} samples: {_obstacle(task, p.validation_fraction, n_samples) or error} Use "
+                "another validation_fraction or more rows, or give fit X_val and y_val."
             ) from error
         if len(held_out) < 2:
             raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset. Got "
-                f"validation_fraction={p.validation_fraction} of {n_samples} samples."
+                "The validation set is too small. Increase 'validation_fraction' or the size of your "
+                f"dataset. Got validation_fraction={p.validation_fraction} of {n_samples} samples."
             )
         check_weights(take(task.sample_weight, rows), "sample_weight over the rows trained on")
-        check_weights(take(task.sample_weight, held_out), "sample_weight over the rows held out for early stopping")
+        check_weights(
+            take(task.sample_weight, held_out), "sample_weight over the rows held out for early stopping"
+        )
         return rows, Validation(held_out)
     return given_split(task)
 
@@ -62,7 +67,9 @@ def split(task, p, random_state):
 def _draw(task, fraction, random_state):
     """Rows to train on, and numbers of those held out."""
     if not task.in_blocks:
-        return train_test_split(_all_rows(task), random_state=random_state, test_size=fraction, stratify=task.stratify)
+        return train_test_split(
+            _all_rows(task), random_state=random_state, test_size=fraction, stratify=task.stratify
+        )
     held_out = hold_out(task.X, fraction, random_state)
     if task.rows is not None:
         held_out = np.intersect1d(held_out, task.rows)
@@ -81,12 +88,17 @@ def _obstacle(task, fraction, n_samples):
         label = task.labels[_all_rows(task)][first[counts.argmin()]]
         return f"every class needs a row in both parts, and class {label} has one row in all."
     if min(n_held_out, n_samples - n_held_out) < len(classes):
-        return f"that is {n_held_out}, and leaves {n_samples - n_held_out} to train on: too few for the {len(classes)} classes."
+        return (
+            f"that is {n_held_out}, and leaves {n_samples - n_held_out} to train on: too few for the"
+            f" {len(classes)} classes."
+        )
     return None
 
 
 def given_split(task):
-    """The same where nothing is drawn: all rows, but for those that the task's own validation set holds out."""
+    """The same where nothing is drawn: all rows, but for those that the task's own validation set
+    holds out.
+    """
     validation = task.validation
     rows = Rows(task.X, _outside(task)) if task.in_blocks else _all_rows(task)
     if validation is None:
@@ -97,7 +109,9 @@ def given_split(task):
     else:
         outside = _outside(task)
         if len(unseen := np.intersect1d(validation.rows, outside)):
-            raise ValueError(f"validation_indices must be among the rows that the fit sees, got row {unseen[0]}.")
+            raise ValueError(
+                f"validation_indices must be among the rows that the fit sees, got row {unseen[0]}."
+            )
         if task.in_blocks:
             validation = replace(validation, rows=np.sort(validation.rows))
             rows = Rows(task.X, np.union1d(validation.rows, outside))
@@ -112,8 +126,12 @@ def given_split(task):
 
 
 def _all_rows(task):
-    """The rows that the fit may see, those of the fitted table or the task's share of them: an array of its own."""
-    return np.arange(task.X.shape[0], dtype=np.intp) if task.rows is None else np.array(task.rows, dtype=np.intp)
+    """The rows that the fit may see, those of the fitted table or the task's share of them: an array of its
+    own.
+    """
+    return (
+        np.arange(task.X.shape[0], dtype=np.intp) if task.rows is None else np.array(task.rows, dtype=np.intp)
+    )
 
 
 def _outside(task):

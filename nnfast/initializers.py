@@ -8,7 +8,8 @@ import numpy as np
 from nnfast.activations import activation_of
 from nnfast.suggestions import did_you_mean
 
-# Glorot and Bengio derive 6 for units of slope 1 at zero; scikit-learn uses 2 for the logistic, whatever the layer.
+# Glorot and Bengio derive 6 for units of slope 1 at zero; scikit-learn uses 2 for the logistic, whatever the
+# layer.
 _GLOROT_FACTORS = {"logistic": 2.0}
 _GLOROT_FACTOR = 6.0
 
@@ -16,7 +17,8 @@ _GLOROT_FACTOR = 6.0
 def glorot_uniform(fan_in, fan_out, activation, random_state, dtype):
     """Draw one layer's weights and biases from U(-bound, bound), bound = sqrt(factor / (fan_in + fan_out)).
 
-    The numbers are drawn as float64, weights first, exactly as scikit-learn draws them, and then rounded to `dtype`.
+    The numbers are drawn as float64, weights first, exactly as scikit-learn draws them, and then rounded to
+    `dtype`.
 
     Parameters
     ----------
@@ -46,8 +48,8 @@ def glorot_uniform(fan_in, fan_out, activation, random_state, dtype):
 class Initializer:
     """One initializer: function(fan_in, fan_out, activation, random_state, dtype) -> (coef, intercept).
 
-    The numbers are drawn as float64 and then rounded to `dtype`. All but `glorot_uniform` start from zero biases and do
-    not look at the activation.
+    The numbers are drawn as float64 and then rounded to `dtype`. All but `glorot_uniform` start from zero
+    biases and do not look at the activation.
     """
 
     name: str
@@ -84,7 +86,8 @@ def _uniform(variance):
 def _draw_orthogonal(fan_in, fan_out, random_state):
     tall = random_state.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
     q, r = np.linalg.qr(tall)
-    # QR's signs are LAPACK's choice; with R's diagonal made positive the result is uniform over orthogonal matrices.
+    # QR's signs are LAPACK's choice; with R's diagonal made positive the result is uniform over orthogonal
+    # matrices.
     q *= np.where(np.diag(r) < 0, -1, 1)
     return np.ascontiguousarray(q if fan_in >= fan_out else q.T)
 
@@ -98,7 +101,10 @@ _ALL = (
         name="glorot_uniform",
         formula="coef, intercept ~ U(-b, b), b = sqrt(6 / (fan_in + fan_out)), for logistic 2 in place of 6",
         function=glorot_uniform,
-        advice="scikit-learn's, with the very draws; made for tanh, and good enough for shallow networks of any kind.",
+        advice=(
+            "scikit-learn's, with the very draws; made for tanh, and good enough for shallow networks of any"
+            " kind."
+        ),
         reference=_GLOROT,
     ),
     Initializer(
@@ -138,11 +144,16 @@ _ALL = (
     ),
     Initializer(
         name="orthogonal",
-        formula="coef: the shorter side's rows or columns orthonormal, from the QR of a normal matrix; intercept = 0",
+        formula=(
+            "coef: the shorter side's rows or columns orthonormal, from the QR of a normal matrix;"
+            " intercept = 0"
+        ),
         function=_with_zero_biases(_draw_orthogonal),
         advice="For deep networks of identity or tanh units: signals neither grow nor shrink on their way.",
-        reference="Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning in deep linear "
-        "neural networks, 2014, arXiv:1312.6120",
+        reference=(
+            "Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning in deep"
+            " linear neural networks, 2014, arXiv:1312.6120"
+        ),
     ),
 )
 

@@ -1,8 +1,10 @@
-"""Seeing inside a fitted network: how gradients flow, which units are dead or saturated, what the weights are like.
+"""Seeing inside a fitted network: how gradients flow, which units are dead or saturated, what the weights are
+like.
 
-All functions take a fitted `MLPClassifier` or `MLPRegressor`, or a scikit-learn `Pipeline` that ends in one, and X as
-it was given to `fit`. They return numbers, NumPy arrays in the order of `coefs_`, with a table of them as text and a
-`plot`. They compute in float64, leave the estimator as it is, and take about the time of an epoch in NumPy.
+All functions take a fitted `MLPClassifier` or `MLPRegressor`, or a scikit-learn `Pipeline` that ends in one,
+and X as it was given to `fit`. They return numbers, NumPy arrays in the order of `coefs_`, with a table of
+them as text and a `plot`. They compute in float64, leave the estimator as it is, and take about the time of
+an epoch in NumPy.
 
 >>> from nnfast import MLPClassifier
 >>> from nnfast.inspect import gradient_flow
@@ -44,10 +46,10 @@ __all__ = [
 def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, exploding=1e3):
     """Follow the loss's gradient from the output layer down to the first.
 
-    What counts is the gradient of every row: sqrt(mean_i |g_i|^2), see `GradientFlow`. Summed over the rows, as in the
-    gradient by the weights, they cancel where a fit has come to a minimum; their norms do not. Dropout and penalties
-    are left out, class weights are in. Batch normalization goes by the statistics of these rows, as in training, which
-    takes memory for all rows' activations: give it a part of a large table.
+    What counts is the gradient of every row: sqrt(mean_i |g_i|^2), see `GradientFlow`. Summed over the rows,
+    as in the gradient by the weights, they cancel where a fit has come to a minimum; their norms do not.
+    Dropout and penalties are left out, class weights are in. Batch normalization goes by the statistics of
+    these rows, as in training, which takes memory for all rows' activations: give it a part of a large table.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
     sample_weight : array-like of shape (n_samples,), default=None
         Their weights, of a positive sum. They are scaled to a mean of 1.
     vanishing, exploding : float, default=1e-3 and 1e3
-        The first layer's gradient by the output layer's below which gradients vanish, and above which they explode.
+        The first layer's gradient by the output layer's below which gradients vanish, and above which they
+        explode.
 
     Returns
     -------
@@ -74,8 +77,8 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
     >>> from nnfast import MLPClassifier
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> deep = MLPClassifier((20,) * 10, "logistic", max_iter=9, tol=1, n_iter_no_change=3, random_state=0).fit(X, y)
-    >>> gradient_flow(deep, X, y).verdict
+    >>> deep = MLPClassifier((20,) * 10, "logistic", max_iter=9, tol=1, n_iter_no_change=3, random_state=0)
+    >>> gradient_flow(deep.fit(X, y), X, y).verdict
     'vanishing'
     >>> deep.set_params(activation="selu", initializer="auto").fit(X, y)  # doctest: +ELLIPSIS
     MLPClassifier(...)
@@ -121,10 +124,11 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
 def dead_units(estimator, X, *, tol=1e-6):
     """Find hidden units that are dead, zero on all rows of X, and those that are constant.
 
-    A unit is dead if on every row neither its activation nor the activation's slope is further than `tol` from zero:
-    it says nothing, and learns nothing. For relu that is a pre-activation that is never positive, whatever `tol`; a
-    unit of leaky_relu is never dead. A unit is constant if it is not dead and its activations differ over the rows by
-    at most `tol` times the largest of them: one stuck at the end of tanh, or one without incoming weights.
+    A unit is dead if on every row neither its activation nor the activation's slope is further than `tol`
+    from zero: it says nothing, and learns nothing. For relu that is a pre-activation that is never positive,
+    whatever `tol`; a unit of leaky_relu is never dead. A unit is constant if it is not dead and its
+    activations differ over the rows by at most `tol` times the largest of them: one stuck at the end of tanh,
+    or one without incoming weights.
 
     Parameters
     ----------
@@ -146,7 +150,9 @@ def dead_units(estimator, X, *, tol=1e-6):
     >>> from nnfast import MLPRegressor
     >>> from sklearn.datasets import make_regression
     >>> X, y = make_regression(200, 5, random_state=0)
-    >>> regr = MLPRegressor(hidden_layer_sizes=(8, 4), max_iter=9, tol=1e9, n_iter_no_change=3, random_state=0)
+    >>> regr = MLPRegressor(
+    ...     hidden_layer_sizes=(8, 4), max_iter=9, tol=1e9, n_iter_no_change=3, random_state=0
+    ... )
     >>> regr = regr.fit(X, y)
     >>> regr.intercepts_[0][[2, 5]] = -1000
     >>> dead_units(regr, X)  # doctest: +ELLIPSIS
@@ -196,12 +202,12 @@ class _Extremes:
 def saturation(estimator, X, *, threshold=0.1):
     """Find how often hidden units are on a flat part of their activation, where they learn little.
 
-    A unit is saturated on a row if its activation's slope there is, in size, less than `threshold` times the steepest
-    slope that the activation has. With the default that is |a| > 0.949 for tanh, a < 0.026 or a > 0.974 for logistic,
-    and a = 0 for relu, so that for relu it is the share of zeros.
+    A unit is saturated on a row if its activation's slope there is, in size, less than `threshold` times the
+    steepest slope that the activation has. With the default that is |a| > 0.949 for tanh, a < 0.026 or a >
+    0.974 for logistic, and a = 0 for relu, so that for relu it is the share of zeros.
 
-    An activation that is flat at both ends, such as tanh, is called saturated above one half. One that is flat at one
-    end, such as relu, is meant to be there for a good part of the rows: its limit is 0.9.
+    An activation that is flat at both ends, such as tanh, is called saturated above one half. One that is
+    flat at one end, such as relu, is meant to be there for a good part of the rows: its limit is 0.9.
 
     Parameters
     ----------
@@ -298,9 +304,9 @@ def weight_statistics(estimator, *, bins=50):
 def plot_learning_curve(estimator, ax=None, *, learning_rate=False):
     """Draw what a fit recorded of every epoch: loss, and validation loss and score, and mark the best epoch.
 
-    With early stopping the best epoch is the one that it went by; otherwise, if there was a validation set, that of the
-    lowest validation loss. For `solver="lbfgs"` an epoch is an iteration. Several fits that went on from each other
-    (`warm_start`, `partial_fit`) are drawn as one.
+    With early stopping the best epoch is the one that it went by; otherwise, if there was a validation set,
+    that of the lowest validation loss. For `solver="lbfgs"` an epoch is an iteration. Several fits that went
+    on from each other (`warm_start`, `partial_fit`) are drawn as one.
 
     Parameters
     ----------
@@ -326,12 +332,14 @@ def plot_learning_curve(estimator, ax=None, *, learning_rate=False):
 
 
 def _last(estimator):
-    """The network in what the user gave, if it is fitted: as it is now, whatever a fit in another thread does."""
+    """The network in what the user gave, if it is fitted: as it is now, whatever a fit in another thread
+    does.
+    """
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     if not isinstance(last, BaseMLP):
         raise TypeError(
-            "estimator must be a fitted MLPClassifier or MLPRegressor of nnfast, or a Pipeline that ends in one, got "
-            f"{type(last).__name__}."
+            "estimator must be a fitted MLPClassifier or MLPRegressor of nnfast, or a Pipeline that ends in "
+            f"one, got {type(last).__name__}."
         )
     held = last._snapshot()
     check_state(held)
@@ -344,13 +352,16 @@ def _last_and_table(estimator, X):
     if not isinstance(estimator, Pipeline):
         return last, X
     before = copy(estimator)
-    # A step that counts as fitted: scikit-learn asks the last one of a pipeline, and those before it may have no state.
+    # A step that counts as fitted: scikit-learn asks the last one of a pipeline, and those before it may have
+    # no state.
     before.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], FunctionTransformer())]
     return last, before.transform(X)
 
 
 def _hidden(estimator, X):
-    """The passes of predictions: the `Passes`, and (number, activations, slopes) by hidden layer and chunk of rows."""
+    """The passes of predictions: the `Passes`, and (number, activations, slopes) by hidden layer and chunk of
+    rows.
+    """
     estimator, X = _last_and_table(estimator, X)
     X, _ = check_rows(estimator, X)
     passes = Passes(estimator)

@@ -1,4 +1,6 @@
-"""Many fits at once, on threads of one process: nothing is copied to them, and the kernels run without the GIL."""
+"""Many fits at once, on threads of one process: nothing is copied to them, and the kernels run without the
+GIL.
+"""
 
 import threading
 import time
@@ -61,7 +63,8 @@ class Jobs:
     ----------
     n_jobs : int
     limits : Limits
-        Once it is over, no further job begins; those that run have to ask it themselves. Ctrl-C interrupts it.
+        Once it is over, no further job begins; those that run have to ask it themselves. Ctrl-C interrupts
+        it.
 
     Attributes
     ----------

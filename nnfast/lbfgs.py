@@ -34,8 +34,8 @@ _PRINTS = tuple(int(part) for part in scipy.__version__.split(".")[:2]) < (1, 15
 def fit_lbfgs(task, parameters, engine, publish):
     """Train by SciPy's L-BFGS-B on the loss of the whole table, in float64.
 
-    Callbacks are called after every iteration, and a validation set is measured there; it decides nothing. The
-    parameters are those of `fit_stochastic`.
+    Callbacks are called after every iteration, and a validation set is measured there; it decides nothing.
+    The parameters are those of `fit_stochastic`.
 
     Raises
     ------
@@ -61,7 +61,9 @@ def fit_lbfgs(task, parameters, engine, publish):
 
 
 class _Fit:
-    """One fit. `reached` is the last whole iteration, (its number, flat parameters, loss), replaced at once."""
+    """One fit. `reached` is the last whole iteration, (its number, flat parameters, loss), replaced
+    at once.
+    """
 
     def __init__(self, task, p, engine, publish):
         self.task, self.p, self.engine = task, p, engine
@@ -99,13 +101,20 @@ class _Fit:
         p = self.p
         options = {"maxfun": p.max_fun, "maxiter": p.max_iter, "gtol": p.tol}
         if _PRINTS:
-            options["iprint"] = 1 if not isinstance(p.verbose, str) and (p.verbose is True or p.verbose >= 1) else -1
+            options["iprint"] = (
+                1 if not isinstance(p.verbose, str) and (p.verbose is True or p.verbose >= 1) else -1
+            )
         self.clock = perf_counter()
         self.callbacks.begin_epoch()
         if self.state.stop_reason is not None:
             return  # the estimator gets its initial parameters
         finished = minimize(
-            self._loss_gradient, self.start, method="L-BFGS-B", jac=True, options=options, callback=self._iterated
+            self._loss_gradient,
+            self.start,
+            method="L-BFGS-B",
+            jac=True,
+            options=options,
+            callback=self._iterated,
         )
         if self.stop_iteration is not None:
             raise self.stop_iteration
@@ -118,8 +127,8 @@ class _Fit:
         # Later calls are trials of the line search, which backs off from a point that is not finite.
         if self.n_calls == 0 and not (np.isfinite(loss) and np.isfinite(gradient).all()):
             raise DivergenceError(
-                f"{NON_FINITE} The loss or its gradient is not finite at the initial parameters, in epoch 1, step 1. "
-                f"{SCALE}"
+                f"{NON_FINITE} The loss or its gradient is not finite at the initial parameters, in epoch 1, "
+                f"step 1. {SCALE}"
             )
         self.n_calls += 1
         return loss, gradient
@@ -159,7 +168,10 @@ class _Fit:
         state = self.state
         attributes = self._attributes()
         state.epoch, state.loss = n_iter, row["loss"]
-        state.validation_loss, state.validation_score = row.get("validation_loss"), row.get("validation_score")
+        state.validation_loss, state.validation_score = (
+            row.get("validation_loss"),
+            row.get("validation_score"),
+        )
         state.improved = state.best is None or row["loss"] < state.best
         state.best = row["loss"] if state.improved else state.best
         self._publish(attributes)
@@ -179,7 +191,9 @@ class _Fit:
             attributes["loss_"] = loss
         if self.validator is not None:
             attributes |= {name: recorded[name] for name in _VALIDATION_CURVES}
-        attributes["_recorded"] = {name: each for name, each in recorded["_recorded"].items() if name in attributes}
+        attributes["_recorded"] = {
+            name: each for name, each in recorded["_recorded"].items() if name in attributes
+        }
         return attributes
 
     def finish(self):

@@ -17,7 +17,11 @@ def draw(estimator, ax, *, learning_rate):
         raise ValueError("estimator must have recorded an epoch in history_ for a learning curve, got none.")
     if learning_rate and "learning_rate" not in history:
         raise ValueError(f"learning_rate=True needs a fit by minibatches, got solver={estimator.solver!r}.")
-    ax, epochs, unit = plotting.axes(ax), np.arange(1, n_epochs + 1), "iteration" if _by_lbfgs(estimator) else "epoch"
+    ax, epochs, unit = (
+        plotting.axes(ax),
+        np.arange(1, n_epochs + 1),
+        "iteration" if _by_lbfgs(estimator) else "epoch",
+    )
     style = {"marker": "o"} if n_epochs == 1 else {}  # of one point there is no line
 
     handles = ax.plot(epochs, history["loss"], "C0", label="loss", **style)
@@ -40,7 +44,9 @@ def draw(estimator, ax, *, learning_rate):
         label = f"best {unit}: {epochs[best]}"
         handles.append(ax.axvline(epochs[best], color="black", linestyle=":", label=label))
     # above the axes: within them, those on the right would be drawn over it
-    ax.legend(handles=handles, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small")
+    ax.legend(
+        handles=handles, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small"
+    )
     return ax
 
 
@@ -63,7 +69,9 @@ def _best(estimator, history):
 def _score_name(estimator):
     scoring = estimator.scoring
     if scoring is None:
-        scoring = "accuracy" if is_classifier(estimator) else "D²" if hasattr(estimator, "quantiles_") else "R²"
+        scoring = (
+            "accuracy" if is_classifier(estimator) else "D²" if hasattr(estimator, "quantiles_") else "R²"
+        )
     return f"validation {scoring if isinstance(scoring, str) else getattr(scoring, '__name__', 'score')}"
 
 

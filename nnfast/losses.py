@@ -1,8 +1,9 @@
 """Losses: what a fit minimises, each with the output activation that makes its gradient simple.
 
-Every loss is a function of the targets y and of the logits z (the output layer's pre-activations, one row a sample),
-never of probabilities: from logits nothing needs clipping. A batch's loss is the weighted mean of its rows' losses,
-plus the penalties of `nnfast.regularization`, divided by the sum of the batch's sample weights.
+Every loss is a function of the targets y and of the logits z (the output layer's pre-activations, one row a
+sample), never of probabilities: from logits nothing needs clipping. A batch's loss is the weighted mean of
+its rows' losses, plus the penalties of `nnfast.regularization`, divided by the sum of the batch's sample
+weights.
 """
 
 from collections.abc import Callable
@@ -16,18 +17,19 @@ from scipy.special import expit, log_softmax, softmax, xlogy
 class Loss:
     """One loss.
 
-    `value(y, z)` is the loss of each row, shape (n,); `gradient(y, z)` its derivative by z, shape (n, n_outputs);
-    `output(z)` the output activation, called `out_activation` in scikit-learn's attribute `out_activation_`.
-    The stochastic solvers descend along `descent_scale(n_outputs)` times the gradient. `in_domain(y)` tells, number by
-    number, which targets the loss is defined for.
+    `value(y, z)` is the loss of each row, shape (n,); `gradient(y, z)` its derivative by z, shape (n,
+    n_outputs); `output(z)` the output activation, called `out_activation` in scikit-learn's attribute
+    `out_activation_`. The stochastic solvers descend along `descent_scale(n_outputs)` times the gradient.
+    `in_domain(y)` tells, number by number, which targets the loss is defined for.
 
-    `f` and `df` are the formulas, element by element, from which the engine in Numba is made, too; the loss's own
-    parameter, where it has one, is their last argument, and `defaults` stand in for none. It is called
-    `parameter_name` in the estimators. Of most losses they are `f(y, z)`, an output's term, and `df(y, z)`, its
-    derivative by z; a row's loss is their sum over its outputs, or with `is_mean` their mean. With `of_classes`, where
-    y holds class numbers, they are functions of softmax's probabilities p, with q = 1 - p of the row's class:
-    `f(log_p, q, mean_log_p)` the loss of a row, `mean_log_p` over all classes, and
-    `df(p_k, is_y, p, q, log_p, n_outputs)` its derivative by z_k, `is_y` 1 where k is the row's class and 0 elsewhere.
+    `f` and `df` are the formulas, element by element, from which the engine in Numba is made, too; the loss's
+    own parameter, where it has one, is their last argument, and `defaults` stand in for none. It is called
+    `parameter_name` in the estimators. Of most losses they are `f(y, z)`, an output's term, and `df(y, z)`,
+    its derivative by z; a row's loss is their sum over its outputs, or with `is_mean` their mean. With
+    `of_classes`, where y holds class numbers, they are functions of softmax's probabilities p, with q = 1 - p
+    of the row's class: `f(log_p, q, mean_log_p)` the loss of a row, `mean_log_p` over all classes, and
+    `df(p_k, is_y, p, q, log_p, n_outputs)` its derivative by z_k, `is_y` 1 where k is the row's class and 0
+    elsewhere.
     """
 
     name: str
@@ -51,8 +53,8 @@ class Loss:
     def descent_scale(self, n_outputs):
         """What the stochastic solvers descend along is so many times the gradient.
 
-        scikit-learn reports squared error's mean over the outputs and descends along the sum's gradient; so do all
-        losses here that are means, so that one learning rate suits them all.
+        scikit-learn reports squared error's mean over the outputs and descends along the sum's gradient; so
+        do all losses here that are means, so that one learning rate suits them all.
         """
         return float(n_outputs) if self.is_mean else 1.0
 
@@ -89,7 +91,7 @@ class Loss:
         return tuple(map(float, parameters))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Classes: y holds class numbers, or 0 and 1
 
 
@@ -98,7 +100,9 @@ def _one_hot(y, z):
 
 
 def _class_probability(y, z):
-    """p of the row's class, q = 1 - p to full relative precision, log(p), and the logarithms of all classes."""
+    """p of the row's class, q = 1 - p to full relative precision, log(p), and the logarithms of all
+    classes.
+    """
     classes, of_all, is_y = softmax(z, axis=1), log_softmax(z, axis=1), _one_hot(y, z).astype(bool)
     q = (classes * ~is_y).sum(axis=1)
     return classes[is_y], q, np.where(q < 0.5, np.log1p(-np.minimum(q, 0.5)), of_all[is_y]), of_all
@@ -113,7 +117,9 @@ def _log_loss_gradient(p_k, is_y, p, q, log_p, n_outputs, smoothing):
 
 
 def _focus(gamma, p, q, log_loss):
-    """-d focal / dz = _focus * dp/dz / p, from p, q = 1 - p and -log(p), whose ratio by q tends to 1 where p does."""
+    """-d focal / dz = _focus * dp/dz / p, from p, q = 1 - p and -log(p), whose ratio by q tends to 1 where p
+    does.
+    """
     ratio = np.where(q > 0, log_loss / np.where(q > 0, q, 1), 1)
     return q**gamma * (1 + gamma * p * ratio)
 
@@ -145,7 +151,7 @@ def _is_label(y):
     return (y == 0) | (y == 1)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Real targets
 
 
@@ -183,8 +189,10 @@ def _identity(z):
 _ALL = (
     Loss(
         name="log_loss",
-        formula="-sum_k t_k log(p_k), p = softmax(z), "
-        "t_k = (1 - label_smoothing) [k = y] + label_smoothing / n_outputs",
+        formula=(
+            "-sum_k t_k log(p_k), p = softmax(z), "
+            "t_k = (1 - label_smoothing) [k = y] + label_smoothing / n_outputs"
+        ),
         domain="y: the number of the class, 0 <= y < n_outputs",
         in_domain=_is_class,
         out_activation="softmax",
@@ -193,10 +201,15 @@ _ALL = (
         df=_log_loss_gradient,
         of_classes=True,
         kernel="log_loss",
-        advice="The loss for classes: probabilities that fit tend to be calibrated. Some label smoothing, 0.05 to 0.1, "
-        "makes them less sure of themselves and is of use where labels are wrong.",
-        reference="Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs, 1990; label "
-        "smoothing: Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016, arXiv:1512.00567",
+        advice=(
+            "The loss for classes: probabilities that fit tend to be calibrated. Some label smoothing, 0.05"
+            " to 0.1, makes them less sure of themselves and is of use where labels are wrong."
+        ),
+        reference=(
+            "Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs, 1990; label"
+            " smoothing: Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016,"
+            " arXiv:1512.00567"
+        ),
         parameter_name="label_smoothing",
         defaults=(0.0,),
         parameter_domain="a number in [0, 1)",
@@ -227,8 +240,10 @@ _ALL = (
         df=_focal_gradient,
         of_classes=True,
         kernel="focal",
-        advice="For rare classes among many easy rows: the larger focal_gamma, the less rows count that are right "
-        "already; 0 is log_loss. Its probabilities are not calibrated.",
+        advice=(
+            "For rare classes among many easy rows: the larger focal_gamma, the less rows count that are"
+            " right already; 0 is log_loss. Its probabilities are not calibrated."
+        ),
         reference="Lin et al., Focal Loss for Dense Object Detection, 2017, arXiv:1708.02002",
         parameter_name="focal_gamma",
         defaults=(2.0,),
@@ -237,8 +252,10 @@ _ALL = (
     ),
     Loss(
         name="binary_focal",
-        formula="sum_k -(1 - p_k)^focal_gamma log(p_k), p_k = 1 / (1 + exp(-z_k)) where y_k = 1, "
-        "1 / (1 + exp(z_k)) where y_k = 0",
+        formula=(
+            "sum_k -(1 - p_k)^focal_gamma log(p_k), p_k = 1 / (1 + exp(-z_k)) where y_k = 1, "
+            "1 / (1 + exp(z_k)) where y_k = 0"
+        ),
         domain="y: 0 or 1 for every output; one output is a binary problem, several are labels",
         in_domain=_is_label,
         out_activation="logistic",
@@ -277,14 +294,18 @@ _ALL = (
         f=lambda y, z: np.abs(z - y),
         df=lambda y, z: np.sign(z - y),
         kernel="absolute_error",
-        advice="Predicts the median, and so does not mind outliers; let the learning rate decay, since the gradient "
-        "does not.",
+        advice=(
+            "Predicts the median, and so does not mind outliers; let the learning rate decay, since the"
+            " gradient does not."
+        ),
         reference="Laplace, Memoire sur la probabilite des causes par les evenements, 1774",
         is_mean=True,
     ),
     Loss(
         name="huber",
-        formula="mean_k (e_k^2 / 2 if |e_k| <= huber_delta else huber_delta |e_k| - huber_delta^2 / 2), e = z - y",
+        formula=(
+            "mean_k (e_k^2 / 2 if |e_k| <= huber_delta else huber_delta |e_k| - huber_delta^2 / 2), e = z - y"
+        ),
         domain="y: any real number",
         in_domain=np.isfinite,
         out_activation="identity",
@@ -292,8 +313,10 @@ _ALL = (
         f=_huber,
         df=lambda y, z, delta: np.clip(z - y, -delta, delta),
         kernel="huber",
-        advice="Squared error for most rows, absolute error for outliers; huber_delta is the error, in units of y, "
-        "from which a row counts as one.",
+        advice=(
+            "Squared error for most rows, absolute error for outliers; huber_delta is the error, in units of"
+            " y, from which a row counts as one."
+        ),
         reference="Huber, Robust Estimation of a Location Parameter, 1964",
         is_mean=True,
         parameter_name="huber_delta",
@@ -312,7 +335,10 @@ _ALL = (
         df=lambda y, z: np.tanh(z - y),
         kernel="log_cosh",
         advice="Much like huber with huber_delta=1, with all derivatives continuous: suits solver='lbfgs'.",
-        reference="Green, Bayesian reconstructions from emission tomography data using a modified EM algorithm, 1990",
+        reference=(
+            "Green, Bayesian reconstructions from emission tomography data using a modified EM algorithm,"
+            " 1990"
+        ),
         is_mean=True,
     ),
     Loss(
@@ -325,7 +351,9 @@ _ALL = (
         f=lambda y, z: xlogy(y, y) - y * z - y + np.exp(z),
         df=lambda y, z: np.exp(z) - y,
         kernel="poisson",
-        advice="For counts and frequencies: the spread grows as the root of the mean, predictions are positive.",
+        advice=(
+            "For counts and frequencies: the spread grows as the root of the mean, predictions are positive."
+        ),
         reference="Nelder and Wedderburn, Generalized Linear Models, 1972",
     ),
     Loss(
@@ -338,7 +366,10 @@ _ALL = (
         f=lambda y, z: z + y * np.exp(-z) - np.log(y) - 1,
         df=lambda y, z: 1 - y * np.exp(-z),
         kernel="gamma",
-        advice="For positive amounts such as costs and durations: the spread grows with the mean, errors are ratios.",
+        advice=(
+            "For positive amounts such as costs and durations: the spread grows with the mean, errors are"
+            " ratios."
+        ),
         reference="Nelder and Wedderburn, Generalized Linear Models, 1972",
     ),
     Loss(
@@ -351,8 +382,10 @@ _ALL = (
         f=_quantile,
         df=_quantile_gradient,
         kernel="quantile",
-        advice="Predicts a quantile, or with a list of them an interval; let the learning rate decay, since the "
-        "gradient does not.",
+        advice=(
+            "Predicts a quantile, or with a list of them an interval; let the learning rate decay, since the "
+            "gradient does not."
+        ),
         reference="Koenker and Bassett, Regression Quantiles, 1978",
         is_mean=True,
         # one an output, or one for all
@@ -373,7 +406,8 @@ def loss_of(named):
 
 # A loss whose `output` an output activation is.
 LOSS_BY_OUT_ACTIVATION = {
-    LOSSES[name].out_activation: LOSSES[name] for name in ("log_loss", "binary_log_loss", "squared_error", "poisson")
+    LOSSES[name].out_activation: LOSSES[name]
+    for name in ("log_loss", "binary_log_loss", "squared_error", "poisson")
 }
 
 # What the estimators accept; the classifier's become the binary ones where there is one output, or labels.

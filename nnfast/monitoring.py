@@ -1,4 +1,6 @@
-"""What a fit measures and keeps of every epoch: records, validation, patience, and the state that callbacks see."""
+"""What a fit measures and keeps of every epoch: records, validation, patience, and the state that callbacks
+see.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -44,9 +46,10 @@ class Patience:
 class Records:
     """The numbers of every epoch, over all fits that went on from each other.
 
-    As attributes: curves, which go on from call to call, and `_history`, a dict of lists of one entry an epoch, NaN where
-    a fit has none, of which the estimator makes `history_`. Both start anew after 'lbfgs', whose iterations are no epochs.
-    The lists grow in place: a call of `partial_fit` takes as long after a million others as after one.
+    As attributes: curves, which go on from call to call, and `_history`, a dict of lists of one entry an
+    epoch, NaN where a fit has none, of which the estimator makes `history_`. Both start anew after 'lbfgs',
+    whose iterations are no epochs. The lists grow in place: a call of `partial_fit` takes as long after a
+    million others as after one.
 
     Parameters
     ----------
@@ -96,7 +99,9 @@ class Records:
             del values[self._n_epochs_before + n_epochs :]
 
     def give_back(self):
-        """Leave the lists as they were before this fit, whose numbers `history` has from then on apart from them."""
+        """Leave the lists as they were before this fit, whose numbers `history` has from then on apart from
+        them.
+        """
         self._given_back = {name: values[self._n_epochs_before :] for name, values in self._history.items()}
         self._cut(0)
 
@@ -155,7 +160,8 @@ class Validator:
     Attributes
     ----------
     scorer : function without arguments, or None
-        The score, where it is scikit-learn's to compute, from the published estimator; `measure` gives NaN for it then.
+        The score, where it is scikit-learn's to compute, from the published estimator; `measure` gives NaN
+        for it then.
     n_rows : int
         Rows of the validation set.
     finite : bool
@@ -173,7 +179,9 @@ class Validator:
             self._score = task.score(engine, y, sample_weight)
         elif not self._negates_loss:
             network, dtype = task.network, task.parameters.coefs[0].dtype
-            self._score = scores.compiled(p.scoring, engine, p, labels, y, network.n_outputs, dtype, sample_weight)
+            self._score = scores.compiled(
+                p.scoring, engine, p, labels, y, network.n_outputs, dtype, sample_weight
+            )
         if self._score is None and not self._negates_loss:
             if X is None:
                 X = blocks.take(task.X, validation.rows) if task.in_blocks else task.X[validation.rows]
@@ -204,8 +212,8 @@ class Validator:
     def measure(self, session):
         """(loss, score) of the validation set, by the parameters of the session of the table that is fitted.
 
-        The score is NaN where an output is not finite, and where `scorer` has to be asked for it. None but finite
-        outputs can be asked about, which `finite` tells.
+        The score is NaN where an output is not finite, and where `scorer` has to be asked for it. None but
+        finite outputs can be asked about, which `finite` tells.
         """
         if self._session is not None:
             session.store(self._scratch)
@@ -234,29 +242,31 @@ class FitState:
     validation_loss, validation_score : float or None
         Of the validation set after the epoch; None without one.
     best : float or None
-        Best value so far of what is monitored: without early stopping the training loss, with it the validation score,
-        or the validation loss with monitor="loss".
+        Best value so far of what is monitored: without early stopping the training loss, with it the
+        validation score, or the validation loss with monitor="loss".
     improved : bool
         Whether this epoch's is the best.
     n_stalled : int
         Epochs in a row without progress of `tol`.
     parameters : nnfast.network.Parameters
-        The network's arrays as of this epoch, which are the estimator's. Later epochs have arrays of their own, and
-        writing to these changes nothing for them.
+        The network's arrays as of this epoch, which are the estimator's. Later epochs have arrays of their
+        own, and writing to these changes nothing for them.
     history : dict of ndarray
         `history_` as of this epoch.
     learning_rate : float or None
-        Rate of the next update; None for 'lbfgs'. Setting it takes effect with the next epoch: all later rates of the
-        schedule are scaled alike.
+        Rate of the next update; None for 'lbfgs'. Setting it takes effect with the next epoch: all later
+        rates of the schedule are scaled alike.
     rate_goes_on : bool
-        Whether the schedule goes on where an earlier fit left it, with the rate that was set there; else it began anew.
+        Whether the schedule goes on where an earlier fit left it, with the rate that was set there; else it
+        began anew.
     clip_norm, clip_value : float or None
-        What gradients are clipped to, as of the estimator's parameters. Setting it, to None for no clipping, takes
-        effect with the next epoch and lasts until the end of this fit. Not for 'lbfgs'.
+        What gradients are clipped to, as of the estimator's parameters. Setting it, to None for no clipping,
+        takes effect with the next epoch and lasts until the end of this fit. Not for 'lbfgs'.
     stop_reason : str or None
         Not None once the fit has been asked to stop.
     undone : bool
-        In `on_fit_end`: whether the fit failed, and the estimator is as it was before: see `nnfast.publishing`.
+        In `on_fit_end`: whether the fit failed, and the estimator is as it was before: see
+        `nnfast.publishing`.
     """
 
     def __init__(self, task, p, engine, rows, max_epochs, records, run=None, keep_rate=None):
@@ -265,12 +275,21 @@ class FitState:
         self.improved, self.n_stalled, self.undone = False, 0, False
         self._kept = None  # of a copy: what properties gave
         self.parameters = task.parameters
-        self._task, self._p, self._engine, self._rows, self._records, self._run = task, p, engine, rows, records, run
-        self._keep_rate = keep_rate  # a weak reference to what is called once a rate is set: the fit has this state
+        self._task, self._p, self._engine, self._rows, self._records, self._run = (
+            task,
+            p,
+            engine,
+            rows,
+            records,
+            run,
+        )
+        # a weak reference to what is called once a rate is set: the fit has this state
+        self._keep_rate = keep_rate
         self.rate_goes_on = run is not None and run.n_epochs > 0
 
     def __getstate__(self):
-        # A callback that keeps its state still pickles and copies with its estimator: the numbers, not the fit.
+        # A callback that keeps its state still pickles and copies with its estimator: the numbers, not the
+        # fit.
         links = ("_task", "_p", "_engine", "_rows", "_records", "_run", "_keep_rate")
         numbers = {name: None if name in links else value for name, value in vars(self).items()}
         names = ("history", "learning_rate", "clip_norm", "clip_value")
@@ -325,10 +344,14 @@ class FitState:
 
     def _need_fit(self, what):
         if self._kept:
-            raise AttributeError(f"cannot {what}: a FitState that was pickled or copied has the numbers, not the fit")
+            raise AttributeError(
+                f"cannot {what}: a FitState that was pickled or copied has the numbers, not the fit"
+            )
 
     def stop(self, reason=""):
-        """End the fit after this epoch, as if it had converged: with no warning. `reason` is printed if `verbose`."""
+        """End the fit after this epoch, as if it had converged: with no warning. `reason` is printed if
+        `verbose`.
+        """
         self.stop_reason = str(reason)
 
     def weight_norms(self):
@@ -339,12 +362,13 @@ class FitState:
         return norms(self.parameters)
 
     def gradients(self):
-        """The gradient of the loss over all rows trained on: a `Parameters` of float64 arrays, as `parameters` is.
+        """The gradient of the loss over all rows trained on: a `Parameters` of float64 arrays, as
+        `parameters` is.
 
-        The loss is the mean over the rows plus the L2 term; dropout and `l1` are left out, and batch normalization goes
-        by the statistics of all rows, which takes memory for the whole table's activations, and of a table that is read
-        in blocks can be had of one buffer at most. Computing it takes a pass forth and back over the table, about the
-        time of an epoch.
+        The loss is the mean over the rows plus the L2 term; dropout and `l1` are left out, and batch
+        normalization goes by the statistics of all rows, which takes memory for the whole table's
+        activations, and of a table that is read in blocks can be had of one buffer at most. Computing it
+        takes a pass forth and back over the table, about the time of an epoch.
         """
         self._need_fit("compute gradients")
         task = self._task

@@ -15,9 +15,9 @@ from nnfast.own_functions import Activation, Loss
 class Parameters:
     """All arrays of a network: what it learns, and with batch normalization what it has seen.
 
-    `coefs` and `intercepts` have one array a layer, of shapes (fan_in, fan_out) and (fan_out,). With normalization,
-    `scales` and `shifts` have one of shape (fan_out,) a hidden layer, and with batch normalization `means` and
-    `variances`, the running statistics, too; otherwise these are empty.
+    `coefs` and `intercepts` have one array a layer, of shapes (fan_in, fan_out) and (fan_out,). With
+    normalization, `scales` and `shifts` have one of shape (fan_out,) a hidden layer, and with batch
+    normalization `means` and `variances`, the running statistics, too; otherwise these are empty.
     """
 
     coefs: list
@@ -62,8 +62,8 @@ class Network:
     layer_units : tuple of int
         Units of every layer, inputs first, outputs last.
     activation : str, nnfast.Activation or tuple of (one of these, float or None)
-        Activation of all hidden layers, a name in `nnfast.activations` or the user's own; or each one's, with its own parameter (None:
-        the default).
+        Activation of all hidden layers, a name in `nnfast.activations` or the user's own; or each one's, with
+        its own parameter (None: the default).
     loss : str or nnfast.Loss
         A name in `nnfast.losses`, or the user's own; it decides the output activation.
     loss_parameters : tuple of float, default=()
@@ -124,8 +124,11 @@ class Network:
     def initialize(self, random_state, dtype, initializer="glorot_uniform"):
         """Draw what a fit starts from, layer by layer as scikit-learn does: `Parameters`."""
         names = [name for name, _ in self.activations]
-        # The output layer is drawn as the last hidden one by scikit-learn's rule, and as a linear one by "auto".
-        last = self.activation if not isinstance(self.activation, tuple) else names[-1] if names else "identity"
+        # The output layer is drawn as the last hidden one by scikit-learn's rule, and as a linear one by
+        # "auto".
+        last = (
+            self.activation if not isinstance(self.activation, tuple) else names[-1] if names else "identity"
+        )
         parameters = self.blank(dtype)
         for i, shape in enumerate(self.shapes):
             hidden = i < len(names)

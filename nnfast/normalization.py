@@ -2,8 +2,8 @@
 
     y = scale (z - mean) / sqrt(variance + eps) + shift
 
-Both take the biased variance; they differ in what they average over. The records hold the passes as readable NumPy,
-the definition that the compiled kernels are tested against.
+Both take the biased variance; they differ in what they average over. The records hold the passes as readable
+NumPy, the definition that the compiled kernels are tested against.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ DEFAULT_MOMENTUM = 0.1
 class Normalization:
     """One normalization, of the mean and variance along `axis`: 0 the batch's rows, 1 the layer's units.
 
-    `keeps_statistics` tells whether predictions use running statistics in place of their own. They start at mean 0 and
-    variance 1; scale starts at 1 and shift at 0.
+    `keeps_statistics` tells whether predictions use running statistics in place of their own. They start at
+    mean 0 and variance 1; scale starts at 1 and shift at 0.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Normalization:
         scale, shift : ndarray of shape (n_units,)
         eps : float
         running : (mean, variance), of shape (n_units,) each, or None
-            The running statistics, needed where there are any: a batch of one row, whose own variance is 0, is
-            normalised by them.
+            The running statistics, needed where there are any: a batch of one row, whose own variance is 0,
+            is normalised by them.
 
         Returns
         -------
@@ -112,22 +112,31 @@ def fold(coef, intercept, scale, shift, mean, variance, eps=DEFAULT_EPS):
 _ALL = (
     Normalization(
         name="batch",
-        formula="y = scale (z - m) / sqrt(v + eps) + shift, m and v each unit's mean and variance over the batch's "
-        "rows; in predictions their running means",
+        formula=(
+            "y = scale (z - m) / sqrt(v + eps) + shift, m and v each unit's mean and variance over the"
+            " batch's rows; in predictions their running means"
+        ),
         axis=0,
         keeps_statistics=True,
         kernel="batch",
         advice="Lets deep networks train fast and at higher rates, given batches of 32 rows or more.",
-        reference="Ioffe and Szegedy, Batch Normalization: Accelerating Deep Network Training by Reducing Internal "
-        "Covariate Shift, 2015, arXiv:1502.03167",
+        reference=(
+            "Ioffe and Szegedy, Batch Normalization: Accelerating Deep Network Training by Reducing Internal "
+            "Covariate Shift, 2015, arXiv:1502.03167"
+        ),
     ),
     Normalization(
         name="layer",
-        formula="y = scale (z - m) / sqrt(v + eps) + shift, m and v each row's mean and variance over the units",
+        formula=(
+            "y = scale (z - m) / sqrt(v + eps) + shift, m and v each row's mean and variance over the units"
+        ),
         axis=1,
         keeps_statistics=False,
         kernel="layer",
-        advice="The same in training and prediction and at any batch size: for small batches, and for solver='lbfgs'.",
+        advice=(
+            "The same in training and prediction and at any batch size: for small batches, and for"
+            " solver='lbfgs'."
+        ),
         reference="Ba, Kiros and Hinton, Layer Normalization, 2016, arXiv:1607.06450",
     ),
 )

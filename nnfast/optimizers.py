@@ -1,11 +1,12 @@
 """Optimizers: how a gradient moves a parameter.
 
-A record holds an optimizer's hyperparameters. `rates` gives the numbers of a step, and `step` is what is done with them
-to every element: the definition that the compiled kernels are tested against, and from which the engine in Numba is
-made. `n_moments` arrays of a parameter's shape go on from step to step.
+A record holds an optimizer's hyperparameters. `rates` gives the numbers of a step, and `step` is what is done
+with them to every element: the definition that the compiled kernels are tested against, and from which the
+engine in Numba is made. `n_moments` arrays of a parameter's shape go on from step to step.
 
-In the formulas g is the gradient, t counts steps from 1, and the learning rate is what the schedule makes of it.
-`decays` is False for biases and for the scales and shifts of a normalization, which no weight decay shrinks.
+In the formulas g is the gradient, t counts steps from 1, and the learning rate is what the schedule makes of
+it. `decays` is False for biases and for the scales and shifts of a normalization, which no weight decay
+shrinks.
 """
 
 from dataclasses import dataclass, fields
@@ -48,15 +49,21 @@ class Optimizer:
 
     def __init_subclass__(cls):
         blocks = (cls.__doc__ or "").split("\n\n")  # python -OO has no docstrings
-        cls.formula = "; ".join(" ".join(line.split()) for block in blocks[1:2] for line in block.splitlines())
+        cls.formula = "; ".join(
+            " ".join(line.split()) for block in blocks[1:2] for line in block.splitlines()
+        )
 
     def rates(self, learning_rate, t):
-        """The numbers that `step` takes in step t, counted from 1; of consecutive steps and their rates, arrays of these."""
+        """The numbers that `step` takes in step t, counted from 1; of consecutive steps and their rates,
+        arrays of these.
+        """
         raise NotImplementedError
 
     @staticmethod
     def step(w, g, *moments_and_rates):
-        """w and the moments after a step of one element, or of arrays, from those before it, without weight decay."""
+        """w and the moments after a step of one element, or of arrays, from those before it, without weight
+        decay.
+        """
         raise NotImplementedError
 
     def shrink(self, learning_rate):
@@ -79,7 +86,9 @@ class Optimizer:
                 if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)) or not accepts(value):
                     raise ValueError(f"{field.name} of {type(self).__name__} must be {words}, got {value!r}.")
             elif not isinstance(value, (bool, np.bool_)):
-                raise ValueError(f"{field.name} of {type(self).__name__} must be True or False, got {value!r}.")
+                raise ValueError(
+                    f"{field.name} of {type(self).__name__} must be True or False, got {value!r}."
+                )
 
 
 @dataclass(frozen=True)
@@ -90,8 +99,8 @@ class SGD(Optimizer):
         w <- w + v                               (without nesterov)
         w <- w + momentum v - learning_rate g    (with nesterov)
 
-    Textbooks also write v <- momentum v + (1 - momentum) g, w <- w - learning_rate v: the same path, without nesterov,
-    as here at a learning rate of (1 - momentum) times theirs.
+    Textbooks also write v <- momentum v + (1 - momentum) g, w <- w - learning_rate v: the same path, without
+    nesterov, as here at a learning rate of (1 - momentum) times theirs.
 
     Parameters
     ----------
@@ -102,7 +111,8 @@ class SGD(Optimizer):
 
     References
     ----------
-    Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning, 2013.
+    Sutskever, Martens, Dahl and Hinton, On the importance of initialization and momentum in deep learning,
+    2013.
     """
 
     momentum: float = 0.9
@@ -139,8 +149,8 @@ class Adam(Optimizer):
 
     References
     ----------
-    Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, arXiv:1412.6980 (the efficient form that closes
-    its section 2).
+    Kingma and Ba, Adam: A Method for Stochastic Optimization, 2015, arXiv:1412.6980 (the efficient form that
+    closes its section 2).
     """
 
     beta_1: float = 0.9
@@ -153,7 +163,12 @@ class Adam(Optimizer):
     advice: ClassVar[str] = "The one to start with: good over a wide range of rates."
 
     def rates(self, learning_rate, t):
-        return learning_rate * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t), self.beta_1, self.beta_2, self.epsilon
+        return (
+            learning_rate * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t),
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+        )
 
     @staticmethod
     def step(w, g, m, v, rate, beta_1, beta_2, epsilon):
@@ -301,7 +316,8 @@ class Adagrad(Optimizer):
 
     References
     ----------
-    Duchi, Hazan and Singer, Adaptive Subgradient Methods for Online Learning and Stochastic Optimization, 2011.
+    Duchi, Hazan and Singer, Adaptive Subgradient Methods for Online Learning and Stochastic Optimization,
+    2011.
     """
 
     epsilon: float = 1e-8
@@ -331,8 +347,8 @@ class Lion(Optimizer):
     Parameters
     ----------
     beta_1, beta_2 : float, default=0.9 and 0.99
-        Weight of the momentum in the step, and its decay, in [0, 1). The defaults are the paper's; solver="lion" takes
-        the estimator's `beta_2`, whose default is 0.999.
+        Weight of the momentum in the step, and its decay, in [0, 1). The defaults are the paper's;
+        solver="lion" takes the estimator's `beta_2`, whose default is 0.999.
     weight_decay : float, default=0.01
         Share of a weight that a step at learning rate 1 takes away, at least 0.
 
@@ -348,7 +364,9 @@ class Lion(Optimizer):
     name: ClassVar[str] = "lion"
     kernel: ClassVar[str] = "lion"
     n_moments: ClassVar[int] = 1
-    advice: ClassVar[str] = "Wants a rate 3 to 10 times smaller than adam's, more weight decay, and large batches."
+    advice: ClassVar[str] = (
+        "Wants a rate 3 to 10 times smaller than adam's, more weight decay, and large batches."
+    )
 
     def rates(self, learning_rate, t):
         return learning_rate, self.beta_1, self.beta_2
@@ -383,8 +401,8 @@ def resolve_optimizer(p):
         return p.solver
     if not isinstance(p.solver, str) or p.solver not in OPTIMIZERS:
         raise ValueError(
-            f"solver must be one of {', '.join(map(repr, OPTIMIZERS))}, or a record of nnfast.optimizers such as "
-            f"Lion(), got {p.solver!r}.{did_you_mean(p.solver, OPTIMIZERS)}"
+            f"solver must be one of {', '.join(map(repr, OPTIMIZERS))}, or a record of nnfast.optimizers "
+            f"such as Lion(), got {p.solver!r}.{did_you_mean(p.solver, OPTIMIZERS)}"
         )
     record = OPTIMIZERS[p.solver]
     names = {field.name: ESTIMATOR_NAMES.get(field.name, field.name) for field in fields(record)}

@@ -1,8 +1,10 @@
-"""Which options have an effect only together with others: one table, for the checks of a fit, its warnings and the docs.
+"""Which options have an effect only together with others: one table, for the checks of a fit, its warnings
+and the docs.
 
-`OPTIONS` has all parameters of both estimators. What an option needs is said in words and as a check. A fit warns of an
-option that was set to another value than its default where a need is not met, or refuses it where ignoring it would
-train another kind of network than was asked for: see `refuse_options` and `warn_of_unused_options`.
+`OPTIONS` has all parameters of both estimators. What an option needs is said in words and as a check. A fit
+warns of an option that was set to another value than its default where a need is not met, or refuses it where
+ignoring it would train another kind of network than was asked for: see `refuse_options` and
+`warn_of_unused_options`.
 """
 
 import inspect
@@ -71,7 +73,7 @@ class Option:
     on_results: bool = True
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Needs
 
 
@@ -87,12 +89,20 @@ def _is_one_of(value, names):
 
 def _one_of(parameter, values):
     """That a parameter has one of these values."""
-    return Need(parameter, f"{parameter}={listed(map(repr, values), 'or')}", lambda p, given: _is_one_of(getattr(p, parameter), values))
+    return Need(
+        parameter,
+        f"{parameter}={listed(map(repr, values), 'or')}",
+        lambda p, given: _is_one_of(getattr(p, parameter), values),
+    )
 
 
 def _solver_with(name):
     """That the solver is one, by its name, that has this hyperparameter."""
-    having = [cls.name for cls in OPTIMIZERS.values() if name in {ESTIMATOR_NAMES.get(f.name, f.name) for f in fields(cls)}]
+    having = [
+        cls.name
+        for cls in OPTIMIZERS.values()
+        if name in {ESTIMATOR_NAMES.get(f.name, f.name) for f in fields(cls)}
+    ]
     return _one_of("solver", having)
 
 
@@ -114,14 +124,17 @@ def _has_hidden_layers(p, given=False):
 
 
 def _activation_matters(p, given):
-    # scikit-learn's initializer looks at the activation for the output layer, too, and has another rule for this one.
+    # scikit-learn's initializer looks at the activation for the output layer, too, and has another rule for
+    # this one.
     draws_otherwise = p.initializer == "glorot_uniform" and _is_one_of(p.activation, ("logistic", "sigmoid"))
     return _has_hidden_layers(p) or draws_otherwise
 
 
 def _activation_params_matter(p, given):
     layers = resolve_activations(p.activation, None, np.size(p.hidden_layer_sizes))
-    return any(own is None and activation_of(name).parameter_name in p.activation_params for name, own in layers)
+    return any(
+        own is None and activation_of(name).parameter_name in p.activation_params for name, own in layers
+    )
 
 
 _STOCHASTIC = Need("solver", "a solver other than 'lbfgs'", _stochastic)
@@ -151,15 +164,19 @@ _STALLS = Need(
     lambda p, given: not _is_one_of(p.learning_rate, ("adaptive",)) or p.n_iter_no_change < np.inf,
 )
 _ACTIVATION = Need(
-    "hidden_layer_sizes", "a hidden layer, but for 'logistic' with initializer='glorot_uniform'", _activation_matters
+    "hidden_layer_sizes",
+    "a hidden layer, but for 'logistic' with initializer='glorot_uniform'",
+    _activation_matters,
 )
 _ACTIVATION_WITH_PARAMETER = Need(
-    "activation", "a hidden layer whose activation has such a parameter and no tuple of its own", _activation_params_matter
+    "activation",
+    "a hidden layer whose activation has such a parameter and no tuple of its own",
+    _activation_params_matter,
 )
 _LOG_LOSS = _one_of("loss", ("log_loss",))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The table
 
 OPTIONS = {
@@ -175,7 +192,10 @@ OPTIONS = {
     "shuffle": Option((_STOCHASTIC,)),
     "random_state": Option(),
     "tol": Option(note="With n_iter_no_change=inf it changes only what callbacks see."),
-    "verbose": Option(note="It changes only what is printed. With SciPy 1.15 or later, True prints nothing for 'lbfgs'.", on_results=False),
+    "verbose": Option(
+        note="It changes only what is printed. With SciPy 1.15 or later, True prints nothing for 'lbfgs'.",
+        on_results=False,
+    ),
     "warm_start": Option(note="From the second fit on."),
     "momentum": Option((_solver_with("momentum"),)),
     "nesterovs_momentum": Option((_solver_with("nesterovs_momentum"), _MOMENTUM)),
@@ -186,14 +206,19 @@ OPTIONS = {
     "epsilon": Option((_solver_with("epsilon"),)),
     "n_iter_no_change": Option((_STOCHASTIC,)),
     "max_fun": Option((_one_of("solver", ("lbfgs",)),)),
-    "activation_params": Option((_ACTIVATION_WITH_PARAMETER,), note="A name that no activation of the network has is an error."),
+    "activation_params": Option(
+        (_ACTIVATION_WITH_PARAMETER,), note="A name that no activation of the network has is an error."
+    ),
     "initializer": Option(),
     "normalization": Option((_HIDDEN_LAYERS,), note="'batch' with solver='lbfgs' is an error."),
     "norm_momentum": Option((_BATCH_NORMALIZATION, _HIDDEN_LAYERS)),
     "norm_eps": Option((_NORMALIZATION, _HIDDEN_LAYERS)),
     "dropout": Option((_HIDDEN_LAYERS,), (_STOCHASTIC,)),
     "input_dropout": Option((), (_STOCHASTIC,)),
-    "alpha_dropout": Option((_HIDDEN_LAYERS, _DROPOUT), note="Other activations than 'selu' are an error with it, and so is normalization."),
+    "alpha_dropout": Option(
+        (_HIDDEN_LAYERS, _DROPOUT),
+        note="Other activations than 'selu' are an error with it, and so is normalization.",
+    ),
     "l1": Option((), (_STOCHASTIC,)),
     "clip_norm": Option((), (_STOCHASTIC,)),
     "clip_value": Option((), (_STOCHASTIC,)),
@@ -217,17 +242,22 @@ OPTIONS = {
 }
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Checks
 
 
 @cache
 def _defaults(cls, kind):
-    """(name, default, needs) of every parameter of a class that has needs of this kind, "needs" or "strict"."""
+    """(name, default, needs) of every parameter of a class that has needs of this kind, "needs" or
+    "strict".
+    """
     defaults = {}
     for each in reversed(cls.__mro__):
         if "__init__" in vars(each):
-            defaults |= {parameter.name: parameter.default for parameter in inspect.signature(each.__init__).parameters.values()}
+            defaults |= {
+                parameter.name: parameter.default
+                for parameter in inspect.signature(each.__init__).parameters.values()
+            }
     options = {name: getattr(option, kind) for name, option in OPTIONS.items()}
     return [(name, defaults[name], needs) for name, needs in options.items() if needs and name in defaults]
 
@@ -245,7 +275,9 @@ def _unmet(p, kind, given):
 
 
 def _is_default(value, default):
-    """Whether a value is the default's, in another type perhaps, or, in a list of one a layer, the default throughout."""
+    """Whether a value is the default's, in another type perhaps, or, in a list of one a layer, the default
+    throughout.
+    """
     if type(value) in (bool, int, float, str):
         return value == default
     if isinstance(value, dict):
@@ -281,22 +313,24 @@ def warn_of_unused_options(p, held_out):
         words = ", and ".join(need.unmet_words(p) for need in needs)
         # Without a stacklevel: see `nnfast.reporting.warn`.
         warnings.warn(
-            f"{name}={getattr(p, name)!r} has no effect: it needs {words}. Leave it at {default!r}, or silence this by "
-            "warnings.simplefilter('ignore', nnfast.UnusedOptionWarning).",
+            f"{name}={getattr(p, name)!r} has no effect: it needs {words}. Leave it at {default!r}, or "
+            "silence this by warnings.simplefilter('ignore', nnfast.UnusedOptionWarning).",
             UnusedOptionWarning,
         )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Searches: in a candidate, one of the options drawn may leave another without effect, such as "adam" a momentum. So they
-# tell of their best candidate alone, which is fitted last.
+# ------------------------------------------------------------------------------------------------------------
+# Searches: in a candidate, one of the options drawn may leave another without effect, such as "adam" a
+# momentum. So they tell of their best candidate alone, which is fitted last.
 
 _not_told = ContextVar("not_told", default=frozenset())
 
 
 @contextmanager
 def not_told(names):
-    """Within this context, fits do not warn of these options; the names may have those of a pipeline's steps before them."""
+    """Within this context, fits do not warn of these options; the names may have those of a pipeline's steps
+    before them.
+    """
     token = _not_told.set(frozenset(name.rpartition("__")[2] for name in names))
     try:
         yield
@@ -305,13 +339,18 @@ def not_told(names):
 
 
 def _is_candidate_of_scikit_learn():
-    """Whether one of scikit-learn's searches is fitting a candidate, in which case `not_told` has nobody to call it.
+    """Whether one of scikit-learn's searches is fitting a candidate, in which case `not_told` has nobody to
+    call it.
 
-    There would be a warning for every candidate and fold, since scikit-learn starts Python's filters anew for each.
+    There would be a warning for every candidate and fold, since scikit-learn starts Python's filters anew for
+    each.
     """
     frame = sys._getframe()
     while frame is not None:
-        if frame.f_code.co_name == "_fit_and_score" and frame.f_globals.get("__name__") == "sklearn.model_selection._validation":
+        if (
+            frame.f_code.co_name == "_fit_and_score"
+            and frame.f_globals.get("__name__") == "sklearn.model_selection._validation"
+        ):
             return bool(frame.f_locals.get("parameters"))
         frame = frame.f_back
     return False

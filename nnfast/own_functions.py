@@ -1,7 +1,7 @@
 """The user's own activations and losses, from Python functions of one number.
 
-They stand where names of `nnfast.activations` and `nnfast.losses` do, and present what the records there present. Numba compiles them, which is done
-and explained in `nnfast.engines.own_kernels`.
+They stand where names of `nnfast.activations` and `nnfast.losses` do, and present what the records there
+present. Numba compiles them, which is done and explained in `nnfast.engines.own_kernels`.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,16 @@ def _check_function(function, what, optional=False):
 
 @dataclass(frozen=True, repr=False)
 class Activation:
-    """An activation of your own: a = f(z), for `activation` of MLPClassifier and MLPRegressor, alone or in a list of one a hidden layer.
+    """An activation of your own: a = f(z), for `activation` of MLPClassifier and MLPRegressor, alone or in a
+    list of one a hidden layer.
 
     Parameters
     ----------
     f : function
-        Of one number z, the pre-activation. It may use arithmetic, comparisons, `if`, `and`, `or`, `not`, local variables, loops of a known length,
-        functions of `math`, `numpy` and `scipy.special`, and other functions of yours that do. It is run a few times on numbers that stand for
-        any, and what they went through is compiled: float32 stays float32.
+        Of one number z, the pre-activation. It may use arithmetic, comparisons, `if`, `and`, `or`, `not`,
+        local variables, loops of a known length, functions of `math`, `numpy` and `scipy.special`, and other
+        functions of yours that do. It is run a few times on numbers that stand for any, and what they went
+        through is compiled: float32 stays float32.
 
     df : function, default=None
         Its derivative, of z. None: made from what f does, by the chain rule.
@@ -56,12 +58,14 @@ class Activation:
 
     Notes
     -----
-    It is compiled by Numba, an extra (`pip install "nnfast[numba]"`), when a fit or a prediction first needs it, for the CPU that it runs on: in a
-    tenth of a second or two, once a process. What it takes from outside, numbers and other functions, is looked up where a fit begins. Only the
-    functions are pickled. Two are equal if their functions and options are.
+    It is compiled by Numba, an extra (`pip install "nnfast[numba]"`), when a fit or a prediction first needs
+    it, for the CPU that it runs on: in a tenth of a second or two, once a process. What it takes from
+    outside, numbers and other functions, is looked up where a fit begins. Only the functions are pickled. Two
+    are equal if their functions and options are.
 
-    Where a fit begins, f and its derivative are computed for z from -10 to 10. A ValueError says where they are not finite, or what in them
-    cannot be compiled or differentiated; a UserWarning, that df is not the derivative of f.
+    Where a fit begins, f and its derivative are computed for z from -10 to 10. A ValueError says where they
+    are not finite, or what in them cannot be compiled or differentiated; a UserWarning, that df is not the
+    derivative of f.
 
     Examples
     --------
@@ -85,7 +89,9 @@ class Activation:
         from nnfast.initializers import initializer_for
 
         _check_function(self.f, "f of Activation must be a function of one number, z")
-        _check_function(self.df, "df of Activation must be a function of one number, z, or None", optional=True)
+        _check_function(
+            self.df, "df of Activation must be a function of one number, z, or None", optional=True
+        )
         initializer_for(self.initializer, "identity")
         if self.name is None:
             object.__setattr__(self, "name", name_of(self.f))
@@ -105,7 +111,10 @@ class Activation:
     def check(self, parameter):
         """None for None; ValueError for anything else: it has no parameter."""
         if parameter is not None:
-            raise ValueError(f"activation {self!r} has no parameter, got {parameter!r}: let its function enclose it, as in a closure.")
+            raise ValueError(
+                f"activation {self!r} has no parameter, got {parameter!r}: let its function enclose it, as in"
+                " a closure."
+            )
 
     def _values(self, z):
         from nnfast.engines.own_kernels import activation_values
@@ -115,20 +124,23 @@ class Activation:
 
 @dataclass(frozen=True, repr=False)
 class Loss:
-    """A loss of your own: f(y, z) for each output, for `loss` of MLPRegressor, and of MLPClassifier with two classes or several labels.
+    """A loss of your own: f(y, z) for each output, for `loss` of MLPRegressor, and of MLPClassifier with two
+    classes or several labels.
 
     Parameters
     ----------
     f : function
-        Of two numbers, the target y and the output layer's pre-activation z. What it may use is said at `Activation`. A classifier's y is 0 or 1.
+        Of two numbers, the target y and the output layer's pre-activation z. What it may use is said at
+        `Activation`. A classifier's y is 0 or 1.
 
     df : function, default=None
         Its derivative by z, of y and z. None: made from what f does, by the chain rule.
 
     out_activation : {'identity', 'exp', 'logistic'}, default='identity'
-        What predictions make of z: z itself, exp(z), which is positive, or 1 / (1 + exp(-z)), which is a probability. A classifier needs
-        'logistic'. With 'identity' the loss of a row is the mean of f over the outputs, and the stochastic solvers descend along the gradient of
-        their sum, as for the other losses that are means; with the others it is the sum.
+        What predictions make of z: z itself, exp(z), which is positive, or 1 / (1 + exp(-z)), which is a
+        probability. A classifier needs 'logistic'. With 'identity' the loss of a row is the mean of f over
+        the outputs, and the stochastic solvers descend along the gradient of their sum, as for the other
+        losses that are means; with the others it is the sum.
 
     Raises
     ------
@@ -143,8 +155,8 @@ class Loss:
 
     Notes
     -----
-    Where a fit begins, f and its derivative are computed for numbers that y has, and z from -10 to 10 and, with 'identity', near those. A ValueError
-    says where they are not finite.
+    Where a fit begins, f and its derivative are computed for numbers that y has, and z from -10 to 10 and,
+    with 'identity', near those. A ValueError says where they are not finite.
 
     Examples
     --------
@@ -169,12 +181,18 @@ class Loss:
 
     def __post_init__(self):
         _check_function(self.f, "f of Loss must be a function of two numbers, y and z")
-        _check_function(self.df, "df of Loss must be a function of two numbers, y and z, or None", optional=True)
+        _check_function(
+            self.df, "df of Loss must be a function of two numbers, y and z, or None", optional=True
+        )
         if self.out_activation not in OUT_ACTIVATIONS:
-            raise ValueError(f"out_activation of Loss must be one of {OUT_ACTIVATIONS}, got {self.out_activation!r}.")
+            raise ValueError(
+                f"out_activation of Loss must be one of {OUT_ACTIVATIONS}, got {self.out_activation!r}."
+            )
 
     def __repr__(self):
-        return _shown(self, {} if self.out_activation == "identity" else {"out_activation": self.out_activation})
+        return _shown(
+            self, {} if self.out_activation == "identity" else {"out_activation": self.out_activation}
+        )
 
     @property
     def name(self):
@@ -217,11 +235,13 @@ class Loss:
 
 def _shown(own, options):
     functions = [name_of(each) for each in (own.f, own.df) if each is not None]
-    return f"{type(own).__name__}({', '.join([*functions, *(f'{name}={value!r}' for name, value in options.items())])})"
+    arguments = ", ".join([*functions, *(f"{name}={value!r}" for name, value in options.items())])
+    return f"{type(own).__name__}({arguments})"
 
 
 def check_own_functions(network, y, dtype, *, goes_on):
-    """Compile what of a network is the user's own and try it, before a fit begins: see `nnfast.engines.own_kernels`.
+    """Compile what of a network is the user's own and try it, before a fit begins: see
+    `nnfast.engines.own_kernels`.
 
     With `goes_on`, for a fit that goes on with another, only what is not compiled yet.
     """

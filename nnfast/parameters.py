@@ -1,7 +1,7 @@
 """The estimators' constructor parameters: what is accepted, one by one and together.
 
-Names and defaults stand in the constructors, where Python and its tools look for them, and the words that document
-them in `nnfast.documentation`.
+Names and defaults stand in the constructors, where Python and its tools look for them, and the words that
+document them in `nnfast.documentation`.
 """
 
 from functools import cache
@@ -118,7 +118,8 @@ def check_parameters(estimator):
 
 
 def check_parameter(estimator, name):
-    """Check one constructor parameter by itself; one of a user's own class that says nothing of it is accepted.
+    """Check one constructor parameter by itself; one of a user's own class that says nothing of it is
+    accepted.
 
     Raises
     ------
@@ -139,8 +140,8 @@ def check_parameter(estimator, name):
             raise InvalidParameterError(f"{error}{_hint(name, value, accepted)}") from None
     if type(value) is int and value.bit_length() > _FLOAT_BITS:
         raise InvalidParameterError(
-            f"The {name!r} parameter of {type(estimator).__name__} must be a number that a float can hold, got an integer of "
-            f"{value.bit_length()} bits."
+            f"The {name!r} parameter of {type(estimator).__name__} must be a number that a float can hold, "
+            f"got an integer of {value.bit_length()} bits."
         )
 
 
@@ -149,7 +150,8 @@ def _hint(name, value, accepted):
     if name == "loss" and isinstance(value, int | tuple | list):  # MLPRegressor((64, 64))
         return " It comes first, as in scikit-learn: did you mean hidden_layer_sizes?"
     for cls, losses in (("MLPClassifier", CLASSIFIER_LOSSES), ("MLPRegressor", REGRESSOR_LOSSES)):
-        if name == "loss" and isinstance(value, str) and value in losses:  # which this estimator does not accept
+        # which this estimator does not accept
+        if name == "loss" and isinstance(value, str) and value in losses:
             return f" {value!r} is a loss of {cls}."
     if name in ("activation", "loss") and callable(value):
         cls = {"activation": Activation, "loss": Loss}[name].__name__
@@ -164,7 +166,7 @@ def _hint(name, value, accepted):
     return did_you_mean(value, accepted)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Parameters that depend on each other
 
 
@@ -188,7 +190,11 @@ def check_quantile(quantile):
     """The levels of loss="quantile" as a tuple of float."""
     levels = np.asarray(quantile, dtype=object)  # see check_dropout
     n_dimensions, levels = levels.ndim, levels.ravel().tolist()
-    if n_dimensions > 1 or not levels or not all(isinstance(level, Real) and 0 < level < 1 for level in levels):
+    if (
+        n_dimensions > 1
+        or not levels
+        or not all(isinstance(level, Real) and 0 < level < 1 for level in levels)
+    ):
         raise ValueError(f"quantile must be a level between 0 and 1, or a list of them, got {quantile!r}.")
     if any(after <= before for before, after in zip(levels, levels[1:], strict=False)):
         raise ValueError(f"The levels of a list of quantile must increase, got {quantile!r}.")
@@ -216,19 +222,20 @@ def check_together(p, activation, regularization):
         others = sorted(names - {"selu"})
         if others:
             raise ValueError(
-                "alpha_dropout=True keeps the mean and variance of activation='selu' alone, got hidden layers of "
-                f"{', '.join(map(repr, others))}. Use activation='selu', or alpha_dropout=False."
+                "alpha_dropout=True keeps the mean and variance of activation='selu' alone, got hidden "
+                f"layers of {', '.join(map(repr, others))}. Use activation='selu', or alpha_dropout=False."
             )
         if p.normalization is not None and regularization.dropout:
             raise ValueError(
-                f"alpha_dropout=True keeps the mean and variance that normalization={p.normalization!r} sets anew. Use "
-                "normalization=None, or alpha_dropout=False."
+                f"alpha_dropout=True keeps the mean and variance that normalization={p.normalization!r} sets "
+                "anew. Use normalization=None, or alpha_dropout=False."
             )
     if isinstance(p.solver, str) and p.solver == "lbfgs":
         if p.precision == "bfloat16":
             raise ValueError(
-                "solver='lbfgs' computes in float64, got precision='bfloat16'. Use 'auto', 'float32' or 'float64', which all mean the same "
-                "arithmetic there, or a stochastic solver such as 'adam'."
+                "solver='lbfgs' computes in float64, got precision='bfloat16'. Use 'auto', 'float32' or "
+                "'float64', which all mean the same arithmetic there, or a stochastic solver such as "
+                "'adam'."
             )
         if p.normalization == "batch":
             raise ValueError(

@@ -1,5 +1,5 @@
-"""A fitted network's passes in NumPy, in float64: they show of every row and layer what the compiled ones keep to
-themselves.
+"""A fitted network's passes in NumPy, in float64: they show of every row and layer what the compiled ones
+keep to themselves.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _CHUNK = 2**21
 class Layer:
     """What a forward pass met in a layer.
 
-    `a` is the layer's input and `u` what goes into its activation, normalised where the network normalises; that of
-    the output layer is the logits. `cache` is the normalization's.
+    `a` is the layer's input and `u` what goes into its activation, normalised where the network normalises;
+    that of the output layer is the logits. `cache` is the normalization's.
     """
 
     a: np.ndarray
@@ -49,7 +49,10 @@ class Passes:
         self.n_hidden = len(self.coefs) - 1
         named = resolve_activations(estimator.activation, estimator.activation_params, self.n_hidden)
         self.activations = tuple((activation_of(name), parameter) for name, parameter in named)
-        self._normalization, self._eps = NORMALIZATIONS.get(estimator._normalization()), float(estimator.norm_eps)
+        self._normalization, self._eps = (
+            NORMALIZATIONS.get(estimator._normalization()),
+            float(estimator.norm_eps),
+        )
         self.by_batch = self._normalization is not None and self._normalization.keeps_statistics
 
     def chunks(self, n_rows):
@@ -58,7 +61,9 @@ class Passes:
         return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
     def forward(self, X, *, training=False):
-        """A `Layer` for each layer; with `training`, batch normalization goes by the statistics of these rows."""
+        """A `Layer` for each layer; with `training`, batch normalization goes by the statistics of these
+        rows.
+        """
         a, layers = X.astype(np.float64), []
         for i, (coef, intercept) in enumerate(zip(self.coefs, self._parameters.intercepts, strict=True)):
             u, cache = a @ coef + intercept, None
@@ -74,7 +79,11 @@ class Passes:
         p = self._parameters
         running = (p.means[i], p.variances[i]) if self.by_batch else None
         arguments = z, p.scales[i], p.shifts[i], self._eps, running
-        return self._normalization.forward(*arguments) if training else (self._normalization.predict(*arguments), None)
+        return (
+            self._normalization.forward(*arguments)
+            if training
+            else (self._normalization.predict(*arguments), None)
+        )
 
     def slope(self, layers, i):
         """The derivative of hidden layer i's activation, row by row and unit by unit."""
@@ -82,7 +91,8 @@ class Passes:
         return activation.derivative(layers[i].u, layers[i + 1].a, parameter)
 
     def backward(self, layers, du):
-        """From the output layer to the first, (number, du, dw): the gradients by the layer's `u` and by its weights.
+        """From the output layer to the first, (number, du, dw): the gradients by the layer's `u` and by its
+        weights.
 
         `layers` are those of a training pass and `du` the gradient by its logits, shape (n_rows, n_outputs).
         """

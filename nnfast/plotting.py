@@ -11,5 +11,7 @@ def pyplot():
 
 
 def axes(ax=None, figsize=None):
-    """`ax`, or the axes of a new figure of `figsize` inches; ImportError names the extra that installs matplotlib."""
+    """`ax`, or the axes of a new figure of `figsize` inches; ImportError names the extra that installs
+    matplotlib.
+    """
     return pyplot().subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax

@@ -27,13 +27,13 @@ class Phase:
     share : float
         Of the fit's time, from 0 to 1.
     operations : int
-        Floating-point multiplications and additions of the matrix products; activations, updates and all else are not
-        counted. 0 in phases without products.
+        Floating-point multiplications and additions of the matrix products; activations, updates and all else
+        are not counted. 0 in phases without products.
     gflops : float or None
         Operations / seconds / 10^9, by all threads; None without operations.
     percent_of_peak : float or None
-        100 * `gflops` / the peak of the cores that the threads which worked on it can have. None without operations, and
-        where the peak could not be measured.
+        100 * `gflops` / the peak of the cores that the threads which worked on it can have. None without
+        operations, and where the peak could not be measured.
     """
 
     name: str
@@ -59,8 +59,8 @@ class Profile:
     instruction_set : str
         What it ran on.
     peak_gflops : float or None
-        What the cores that the threads can have, one each as long as there are as many, reach together in multiply-adds
-        that touch no memory, measured after the fit. None, with a warning, if that failed.
+        What the cores that the threads can have, one each as long as there are as many, reach together in
+        multiply-adds that touch no memory, measured after the fit. None, with a warning, if that failed.
     phases : tuple of Phase
         All of them, in the order of a step; their shares add up to 1.
     layers : tuple of Phase
@@ -80,23 +80,29 @@ class Profile:
         for phase in self.phases + self.layers:
             if phase.name == name:
                 return phase
-        raise KeyError(f"no phase {name!r}; there are {', '.join(phase.name for phase in self.phases + self.layers)}")
+        raise KeyError(
+            f"no phase {name!r}; there are {', '.join(phase.name for phase in self.phases + self.layers)}"
+        )
 
     def to_dict(self):
-        """Everything as dicts, lists, numbers and strings: `json.dumps` takes it, and `pandas.DataFrame` its "phases"."""
+        """Everything as dicts, lists, numbers and strings: `json.dumps` takes it, and `pandas.DataFrame` its
+        "phases".
+        """
         made = asdict(self)
         return made | {name: list(made[name]) for name in ("phases", "layers")}
 
     def __str__(self):
         threads = f"{self.n_threads} thread{'s' * (self.n_threads > 1)}"
         peak = "unknown" if self.peak_gflops is None else f"{self.peak_gflops:.0f} GFLOP/s"
-        return "\n".join((
-            f"{self.seconds:.3f} s, {threads}, {self.dtype}, {self.instruction_set}: peak {peak}",
-            f"{'phase':<22}{'seconds':>10}{'share %':>9}{'GFLOP/s':>9}{'% of peak':>11}",
-            *map(_line, self.phases),
-            "by layer",
-            *map(_line, self.layers),
-        ))
+        return "\n".join(
+            (
+                f"{self.seconds:.3f} s, {threads}, {self.dtype}, {self.instruction_set}: peak {peak}",
+                f"{'phase':<22}{'seconds':>10}{'share %':>9}{'GFLOP/s':>9}{'% of peak':>11}",
+                *map(_line, self.phases),
+                "by layer",
+                *map(_line, self.layers),
+            )
+        )
 
 
 def _line(phase):
@@ -107,8 +113,9 @@ def _line(phase):
 
 
 def profiled(fit):
-    """A decorator of a method that fits: where a profile is asked for, it is given `counts`, a list for the engine's
-    sessions to append to, and the estimator `profile_`."""
+    """A decorator of a method that fits: where a profile is asked for, it is given `counts`, a list for the
+    engine's sessions to append to, and the estimator `profile_`.
+    """
 
     @wraps(fit)
     def profiling_fit(estimator, *args, **kwargs):
@@ -116,6 +123,7 @@ def profiled(fit):
         if not (estimator.profile or prints):
             return fit(estimator, *args, **kwargs)
         counts, before, start = [], vars(estimator), perf_counter()
+
         def report():
             seconds = perf_counter() - start
             if counts:  # or it failed before there was anything to count
@@ -130,7 +138,8 @@ def profiled(fit):
         except BaseException as error:
             try:
                 report()
-            except Exception as another:  # such as a warning that is to be an error: what the fit raised comes first
+            # such as a warning that is to be an error: what the fit raised comes first
+            except Exception as another:
                 error.add_note(f"Its profile failed: {another!r}")
             raise
         report()
@@ -148,7 +157,11 @@ def _environment_asks():
 
 def _profile(counts, seconds, engine):
     """What the sessions of a fit counted, and what is left of its seconds, as a Profile."""
-    n_threads, dtype, cores = max(each["n_threads"] for each in counts), counts[0]["dtype"], n_cores_available()
+    n_threads, dtype, cores = (
+        max(each["n_threads"] for each in counts),
+        counts[0]["dtype"],
+        n_cores_available(),
+    )
     peak = _peak_gflops(engine, dtype, min(n_threads, cores))
 
     def phase(name, layers=slice(None)):
@@ -182,9 +195,13 @@ def _profile(counts, seconds, engine):
 
 
 def _peak_gflops(engine, dtype, n_cores):
-    """What so many cores reach. None, with a warning, where that cannot be measured: no fit is to be lost for it."""
+    """What so many cores reach. None, with a warning, where that cannot be measured: no fit is to be lost for
+    it.
+    """
     try:
         return max(engine.peak_gflops(dtype, n_cores) for _ in range(_PEAK_TRIALS))
     except Exception as error:
-        warnings.warn(f"profile=True could not measure the peak of {n_cores} cores: {error!r}.", RuntimeWarning)
+        warnings.warn(
+            f"profile=True could not measure the peak of {n_cores} cores: {error!r}.", RuntimeWarning
+        )
         return None

@@ -1,22 +1,22 @@
 """How a fit shows in its estimator: it publishes whole epochs, or takes back what it has published.
 
-===========================================  ==========================================================================
+===========================================  =================================================================
 a call of `fit` or `partial_fit` ends by     the estimator is then
-===========================================  ==========================================================================
+===========================================  =================================================================
 returning, or a warning made an error when   fitted
 the fit has ended
-KeyboardInterrupt, an exception of a         as of the last whole epoch of the call; as it was before the call if there
-callback                                     is none, or if its parameters are not finite
+KeyboardInterrupt, an exception of a         as of the last whole epoch of the call; as it was before the call
+callback                                     if there is none, or if its parameters are not finite
 any other exception                          as it was before the call, to the bit
-===========================================  ==========================================================================
+===========================================  =================================================================
 
-So the parameters of an estimator are finite, whatever happens. What has been drawn from a generator that was given as
-`random_state` stays drawn.
+So the parameters of an estimator are finite, whatever happens. What has been drawn from a generator that was
+given as `random_state` stays drawn.
 
-An estimator's state is its `__dict__`. Publishing replaces it by a new dict in one assignment, and arrays that have been
-published are never written to. Only the curves are lists that later epochs append to, and `_recorded` tells how long they
-were. So a call in another thread that looks at `vars(estimator)` once sees one state: that
-is what `FittedNetwork._snapshot` is for.
+An estimator's state is its `__dict__`. Publishing replaces it by a new dict in one assignment, and arrays
+that have been published are never written to. Only the curves are lists that later epochs append to, and
+`_recorded` tells how long they were. So a call in another thread that looks at `vars(estimator)` once sees
+one state: that is what `FittedNetwork._snapshot` is for.
 """
 
 from nnfast.monitoring import with_own_curves
@@ -25,12 +25,16 @@ from nnfast.state import PARAMETER_ATTRIBUTES, pass_published
 
 
 def ends_whole(error, callbacks):
-    """Whether a fit that ends by this exception keeps its whole epochs: an interrupt, or an exception of a callback."""
+    """Whether a fit that ends by this exception keeps its whole epochs: an interrupt, or an exception of a
+    callback.
+    """
     return not isinstance(error, Exception) or callbacks.raised(error)
 
 
 class Snapshot:
-    """Parameters of an engine's session, in arrays that are never written to again once they have been given out."""
+    """Parameters of an engine's session, in arrays that are never written to again once they have been given
+    out.
+    """
 
     def __init__(self, network, parameters):
         self._network, self.parameters, self._given = network, parameters, True
@@ -63,8 +67,11 @@ class Publisher:
     def __init__(self, estimator, draft, engine):
         self._estimator, self._before, self._engine = estimator, vars(estimator), engine
         drafted, before = vars(draft), self._before
-        self._set = {name: value for name, value in drafted.items() if name not in before or before[name] is not value}
-        # The names that the fit sets or removes. All others may be set by others meanwhile: scikit-learn's callbacks do.
+        self._set = {
+            name: value for name, value in drafted.items() if name not in before or before[name] is not value
+        }
+        # The names that the fit sets or removes. All others may be set by others meanwhile: scikit-learn's
+        # callbacks do.
         self._owned = {*self._set, *(name for name in before if name not in drafted)}
 
     def __call__(self, attributes, *, dropped=()):
@@ -92,7 +99,9 @@ class Publisher:
 
     def _estimator_of(self, state):
         estimator = object.__new__(type(self._estimator))
-        estimator.__dict__ = with_own_curves({name: value for name, value in state.items() if name not in TRANSIENT})
+        estimator.__dict__ = with_own_curves(
+            {name: value for name, value in state.items() if name not in TRANSIENT}
+        )
         return estimator
 
     def _state(self, attributes, dropped):

@@ -1,7 +1,8 @@
 """The learning-rate range test: a network trained by rates that climb tells which of them it learns by.
 
-It trains a session of its own from the parameters of a `nnfast.training.Task`, which stay as they are, and draws from a
-copy of the fit's generator: a fit that follows is the same as one that was given the rate as a number.
+It trains a session of its own from the parameters of a `nnfast.training.Task`, which stay as they are, and
+draws from a copy of the fit's generator: a fit that follows is the same as one that was given the rate as a
+number.
 """
 
 import math
@@ -17,14 +18,15 @@ from nnfast.exceptions import DivergenceError
 from nnfast.reporting import SCALE
 
 HIGH, SMOOTHING = 10.0, 0.8
-# Where it is not given, the lowest rate is the first of these within a decade of which the loss does not explode.
+# Where it is not given, the lowest rate is the first of these within a decade of which the loss does not
+# explode.
 LOWS = (1e-6, 1e-10, 1e-14, 1e-18)
 # Of a test whose length is not given. The more steps, the lower the rates by which the loss comes down.
 STEPS_PER_DECADE = 32
 # Below this there is no slope to be had of a decade.
 _FEWEST_PER_DECADE = 4
-# The loss explodes where it is so many times its least value, or its way down, above the least; an odd batch is not
-# enough.
+# The loss explodes where it is so many times its least value, or its way down, above the least; an odd batch
+# is not enough.
 _EXPLODES, _IN_A_ROW = 3.0, 3
 
 
@@ -41,11 +43,12 @@ class RateCurve:
     smoothed : ndarray of shape (n_steps,)
         Their exponential moving average, corrected for its start.
     steepest : float
-        The rate at which the smoothed loss falls most, by the logarithm of the rate: the slope is that of a straight
-        line through the half decades on both sides, and where a decade's mean is least the way down ends.
+        The rate at which the smoothed loss falls most, by the logarithm of the rate: the slope is that of a
+        straight line through the half decades on both sides, and where a decade's mean is least the way down
+        ends.
     minimum : float
-        The rate from there on at which the smoothed loss is least: the next ones make it worse. A tenth of it is the
-        other usual choice.
+        The rate from there on at which the smoothed loss is least: the next ones make it worse. A tenth of it
+        is the other usual choice.
     suggestion : float
         The lower of `steepest` and `minimum` / 10, to two digits.
     diverged_at : float or None
@@ -87,7 +90,10 @@ class RateCurve:
         ax, smoothed = plotting.axes(ax), self.smoothed
         ax.plot(self.rates, self.losses, color="C7", alpha=0.5, linewidth=0.8, label="loss of a batch")
         ax.plot(self.rates, smoothed, color="C0", label="smoothed")
-        for rate, color, name in ((self.steepest, "C2", "steepest"), (self.minimum / 10, "C1", "minimum / 10")):
+        for rate, color, name in (
+            (self.steepest, "C2", "steepest"),
+            (self.minimum / 10, "C1", "minimum / 10"),
+        ):
             chosen = ", suggested" if rate == min(self.steepest, self.minimum / 10) else ""
             ax.axvline(rate, color=color, linestyle="--", label=f"{name}: {rate:.2g}{chosen}")
         if self.diverged_at is not None:
@@ -103,7 +109,17 @@ class RateCurve:
 
 
 def range_test(
-    task, rows, batch_size, p, engine, random_state, *, low=None, high=HIGH, n_epochs=None, smoothing=SMOOTHING
+    task,
+    rows,
+    batch_size,
+    p,
+    engine,
+    random_state,
+    *,
+    low=None,
+    high=HIGH,
+    n_epochs=None,
+    smoothing=SMOOTHING,
 ):
     """Train by rates that climb exponentially from step to step, until the loss explodes.
 
@@ -111,8 +127,8 @@ def range_test(
     ----------
     task : nnfast.training.Task
     rows : ndarray of intp, or nnfast.blocks.Rows
-        Those to train on. What is drawn of them is the same for any number of threads. Of a table that is read in
-        blocks, as many as a buffer has, in memory.
+        Those to train on. What is drawn of them is the same for any number of threads. Of a table that is
+        read in blocks, as many as a buffer has, in memory.
     batch_size : int
     p : estimator
         Read for `n_threads` and `precision`.
@@ -122,8 +138,8 @@ def range_test(
     low, high : float
         The first rate, and the last. None: see `LOWS`.
     n_epochs : int, optional
-        Passes over the rows; more where they are too few for a lower rate of `LOWS` than the first. None: as many, or
-        such a part of one, as `STEPS_PER_DECADE` take.
+        Passes over the rows; more where they are too few for a lower rate of `LOWS` than the first. None: as
+        many, or such a part of one, as `STEPS_PER_DECADE` take.
     smoothing : float
         Weight of what went before in the moving average, in [0, 1).
 
@@ -142,13 +158,17 @@ def range_test(
     batch_size = min(batch_size, len(rows))
     for lowest in LOWS if low is None else (low,):
         decades = math.log10(high) - math.log10(lowest)  # their ratio may overflow
-        n_steps = _n_steps(decades, n_epochs, len(rows), batch_size, lengthen=low is None and lowest != LOWS[0])
+        n_steps = _n_steps(
+            decades, n_epochs, len(rows), batch_size, lengthen=low is None and lowest != LOWS[0]
+        )
         rates = np.geomspace(lowest, high, n_steps)
         losses, smoothed, diverged = _climb(task, rows, batch_size, p, engine, random_state, rates, smoothing)
         window = round((len(rates) - 1) / decades / 2) * 2 + 1  # steps of a decade
         if len(smoothed) > window:
             return _read(rates, losses, smoothed, window, diverged)
-    raise DivergenceError(f"The loss explodes within a decade of the lowest learning rate tried, {lowest:g}. {SCALE}")
+    raise DivergenceError(
+        f"The loss explodes within a decade of the lowest learning rate tried, {lowest:g}. {SCALE}"
+    )
 
 
 def _n_steps(decades, n_epochs, n_rows, batch_size, *, lengthen):
@@ -165,8 +185,9 @@ def _n_steps(decades, n_epochs, n_rows, batch_size, *, lengthen):
         n_epochs = max(n_epochs, enough)
     if n_epochs < enough:
         raise ValueError(
-            f"n_epochs must be enough for {fewest} steps, {_FEWEST_PER_DECADE} a decade of rates, got {n_epochs}, which are "
-            f"{n_epochs * per_epoch} steps of {batch_size} rows. Accepted is {enough} or more, or None."
+            f"n_epochs must be enough for {fewest} steps, {_FEWEST_PER_DECADE} a decade of rates, got "
+            f"{n_epochs}, which are {n_epochs * per_epoch} steps of {batch_size} rows. Accepted is {enough} "
+            "or more, or None."
         )
     return n_epochs * per_epoch
 
@@ -174,7 +195,8 @@ def _n_steps(decades, n_epochs, n_rows, batch_size, *, lengthen):
 def _read(rates, losses, smoothed, window, diverged):
     """The curve, as far as it came, and its rates."""
     n, half = len(smoothed), window // 2
-    # Of the least-squares line through every window: the slope, but for a factor, and the level in its middle.
+    # Of the least-squares line through every window: the slope, but for a factor, and the level in its
+    # middle.
     bounded = np.minimum(smoothed, 1e100)  # what explodes may be near the largest number
     slopes = np.correlate(bounded, np.arange(-half, half + 1.0))
     levels = np.correlate(bounded, np.ones(window))
@@ -231,7 +253,9 @@ def _climb(task, rows, batch_size, p, engine, random_state, rates, smoothing):
 
 
 def _batches(rows, batch_size, n_steps, random_state):
-    """A batch a step, all of the same size: what an epoch leaves over is left out, since it would have a noisy loss."""
+    """A batch a step, all of the same size: what an epoch leaves over is left out, since it would have a
+    noisy loss.
+    """
     per_epoch = len(rows) // batch_size
     if n_steps < per_epoch:
         rows = rows[sample_without_replacement(len(rows), n_steps * batch_size, random_state=random_state)]

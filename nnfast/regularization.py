@@ -8,8 +8,8 @@ The functions are readable NumPy, the definitions that the compiled kernels are 
     w = soft_threshold(w, learning_rate * l1 / W)
     w = limit_norms(w, max_norm)                                  hidden layers only
 
-alpha, l1 and weight decay concern weights, not biases, scales or shifts. The loss of a step is that of its batch, of
-the weights before it, plus (0.5 alpha (sum of w^2) + l1 (sum of |w|)) / W.
+alpha, l1 and weight decay concern weights, not biases, scales or shifts. The loss of a step is that of its
+batch, of the weights before it, plus (0.5 alpha (sum of w^2) + l1 (sum of |w|)) / W.
 """
 
 from dataclasses import dataclass
@@ -49,9 +49,9 @@ class Regularization:
     alpha_dropout: bool = False
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Dropout. What is dropped is a function of where it is, not of who computes it: the same bits for any number of threads
-# and any instruction set.
+# ------------------------------------------------------------------------------------------------------------
+# Dropout. What is dropped is a function of where it is, not of who computes it: the same bits for any number
+# of threads and any instruction set.
 
 # 2^64 and 2^32 over the golden ratio, made odd: consecutive multiples are spread evenly.
 _GOLDEN_64 = np.uint64(0x9E3779B97F4A7C15)
@@ -104,10 +104,12 @@ def kept_units(rate, n_rows, n_units, *, seed, step, layer):
 
     References
     ----------
-    Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, 2014. The hash: Steele, Lea
-    and Flood, Fast Splittable Pseudorandom Number Generators, 2014, and its 32-bit sibling by Wellons, lowbias32.
+    Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, 2014. The hash:
+    Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014, and its 32-bit sibling by
+    Wellons, lowbias32.
     """
-    key = layer_key(*(np.array([number], np.uint64) for number in (seed, step, layer)))  # scalars would warn as they wrap around
+    # scalars would warn as they wrap around
+    key = layer_key(*(np.array([number], np.uint64) for number in (seed, step, layer)))
     rows, units = np.arange(n_rows, dtype=np.uint64)[:, np.newaxis], np.arange(n_units, dtype=np.uint32)
     return unit_hash(row_key(key, rows), units) >= np.uint32(int(rate * 2**32))
 
@@ -122,7 +124,8 @@ SELU_FLOOR = -SELU_LAMBDA * SELU_ALPHA
 
 
 def alpha_dropout_constants(rate):
-    """(a, b) of alpha dropout, x -> a x + b with a dropped x at SELU_FLOOR first: means of 0 and variances of 1 stay.
+    """(a, b) of alpha dropout, x -> a x + b with a dropped x at SELU_FLOOR first: means of 0 and variances of
+    1 stay.
 
         a = (q + floor^2 q rate)^-0.5,    b = -a floor rate,    q = 1 - rate
 
@@ -141,7 +144,7 @@ def alpha_drop_out(x, kept, rate):
     return a * np.where(kept, x, SELU_FLOOR) + b
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Gradients and weights
 
 
@@ -157,11 +160,13 @@ def clip_values(gradients, limit):
 
 
 def clip_norm(gradients, limit):
-    """Scale all gradients by min(1, limit / (norm + 1e-6)), in place; norm is that of all of them as one vector.
+    """Scale all gradients by min(1, limit / (norm + 1e-6)), in place; norm is that of all of them as one
+    vector.
 
     References
     ----------
-    Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, 2013, arXiv:1211.5063.
+    Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks, 2013,
+    arXiv:1211.5063.
     """
     norm = np.sqrt(sum((g * g).sum() for g in gradients))
     for g in gradients:

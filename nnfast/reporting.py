@@ -7,13 +7,16 @@ from sklearn.base import is_regressor
 from sklearn.exceptions import ConvergenceWarning
 
 NON_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+    " preprocessed."
 )
 SCALE = "Scale X, for example with sklearn.preprocessing.StandardScaler."
 
 
 def cure(p, rate):
-    """What to do about a stochastic fit that diverged; `rate` is the one that learning_rate_init="auto" found."""
+    """What to do about a stochastic fit that diverged; `rate` is the one that learning_rate_init="auto"
+    found.
+    """
     now = f"'auto', which is {rate:g} here" if isinstance(p.learning_rate_init, str) else p.learning_rate_init
     what = "X and y" if is_regressor(p) else "X"
     return f"Lower learning_rate_init, now {now}, or scale {what}, for example with StandardScaler."
@@ -21,12 +24,15 @@ def cure(p, rate):
 
 def warn(message):
     """Give a ConvergenceWarning."""
-    # The caller that a user knows is fit or partial_fit, far up a stack of varying depth: no stacklevel is right.
+    # The caller that a user knows is fit or partial_fit, far up a stack of varying depth: no stacklevel is
+    # right.
     warnings.warn(message, ConvergenceWarning)
 
 
 def reporter(verbose, max_epochs, title):
-    """What says the epochs as the parameter `verbose` wants: nothing, scikit-learn's lines, or a progress bar."""
+    """What says the epochs as the parameter `verbose` wants: nothing, scikit-learn's lines, or a progress
+    bar.
+    """
     if isinstance(verbose, str):
         return ProgressBar(max_epochs, title)
     return Lines() if verbose else Silence()
@@ -87,7 +93,9 @@ class ProgressBar(Silence):
 
 
 def progress_bar(**parameters):
-    """A tqdm bar on stderr, which shows nothing where there is no stderr; ImportError names the extra that installs tqdm."""
+    """A tqdm bar on stderr, which shows nothing where there is no stderr; ImportError names the extra that
+    installs tqdm.
+    """
     try:
         from tqdm.std import tqdm
     except ImportError as error:

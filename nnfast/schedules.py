@@ -1,14 +1,15 @@
 """Learning-rate schedules: the rate of every step.
 
-A schedule is a record of hyperparameters; `start` makes the `Run` of one fit, which knows how far the fit is. The
-formulas below use
+A schedule is a record of hyperparameters; `start` makes the `Run` of one fit, which knows how far the fit is.
+The formulas below use
 
     r  learning_rate_init
     e  epochs since the end of the warmup, with fractions: e = 2.5 is half way through the third
-    p  the share of the run since the end of the warmup, from 0 to 1, and 1 for good once max_iter epochs are over
+    p  the share of the run since the end of the warmup, from 0 to 1, and 1 for good once max_iter epochs are
+    over
 
-The warmup climbs linearly: its i-th step of n (from 1) has i/n of the rate that the schedule starts at. After it no
-rate is below `floor`.
+The warmup climbs linearly: its i-th step of n (from 1) has i/n of the rate that the schedule starts at. After
+it no rate is below `floor`.
 """
 
 import math
@@ -35,10 +36,11 @@ class Schedule:
     Parameters
     ----------
     warmup : int or float, default=0
-        Length of the warmup, which starts low and climbs to the schedule's first rate. The schedule proper, with all
-        that it counts in epochs, starts when the warmup ends.
+        Length of the warmup, which starts low and climbs to the schedule's first rate. The schedule proper,
+        with all that it counts in epochs, starts when the warmup ends.
     warmup_unit : {"steps", "epochs", "fraction"}, default="steps"
-        What `warmup` counts: updates, epochs, or the share of max_iter epochs. The last two are rounded to steps.
+        What `warmup` counts: updates, epochs, or the share of max_iter epochs. The last two are rounded to
+        steps.
     floor : float, default=0.0
         The lowest rate after the warmup, itself a learning rate, at most learning_rate_init.
     """
@@ -56,7 +58,9 @@ class Schedule:
         units = ("steps", "epochs", "fraction")
         self._check("warmup_unit", '"steps", "epochs" or "fraction"', self.warmup_unit in units)
         if self.warmup_unit == "steps":
-            self._check("warmup", "a whole number of steps, 0 or more", _real(self.warmup, 0) and self.warmup % 1 == 0)
+            self._check(
+                "warmup", "a whole number of steps, 0 or more", _real(self.warmup, 0) and self.warmup % 1 == 0
+            )
         elif self.warmup_unit == "epochs":
             self._check("warmup", "a number of epochs, 0 or more", _real(self.warmup, 0))
         else:
@@ -66,7 +70,9 @@ class Schedule:
     def __repr__(self):
         own_first = sorted(fields(self), key=lambda field: field.kw_only)
         values = ((field.name, getattr(self, field.name), field.default) for field in own_first)
-        changed = (f"{name}={value!r}" for name, value, default in values if default is MISSING or value != default)
+        changed = (
+            f"{name}={value!r}" for name, value, default in values if default is MISSING or value != default
+        )
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def start(self, learning_rate_init, steps_per_epoch, max_epochs, state=None):
@@ -75,8 +81,9 @@ class Schedule:
         Parameters
         ----------
         learning_rate_init : float
-            The highest rate of the schedules that fall or cycle. Where it is another one than that of `state`, the run
-            goes on as if it had been this one from the beginning, and what `Run.learning_rate` was set to is over.
+            The highest rate of the schedules that fall or cycle. Where it is another one than that of
+            `state`, the run goes on as if it had been this one from the beginning, and what
+            `Run.learning_rate` was set to is over.
         steps_per_epoch : int
             Updates in an epoch of this fit; it may be another number in the fit that `state` comes from.
         max_epochs : int
@@ -88,13 +95,16 @@ class Schedule:
         -------
         Run
         """
-        self._check("floor", f"at most learning_rate_init={learning_rate_init}", self.floor <= learning_rate_init)
+        self._check(
+            "floor", f"at most learning_rate_init={learning_rate_init}", self.floor <= learning_rate_init
+        )
         return Run(self, float(learning_rate_init), steps_per_epoch, max_epochs, state or {})
 
     def plot(self, learning_rate_init=0.001, *, max_epochs=200, steps_per_epoch=10, ax=None):
         """Draw the rate of every step.
 
-        Where the run decides the rates ("invscaling", "adaptive", "plateau"), the title says what is supposed of it.
+        Where the run decides the rates ("invscaling", "adaptive", "plateau"), the title says what is supposed
+        of it.
 
         Parameters
         ----------
@@ -121,7 +131,11 @@ class Schedule:
         ax = plotting.axes(ax)
         rates = np.concatenate(rates)
         ax.plot(np.arange(len(rates)) / steps_per_epoch, rates)
-        ax.set(xlabel="epoch", ylabel="learning rate", title=self.name + (self._assumption and f", {self._assumption}"))
+        ax.set(
+            xlabel="epoch",
+            ylabel="learning rate",
+            title=self.name + (self._assumption and f", {self._assumption}"),
+        )
         return ax
 
     def _check(self, parameter, accepted, ok):
@@ -130,7 +144,8 @@ class Schedule:
                 f"{parameter} of {type(self).__name__} must be {accepted}, got {getattr(self, parameter)!r}."
             )
 
-    # What the kinds differ in. `run` is the Run, and its `memory` the plain numbers that the schedule keeps there.
+    # What the kinds differ in. `run` is the Run, and its `memory` the plain numbers that the schedule keeps
+    # there.
 
     def _memory(self, learning_rate_init):
         return {}
@@ -156,7 +171,8 @@ class Run:
     Attributes
     ----------
     learning_rate : float
-        The rate of the next step. Setting it scales this and all later rates of the run, the floor among them.
+        The rate of the next step. Setting it scales this and all later rates of the run, the floor among
+        them.
     """
 
     def __init__(self, schedule, learning_rate_init, steps_per_epoch, max_epochs, state):
@@ -203,7 +219,8 @@ class Run:
         if scheduled == 0:
             self.scale = before
             raise ValueError(
-                f"learning_rate={value!r} cannot be set where {self.schedule!r} has come down to 0. Give it a floor."
+                f"learning_rate={value!r} cannot be set where {self.schedule!r} has come down to 0. Give it a"
+                " floor."
             )
         self.scale = float(value) / scheduled
 
@@ -212,7 +229,8 @@ class Run:
         return self._next(self.steps_per_epoch)
 
     def rates_ahead(self, n_epochs, n_samples_seen, n_samples):
-        """What `rates` will be for the next epochs, of a schedule that does not react: float64 (n_epochs, steps_per_epoch).
+        """What `rates` will be for the next epochs, of a schedule that does not react: float64 (n_epochs,
+        steps_per_epoch).
 
         Parameters
         ----------
@@ -250,7 +268,9 @@ class Run:
         return self.schedule._after_stall(self)
 
     def measure_anew(self):
-        """To be called where the metric is not what it was: what later ones were to be compared with is forgotten."""
+        """To be called where the metric is not what it was: what later ones were to be compared with is
+        forgotten.
+        """
         self.memory.update(self.schedule._comparison())
 
     @property
@@ -283,7 +303,7 @@ class Run:
         return np.maximum(rates, self.schedule.floor) if self.schedule.floor else rates
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # scikit-learn's three, with its arithmetic
 
 
@@ -301,8 +321,9 @@ class Constant(Schedule):
 class InvScaling(Schedule):
     """A power of the rows seen, renewed after every epoch: r / (n + 1)^power_t, n rows since the warmup.
 
-    It falls by a factor of hundreds in the first epoch of a large table: it is for a large learning_rate_init, and for
-    the guarantees of convex problems. Where the warmup ends within an epoch, n counts that epoch's rows.
+    It falls by a factor of hundreds in the first epoch of a large table: it is for a large
+    learning_rate_init, and for the guarantees of convex problems. Where the warmup ends within an epoch, n
+    counts that epoch's rows.
 
     Parameters
     ----------
@@ -340,8 +361,8 @@ class InvScaling(Schedule):
 class Adaptive(Schedule):
     """A fifth of the rate at every stall; the fit stops when a stall finds it at 1e-6, or at the floor.
 
-    For SGD when nobody knows how long the fit should be: it goes on until lower rates no longer help. A stall is
-    n_iter_no_change epochs without progress of at least tol.
+    For SGD when nobody knows how long the fit should be: it goes on until lower rates no longer help. A stall
+    is n_iter_no_change epochs without progress of at least tol.
 
     References
     ----------
@@ -362,7 +383,7 @@ class Adaptive(Schedule):
         return True, f"Setting learning rate to {rate * run.scale:f}"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Those that fall
 
 
@@ -382,7 +403,8 @@ class Step(Schedule):
 
     References
     ----------
-    torch's StepLR and MultiStepLR; He et al., Deep Residual Learning for Image Recognition, 2015, arXiv:1512.03385.
+    torch's StepLR and MultiStepLR; He et al., Deep Residual Learning for Image Recognition, 2015,
+    arXiv:1512.03385.
     """
 
     factor: float = 0.1
@@ -413,8 +435,8 @@ class Step(Schedule):
 class Exponential(Schedule):
     """The same share of the rate lost in every epoch, smoothly by step: r factor^e.
 
-    For fits of unknown length that should calm down steadily. A factor above 1 climbs: a range test, which shows the
-    rate from which the loss grows.
+    For fits of unknown length that should calm down steadily. A factor above 1 climbs: a range test, which
+    shows the rate from which the loss grows.
 
     Parameters
     ----------
@@ -442,7 +464,8 @@ class Exponential(Schedule):
 class Polynomial(Schedule):
     """From r down to the floor by a power of what is left of the run: floor + (r - floor) (1 - p)^power.
 
-    For fits of known length. A power above 1 falls early and ends flat, one below 1 stays high and falls late.
+    For fits of known length. A power above 1 falls early and ends flat, one below 1 stays high and falls
+    late.
 
     Parameters
     ----------
@@ -475,7 +498,8 @@ class Linear(Schedule):
 
     References
     ----------
-    Defazio et al., Optimal Linear Decay Learning Rate Schedules and Further Refinements, 2023, arXiv:2310.07831.
+    Defazio et al., Optimal Linear Decay Learning Rate Schedules and Further Refinements, 2023,
+    arXiv:2310.07831.
     """
 
     name: ClassVar[str] = "linear"
@@ -489,13 +513,14 @@ class Linear(Schedule):
 class Cosine(Schedule):
     """From r down to the floor along half a cosine: floor + (r - floor) (1 + cos(pi p)) / 2.
 
-    The first to try for fits of known length: high for long, and flat at the end, where the fit settles. Set max_iter
-    to the epochs meant, and n_iter_no_change so high that the fit is not stopped while the rate is high.
+    The first to try for fits of known length: high for long, and flat at the end, where the fit settles. Set
+    max_iter to the epochs meant, and n_iter_no_change so high that the fit is not stopped while the rate is
+    high.
 
     References
     ----------
-    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2016, arXiv:1608.03983; torch's
-    CosineAnnealingLR.
+    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2016, arXiv:1608.03983;
+    torch's CosineAnnealingLR.
     """
 
     name: ClassVar[str] = "cosine"
@@ -505,16 +530,17 @@ class Cosine(Schedule):
         return _cosine(run.learning_rate_init, self.floor, _progress(e, length))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Those that rise and fall
 
 
 @dataclass(frozen=True, repr=False)
 class CosineRestarts(Schedule):
-    """Cosines one after another, each from r to the floor: floor + (r - floor) (1 + cos(pi q)) / 2, q through a cycle.
+    """Cosines one after another, each from r to the floor: floor + (r - floor) (1 + cos(pi q)) / 2, q through
+    a cycle.
 
-    For snapshots at the ends of cycles, and where "cosine" settles in a poor minimum. The loss rises at a restart:
-    n_iter_no_change should be longer than a cycle.
+    For snapshots at the ends of cycles, and where "cosine" settles in a poor minimum. The loss rises at a
+    restart: n_iter_no_change should be longer than a cycle.
 
     Parameters
     ----------
@@ -525,8 +551,8 @@ class CosineRestarts(Schedule):
 
     References
     ----------
-    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2016, arXiv:1608.03983; torch's
-    CosineAnnealingWarmRestarts.
+    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2016, arXiv:1608.03983;
+    torch's CosineAnnealingWarmRestarts.
     """
 
     cycle: float = 10
@@ -554,10 +580,11 @@ class OneCycle(Schedule):
     """One rise to r and one long fall, both along half a cosine, over the whole run.
 
         start = start_factor r  ->  r                   over the first `rise` of the run
-        r  ->  end = end_factor start                   over the rest; neither start nor end is below the floor
+        r  ->  end = end_factor start                   over the rest; neither start nor end is below the
+        floor
 
-    For short fits with a large learning_rate_init, several times what "constant" bears. As in torch the last step of
-    the run has the end's rate; momentum is left as it is.
+    For short fits with a large learning_rate_init, several times what "constant" bears. As in torch the last
+    step of the run has the end's rate; momentum is left as it is.
 
     Parameters
     ----------
@@ -570,8 +597,8 @@ class OneCycle(Schedule):
 
     References
     ----------
-    Smith and Topin, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates, 2017,
-    arXiv:1708.07120; torch's OneCycleLR.
+    Smith and Topin, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates,
+    2017, arXiv:1708.07120; torch's OneCycleLR.
     """
 
     rise: float = 0.3
@@ -583,7 +610,9 @@ class OneCycle(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        self._check("rise", "a share of the run, 0 or more and below 1", _real(self.rise, 0, 1) and self.rise < 1)
+        self._check(
+            "rise", "a share of the run, 0 or more and below 1", _real(self.rise, 0, 1) and self.rise < 1
+        )
         self._check("start_factor", "a positive number, at most 1", _positive(self.start_factor, 1))
         self._check("end_factor", "from 0 to 1", _real(self.end_factor, 0, 1))
 
@@ -601,10 +630,11 @@ class OneCycle(Schedule):
 class Cyclic(Schedule):
     """Smith's triangles: up from a low rate to r and down again, in every cycle.
 
-        low + (r - low) (1 - |2 q - 1|) height,   low = max(start_factor r, floor),   q from 0 to 1 through a cycle
+        low + (r - low) (1 - |2 q - 1|) height,   low = max(start_factor r, floor),   q from 0 to 1 through a
+        cycle
 
-    For finding good fits without tuning the rate finely: r may be near the largest that trains at all. Stop where a
-    cycle ends; n_iter_no_change should be longer than a cycle.
+    For finding good fits without tuning the rate finely: r may be near the largest that trains at all. Stop
+    where a cycle ends; n_iter_no_change should be longer than a cycle.
 
     Parameters
     ----------
@@ -651,17 +681,18 @@ class Cyclic(Schedule):
         return low + rise
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Those that follow the run, or the user
 
 
 @dataclass(frozen=True, repr=False)
 class Plateau(Schedule):
-    """A drop when what is monitored has stopped improving: the rate times factor after patience + 1 bad epochs.
+    """A drop when what is monitored has stopped improving: the rate times factor after patience + 1 bad
+    epochs.
 
-    An epoch is bad where the metric is not below best - threshold |best|. For fits of unknown length. A stall of
-    n_iter_no_change epochs still stops the fit, so patience has to be shorter: the default leaves five epochs at the
-    lower rate to scikit-learn's default of ten. Epochs of the warmup are never bad.
+    An epoch is bad where the metric is not below best - threshold |best|. For fits of unknown length. A stall
+    of n_iter_no_change epochs still stops the fit, so patience has to be shorter: the default leaves five
+    epochs at the lower rate to scikit-learn's default of ten. Epochs of the warmup are never bad.
 
     Parameters
     ----------
@@ -675,7 +706,8 @@ class Plateau(Schedule):
 
     References
     ----------
-    torch's ReduceLROnPlateau, whose relative threshold takes a negative metric for better than itself; this does not.
+    torch's ReduceLROnPlateau, whose relative threshold takes a negative metric for better than itself; this
+    does not.
     """
 
     factor: float = 0.1
@@ -726,8 +758,8 @@ class Custom(Schedule):
     Parameters
     ----------
     function : callable
-        Takes p, a float from 0 to 1, once a step, and returns a factor, finite and not negative. An estimator with a
-        lambda does not pickle; one with a function of a module does.
+        Takes p, a float from 0 to 1, once a step, and returns a factor, finite and not negative. An estimator
+        with a lambda does not pickle; one with a function of a module does.
     """
 
     function: Callable[[float], float]
@@ -746,8 +778,8 @@ class Custom(Schedule):
         bad = ~(np.isfinite(factors) & (factors >= 0))
         if bad.any():
             raise ValueError(
-                "The function given as learning_rate must return a factor that is finite and not negative, got "
-                f"{factors[bad][0]} at progress {progress[bad][0]}."
+                "The function given as learning_rate must return a factor that is finite and not negative, "
+                f"got {factors[bad][0]} at progress {progress[bad][0]}."
             )
         return run.learning_rate_init * factors
 
@@ -810,9 +842,10 @@ def resolve_schedule(learning_rate, power_t=0.5):
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 
-# What `plot` supposes, as the schedules' _assumption says: scikit-learn's default batch and its patience of ten epochs
+# What `plot` supposes, as the schedules' _assumption says: scikit-learn's default batch and its patience of
+# ten epochs
 _PLOT_ROWS = 200
 _PLOT_STALL = 11
 
@@ -827,7 +860,12 @@ def _cosine(start, end, q):
 
 
 def _real(value, low=-math.inf, high=math.inf):
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+    return (
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= value <= high
+    )
 
 
 def _whole(value):

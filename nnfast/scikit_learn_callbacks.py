@@ -1,7 +1,9 @@
-"""scikit-learn's own callback protocol (1.9, experimental): its ProgressBar and others, through GridSearchCV, too.
+"""scikit-learn's own callback protocol (1.9, experimental): its ProgressBar and others, through GridSearchCV,
+too.
 
-scikit-learn hangs a tree of contexts on the estimators of a fit; an estimator adds a context for each of its epochs
-and calls the hooks of its callbacks there. Older versions have none of it, and here nothing happens then.
+scikit-learn hangs a tree of contexts on the estimators of a fit; an estimator adds a context for each of its
+epochs and calls the hooks of its callbacks there. Older versions have none of it, and here nothing happens
+then.
 """
 
 from nnfast.state import PARAMETER_ATTRIBUTES
@@ -21,7 +23,8 @@ TRANSIENT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callbac
 def open_context(estimator, max_epochs):
     """Begin scikit-learn's context of a fit, where there are callbacks; its decorator of `fit` ends it.
 
-    To be called first in `fit`, on the estimator itself: it sets attributes that have to last until `fit` returns.
+    To be called first in `fit`, on the estimator itself: it sets attributes that have to last until `fit`
+    returns.
     """
     if "_skl_callbacks" in vars(estimator):
         estimator._init_callback_context(max_subtasks=max_epochs)

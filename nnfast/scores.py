@@ -1,9 +1,9 @@
 """Validation scores: how well predictions fit held-out rows.
 
-They give the same numbers as scikit-learn's metrics, which validate their inputs for longer than a small network trains,
-and which get their predictions from an estimator. `accuracy` to `pinball_d2` take the engine and what stays the same
-over a fit, and return the function of the network's outputs; `compiled` finds the one for a scorer's name.
-`scikit_learns` makes a score of any of scikit-learn's scorers.
+They give the same numbers as scikit-learn's metrics, which validate their inputs for longer than a small
+network trains, and which get their predictions from an estimator. `accuracy` to `pinball_d2` take the engine
+and what stays the same over a fit, and return the function of the network's outputs; `compiled` finds the one
+for a scorer's name. `scikit_learns` makes a score of any of scikit-learn's scorers.
 """
 
 import copy
@@ -59,7 +59,8 @@ def single_class_accuracy(engine, y, sample_weight=None):
 def r2(engine, y, sample_weight=None):
     """Coefficient of determination, 1 - sum w (y - p)^2 / sum w (y - mean(y))^2, averaged over the outputs.
 
-    A constant output scores 1 where it is predicted exactly, else 0; predictions that are not finite score NaN.
+    A constant output scores 1 where it is predicted exactly, else 0; predictions that are not finite score
+    NaN.
 
     Parameters
     ----------
@@ -79,7 +80,8 @@ def r2(engine, y, sample_weight=None):
     def score(outputs):
         residual = engine.squared_errors(outputs, y, sample_weight)
         mean = float(np.where(varies, 1 - residual / divisor, residual == 0).mean())
-        # The sums are finite unless a prediction is not, or its square overflows: only then look which it was.
+        # The sums are finite unless a prediction is not, or its square overflows: only then look which it
+        # was.
         return mean if np.isfinite(mean) or np.isfinite(outputs).all() else np.nan
 
     return score
@@ -88,7 +90,8 @@ def r2(engine, y, sample_weight=None):
 def pinball_d2(levels, engine, y, sample_weight=None):
     """Share of the pinball loss explained, 1 - loss(p) / loss(quantile of y), averaged over the outputs.
 
-    A constant output scores 1 where it is predicted exactly, else 0; predictions that are not finite score NaN.
+    A constant output scores 1 where it is predicted exactly, else 0; predictions that are not finite score
+    NaN.
 
     Parameters
     ----------
@@ -138,7 +141,8 @@ def compiled(scoring, engine, estimator, labels, y, n_outputs, dtype, sample_wei
     ----------
     scoring : str or callable
         As `scikit_learns` takes it. Compiled are "accuracy", "neg_log_loss", "roc_auc", "roc_auc_ovr" and
-        "roc_auc_ovr_weighted" of one label a row, "r2", "neg_mean_squared_error" and "neg_root_mean_squared_error".
+        "roc_auc_ovr_weighted" of one label a row, "r2", "neg_mean_squared_error" and
+        "neg_root_mean_squared_error".
     engine : module
     estimator : MLPClassifier or MLPRegressor
     labels : ndarray
@@ -154,7 +158,8 @@ def compiled(scoring, engine, estimator, labels, y, n_outputs, dtype, sample_wei
     Returns
     -------
     score : function of an ndarray of shape (n_samples, n_outputs), or None
-        None where there is nothing compiled, or where scikit-learn would refuse or warn, as of a class without rows.
+        None where there is nothing compiled, or where scikit-learn would refuse or warn, as of a class
+        without rows.
     """
     if not isinstance(scoring, str):
         return None
@@ -182,14 +187,23 @@ def _compiled_of_classes(scoring, engine, labels, y, n_outputs, dtype, sample_we
     classes = np.arange(max(2, n_outputs))
     y = y if y.ndim == 1 else (y[:, 0] > 0.5).astype(np.intp)
     weights = np.bincount(y, sample_weight, len(classes))
-    if scoring == "accuracy" and np.count_nonzero(weights) > 1:  # else there may be one class in all, which is always predicted
-        return accuracy(engine, y, sample_weight) if n_outputs > 1 else subset_accuracy(engine, y[:, None], sample_weight)
+    # else there may be one class in all, which is always predicted
+    if scoring == "accuracy" and np.count_nonzero(weights) > 1:
+        return (
+            accuracy(engine, y, sample_weight)
+            if n_outputs > 1
+            else subset_accuracy(engine, y[:, None], sample_weight)
+        )
     if not (weights > 0).all():
         return None
     if scoring == "neg_log_loss":
         return lambda outputs: -engine.log_loss(outputs.astype(dtype, copy=False), y, sample_weight)
     if scoring in ("roc_auc_ovr", "roc_auc_ovr_weighted", *(("roc_auc",) if n_outputs == 1 else ())):
-        shares = weights / weights.sum() if scoring.endswith("weighted") and n_outputs > 1 else np.full(n_outputs, 1 / n_outputs)
+        shares = (
+            weights / weights.sum()
+            if scoring.endswith("weighted") and n_outputs > 1
+            else np.full(n_outputs, 1 / n_outputs)
+        )
         return lambda outputs: float(engine.roc_auc(outputs, y, sample_weight) @ shares)
     return None
 
@@ -223,7 +237,9 @@ def scikit_learns(scoring, estimator, X, y, sample_weight=None):
             value = scorer(nameless, X, y, **weights)
         except Exception as error:
             if not _is_scikit_learns(scorer):
-                error.add_note(f"Raised by scoring={scoring!r}, which was asked for the score of the validation set.")
+                error.add_note(
+                    f"Raised by scoring={scoring!r}, which was asked for the score of the validation set."
+                )
                 raise
             kind, accepted = _KINDS[is_regressor(estimator)]
             raise ValueError(
@@ -232,7 +248,9 @@ def scikit_learns(scoring, estimator, X, y, sample_weight=None):
             ) from error
         value = value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
         if not isinstance(value, Real):
-            raise ValueError(f"scoring={scoring!r} must give a number, got {value!r} of type {type(value).__name__}.")
+            raise ValueError(
+                f"scoring={scoring!r} must give a number, got {value!r} of type {type(value).__name__}."
+            )
         return float(value)
 
     return score

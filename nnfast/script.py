@@ -1,4 +1,6 @@
-"""The script that `nnfast tune` prints: it reads and splits the table, and trains the network that was found."""
+"""The script that `nnfast tune` prints: it reads and splits the table, and trains the network that
+was found.
+"""
 
 from nnfast.tables import TEST_SIZE
 

@@ -1,7 +1,9 @@
-"""Fitted state: what fitted attributes must be before compiled code sees them, and which version wrote a pickle.
+"""Fitted state: what fitted attributes must be before compiled code sees them, and which version wrote a
+pickle.
 
-A state may come from a fit, from a pickle, from scikit-learn's estimators, or from a user's hands. All uses of a fitted
-network go through `check_state`; `check_history` adds what `partial_fit` and warm starts go on with.
+A state may come from a fit, from a pickle, from scikit-learn's estimators, or from a user's hands. All uses
+of a fitted network go through `check_state`; `check_history` adds what `partial_fit` and warm starts go on
+with.
 """
 
 import warnings
@@ -20,7 +22,7 @@ from nnfast.exceptions import InconsistentVersionWarning
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import SCHEDULES
-from nnfast.validation import FLOATS, blaming
+from nnfast.validation import FLOATS
 
 # The fitted attributes that hold a network's parameters. Those without arrays are absent.
 PARAMETER_ATTRIBUTES = {
@@ -38,10 +40,10 @@ _LABELS = ("classes_", "y_type_")
 _OF_CLASSES = (*PARAMETER_ATTRIBUTES.values(), *_COMMON, "classes_", ("_label_binarizer", _LABELS))
 _OF_TARGETS = (*PARAMETER_ATTRIBUTES.values(), *_COMMON, "quantiles_")
 
-# The states that have passed a check: by the engine's fingerprint of a state, what keeps the fingerprint true. It tells
-# objects by their addresses: so attributes are kept alive, and the entry goes when one of the arrays does. The weak
-# references keep no array alive. NumPy does not resize an array that has one, so compiled code never reads memory that
-# was given back.
+# The states that have passed a check: by the engine's fingerprint of a state, what keeps the fingerprint
+# true. It tells objects by their addresses: so attributes are kept alive, and the entry goes when one of the
+# arrays does. The weak references keep no array alive. NumPy does not resize an array that has one, so
+# compiled code never reads memory that was given back.
 _passed = {}
 _MOST_PASSED = 10_000  # a check costs little: beyond so many, all are forgotten
 
@@ -49,8 +51,9 @@ _MOST_PASSED = 10_000  # a check costs little: beyond so many, all are forgotten
 def check_state(estimator, fitted=None):
     """Raise unless a fitted estimator's attributes make a network that can predict.
 
-    A state is checked once: as long as its attributes and arrays are the same objects, of the same dtypes and shapes, a
-    call takes about half a microsecond. Numbers that are written into an array after the check are not looked at.
+    A state is checked once: as long as its attributes and arrays are the same objects, of the same dtypes and
+    shapes, a call takes about half a microsecond. Numbers that are written into an array after the check are
+    not looked at.
 
     Parameters
     ----------
@@ -94,7 +97,11 @@ def _pass(fitted, names, engine):
         _passed.clear()
     arrays = [ref(array, forget) for name in PARAMETER_ATTRIBUTES.values() for array in fitted.pop(name, ())]
     labels = [getattr(fitted.get("_label_binarizer"), name, None) for name in _LABELS]
-    _passed[fingerprint] = arrays, [fitted.get(name if isinstance(name, str) else name[0]) for name in names], labels
+    _passed[fingerprint] = (
+        arrays,
+        [fitted.get(name if isinstance(name, str) else name[0]) for name in names],
+        labels,
+    )
 
 
 class _Check:
@@ -132,7 +139,8 @@ class _Check:
             return self._fitted[name]
         except KeyError:
             raise NotFittedError(
-                f"The fitted state of this {self._name} has no {name}: it is not complete. Set {name}, or call 'fit'."
+                f"The fitted state of this {self._name} has no {name}: it is not complete. Set {name}, or"
+                " call 'fit'."
             ) from None
 
     def _count(self, name):
@@ -153,25 +161,30 @@ class _Check:
         """The list called `name`, if it has so many items (None: one or more)."""
         arrays = self._get(name)
         if not isinstance(arrays, list | tuple):
-            raise TypeError(f"{name} must be a list or tuple of arrays, one a layer, got {type(arrays).__name__}.")
+            raise TypeError(
+                f"{name} must be a list or tuple of arrays, one a layer, got {type(arrays).__name__}."
+            )
         if length is None and not arrays:
             raise ValueError(f"{name} must have an array for every layer, got none.")
         if length is not None and len(arrays) != length:
             layers = "layer" if name in ("coefs_", "intercepts_") else "hidden layer"
             reason = "n_layers_ - 1" if name == "coefs_" else "as coefs_ says"
             raise ValueError(
-                f"{name} must have one array for each {layers}, {length} in all ({reason}), got {len(arrays)}."
+                f"{name} must have one array for each {layers}, {length} in all ({reason}), got"
+                f" {len(arrays)}."
             )
         return arrays
 
     def _check_array(self, name, array, i, n_layers, shape, reasons=()):
-        """Raise unless item i of a list is a finite float array of the shape, in which None stands for any number of
-        units; `reasons` are the attributes that it comes from."""
+        """Raise unless item i of a list is a finite float array of the shape, in which None stands for any
+        number of units; `reasons` are the attributes that it comes from.
+        """
         place = _place(name, i, n_layers)
         wanted = f"({', '.join('n_units' if n is None else str(n) for n in shape)}{',' * (len(shape) == 1)})"
         if not isinstance(array, np.ndarray):
             raise TypeError(
-                f"{place} must be an array of float32 or float64 and shape {wanted}, got {type(array).__name__}."
+                f"{place} must be an array of float32 or float64 and shape {wanted}, got"
+                f" {type(array).__name__}."
             )
         if array.dtype not in FLOATS:
             raise TypeError(
@@ -184,7 +197,9 @@ class _Check:
             raise ValueError(f"{place} must be of shape {wanted}{reason}, got {array.shape}.")
         if not _are_finite(self._engine, array):
             where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-            raise ValueError(f"{place} must be finite, got {array[where]} at {where if array.ndim > 1 else where[0]}.")
+            raise ValueError(
+                f"{place} must be finite, got {array[where]} at {where if array.ndim > 1 else where[0]}."
+            )
 
     def _normalizations(self):
         """Names of the attributes of the normalization; those that go together have to be there together."""
@@ -198,14 +213,23 @@ class _Check:
         name = self._get("out_activation_")
         accepted = ["logistic", "softmax"] if self._of_classes else list(LOSS_BY_OUT_ACTIVATION)
         if not (isinstance(name, str) and name in accepted):
-            raise ValueError(f"out_activation_ must be one of {', '.join(map(repr, accepted))}, got {name!r}.")
+            raise ValueError(
+                f"out_activation_ must be one of {', '.join(map(repr, accepted))}, got {name!r}."
+            )
 
     def _check_labels(self, n_outputs):
         """Raise unless classes, the binarizer of labels and the output layer go together."""
-        classes, binarizer, out_activation = map(self._get, ("classes_", "_label_binarizer", "out_activation_"))
-        for name, value in (("classes_", classes), ("_label_binarizer.classes_", getattr(binarizer, "classes_", None))):
+        classes, binarizer, out_activation = map(
+            self._get, ("classes_", "_label_binarizer", "out_activation_")
+        )
+        for name, value in (
+            ("classes_", classes),
+            ("_label_binarizer.classes_", getattr(binarizer, "classes_", None)),
+        ):
             if not (isinstance(value, np.ndarray) and value.ndim == 1 and len(value)):
-                raise TypeError(f"{name} must be an array of class labels, of shape (n_classes,), got {_words(value)}.")
+                raise TypeError(
+                    f"{name} must be an array of class labels, of shape (n_classes,), got {_words(value)}."
+                )
         if classes is not binarizer.classes_ and not np.array_equal(classes, binarizer.classes_):
             raise ValueError(
                 f"classes_ and _label_binarizer.classes_ must be the same labels, got {classes} and "
@@ -220,13 +244,14 @@ class _Check:
         }
         if not isinstance(kind, str) or kind not in wanted or (kind == "binary" and n_classes > 2):
             raise ValueError(
-                f"_label_binarizer.y_type_ must be {', '.join(map(repr, wanted))}, the first with two classes at most, "
-                f"got {kind!r} with {n_classes} classes."
+                f"_label_binarizer.y_type_ must be {', '.join(map(repr, wanted))}, the first with two "
+                f"classes at most, got {kind!r} with {n_classes} classes."
             )
         if (out_activation, n_outputs) != wanted[kind]:
             raise ValueError(
-                f"out_activation_ and n_outputs_ must be {wanted[kind][0]!r} and {wanted[kind][1]}, as classes_ has "
-                f"{n_classes} labels and _label_binarizer.y_type_ is {kind!r}, got {out_activation!r} and {n_outputs}."
+                f"out_activation_ and n_outputs_ must be {wanted[kind][0]!r} and {wanted[kind][1]}, as "
+                f"classes_ has {n_classes} labels and _label_binarizer.y_type_ is {kind!r}, got "
+                f"{out_activation!r} and {n_outputs}."
             )
 
     def _check_quantiles(self, n_outputs):
@@ -235,7 +260,8 @@ class _Check:
             raise TypeError(f"quantiles_ must be a float array of shape (n_levels,), got {_words(levels)}.")
         if len(levels) not in {1, n_outputs} or not ((0 < levels) & (levels < 1)).all():
             raise ValueError(
-                f"quantiles_ must be one level between 0 and 1, or n_outputs_={n_outputs} of them, got {levels}."
+                f"quantiles_ must be one level between 0 and 1, or n_outputs_={n_outputs} of them, got"
+                f" {levels}."
             )
 
 
@@ -244,8 +270,12 @@ def _place(name, i, n_layers):
 
 
 def _are_finite(engine, array):
-    """Whether all numbers of an array of one or two dimensions are; mostly by compiled code, which is quicker."""
-    return engine.are_finite_rows(array if array.ndim == 2 else array[np.newaxis]) or bool(np.isfinite(array).all())
+    """Whether all numbers of an array of one or two dimensions are; mostly by compiled code, which is
+    quicker.
+    """
+    return engine.are_finite_rows(array if array.ndim == 2 else array[np.newaxis]) or bool(
+        np.isfinite(array).all()
+    )
 
 
 def _words(value):
@@ -263,7 +293,7 @@ def _check_order(classes):
         raise ValueError(f"classes_ must be sorted, each label once, got {classes}.")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What partial_fit and warm starts go on with
 
 _CURVES = ("loss_curve_", "learning_rate_curve_", "validation_loss_curve_", "validation_scores_")
@@ -297,8 +327,8 @@ def check_history(history, network, engine, *, goes_on):
     engine : module
         See `nnfast.engines`.
     goes_on : bool
-        Whether the optimizer's moments go on, too. Where they do not, `_optimizer` may be another library's, and is
-        left out.
+        Whether the optimizer's moments go on, too. Where they do not, `_optimizer` may be another library's,
+        and is left out.
 
     Returns
     -------
@@ -326,9 +356,9 @@ def check_history(history, network, engine, *, goes_on):
     if not isinstance(optimizer, dict):
         if goes_on:
             raise TypeError(
-                "partial_fit and warm_start='full' go on from _optimizer, the dict with the moments that a fit of "
-                f"nnfast leaves, got {type(optimizer).__name__}: moments of scikit-learn's optimizers are not read. "
-                "Delete the attribute _optimizer, and the moments start from zero."
+                "partial_fit and warm_start='full' go on from _optimizer, the dict with the moments that a "
+                f"fit of nnfast leaves, got {type(optimizer).__name__}: moments of scikit-learn's optimizers "
+                "are not read. Delete the attribute _optimizer, and the moments start from zero."
             )
         return {name: value for name, value in history.items() if name != "_optimizer"}
     _check_optimizer(optimizer, network, engine)
@@ -348,19 +378,25 @@ def _check_count(name, value):
 def _check_records(records, n_epochs):
     if not isinstance(records, dict):
         raise TypeError(f"_history must be a dict of lists, got {type(records).__name__}.")
-    for name, values in records.items():  # of which there may be a million: `partial_fit` does not look at each
+    # of which there may be a million: `partial_fit` does not look at each
+    for name, values in records.items():
         if not isinstance(values, list) or len(values) != n_epochs:
             raise ValueError(
-                f"_history[{name!r}] must have {n_epochs} numbers, one for each in loss_curve_, got {_words(values)}."
+                f"_history[{name!r}] must have {n_epochs} numbers, one for each in loss_curve_, got"
+                f" {_words(values)}."
             )
 
 
 def check_last_parameters(kept, engine):
-    """Raise unless `_last_parameters` is what early stopping leaves beside its best epoch: see `nnfast.going_on`."""
+    """Raise unless `_last_parameters` is what early stopping leaves beside its best epoch: see
+    `nnfast.going_on`.
+    """
     if kept is None:
         return
     if not (isinstance(kept, dict) and kept.keys() == {"published", "last"}):
-        raise TypeError(f"_last_parameters must be None, or a dict of 'published' and 'last', got {_words(kept)}.")
+        raise TypeError(
+            f"_last_parameters must be None, or a dict of 'published' and 'last', got {_words(kept)}."
+        )
     for key, parameters in kept.items():
         place, names = f"_last_parameters[{key!r}]", ", ".join(map(repr, PARAMETER_ATTRIBUTES))
         if not (isinstance(parameters, dict) and parameters.keys() == PARAMETER_ATTRIBUTES.keys()):
@@ -370,7 +406,9 @@ def check_last_parameters(kept, engine):
                 raise TypeError(f"{place}[{name!r}] must be a list of arrays, got {_words(arrays)}.")
             for i, array in enumerate(arrays):
                 if not isinstance(array, np.ndarray) or array.dtype not in FLOATS:
-                    raise TypeError(f"{place}[{name!r}][{i}] must be an array of float32 or float64, got {_words(array)}.")
+                    raise TypeError(
+                        f"{place}[{name!r}][{i}] must be an array of float32 or float64, got {_words(array)}."
+                    )
                 if not _are_finite(engine, array):
                     raise ValueError(f"{place}[{name!r}][{i}] must hold finite numbers, got NaN or infinity.")
 
@@ -379,17 +417,26 @@ def _check_optimizer(optimizer, network, engine):
     _check_keys("_optimizer", optimizer, _OPTIMIZER_KEYS)
     name, hyperparameters, moments = optimizer["name"], optimizer["hyperparameters"], optimizer["moments"]
     if not (isinstance(name, str) and name in OPTIMIZERS):
-        raise ValueError(f"_optimizer['name'] must be one of {', '.join(map(repr, OPTIMIZERS))}, got {name!r}.")
-    record = OPTIMIZERS[name]
-    if not isinstance(hyperparameters, dict) or not hyperparameters.keys() <= {field.name for field in fields(record)}:
         raise ValueError(
-            f"_optimizer['hyperparameters'] must be a dict of those of {record.__name__}, got {hyperparameters!r}."
+            f"_optimizer['name'] must be one of {', '.join(map(repr, OPTIMIZERS))}, got {name!r}."
         )
-    _check_number("_optimizer['learning_rate_init']", optimizer["learning_rate_init"], "a positive number", least=_TINY)
+    record = OPTIMIZERS[name]
+    if not isinstance(hyperparameters, dict) or not hyperparameters.keys() <= {
+        field.name for field in fields(record)
+    }:
+        raise ValueError(
+            f"_optimizer['hyperparameters'] must be a dict of those of {record.__name__}, got"
+            f" {hyperparameters!r}."
+        )
+    _check_number(
+        "_optimizer['learning_rate_init']", optimizer["learning_rate_init"], "a positive number", least=_TINY
+    )
     for key in ("power_t", "best"):
         _check_number(f"_optimizer[{key!r}]", optimizer[key])
     _check_count("_optimizer['t']", optimizer["t"])
-    if not isinstance(optimizer.get("found", False), bool) or not isinstance(optimizer.get("monitored", {}), dict):
+    if not isinstance(optimizer.get("found", False), bool) or not isinstance(
+        optimizer.get("monitored", {}), dict
+    ):
         raise TypeError(
             "_optimizer['found'] must be True or False, and _optimizer['monitored'] a dict, got "
             f"{optimizer.get('found')!r} and {optimizer.get('monitored')!r}."
@@ -431,7 +478,8 @@ def _check_moments(moments, n_moments, shapes, engine):
     place = "_optimizer['moments']"
     if not isinstance(moments, list | tuple) or len(moments) != n_moments:
         raise ValueError(
-            f"{place} must be None, or a list of {n_moments}, as the optimizer has moments, got {_length(moments)}."
+            f"{place} must be None, or a list of {n_moments}, as the optimizer has moments, got"
+            f" {_length(moments)}."
         )
     for which, arrays in enumerate(moments):
         if not isinstance(arrays, list | tuple) or len(arrays) != len(shapes):
@@ -450,17 +498,21 @@ def _check_moments(moments, n_moments, shapes, engine):
 
 
 def _length(value):
-    return f"{type(value).__name__} of {len(value)}" if isinstance(value, list | tuple) else type(value).__name__
+    return (
+        f"{type(value).__name__} of {len(value)}" if isinstance(value, list | tuple) else type(value).__name__
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Versions
 
 _BEFORE = "pre-0.1.1"  # when pickles did not tell
 
 
 def warn_of_version(name, version):
-    """Warn if an object called `name` was pickled by another version of nnfast; None where the pickle does not tell."""
+    """Warn if an object called `name` was pickled by another version of nnfast; None where the pickle does
+    not tell.
+    """
     if version != nnfast.__version__:
         warnings.warn(
             InconsistentVersionWarning(

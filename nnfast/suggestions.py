@@ -1,12 +1,14 @@
-"""What a word that is not accepted may have meant: "Did you mean", by spelling and by other libraries' names."""
+"""What a word that is not accepted may have meant: "Did you mean", by spelling and by other
+libraries' names.
+"""
 
 import inspect
 from difflib import get_close_matches
 from functools import wraps
 
-# Other libraries' names for values and for options, in lower case and without separators, and the names here: where
-# there are several, the one that is accepted at that place is meant. An empty tuple says that there is no such thing
-# here, so that nothing is suggested for being spelt alike.
+# Other libraries' names for values and for options, in lower case and without separators, and the names here:
+# where there are several, the one that is accepted at that place is meant. An empty tuple says that there is
+# no such thing here, so that nothing is suggested for being spelt alike.
 SYNONYMS = {
     # activations
     "swish": ("silu",),
@@ -16,10 +18,32 @@ SYNONYMS = {
     "newgelu": ("gelu_tanh",),
     "quickgelu": ("gelu_sigmoid",),
     "none": ("identity",),
-    **dict.fromkeys(("celu", "glu", "hardsigmoid", "hardswish", "hardtanh", "prelu", "relu6", "rrelu", "softsign", "thresholdedrelu"), ()),
+    **dict.fromkeys(
+        (
+            "celu",
+            "glu",
+            "hardsigmoid",
+            "hardswish",
+            "hardtanh",
+            "prelu",
+            "relu6",
+            "rrelu",
+            "softsign",
+            "thresholdedrelu",
+        ),
+        (),
+    ),
     # losses, and the scores of the same name
     **dict.fromkeys(
-        ("bce", "binarycrossentropy", "categoricalcrossentropy", "ce", "crossentropy", "nll", "sparsecategoricalcrossentropy"),
+        (
+            "bce",
+            "binarycrossentropy",
+            "categoricalcrossentropy",
+            "ce",
+            "crossentropy",
+            "nll",
+            "sparsecategoricalcrossentropy",
+        ),
         ("log_loss", "neg_log_loss"),
     ),
     "logloss": ("log_loss", "neg_log_loss"),
@@ -65,12 +89,16 @@ SYNONYMS = {
     "bf16": ("bfloat16",),
     "dtype": ("precision",),
     # options
-    **dict.fromkeys(("hiddenlayers", "hiddensizes", "hiddenunits", "layers", "units"), ("hidden_layer_sizes",)),
+    **dict.fromkeys(
+        ("hiddenlayers", "hiddensizes", "hiddenunits", "layers", "units"), ("hidden_layer_sizes",)
+    ),
     **dict.fromkeys(("act", "activationfunction", "nonlinearity"), ("activation",)),
     **dict.fromkeys(("optim", "optimizer"), ("solver",)),
     **dict.fromkeys(("criterion", "lossfn", "lossfunction", "objective"), ("loss",)),
     **dict.fromkeys(("eta", "initiallearningrate", "lr", "lrinit"), ("learning_rate_init",)),
-    **dict.fromkeys(("learningrateschedule", "lrschedule", "lrscheduler", "schedule", "scheduler"), ("learning_rate",)),
+    **dict.fromkeys(
+        ("learningrateschedule", "lrschedule", "lrscheduler", "schedule", "scheduler"), ("learning_rate",)
+    ),
     **dict.fromkeys(("epochs", "iterations", "maxepochs", "nepochs", "niter", "numepochs"), ("max_iter",)),
     **dict.fromkeys(("earlystoppingrounds", "patience"), ("n_iter_no_change",)),
     "mindelta": ("tol",),
@@ -97,7 +125,9 @@ SYNONYMS = {
 
 
 def did_you_mean(value, accepted):
-    """A sentence that names the accepted string that `value` may stand for; none where there is no such string."""
+    """A sentence that names the accepted string that `value` may stand for; none where there is no such
+    string.
+    """
     meant = (_synonym(value, accepted) or _close(value, accepted)) if isinstance(value, str) else None
     return f" Did you mean {meant!r}?" if meant else ""
 
@@ -124,7 +154,7 @@ def _close(word, accepted):
     return by_lower[close[0]] if close else None
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Keyword arguments
 
 # Where the arguments of an estimator are: those of the constructor are its parameters.
@@ -132,7 +162,8 @@ _METHODS = ("__init__", "fit", "partial_fit")
 
 
 def meant_keyword(cls, method, keyword):
-    """A sentence on a keyword argument that a method of an estimator's class does not have; none where nothing is close.
+    """A sentence on a keyword argument that a method of an estimator's class does not have; none where
+    nothing is close.
 
     Parameters
     ----------
@@ -140,21 +171,29 @@ def meant_keyword(cls, method, keyword):
     method : {"__init__", "fit", "partial_fit"}
     keyword : str
     """
-    places = {place: list(inspect.signature(getattr(cls, place)).parameters)[1:] for place in (method, *_METHODS)}
-    # A name that another method has, or that stands for one of ours, comes before one that is only spelt alike.
+    places = {
+        place: list(inspect.signature(getattr(cls, place)).parameters)[1:] for place in (method, *_METHODS)
+    }
+    # A name that another method has, or that stands for one of ours, comes before one that is only spelt
+    # alike.
     for find in (_same, _synonym, _close):
         for place, names in places.items():
             if meant := find(keyword, names):
                 if place == method:
                     return f" Did you mean {meant!r}?"
                 if place == "__init__":
-                    return f" Did you mean the parameter {meant!r} of the constructor, {cls.__name__}({meant}=...)?"
+                    return (
+                        f" Did you mean the parameter {meant!r} of the constructor,"
+                        f" {cls.__name__}({meant}=...)?"
+                    )
                 return f" Did you mean the argument {meant!r} of {place}?"
     return ""
 
 
 def unexpected_keyword(cls, method, keyword):
-    """The TypeError for a keyword argument that a method does not have: Python's sentence, and what was meant."""
+    """The TypeError for a keyword argument that a method does not have: Python's sentence, and what was
+    meant.
+    """
     hint = meant_keyword(cls, method, keyword)
     return TypeError(f"{cls.__name__}.{method}() got an unexpected keyword argument {keyword!r}.{hint}")
 
@@ -169,7 +208,9 @@ def suggests_keywords(method):
     @wraps(method)
     def checked(self, *args, **kwargs):
         if not accepted.issuperset(kwargs):
-            raise unexpected_keyword(type(self), method.__name__, next(name for name in kwargs if name not in accepted))
+            raise unexpected_keyword(
+                type(self), method.__name__, next(name for name in kwargs if name not in accepted)
+            )
         return method(self, *args, **kwargs)
 
     return checked

@@ -1,6 +1,8 @@
-"""What the estimators accept as y: numbers for the regressor, class labels or matrices of 0 and 1 for the classifier.
+"""What the estimators accept as y: numbers for the regressor, class labels or matrices of 0 and 1 for the
+classifier.
 
-The kind of y's dtype is looked at before any cast, and what the engine is given is checked against the loss's domain.
+The kind of y's dtype is looked at before any cast, and what the engine is given is checked against the loss's
+domain.
 """
 
 from contextlib import contextmanager
@@ -13,7 +15,8 @@ from nnfast.frames import DATES, days_of
 
 
 def as_numbers(y, name="y"):
-    """The targets of a regressor: y itself where it holds numbers or booleans, or float64 from an array of objects.
+    """The targets of a regressor: y itself where it holds numbers or booleans, or float64 from an array of
+    objects.
 
     Parameters
     ----------
@@ -36,17 +39,22 @@ def as_numbers(y, name="y"):
     if y.dtype.kind in "mM":
         what = "dates" if y.dtype.kind == "M" else "durations"
         raise TypeError(
-            f"{name} must be numbers, got {what} of dtype {y.dtype}. Use {days_of(name, y.dtype.kind)}, which are days."
+            f"{name} must be numbers, got {what} of dtype {y.dtype}. Use {days_of(name, y.dtype.kind)}, which"
+            " are days."
         )
     if y.dtype.kind == "O":
         for value in y.ravel():
             if isinstance(value, DATES):
                 kind = "m" if isinstance(value, timedelta | np.timedelta64) else "M"
-                raise TypeError(f"{name} must be numbers, got {value!r}. Use {days_of(name, kind)}, which are days.")
+                raise TypeError(
+                    f"{name} must be numbers, got {value!r}. Use {days_of(name, kind)}, which are days."
+                )
         try:
             return y.astype(np.float64)
         except (TypeError, ValueError, OverflowError) as error:
-            raise _error(error)(f"{name} must be numbers, got {_first_without_float(y)!r}. {_FOR_CLASSES}") from error
+            raise _error(error)(
+                f"{name} must be numbers, got {_first_without_float(y)!r}. {_FOR_CLASSES}"
+            ) from error
     kind = TypeError if y.dtype.kind == "V" else ValueError
     raise kind(f"{name} must be numbers, got {y.ravel()[0]!r} of dtype {y.dtype}. {_FOR_CLASSES}")
 
@@ -55,7 +63,9 @@ _FOR_CLASSES = "Text that stands for classes is for a classifier."
 
 
 def _error(error):
-    """TypeError where that is what it is, else ValueError: subclasses may want other arguments than a sentence."""
+    """TypeError where that is what it is, else ValueError: subclasses may want other arguments than a
+    sentence.
+    """
     return TypeError if isinstance(error, TypeError) else ValueError
 
 
@@ -69,7 +79,9 @@ def _first_without_float(y):
 
 
 def as_labels(y, name="y"):
-    """The labels of a classifier in native byte order, in which `classes_` are; ValueError if y has columns of others than 0 and 1."""
+    """The labels of a classifier in native byte order, in which `classes_` are; ValueError if y has columns
+    of others than 0 and 1.
+    """
     if not y.dtype.isnative:
         y = y.astype(y.dtype.newbyteorder("="))
     if y.ndim < 2:
@@ -85,21 +97,24 @@ def as_labels(y, name="y"):
     if values is not None and len(values) == 2:
         remedy = f"({name} == {values[1]}).astype(int) is such a matrix. {remedy}"
     raise ValueError(
-        f"{name} of several columns must be a matrix of 0 and 1, a column a label, got {found} in a {name} of shape "
-        f"{y.shape}. {remedy}; one class a row is a {name} of shape (n_samples,)."
+        f"{name} of several columns must be a matrix of 0 and 1, a column a label, got {found} in a {name} "
+        f"of shape {y.shape}. {remedy}; one class a row is a {name} of shape (n_samples,)."
     )
 
 
 @contextmanager
 def about_labels(y, name="y"):
-    """Say of an error that scikit-learn raises about labels which argument it is about, and what is accepted."""
+    """Say of an error that scikit-learn raises about labels which argument it is about, and what is
+    accepted.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
         raise _error(error)(
             "Unknown label type: "
-            f"{name} must be class labels, which are integers, strings or booleans, all of one kind, or whole numbers as floats; "
-            f"got {_described(np.asarray(y))}. A regressor is for targets that are numbers."
+            f"{name} must be class labels, which are integers, strings or booleans, all of one kind, or "
+            f"whole numbers as floats; got {_described(np.asarray(y))}. A regressor is for targets that are "
+            "numbers."
         ) from error
 
 
@@ -109,11 +124,14 @@ def _described(y):
         values = values[values != np.floor(values)]
         return f"{values[0]!r} of dtype {y.dtype}" if len(values) else f"dtype {y.dtype}"
     kinds = {type(value).__name__: value for value in values}
-    return f"dtype {y.dtype} with " + " and ".join(f"{value!r} ({kind})" for kind, value in list(kinds.items())[:3])
+    return f"dtype {y.dtype} with " + " and ".join(
+        f"{value!r} ({kind})" for kind, value in list(kinds.items())[:3]
+    )
 
 
 def encoded(y, dtype, loss, named):
-    """y as the engine takes it: shape (n_samples, n_outputs), in the arithmetic's dtype, and in the domain of the loss.
+    """y as the engine takes it: shape (n_samples, n_outputs), in the arithmetic's dtype, and in the domain of
+    the loss.
 
     Parameters
     ----------
@@ -127,7 +145,10 @@ def encoded(y, dtype, loss, named):
     with np.errstate(over="ignore"):
         out = np.require(y.reshape(len(y), -1), dtype=dtype, requirements="CA")
     if out.dtype != y.dtype:
-        accepted = f"loss={named!r} needs {loss.domain}, and y of {{}} is {{}} in {np.dtype(dtype)}, the dtype of the arithmetic."
+        accepted = (
+            f"loss={named!r} needs {loss.domain}, and y of {{}} is {{}} in {np.dtype(dtype)}, the dtype of"
+            " the arithmetic."
+        )
         _check_domain(out, y, loss, f"{accepted} Scale y, or use precision='float64'.")
     return out
 

@@ -1,4 +1,6 @@
-"""How many threads a call gets: what the process may use, what the work deserves, what other calls already use."""
+"""How many threads a call gets: what the process may use, what the work deserves, what other calls already
+use.
+"""
 
 import os
 import threading
@@ -20,13 +22,17 @@ def n_threads_available():
 
     `NNFAST_NUM_THREADS`, else `OMP_NUM_THREADS`, else `n_cores_available()`.
 
-    A joblib worker process has `OMP_NUM_THREADS` set to its share, so `GridSearchCV(n_jobs=...)` does not oversubscribe.
+    A joblib worker process has `OMP_NUM_THREADS` set to its share, so `GridSearchCV(n_jobs=...)` does not
+    oversubscribe.
     """
     for variable in ("NNFAST_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(variable, "").split(",")[0].strip()  # OpenMP allows a list, one for each level of nesting
+        # OpenMP allows a list, one for each level of nesting
+        value = os.environ.get(variable, "").split(",")[0].strip()
         if value:
             if not (value.isascii() and value.isdigit()) or int(value) < 1:
-                raise ValueError(f"the environment variable {variable} must be a positive integer, got {value!r}")
+                raise ValueError(
+                    f"the environment variable {variable} must be a positive integer, got {value!r}"
+                )
             return int(value)
     return n_cores_available()
 
@@ -40,7 +46,9 @@ def n_cores_available():
 
 @contextmanager
 def at_most(n_threads):
-    """For calls made in this thread meanwhile, `n_threads` are what is available, whatever other calls run beside them."""
+    """For calls made in this thread meanwhile, `n_threads` are what is available, whatever other calls run
+    beside them.
+    """
     before = getattr(_thread, "share", None)
     _thread.share = n_threads
     try:
@@ -50,13 +58,15 @@ def at_most(n_threads):
 
 
 def reserve_threads(n_threads, rows, n_parameters, flops_a_thread=FLOPS_A_THREAD):
-    """Threads for a call that works on `rows` rows at a time in a network of `n_parameters`; release_threads() ends it.
+    """Threads for a call that works on `rows` rows at a time in a network of `n_parameters`;
+    release_threads() ends it.
 
     Parameters
     ----------
     n_threads : int or None
-        The user's wish. None: as many as the work deserves, of this call's share of those available: calls that run at the same time in
-        other threads (``GridSearchCV`` with joblib's threading backend, a server's ``predict``) have theirs, or what `at_most` says.
+        The user's wish. None: as many as the work deserves, of this call's share of those available: calls
+        that run at the same time in other threads (``GridSearchCV`` with joblib's threading backend, a
+        server's ``predict``) have theirs, or what `at_most` says.
     flops_a_thread : int
         Work of a step that deserves a thread.
     """

@@ -1,11 +1,12 @@
 """The fit by minibatches: epochs and their bookkeeping, stopping, divergence, interrupts.
 
-A fit works on a `Task` and reports to a `nnfast.publishing.Publisher`: when it ends, and after every epoch that somebody
-watches. What it publishes is always the state after a whole epoch (or a whole iteration of L-BFGS), and finite. What a
-fit that fails leaves behind is said there, too.
+A fit works on a `Task` and reports to a `nnfast.publishing.Publisher`: when it ends, and after every epoch
+that somebody watches. What it publishes is always the state after a whole epoch (or a whole iteration of
+L-BFGS), and finite. What a fit that fails leaves behind is said there, too.
 
-`nnfast.holdout` splits the table, `nnfast.going_on` takes up earlier fits, `nnfast.monitoring` measures and keeps
-records, `nnfast.reporting` speaks, `nnfast.callbacks` calls the user's code; `nnfast.lbfgs` is the fit by L-BFGS.
+`nnfast.holdout` splits the table, `nnfast.going_on` takes up earlier fits, `nnfast.monitoring` measures and
+keeps records, `nnfast.reporting` speaks, `nnfast.callbacks` calls the user's code; `nnfast.lbfgs` is the fit
+by L-BFGS.
 """
 
 import warnings
@@ -42,14 +43,15 @@ __all__ = ["Course", "Task", "Validation", "fit_lbfgs", "fit_stochastic", "try_r
 class Task:
     """What a fit works on.
 
-    `X` is an ndarray or CSR of shape (n_samples, n_features), `y` class numbers (n_samples,) for losses of classes,
-    else (n_samples, n_outputs) in `dtype`, the arithmetic; `sample_weight` None or float64 (n_samples,). `parameters`
-    are those to start from, which may be an estimator's: nobody writes to them. `optimizer` is None for L-BFGS.
-    `stratify` is what a validation split is stratified by, and `score(engine, y, sample_weight)` makes its score: see
-    `nnfast.scores`. `validation` is a set of the user's, and `labels` y as scikit-learn's scorers take it. `estimator` is fitted as far as was
-    published: what scorers and callbacks get. `in_blocks` is whether X, of any dtype of numbers then, is read as
-    `nnfast.blocks` says. `counts` is a list where the fit's time is wanted: see `nnfast.profile`. `rows`, an array of
-    intp, or None for all, are those of X, y, weights and labels that the fit may see; `stratify` is of these alone.
+    `X` is an ndarray or CSR of shape (n_samples, n_features), `y` class numbers (n_samples,) for losses of
+    classes, else (n_samples, n_outputs) in `dtype`, the arithmetic; `sample_weight` None or float64
+    (n_samples,). `parameters` are those to start from, which may be an estimator's: nobody writes to them.
+    `optimizer` is None for L-BFGS. `stratify` is what a validation split is stratified by, and `score(engine,
+    y, sample_weight)` makes its score: see `nnfast.scores`. `validation` is a set of the user's, and `labels`
+    y as scikit-learn's scorers take it. `estimator` is fitted as far as was published: what scorers and
+    callbacks get. `in_blocks` is whether X, of any dtype of numbers then, is read as `nnfast.blocks` says.
+    `counts` is a list where the fit's time is wanted: see `nnfast.profile`. `rows`, an array of intp, or None
+    for all, are those of X, y, weights and labels that the fit may see; `stratify` is of these alone.
     """
 
     network: Network
@@ -104,7 +106,8 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
 
 
 class Course:
-    """A fit that goes on as far as it is told, to the bit as one that never paused, and holds its network alone between.
+    """A fit that goes on as far as it is told, to the bit as one that never paused, and holds its network
+    alone between.
 
     The parameters are those of `fit_stochastic`.
 
@@ -139,12 +142,14 @@ class Course:
         Parameters
         ----------
         until : int, default=None
-            The number of the epoch. None: to the end of the fit, for which this method need not be called again.
+            The number of the epoch. None: to the end of the fit, for which this method need not be called
+            again.
         pause : callable without arguments, default=None
-            Asked after every epoch that is not the last; the fit pauses there if it returns something true. `publish`
-            lets it see the estimator.
+            Asked after every epoch that is not the last; the fit pauses there if it returns something true.
+            `publish` lets it see the estimator.
         every_epoch : bool, default=True
-            False: where epochs are short, `pause` is asked after some of them only, `AHEAD_SECONDS` apart at most.
+            False: where epochs are short, `pause` is asked after some of them only, `AHEAD_SECONDS` apart at
+            most.
 
         Raises
         ------
@@ -170,7 +175,9 @@ class Course:
                 if error is not None:
                     raise error
             finally:
-                error = None  # or its traceback would keep this frame, and the fit with its table, until the next collection of garbage
+                # or its traceback would keep this frame, and the fit with its table, until the next
+                # collection of garbage
+                error = None
 
     def _go_on(self, until, pause, every_epoch):
         """Train as `train` says. Returns whether the fit is paused."""
@@ -206,9 +213,13 @@ class Course:
 
 
 def try_rates(task, parameters, engine, random_state, **settings):
-    """The learning-rate range test of what `fit_stochastic` would train: see `nnfast.rate_finder.range_test`."""
+    """The learning-rate range test of what `fit_stochastic` would train: see
+    `nnfast.rate_finder.range_test`.
+    """
     rows, _ = split(task, parameters, random_state)
-    return range_test(task, rows, _batch_size(parameters, len(rows)), parameters, engine, random_state, **settings)
+    return range_test(
+        task, rows, _batch_size(parameters, len(rows)), parameters, engine, random_state, **settings
+    )
 
 
 class Overflowed(Exception):
@@ -218,8 +229,8 @@ class Overflowed(Exception):
 class _Fit:
     """One fit: what it works with is set up here, then come what an epoch does, and how it ends.
 
-    An interrupt can come between any two lines. So what a whole epoch leaves behind is one dict, `whole`, replaced in
-    one assignment, and `stored` is the epoch whose parameters `last` holds.
+    An interrupt can come between any two lines. So what a whole epoch leaves behind is one dict, `whole`,
+    replaced in one assignment, and `stored` is the epoch whose parameters `last` holds.
     """
 
     def __init__(self, task, p, engine, random_state, history, publish, one_epoch):
@@ -234,7 +245,9 @@ class _Fit:
         rate_init = initial_rate(earlier, p, task.optimizer, one_epoch=one_epoch)
         self.found = None  # a rate that is to be told
         if rate_init is None:
-            self.found = rate_init = range_test(task, self.rows, self.batch_size, p, engine, random_state).suggestion
+            self.found = rate_init = range_test(
+                task, self.rows, self.batch_size, p, engine, random_state
+            ).suggestion
         self.seed = _dropout_seed(task.regularization, random_state)
         steps_per_epoch = -(-len(self.rows) // self.batch_size)
         self.optimizer, self.run, self.going_on = go_on(
@@ -249,19 +262,23 @@ class _Fit:
         else:
             self.patience = Patience(-np.inf, 0, p.tol)
             self.run.measure_anew()
-        self.early_stopping, self.monitor = bool(p.early_stopping), p.monitor  # whatever callbacks set meanwhile
+        # whatever callbacks set meanwhile
+        self.early_stopping, self.monitor = bool(p.early_stopping), p.monitor
         self.keeps_best = self.early_stopping and p.restore_best
         self.last, self.best = (Snapshot(task.network, task.parameters) for _ in range(2))
         self.best_epoch = 0
-        self.state = FitState(task, p, engine, self.rows, self.max_iter, self.records, self.run, WeakMethod(self._keep_rate))
+        self.state = FitState(
+            task, p, engine, self.rows, self.max_iter, self.records, self.run, WeakMethod(self._keep_rate)
+        )
         self.stalled_out, self.warning, self.remark = False, None, None
         self.say, self.seconds = Silence(), 0.0  # those of an epoch
-        # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and steps done.
+        # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and
+        # steps done.
         self.reached = task.parameters, self.going_on["moments"], self.going_on["t"]
         self.stored = 0
         self._complete(0)
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # The way of a fit
 
     def open(self, stack):
@@ -327,7 +344,9 @@ class _Fit:
         return self.stalled_out or self.state.stop_reason is not None
 
     def go_on(self, until=None, *, watched=False):
-        """Train the next epoch, or as many as the engine can do in one call: up to `until`, if nobody watches each."""
+        """Train the next epoch, or as many as the engine can do in one call: up to `until`, if nobody watches
+        each.
+        """
         n = 1 if watched else self._n_ahead(until)
         if n > 1:
             self._several_epochs(n)
@@ -335,8 +354,15 @@ class _Fit:
             self._epoch(self.whole["n_iter"] + 1)
 
     def _n_ahead(self, until):
-        """How many epochs there are, from the next one on, after which there is nothing to decide, the last one apart."""
-        alone = self.validator is None and not self.callbacks and type(self.say) is Silence and not self.run.schedule.reacts
+        """How many epochs there are, from the next one on, after which there is nothing to decide, the last
+        one apart.
+        """
+        alone = (
+            self.validator is None
+            and not self.callbacks
+            and type(self.say) is Silence
+            and not self.run.schedule.reacts
+        )
         if not (alone and self.session.several_epochs and self.seconds):
             return 1
         left = (self.max_iter if until is None else until) - self.whole["n_iter"]
@@ -386,7 +412,8 @@ class _Fit:
         """Keep what the engine has reached, for the next `open`, and publish it."""
         self.publish_reached()
         self._keep_reached()
-        self._hold_rows(np.min_scalar_type(self.task.X.shape[0]))  # many fits may wait, each with an order of its own
+        # many fits may wait, each with an order of its own
+        self._hold_rows(np.min_scalar_type(self.task.X.shape[0]))
 
     @property
     def has_best(self):
@@ -394,11 +421,15 @@ class _Fit:
         return self.keeps_best and self.patience.best > -np.inf
 
     def publish_reached(self):
-        """Publish the last whole epoch or, where early stopping keeps it, the best one, as if the fit ended here."""
+        """Publish the last whole epoch or, where early stopping keeps it, the best one, as if the fit ended
+        here.
+        """
         self._publish(self.best if self.has_best else self.last)
 
     def finish(self):
-        """Publish what a fit that has come to its end leaves behind: the best epoch, where early stopping keeps it."""
+        """Publish what a fit that has come to its end leaves behind: the best epoch, where early stopping
+        keeps it.
+        """
         if not self.whole["n_iter"]:  # stopped before the first
             self._publish(self.last, self.going_on["t"], self.going_on["moments"])
             return
@@ -409,7 +440,9 @@ class _Fit:
         self._publish(self.best if goes_back else self.last, *self._moments(), going_on_from=going_on_from)
 
     def _moments(self):
-        """(t, moments) of the optimizer, if they are those of the last whole epoch's end: others restart from zero."""
+        """(t, moments) of the optimizer, if they are those of the last whole epoch's end: others restart from
+        zero.
+        """
         session = self.session
         if session.whole_epochs and session.t == self.whole["n_steps"]:
             return session.t, session.take_moments()
@@ -423,12 +456,15 @@ class _Fit:
         what, remedy = f"{self._monitored()} of {self.validator.n_rows} rows", self._other_measures()
         if self.patience.best == -np.inf:
             return (
-                f"{what} was NaN or infinite in {n_epochs}, so there is no best epoch to restore: the parameters are "
-                f"those of the last epoch. {remedy}"
+                f"{what} was NaN or infinite in {n_epochs}, so there is no best epoch to restore: the "
+                f"parameters are those of the last epoch. {remedy}"
             )
         if not self.patience.moved and (self.stalled_out or self.patience.best == np.inf):
             value = self._in_own_sign(self.patience.best)
-            return f"{what} was {value:g} in {n_epochs}, so early_stopping had nothing to go by and ended the fit. {remedy}"
+            return (
+                f"{what} was {value:g} in {n_epochs}, so early_stopping had nothing to go by and ended the"
+                f" fit. {remedy}"
+            )
         return None
 
     def _other_measures(self):
@@ -447,14 +483,17 @@ class _Fit:
         if not (self.has_best and self._trains_on(self.best.parameters)):
             return DivergenceError(f"{NON_FINITE} {where} {self._cure()}")
         self.warning = (
-            f"{where} Training stopped there, and the parameters of the best epoch, with {self._monitored().lower()} "
-            f"{self._in_own_sign(self.patience.best):f}, were restored. {self._cure()}"
+            f"{where} Training stopped there, and the parameters of the best epoch, with "
+            f"{self._monitored().lower()} {self._in_own_sign(self.patience.best):f}, were restored. "
+            f"{self._cure()}"
         )
         self._publish(self.best)
         return None
 
     def _trains_on(self, parameters):
-        """Whether the parameters are finite, and their loss on the rows trained on is: outputs on others may be."""
+        """Whether the parameters are finite, and their loss on the rows trained on is: outputs on others may
+        be.
+        """
         if not parameters.are_finite():
             return False
         rows = np.sort(self.rows) if isinstance(self.rows, np.ndarray) else self.rows[:]
@@ -462,7 +501,9 @@ class _Fit:
         return bool(np.isfinite(self.session.evaluate(rows)[0]))
 
     def end(self, error):
-        """Settle what a fit that failed leaves behind, and tell the callbacks; `error` is what the caller raises."""
+        """Settle what a fit that failed leaves behind, and tell the callbacks; `error` is what the caller
+        raises.
+        """
         self.state._keep_rate = None  # what is published now is the end
         try:
             if error is not None:
@@ -493,7 +534,9 @@ class _Fit:
         return self.whole["n_iter"] > 0 and self.last.parameters.are_finite()
 
     def _trained(self):
-        """An estimator as of the last finite epoch: the last whole one or, if that overflowed, the one published last; else None."""
+        """An estimator as of the last finite epoch: the last whole one or, if that overflowed, the one
+        published last; else None.
+        """
         if self._holds_last():
             return self.publish.copy(self._attributes(self.last))
         return self.publish.published()
@@ -506,11 +549,11 @@ class _Fit:
             warn(self.warning)
         elif not (self.one_epoch or self.stops or self.run.schedule.plans_end):
             warn(
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
-                "converged yet."
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
+                "hasn't converged yet."
             )
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # The parts of an epoch
 
     def _train(self, n_iter):
@@ -531,14 +574,18 @@ class _Fit:
         return row
 
     def _ask_scorer(self, n_iter, row):
-        """Publish the epoch and have it scored. It is a whole one now: if the scorer fails, its score is NaN."""
+        """Publish the epoch and have it scored. It is a whole one now: if the scorer fails, its
+        score is NaN.
+        """
         self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
         self._publish(self.last)
         row["validation_score"] = self.validator.scorer()
         self.records.set_score(row["validation_score"])
 
     def _watch(self, n_iter, row):
-        """Judge the epoch, keep it if it is the best, and have the schedule react. Returns whether it is the best."""
+        """Judge the epoch, keep it if it is the best, and have the schedule react. Returns whether it is the
+        best.
+        """
         p, value = self.p, -row["loss"]
         if self.validator is not None:
             score = row["validation_score"]
@@ -556,8 +603,8 @@ class _Fit:
         if self.patience.stalled > p.n_iter_no_change:
             goes_on, words = self.run.after_stall()
             self.say.remark(
-                f"{self._monitored()} did not improve more than tol={p.tol:f} for {p.n_iter_no_change} consecutive "
-                "epochs.",
+                f"{self._monitored()} did not improve more than tol={p.tol:f} for {p.n_iter_no_change} "
+                "consecutive epochs.",
                 words,
             )
             if goes_on:
@@ -584,8 +631,16 @@ class _Fit:
     def _call_back(self, n_iter, row, improved):
         """Publish the epoch for the callbacks, and do as they say."""
         state = self.state
-        state.epoch, state.loss, state.improved, state.n_stalled = n_iter, row["loss"], improved, self.patience.stalled
-        state.validation_loss, state.validation_score = row.get("validation_loss"), row.get("validation_score")
+        state.epoch, state.loss, state.improved, state.n_stalled = (
+            n_iter,
+            row["loss"],
+            improved,
+            self.patience.stalled,
+        )
+        state.validation_loss, state.validation_score = (
+            row.get("validation_loss"),
+            row.get("validation_score"),
+        )
         state.best = self._in_own_sign(self.patience.best)
         self._publish(self.last)
         self.callbacks.end_epoch(state)
@@ -593,12 +648,14 @@ class _Fit:
             self.say.remark("Stopped by a callback" + f": {state.stop_reason}" * bool(state.stop_reason))
 
     def _keep_rate(self):
-        """Have the last whole epoch be one with the rate that a callback has set, whatever the next callback does."""
+        """Have the last whole epoch be one with the rate that a callback has set, whatever the next callback
+        does.
+        """
         self.whole = {**self.whole, "schedule": self.run.state}
         if self.state.epoch:
             self._publish(self.last)
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # In words and attributes
 
     def _publish(self, snapshot, t=0, moments=None, *, going_on_from=None):
@@ -623,7 +680,9 @@ class _Fit:
             "t_": whole["t"],
             "learning_rate_init_": self.run.learning_rate_init,
             "parameters": snapshot.give(),
-            "_last_parameters": None if going_on_from is None else apart(snapshot.give(), going_on_from.give()),
+            "_last_parameters": None
+            if going_on_from is None
+            else apart(snapshot.give(), going_on_from.give()),
             **self.records.attributes(whole["n_iter"]),
             "best_loss_": None if early_stopping else -whole["best"],
             "best_validation_score_": None if self.validator is None else whole["best_score"],

@@ -32,7 +32,8 @@ from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.networks import network_of
 from nnfast.tuning.trials import count_statuses, plain
 
-# What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is over.
+# What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is
+# over.
 METHODS = {
     "coarse-to-fine": ("CoarseToFineSearchCV", {"n_rounds": None}),
     "hyperband": ("HyperbandSearchCV", {"n_iterations": None}),
@@ -43,13 +44,20 @@ DEFAULT_METHOD = next(iter(METHODS))
 MOST_ROWS = 50_000
 # The arithmetic of all fits, those of the defaults too: about twice as fast as float64.
 ARITHMETIC = {"precision": "float32"}
-# What the search starts from, for what it does not vary. On adult, california, letter and magic, the best of 20 candidates was better
-# than that of the same 20 with a constant rate and early stopping, and on the last three than with "relu".
-FIXED = {"hidden_layer_sizes": (128, 128), "activation": "gelu", "initializer": "auto", "learning_rate": "cosine"}
-# Epochs of a fit to the end of its schedule, from and to, for tables of so many rows. Fewer rows make fewer steps an epoch, and get
-# more epochs for it, up to so many times as many.
+# What the search starts from, for what it does not vary. On adult, california, letter and magic, the best of
+# 20 candidates was better than that of the same 20 with a constant rate and early stopping, and on the last
+# three than with "relu".
+FIXED = {
+    "hidden_layer_sizes": (128, 128),
+    "activation": "gelu",
+    "initializer": "auto",
+    "learning_rate": "cosine",
+}
+# Epochs of a fit to the end of its schedule, from and to, for tables of so many rows. Fewer rows make fewer
+# steps an epoch, and get more epochs for it, up to so many times as many.
 EPOCHS, EPOCHS_ROWS, MOST_TIMES = (9, 45), 10_000, 10
-# Hyperband's epochs are a power of 3, so that all its brackets are whole; 81 would take a minute for little more than the first.
+# Hyperband's epochs are a power of 3, so that all its brackets are whole; 81 would take a minute for little
+# more than the first.
 HYPERBAND_EPOCHS = 27
 
 # A budget of time for a search that there is no time for.
@@ -61,7 +69,9 @@ _SCORES = {"classification": "accuracy", "regression": "R2"}
 
 @dataclass(frozen=True)
 class Result:
-    """A pipeline fitted on all rows to train on, its mean score over the folds, its score on the held-out rows."""
+    """A pipeline fitted on all rows to train on, its mean score over the folds, its score on the held-out
+    rows.
+    """
 
     pipeline: object
     validation: float
@@ -72,7 +82,11 @@ class Result:
         """The network's parameters that are not at their defaults."""
         network = self.pipeline[-1]
         defaults = type(network)().get_params()
-        return {name: plain(value) for name, value in network.get_params().items() if not _same(value, defaults[name])}
+        return {
+            name: plain(value)
+            for name, value in network.get_params().items()
+            if not _same(value, defaults[name])
+        }
 
 
 def check(path, *, method=DEFAULT_METHOD, out=None, save=None, model=None, script=None):
@@ -98,12 +112,16 @@ def check(path, *, method=DEFAULT_METHOD, out=None, save=None, model=None, scrip
             import optuna  # noqa: F401
         except ImportError as error:
             others = ", ".join(name for name in METHODS if name != method)
-            raise ImportError(f"--method bayes needs Optuna: pip install 'nnfast[tune]'; without it there are {others}.") from error
+            raise ImportError(
+                f"--method bayes needs Optuna: pip install 'nnfast[tune]'; without it there are {others}."
+            ) from error
     if out is not None:
         try:
             import matplotlib  # noqa: F401
         except ImportError as error:
-            raise ImportError("--out draws figures, which needs matplotlib: pip install 'nnfast[plot]'.") from error
+            raise ImportError(
+                "--out draws figures, which needs matplotlib: pip install 'nnfast[plot]'."
+            ) from error
     files = {"--out": out, "--save": save, "--model": model, "--script": script}
     written = {option: Path(file) for option, file in files.items() if file is not None}
     for (first, file), (second, other) in combinations(written.items(), 2):
@@ -119,7 +137,9 @@ def _check_writable(option, path):
     place = path.resolve()  # the target of a symbolic link
     new = not place.exists()
     if not (new or place.is_file() or place.is_dir()):  # a pipe would have to wait for its reader
-        raise ValueError(f"{option} {path} is a device or a pipe; it must be a file, which is replaced as a whole.")
+        raise ValueError(
+            f"{option} {path} is a device or a pipe; it must be a file, which is replaced as a whole."
+        )
     try:
         place.open("ab").close()
         if new:
@@ -150,9 +170,9 @@ def run(
     table : RawTable
 
     budget : float
-        Seconds for the defaults' cross-validation and the search. Where they end within the first, there is no search,
-        and the defaults are fitted for as many epochs as they came to in the folds. Two fits on all rows come
-        on top.
+        Seconds for the defaults' cross-validation and the search. Where they end within the first, there is
+        no search, and the defaults are fitted for as many epochs as they came to in the folds. Two fits on
+        all rows come on top.
 
     method : {"coarse-to-fine", "hyperband", "bayes", "random"}
 
@@ -169,7 +189,8 @@ def run(
         Most fits at a time. None: as many as there are cores.
 
     out, save, model, script : str or Path, default=None
-        Files to write: the report of the search, what was found, the fitted pipeline, and the script that trains it.
+        Files to write: the report of the search, what was found, the fitted pipeline, and the script that
+        trains it.
 
     max_rows : int, default=None
         Most rows that the table might have, which is saved among the limits.
@@ -196,7 +217,8 @@ def run(
 
         start = time.perf_counter()
         search = _search(table, method, tier, cv, seed)
-        # The best is fitted here: in full, where the time was over before its trial was, so that its parameters stand for it.
+        # The best is fitted here: in full, where the time was over before its trial was, so that its
+        # parameters stand for it.
         left = max(budget - spent, _NO_TIME) if n_epochs is None else _NO_TIME
         search.set_params(cv=folds, n_jobs=jobs, time_budget=left, refit=False, verbose=_verbose())
         search.fit(table.X_train, table.y_train)
@@ -208,11 +230,19 @@ def run(
         tuned = _tuned(table, search, defaults)
 
     print(_result(table, defaults, tuned))
-    text = write_script(table, _ESTIMATORS[table.task], tuned.parameters, str(model or f"{table.name}.joblib"))
+    text = write_script(
+        table, _ESTIMATORS[table.task], tuned.parameters, str(model or f"{table.name}.joblib")
+    )
     print(f"\nA script that trains it again:\n\n{text}")
     how = {
-        **{"method": method, "budget": budget, "seconds": round(seconds, 3), "trials": len(_begun(search))},
-        **{"tier": tier, "cv": cv, "seed": seed, "jobs": jobs},
+        "method": method,
+        "budget": budget,
+        "seconds": round(seconds, 3),
+        "trials": len(_begun(search)),
+        "tier": tier,
+        "cv": cv,
+        "seed": seed,
+        "jobs": jobs,
         "limits": {"rows": max_rows, "seconds": budget},
         "files": {"report": _path(out), "model": _path(model), "script": _path(script)},
         "versions": versions(),
@@ -245,15 +275,23 @@ def _save_model(path, table, tuned):
 
 
 def _try_defaults(table, folds, cv, seed, jobs, budget):
-    """Cross-validate the defaults: (their pipeline, a score a fold, most epochs of a fold if they were cut short, or None).
+    """Cross-validate the defaults: (their pipeline, a score a fold, most epochs of a fold if they were cut
+    short, or None).
 
-    Folds that there was no time for have the score NaN. The pipeline is to be fitted for no more epochs than the folds.
+    Folds that there was no time for have the score NaN. The pipeline is to be fitted for no more epochs than
+    the folds.
     """
     base = _pipeline(table, {"random_state": seed})
     varied = _prefixed(base, {"random_state": [seed]})
     # As a search of one candidate, since its fits end with their epoch once the time is over.
-    tried = tuning.CoarseToFineSearchCV(base, varied, n_rounds=1, n_candidates=1, error_score="raise", refit=False)
-    results = tried.set_params(cv=folds, n_jobs=jobs, time_budget=budget).fit(table.X_train, table.y_train).cv_results_
+    tried = tuning.CoarseToFineSearchCV(
+        base, varied, n_rounds=1, n_candidates=1, error_score="raise", refit=False
+    )
+    results = (
+        tried.set_params(cv=folds, n_jobs=jobs, time_budget=budget)
+        .fit(table.X_train, table.y_train)
+        .cv_results_
+    )
     scores = np.array([results[f"split{i}_test_score"][0] for i in range(cv)])
     if results["status"][0] != "unfinished":
         return base, scores, None
@@ -275,8 +313,13 @@ def _tuned(table, search, defaults):
         pipeline = clone(search.estimator).set_params(**params[number])
         try:
             pipeline.fit(table.X_train, table.y_train)
-        except DivergenceError:  # where the time was over before its trial was, or by the rows that the folds had left out
-            print(f"Trial {number}, {scores[number]:.4f} in validation, diverges on all rows: the next best is taken.", flush=True)
+        # where the time was over before its trial was, or by the rows that the folds had left out
+        except DivergenceError:
+            print(
+                f"Trial {number}, {scores[number]:.4f} in validation, diverges on all rows: the next best is"
+                " taken.",
+                flush=True,
+            )
             continue
         return Result(pipeline, scores[number], pipeline.score(table.X_test, table.y_test))
     return defaults
@@ -302,7 +345,9 @@ def _search(table, method, tier, cv, seed):
 
 
 def _space(base, tier, n_rows):
-    """`default_space`, narrower, so that a minute goes a long way; in the third tier, classes with batch normalization or without."""
+    """`default_space`, narrower, so that a minute goes a long way; in the third tier, classes with batch
+    normalization or without.
+    """
     space = dict(default_space(base, tier=tier, n_samples=n_rows))
     rate = log_uniform(1e-3, 3e-2)
     narrow = {
@@ -312,7 +357,8 @@ def _space(base, tier, n_rows):
     }
     space |= {name: scale for name, scale in _prefixed(base, narrow).items() if name in space}
     if tier == 3 and is_classifier(base):
-        # Not for quantities: on a table with outliers, "batch" was worse by far, and on held-out rows worse than in validation.
+        # Not for quantities: on a table with outliers, "batch" was worse by far, and on held-out rows worse
+        # than in validation.
         space |= _prefixed(base, {"normalization": [None, "batch"]})
     return space
 
@@ -326,8 +372,13 @@ def _prefixed(base, parameters):
 def _folds(table, cv, seed):
     n_rows = len(table.y_train)
     if not 2 <= cv <= n_rows // 2:
-        raise TableError(f"{table.name}: --cv must be from 2 to {n_rows // 2}, half of the {n_rows:,} rows to tune on, got {cv}.")
-    stratified = table.task == "classification" and np.unique(table.y_train, return_counts=True)[1].min() >= cv
+        raise TableError(
+            f"{table.name}: --cv must be from 2 to {n_rows // 2}, half of the {n_rows:,} rows to tune on, got"
+            f" {cv}."
+        )
+    stratified = (
+        table.task == "classification" and np.unique(table.y_train, return_counts=True)[1].min() >= cv
+    )
     return (StratifiedKFold if stratified else KFold)(cv, shuffle=True, random_state=seed)
 
 
@@ -342,17 +393,22 @@ def _verbose():
     return "progress"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What is printed and saved
 
 
 def _opening(table, cv):
     n_threads = threads.n_threads_available()
     lines = [
-        f"nnfast {nnfast.__version__} ({engines.get_engine().instruction_set()}, {n_threads} thread{'s' * (n_threads > 1)})",
+        (
+            f"nnfast {nnfast.__version__} ({engines.get_engine().instruction_set()}, {n_threads}"
+            f" thread{'s' * (n_threads > 1)})"
+        ),
         *table.notes,
-        f"{table.name}: {len(table.y_train):,} rows to tune on, in {cv} folds; "
-        f"{len(table.y_test):,} rows, {TEST_SIZE:.0%}, held out for the end.",
+        (
+            f"{table.name}: {len(table.y_train):,} rows to tune on, in {cv} folds; "
+            f"{len(table.y_test):,} rows, {TEST_SIZE:.0%}, held out for the end."
+        ),
     ]
     return "\n".join(lines)
 
@@ -365,8 +421,10 @@ def _tried(metric, scores, n_epochs, seconds):
         return line
     epochs = f"{n_epochs} epoch{'s' * (n_epochs > 1)}"
     return (
-        f"{line}\nTheir cross-validation was cut short: {n_scored} of {len(scores)} folds have a score, after {epochs} at "
-        "most. They are fitted for as long,\nand nothing is searched."
+        f"{line}\n"
+        f"Their cross-validation was cut short: {n_scored} of {len(scores)} folds have a score, after "
+        f"{epochs} at most. They are fitted for as long,\n"
+        "and nothing is searched."
     )
 
 

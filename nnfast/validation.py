@@ -25,7 +25,9 @@ def common_dtype(table, parameters):
 
 
 def arithmetic_dtype(precision, common):
-    """The dtype to compute in: what `precision` says, or for "auto" that of scikit-learn, which is the `common` one."""
+    """The dtype to compute in: what `precision` says, or for "auto" that of scikit-learn, which is the
+    `common` one.
+    """
     if precision == "auto":
         return _FLOAT32 if common == _FLOAT32 else _FLOAT64
     return _FLOAT32 if precision == "bfloat16" else np.dtype(precision)
@@ -55,24 +57,29 @@ _LARGE_BYTES = 1 << 30  # of a network whose size is compared with the memory
 
 
 def check_memory(layer_units, dtype):
-    """Raise MemoryError if the parameters of a network, which a fit has twice at least, are beyond this process's memory."""
+    """Raise MemoryError if the parameters of a network, which a fit has twice at least, are beyond this
+    process's memory.
+    """
     n_parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(layer_units))
     needed = 2 * n_parameters * np.dtype(dtype).itemsize
     if needed > _LARGE_BYTES and needed > (available := memory()):
         raise MemoryError(
-            f"hidden_layer_sizes={layer_units[1:-1]} with {layer_units[0]} inputs and {layer_units[-1]} outputs makes {n_parameters:.3g} "
-            f"parameters. A fit needs {needed / 1e9:.3g} GB for them at least, and this process may use {available / 1e9:.3g} GB."
+            f"hidden_layer_sizes={layer_units[1:-1]} with {layer_units[0]} inputs and {layer_units[-1]} "
+            f"outputs makes {n_parameters:.3g} parameters. A fit needs {needed / 1e9:.3g} GB for them at "
+            f"least, and this process may use {available / 1e9:.3g} GB."
         )
 
 
 def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X", "y")):
-    """Validate X and y of a fit as scikit-learn does, but leave X's integers, strides and memory map as they are.
+    """Validate X and y of a fit as scikit-learn does, but leave X's integers, strides and memory map as they
+    are.
 
-    `names` are what the caller knows X and y by. y is numbers if `y_numeric`, or else labels: see `nnfast.targets`.
+    `names` are what the caller knows X and y by. y is numbers if `y_numeric`, or else labels: see
+    `nnfast.targets`.
 
-    CSC becomes CSR, and a Fortran-ordered array in memory becomes C-ordered: every epoch gathers rows in random
-    order, which costs a cache line a number there. A large mapped table is looked through block by block, and with
-    `in_blocks`, where `nnfast.blocks` is what reads it, keeps any dtype of numbers.
+    CSC becomes CSR, and a Fortran-ordered array in memory becomes C-ordered: every epoch gathers rows in
+    random order, which costs a cache line a number there. A large mapped table is looked through block by
+    block, and with `in_blocks`, where `nnfast.blocks` is what reads it, keeps any dtype of numbers.
     """
     check_whole(X)
     if not reset and _needs_no_look(estimator, X, y):
@@ -117,10 +124,11 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X
 
 
 def _needs_no_look(estimator, X, y):
-    """Whether scikit-learn's validation of X and y would change nothing and say nothing: it takes half a millisecond.
+    """Whether scikit-learn's validation of X and y would change nothing and say nothing: it takes half a
+    millisecond.
 
-    That is so of a finite float array in C order with a number or a label of finite numbers a row, for a fitted estimator
-    that knows no names of columns.
+    That is so of a finite float array in C order with a number or a label of finite numbers a row, for a
+    fitted estimator that knows no names of columns.
     """
     known = vars(estimator)
     return (
@@ -138,11 +146,12 @@ def _needs_no_look(estimator, X, y):
 
 
 def check_rows(estimator, X):
-    """Validate X of a prediction: (X as the engine takes it, X's dtype as scikit-learn would compute with it).
+    """Validate X of a prediction: (X as the engine takes it, X's dtype as scikit-learn would compute with
+    it).
 
-    The ordinary case, a finite float array for an estimator without feature names, in which scikit-learn's validation
-    would change nothing and say nothing, takes a microsecond; any other goes through it, and it words the errors. A
-    large mapped table is looked through block by block, and stays as it is.
+    The ordinary case, a finite float array for an estimator without feature names, in which scikit-learn's
+    validation would change nothing and say nothing, takes a microsecond; any other goes through it, and it
+    words the errors. A large mapped table is looked through block by block, and stays as it is.
     """
     if getattr(X, "base", None) is not None:  # rows in memory of their own are spared the look
         check_whole(X)
@@ -161,7 +170,8 @@ def check_rows(estimator, X):
         given = X.dtype
         if not large and given not in (FLOATS if issparse(X) else KEPT):
             check_held(X, np.float64)  # of long doubles
-            X = X.astype(np.float32 if given == np.float16 else np.float64)  # an array of objects may fail here
+            # an array of objects may fail here
+            X = X.astype(np.float32 if given == np.float16 else np.float64)
     dtype = np.float32 if estimator.precision in IN_FLOAT32 else np.float64
     if large:
         check_finite(X, type(estimator).__name__, dtype)
@@ -183,7 +193,7 @@ def check_sample_weight(sample_weight, X, name="sample_weight"):
         return _check_sample_weight(sample_weight, X, dtype=np.float64)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Rows held out of the training
 
 
@@ -196,8 +206,8 @@ def check_held_out(X_val, y_val, sample_weight_val, validation_indices):
         raise ValueError(f"fit got {given} without {missing}: validation rows need both.")
     if sample_weight_val is not None and X_val is None:
         raise ValueError(
-            "fit got sample_weight_val without X_val and y_val, whose rows it weighs. Rows of validation_indices, or "
-            "of early_stopping's own split, have their weights in sample_weight."
+            "fit got sample_weight_val without X_val and y_val, whose rows it weighs. Rows of "
+            "validation_indices, or of early_stopping's own split, have their weights in sample_weight."
         )
 
 
@@ -216,8 +226,9 @@ def check_validation_indices(validation_indices, n_samples):
     """Row numbers from a list of them, which may be negative, or from a mask: intp of shape (n_held_out,)."""
     if isinstance(validation_indices, tuple | list) and [*map(type, validation_indices)] == [np.ndarray] * 2:
         raise ValueError(
-            "validation_indices must be row numbers or a mask of booleans, got a pair of arrays: of the rows to train "
-            "on and the rows to hold out, as scikit-learn's splitters give them, pass the second."
+            "validation_indices must be row numbers or a mask of booleans, got a pair of arrays: of the "
+            "rows to train on and the rows to hold out, as scikit-learn's splitters give them, pass the "
+            "second."
         )
     with blaming("validation_indices"):
         indices = np.asarray(validation_indices)
@@ -230,7 +241,9 @@ def check_validation_indices(validation_indices, n_samples):
         )
     if indices.dtype.kind == "b":
         if len(indices) != n_samples:
-            raise ValueError(f"A mask as validation_indices must have n_samples={n_samples} rows, got {len(indices)}.")
+            raise ValueError(
+                f"A mask as validation_indices must have n_samples={n_samples} rows, got {len(indices)}."
+            )
         indices = np.flatnonzero(indices)
     outside = indices[(indices < -n_samples) | (indices >= n_samples)]
     if len(outside):
@@ -239,7 +252,9 @@ def check_validation_indices(validation_indices, n_samples):
     indices = np.where(indices < 0, indices + n_samples, indices)
     numbers, counts = np.unique(indices, return_counts=True)
     if len(numbers) < len(indices):
-        raise ValueError(f"validation_indices must name a row once, got row {numbers[counts > 1][0]} several times.")
+        raise ValueError(
+            f"validation_indices must name a row once, got row {numbers[counts > 1][0]} several times."
+        )
     if not 0 < len(indices) < n_samples:
         raise ValueError(
             "validation_indices must hold out at least one row and leave at least one to train on, got "

@@ -2,15 +2,17 @@
 
 import numpy as np
 
-# A weight is multiplied with gradients, and penalties are divided by the sum of a batch's weights, in float32 at worst.
-# Where the largest weight is within these, all stay as they are, to the bit.
+# A weight is multiplied with gradients, and penalties are divided by the sum of a batch's weights, in float32
+# at worst. Where the largest weight is within these, all stay as they are, to the bit.
 SMALLEST, LARGEST = 2.0**-40, 2.0**40
-# Of less weight than this, a row counts as none: a batch of such rows would divide the penalties by next to nothing.
+# Of less weight than this, a row counts as none: a batch of such rows would divide the penalties by next to
+# nothing.
 NEGLIGIBLE = 2.0**-60
 
 
 def in_range(weights):
-    """The weights, divided by their mean if the largest is not from SMALLEST to LARGEST; negligible ones are 0.
+    """The weights, divided by their mean if the largest is not from SMALLEST to LARGEST; negligible ones are
+    0.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Whole models at their defaults on a table: scikit-learn's MLP and boosted trees, and nnfast's estimators for tables."""
+"""Whole models at their defaults on a table: scikit-learn's MLP and boosted trees, and nnfast's estimators
+for tables.
+"""
 
 import time
 import warnings
@@ -54,14 +56,16 @@ class WholeModel:
     def record(self):
         """What `--json` says of it."""
         facts = {"package": self.package, "model": self.name, "parameters": self.parameters}
-        return facts | ({"error": self.error} if self.error else {"seconds": self.seconds, "scores": self.scores})
+        return facts | (
+            {"error": self.error} if self.error else {"seconds": self.seconds, "scores": self.scores}
+        )
 
 
 def fit_whole_models(table: Table, max_iter):
     """Fit each model once, and score it: a `WholeModel` at a time.
 
-    scikit-learn's MLP is given the encoded table, and `max_iter` epochs at most; its trees the table with categories as
-    they are; nnfast's estimator the table as it was read.
+    scikit-learn's MLP is given the encoded table, and `max_iter` epochs at most; its trees the table with
+    categories as they are; nnfast's estimator the table as it was read.
     """
     kind, raw = _KINDS[table.task], table.raw
     parameters = {} if max_iter == 200 else {"max_iter": max_iter}
@@ -89,7 +93,8 @@ def timed_fit(estimator, X, y):
     with warnings.catch_warnings():
         # All stop at the same max_iter, whether or not they have converged by then: that is the comparison.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # scikit-learn takes Ctrl-C for the wish to end this fit, and says so in a warning. Here it means the command.
+        # scikit-learn takes Ctrl-C for the wish to end this fit, and says so in a warning. Here it means the
+        # command.
         warnings.filterwarnings("error", "Training interrupted by user", UserWarning)
         start = time.perf_counter()
         try:
@@ -108,13 +113,16 @@ def _scores(estimator, table, X):
     probabilities = estimator.predict_proba(X).astype(np.float64)
     classes = np.union1d(estimator.classes_, y)  # a rare class may be on one side alone
     shares = np.zeros((len(y), len(classes)))
-    shares[:, np.searchsorted(classes, estimator.classes_)] = probabilities / probabilities.sum(axis=1, keepdims=True)
+    shares[:, np.searchsorted(classes, estimator.classes_)] = probabilities / probabilities.sum(
+        axis=1, keepdims=True
+    )
     accuracy = accuracy_score(y, estimator.classes_[probabilities.argmax(axis=1)])
     return {"accuracy": float(accuracy), "log_loss": float(log_loss(y, shares, labels=classes))}
 
 
 def for_trees(X_train, X_test):
-    """Both parts of a table as `HistGradientBoostingClassifier` takes them: with dates as numbers, text as categories.
+    """Both parts of a table as `HistGradientBoostingClassifier` takes them: with dates as numbers, text as
+    categories.
 
     Of a column of more than 254 categories the most frequent ones stay, and others are missing values.
     """
@@ -128,7 +136,9 @@ def for_trees(X_train, X_test):
         if column.dtype.kind == "M":
             encoder = DateParts().fit(column.to_frame())
             for columns, part in zip(changed, parts, strict=True):
-                columns |= dict(zip(encoder.get_feature_names_out(), encoder.transform(part.to_frame()).T, strict=True))
+                columns |= dict(
+                    zip(encoder.get_feature_names_out(), encoder.transform(part.to_frame()).T, strict=True)
+                )
         elif column.dtype.kind in "biuf":
             for columns, part in zip(changed, parts, strict=True):
                 columns[name] = part.to_numpy(np.float64)

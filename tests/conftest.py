@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 # --doctest-modules would import the helpers of the tests, too, and torch_network.py needs PyTorch.
-collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")]
+collect_ignore = [
+    path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")
+]
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures
@@ -20,7 +22,9 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(autouse=True)
 def _ctrl_c_is_raised():
-    """Python's own handler of SIGINT, for child processes as well: a process that a script starts may ignore the signal."""
+    """Python's own handler of SIGINT, for child processes as well: a process that a script starts may ignore
+    the signal.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -32,7 +36,9 @@ def _ctrl_c_is_raised():
 
 @pytest.fixture
 def quick_models(monkeypatch):
-    """The whole models of `nnfast demo` are fitted for a moment: the trees twice, the ensembles to a few rows."""
+    """The whole models of `nnfast demo` are fitted for a moment: the trees twice, the ensembles to a few
+    rows.
+    """
     import sklearn.ensemble
 
     import nnfast.tabular
@@ -48,12 +54,16 @@ def quick_models(monkeypatch):
 
 @pytest.fixture
 def short_networks(monkeypatch):
-    """The networks of the ensembles for tables are small and train for some epochs: where it is not about how well they predict."""
+    """The networks of the ensembles for tables are small and train for some epochs: where it is not about how
+    well they predict.
+    """
     from nnfast.tabular import recipe
 
     plain = recipe.default_recipe
     monkeypatch.setattr(
-        recipe, "default_recipe", lambda *given: replace(plain(*given), max_epochs=9, hidden_layer_sizes=(16, 16))
+        recipe,
+        "default_recipe",
+        lambda *given: replace(plain(*given), max_epochs=9, hidden_layer_sizes=(16, 16)),
     )
 
 

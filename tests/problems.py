@@ -1,4 +1,6 @@
-"""What the tests of the engine share: a network with all that a session needs, child processes, and the count of threads."""
+"""What the tests of the engine share: a network with all that a session needs, child processes, and the count
+of threads.
+"""
 
 import gc
 import os
@@ -28,11 +30,22 @@ def targets(loss, shape, rng, dtype):
 
 
 class Problem:
-    """A network with its table, targets, weights and parameters, all drawn from one seed. kind: of the table, "dense", "sparse" (so much that its
-    first layer goes over non-zeros) or "csr"; the rest of the arguments are the network's."""
+    """A network with its table, targets, weights and parameters, all drawn from one seed. kind: of the table,
+    "dense", "sparse" (so much that its first layer goes over non-zeros) or "csr"; the rest of the arguments
+    are the network's.
+    """
 
     def __init__(
-        self, units=(12, 9, 3), n_samples=50, *, activation="relu", loss="log_loss", kind="dense", weighted=False, dtype=np.float64, **network
+        self,
+        units=(12, 9, 3),
+        n_samples=50,
+        *,
+        activation="relu",
+        loss="log_loss",
+        kind="dense",
+        weighted=False,
+        dtype=np.float64,
+        **network,
     ):
         rng = np.random.default_rng(0)
         self.network, self.dtype = Network(units, activation, loss, **network), dtype
@@ -47,7 +60,12 @@ class Problem:
     def parameters(self):
         rng = np.random.default_rng(1)
         parameters = self.network.initialize(np.random.RandomState(1), self.dtype)
-        for arrays, low in ((parameters.scales, 0.5), (parameters.shifts, -1), (parameters.means, -1), (parameters.variances, 0.5)):
+        for arrays, low in (
+            (parameters.scales, 0.5),
+            (parameters.shifts, -1),
+            (parameters.means, -1),
+            (parameters.variances, 0.5),
+        ):
             for array in arrays:
                 array[...] = rng.uniform(low, 2, len(array))
         if self.network.normalization == "batch":  # which takes them away
@@ -56,12 +74,29 @@ class Problem:
         return parameters
 
     def session(
-        self, table=None, *, batch_size=None, optimizer=Adam(), regularization=Regularization(alpha=0.01), seed=7, n_threads=1, dtype=None, load=True,
+        self,
+        table=None,
+        *,
+        batch_size=None,
+        optimizer=Adam(),
+        regularization=Regularization(alpha=0.01),
+        seed=7,
+        n_threads=1,
+        dtype=None,
+        load=True,
         bfloat16=False,
     ):
         session = engine.Session(
-            self.network, self.table if table is None else table, self.y, self.weight, dtype=dtype or self.dtype,
-            batch_size=batch_size or len(self.rows), optimizer=optimizer, regularization=regularization, seed=seed, n_threads=n_threads,
+            self.network,
+            self.table if table is None else table,
+            self.y,
+            self.weight,
+            dtype=dtype or self.dtype,
+            batch_size=batch_size or len(self.rows),
+            optimizer=optimizer,
+            regularization=regularization,
+            seed=seed,
+            n_threads=n_threads,
             bfloat16=bfloat16,
         )
         if load:
@@ -69,7 +104,13 @@ class Problem:
         return session
 
     def predicting(self, table=None, **arguments):
-        session = engine.Session(self.network, self.table if table is None else table, dtype=self.dtype, batch_size=len(self.rows), **arguments)
+        session = engine.Session(
+            self.network,
+            self.table if table is None else table,
+            dtype=self.dtype,
+            batch_size=len(self.rows),
+            **arguments,
+        )
         session.load(self.parameters())
         return session
 
@@ -83,11 +124,26 @@ class Problem:
         """The network in NumPy and float64, from the same parameters, with X and y for it."""
         p, network = self.parameters().map(lambda array: array.astype(np.float64)), self.network
         slow = make(
-            p.coefs, p.intercepts, network.activations, network.loss, network.loss_parameters, normalization=network.normalization,
-            eps=network.norm_eps, momentum=network.norm_momentum, scales=p.scales, shifts=p.shifts, means=p.means, variances=p.variances,
-            seed=seed, **vars(regularization),
+            p.coefs,
+            p.intercepts,
+            network.activations,
+            network.loss,
+            network.loss_parameters,
+            normalization=network.normalization,
+            eps=network.norm_eps,
+            momentum=network.norm_momentum,
+            scales=p.scales,
+            shifts=p.shifts,
+            means=p.means,
+            variances=p.variances,
+            seed=seed,
+            **vars(regularization),
         )
-        return slow, self.X.astype(np.float64), self.y if self.y.dtype.kind == "i" else self.y.astype(np.float64)
+        return (
+            slow,
+            self.X.astype(np.float64),
+            self.y if self.y.dtype.kind == "i" else self.y.astype(np.float64),
+        )
 
 
 def arrays_of(network):
@@ -101,7 +157,9 @@ def same(ours, theirs):
 
 
 def n_tasks():
-    """Threads of this process, those that Python does not know of included; 0 where the system does not tell."""
+    """Threads of this process, those that Python does not know of included; 0 where the system does
+    not tell.
+    """
     gc.collect()
     return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
 
@@ -109,7 +167,8 @@ def n_tasks():
 def in_child(function, seconds=30):
     """Call `function` in a forked child; the child's wait status: 0 if it returned something true in time."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forking while NumPy's BLAS has threads
+        # Python warns of forking while NumPy's BLAS has threads
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if not child:
         code = 2

@@ -1,15 +1,16 @@
-"""A readable network in NumPy, the tests' oracle: one row-major matrix product a layer, every formula as in a book.
+"""A readable network in NumPy, the tests' oracle: one row-major matrix product a layer, every formula as in a
+book.
 
-It shares no code with nnfast. `Network` does everything; the functions below it are its short forms. The losses of
-classes take class numbers as y, the others an array of shape (n_samples, n_outputs). Formulas are the textbooks', so
-logits and pre-activations should be moderate.
+It shares no code with nnfast. `Network` does everything; the functions below it are its short forms. The
+losses of classes take class numbers as y, the others an array of shape (n_samples, n_outputs). Formulas are
+the textbooks', so logits and pre-activations should be moderate.
 """
 
 import numpy as np
 from reference_optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop, optimizer_like  # noqa: F401
 from scipy.special import erf
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Activations
 
 
@@ -67,7 +68,10 @@ ACTIVATIONS = {
     "relu": (lambda z, p: np.where(z > 0, z, 0), lambda z, p: np.where(z > 0, 1, 0)),
     "leaky_relu": (lambda z, p: np.where(z > 0, z, p * z), lambda z, p: np.where(z > 0, 1, p)),
     "elu": (elu, elu_slope),
-    "selu": (lambda z, p: SELU_LAMBDA * elu(z, SELU_ALPHA), lambda z, p: SELU_LAMBDA * elu_slope(z, SELU_ALPHA)),
+    "selu": (
+        lambda z, p: SELU_LAMBDA * elu(z, SELU_ALPHA),
+        lambda z, p: SELU_LAMBDA * elu_slope(z, SELU_ALPHA),
+    ),
     "gelu": (
         lambda z, p: 0.5 * z * (1 + erf(z / np.sqrt(2))),
         lambda z, p: 0.5 * (1 + erf(z / np.sqrt(2))) + z * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi),
@@ -80,7 +84,7 @@ ACTIVATIONS = {
 }
 ACTIVATION_DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Losses
 
 
@@ -143,7 +147,8 @@ def quantile_slope(y, z, *levels):
 
 
 LOSSES = {
-    # name: output activation, loss of each output, its slope, whether a row's loss is the mean over its outputs (else the sum)
+    # name: output activation, loss of each output, its slope, whether a row's loss is the mean over its
+    # outputs (else the sum)
     "log_loss": (softmax, log_loss, log_loss_slope, False),
     "binary_log_loss": (sigmoid, lambda y, z: softplus(z) - y * z, lambda y, z: sigmoid(z) - y, False),
     "focal": (softmax, focal, focal_slope, False),
@@ -158,7 +163,12 @@ LOSSES = {
         lambda y, z: np.exp(z) - y,
         False,
     ),
-    "gamma": (np.exp, lambda y, z: z + y * np.exp(-z) - np.log(y) - 1, lambda y, z: 1 - y * np.exp(-z), False),
+    "gamma": (
+        np.exp,
+        lambda y, z: z + y * np.exp(-z) - np.log(y) - 1,
+        lambda y, z: 1 - y * np.exp(-z),
+        False,
+    ),
     "quantile": (lambda z: z, quantile, quantile_slope, True),
 }
 OUTPUTS = {name: output for name, (output, *_) in LOSSES.items()}
@@ -171,8 +181,9 @@ def row_losses(loss, y, z, parameters=()):
 
 
 def output_delta(loss, y, z, parameters=()):
-    """What the stochastic solvers send back from the output layer; for squared error and the like, whose rows' losses
-    are means, that is n_outputs times the gradient of `row_losses`, as in scikit-learn."""
+    """What the stochastic solvers send back from the output layer; for squared error and the like, whose
+    rows' losses are means, that is n_outputs times the gradient of `row_losses`, as in scikit-learn.
+    """
     return LOSSES[loss][2](y, z, *parameters)
 
 
@@ -181,7 +192,7 @@ def row_gradients(loss, y, z, parameters=()):
     return output_delta(loss, y, z, parameters) / (z.shape[1] if LOSSES[loss][3] else 1)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Dropout's masks, in Python's whole numbers
 
 
@@ -208,35 +219,73 @@ def is_kept(rate, seed, step, layer, row, unit):
 
 
 def kept_units(rate, n_rows, n_units, seed, step, layer):
-    return np.array([[is_kept(rate, seed, step, layer, row, unit) for unit in range(n_units)] for row in range(n_rows)])
+    return np.array(
+        [[is_kept(rate, seed, step, layer, row, unit) for unit in range(n_units)] for row in range(n_rows)]
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The network
 
 
 class Network:
     """A network and its parameters, which are changed in place; `t` counts its steps, for dropout's masks.
 
-    activations: one name, or one name or (name, parameter) a hidden layer. dropout: one rate a hidden layer, or ().
+    activations: one name, or one name or (name, parameter) a hidden layer. dropout: one rate a hidden layer,
+    or ().
     """
 
     def __init__(
-        self, coefs, intercepts, activations="relu", loss="log_loss", loss_parameters=(), *, normalization=None, eps=1e-5, momentum=0.1,
-        scales=(), shifts=(), means=(), variances=(), alpha=0.0, l1=0.0, clip_value=None, clip_norm=None, max_norm=None,
-        dropout=(), input_dropout=0.0, alpha_dropout=False, seed=0, t=0,
+        self,
+        coefs,
+        intercepts,
+        activations="relu",
+        loss="log_loss",
+        loss_parameters=(),
+        *,
+        normalization=None,
+        eps=1e-5,
+        momentum=0.1,
+        scales=(),
+        shifts=(),
+        means=(),
+        variances=(),
+        alpha=0.0,
+        l1=0.0,
+        clip_value=None,
+        clip_norm=None,
+        max_norm=None,
+        dropout=(),
+        input_dropout=0.0,
+        alpha_dropout=False,
+        seed=0,
+        t=0,
     ):
         self.coefs, self.intercepts, self.n_hidden = coefs, intercepts, len(coefs) - 1
         entries = [activations] * self.n_hidden if isinstance(activations, str) else activations
         pairs = [(entry, None) if isinstance(entry, str) else entry for entry in entries]
-        self.activations = [(*ACTIVATIONS[name], ACTIVATION_DEFAULTS.get(name) if p is None else p) for name, p in pairs]
+        self.activations = [
+            (*ACTIVATIONS[name], ACTIVATION_DEFAULTS.get(name) if p is None else p) for name, p in pairs
+        ]
         self.loss, self.loss_parameters = loss, loss_parameters
         self.normalization, self.eps, self.momentum = normalization, eps, momentum
         hidden = [w.shape[1] for w in coefs[:-1]] if normalization else []
-        self.scales, self.shifts = list(scales) or [np.ones(n) for n in hidden], list(shifts) or [np.zeros(n) for n in hidden]
+        self.scales, self.shifts = (
+            list(scales) or [np.ones(n) for n in hidden],
+            list(shifts) or [np.zeros(n) for n in hidden],
+        )
         hidden = hidden if normalization == "batch" else []
-        self.means, self.variances = list(means) or [np.zeros(n) for n in hidden], list(variances) or [np.ones(n) for n in hidden]
-        self.alpha, self.l1, self.clip_value, self.clip_norm, self.max_norm = alpha, l1, clip_value, clip_norm, max_norm
+        self.means, self.variances = (
+            list(means) or [np.zeros(n) for n in hidden],
+            list(variances) or [np.ones(n) for n in hidden],
+        )
+        self.alpha, self.l1, self.clip_value, self.clip_norm, self.max_norm = (
+            alpha,
+            l1,
+            clip_value,
+            clip_norm,
+            max_norm,
+        )
         self.rates = [input_dropout, *(dropout or [0.0] * self.n_hidden)]
         self.alpha_dropout, self.seed, self.t = alpha_dropout, seed, t
 
@@ -262,7 +311,9 @@ class Network:
         return a * kept / q, kept / q
 
     def normalize(self, z, i, training):
-        """zhat, the root that it was divided by, and the axis averaged over (None: mean and root are constants)."""
+        """zhat, the root that it was divided by, and the axis averaged over (None: mean and root are
+        constants).
+        """
         if self.normalization == "layer":
             mean, variance, axis = z.mean(axis=1, keepdims=True), z.var(axis=1, keepdims=True), 1
         elif training and len(z) > 1:
@@ -303,7 +354,8 @@ class Network:
     def loss_and_gradients(self, X, y, weight=None, *, as_scikit_learn=True, training=True, tape=None):
         """The penalised loss of a batch, and its gradients in the order of `learned`.
 
-        With `as_scikit_learn` the gradient is the one that the stochastic solvers descend along, else the loss's own.
+        With `as_scikit_learn` the gradient is the one that the stochastic solvers descend along, else the
+        loss's own.
         """
         weight = np.ones(len(X)) if weight is None else weight
         W = weight.sum()
@@ -317,7 +369,9 @@ class Network:
         for i in reversed(range(len(self.coefs))):
             layer = tape[i]
             if i < self.n_hidden:
-                delta = self.operand(i + 1, delta, W) @ self.operand(i + 1, self.coefs[i + 1].T) * layer["slope"]
+                delta = (
+                    self.operand(i + 1, delta, W) @ self.operand(i + 1, self.coefs[i + 1].T) * layer["slope"]
+                )
                 if self.normalization:
                     normal, axis = layer["normal"], layer["axis"]
                     dscale.insert(0, (delta * normal).sum(axis=0))
@@ -368,11 +422,13 @@ class Network:
         total = 0.0
         for start, rate in zip(starts, np.broadcast_to(learning_rate, len(starts)), strict=True):
             rows = order[start : start + batch_size]
-            total += self.step(X[rows], y[rows], None if weight is None else weight[rows], optimizer, rate) * len(rows)
+            total += self.step(
+                X[rows], y[rows], None if weight is None else weight[rows], optimizer, rate
+            ) * len(rows)
         return total / len(order)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Short forms, for plain networks
 
 
@@ -386,12 +442,16 @@ def forward(coefs, intercepts, X, activation):
     return [*(layer["input"] for layer in tape), z]
 
 
-def loss_and_gradients(coefs, intercepts, X, y, activation, loss, alpha=0.0, sample_weight=None, *, as_scikit_learn=True):
+def loss_and_gradients(
+    coefs, intercepts, X, y, activation, loss, alpha=0.0, sample_weight=None, *, as_scikit_learn=True
+):
     """(loss, gradients of coefs then of intercepts) of one batch."""
     network = Network(coefs, intercepts, activation, loss, alpha=alpha)
     return network.loss_and_gradients(X, y, sample_weight, as_scikit_learn=as_scikit_learn)
 
 
-def epoch(coefs, intercepts, X, y, order, batch_size, optimizer, learning_rate, activation, loss, alpha, weight=None):
+def epoch(
+    coefs, intercepts, X, y, order, batch_size, optimizer, learning_rate, activation, loss, alpha, weight=None
+):
     network = Network(coefs, intercepts, activation, loss, alpha=alpha)
     return network.epoch(X, y, order, batch_size, optimizer, learning_rate, weight)

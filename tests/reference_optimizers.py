@@ -4,8 +4,10 @@ import numpy as np
 
 
 class Optimizer:
-    """step(parameters, gradients, learning_rate) moves the parameters in place; the first n_weights are weights, which
-    decay. A subclass says what to add to a parameter, given its gradient, the rate and its moments."""
+    """step(parameters, gradients, learning_rate) moves the parameters in place; the first n_weights are
+    weights, which decay. A subclass says what to add to a parameter, given its gradient, the rate and its
+    moments.
+    """
 
     n_moments, weight_decay, defaults = 1, 0.0, {}
 
@@ -89,5 +91,8 @@ class Lion(Optimizer):
 
 def optimizer_like(record):
     """The optimizer here that has the name and the hyperparameters of an nnfast record."""
-    optimizers = {optimizer.__name__.lower(): optimizer for optimizer in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Lion)}
+    optimizers = {
+        optimizer.__name__.lower(): optimizer
+        for optimizer in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Lion)
+    }
     return optimizers[record.name](**vars(record))

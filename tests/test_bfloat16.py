@@ -1,6 +1,8 @@
-"""bfloat16 products: each unit's kernels against their definition, bit by bit; whole trainings against a reference that rounds.
+"""bfloat16 products: each unit's kernels against their definition, bit by bit; whole trainings against a
+reference that rounds.
 
-The units' definitions are those of the "Intel 64 and IA-32 Architectures Software Developer's Manual" for VCVTNE2PS2BF16, VDPBF16PS and TDPBF16PS.
+The units' definitions are those of the "Intel 64 and IA-32 Architectures Software Developer's Manual" for
+VCVTNE2PS2BF16, VDPBF16PS and TDPBF16PS.
 """
 
 import re
@@ -9,18 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+from nnfast.kernels import engine as compiled
 from problems import Problem, arrays_of
 from test_engine import CHUNK, RUNS, digest
 from test_kernels import PARAMETERS, SIZES
 
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
-from nnfast.kernels import engine as compiled
 from nnfast.optimizers import SGD, Adam
 from nnfast.regularization import Regularization
 
 UNITS = engine.bfloat16_units()
-needs_a_unit = pytest.mark.skipif(not UNITS, reason="needs a CPU with AVX512-BF16 or AMX, and NNFAST_ISA=avx512")
+needs_a_unit = pytest.mark.skipif(
+    not UNITS, reason="needs a CPU with AVX512-BF16 or AMX, and NNFAST_ISA=avx512"
+)
 every_unit = lambda test: needs_a_unit(pytest.mark.parametrize("unit", UNITS or [None])(test))
 BLOCK = 32
 
@@ -68,7 +72,10 @@ def shapes():
 def drawn(seed, *shapes):
     """Numbers over some orders of magnitude, among them zeros."""
     rng = np.random.default_rng(seed)
-    return [(rng.normal(size=shape) * rng.choice([0, 0.01, 1, 1, 30], shape)).astype(np.float32) for shape in shapes]
+    return [
+        (rng.normal(size=shape) * rng.choice([0, 0.01, 1, 1, 30], shape)).astype(np.float32)
+        for shape in shapes
+    ]
 
 
 def fused(dtype=np.float32):
@@ -77,7 +84,7 @@ def fused(dtype=np.float32):
             yield ACTIVATIONS[name], float(dtype(parameter))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Kernels
 
 
@@ -85,7 +92,9 @@ def test_every_kernel_of_a_unit_has_a_check():
     assert set(compiled.STANDALONE_HALF.values()) == set(CHECKS)
     header = Path(__file__).parents[1] / "kernels" / "src" / "kernels.h"
     if header.exists():
-        entries = re.search(r"typedef struct \{\n    const char \*unit;(.*?)\} HalfKernels;", header.read_text(), re.DOTALL)[1]
+        entries = re.search(
+            r"typedef struct \{\n    const char \*unit;(.*?)\} HalfKernels;", header.read_text(), re.DOTALL
+        )[1]
         assert set(re.findall(r"\(\*(\w+)\)\(", entries)) == set(compiled.STANDALONE_HALF)
 
 
@@ -116,7 +125,10 @@ def dense_backward(half, unit, rows, n_in, n_out):
         slope = record.derivative(z_below, a, np.float32(p)).astype(np.float32)
         yield half.dense_backward(dz, w, a, record.kernel, p), da * slope
     yield half.dense_backward(dz, w, z_below, "stored"), da * z_below
-    yield half.dense_backward(dz, w, z_below, "tanh"), da * (1 - z_below.astype(float) ** 2).astype(np.float32)
+    yield (
+        half.dense_backward(dz, w, z_below, "tanh"),
+        da * (1 - z_below.astype(float) ** 2).astype(np.float32),
+    )
     yield half.dense_backward(dz, w, z_below, "logistic"), da * z_below * (1 - z_below)
 
 
@@ -129,7 +141,9 @@ def dense_gradient(half, unit, rows, n_in, n_out):
             total = product(unit, x[part].T, dz[part]) + total
         yield half.dense_gradient(x, dz, w, chunk_rows=chunk_rows), total
         velocity = np.ones_like(w)
-        got = half.dense_gradient(x, dz, w, "sgd", chunk_rows=chunk_rows, moments=[velocity], rate=0.25, momentum=0.5, scale=0.125)
+        got = half.dense_gradient(
+            x, dz, w, "sgd", chunk_rows=chunk_rows, moments=[velocity], rate=0.25, momentum=0.5, scale=0.125
+        )
         yield got["moments"][0], (0.5 - np.float64(total) * 2.0**-5).astype(np.float32)
         yield got["w"], w + got["moments"][0]
         for copy, expected in zip(got["rounded"], (got["w"], got["w"].T), strict=True):
@@ -138,7 +152,10 @@ def dense_gradient(half, unit, rows, n_in, n_out):
         assert abs(got["squares"] - squares) <= 1e-5 * squares
 
 
-CHECKS = {check.__name__: check for check in (rounded, rounded_weights, dense_forward, dense_backward, dense_gradient)}
+CHECKS = {
+    check.__name__: check
+    for check in (rounded, rounded_weights, dense_forward, dense_backward, dense_gradient)
+}
 
 
 @every_unit
@@ -148,14 +165,22 @@ def test_agrees_with_the_definition_bit_by_bit(method, unit):
     for shape in shapes():
         for got, expected in CHECKS[method](half, unit, *shape):
             assert got.dtype == expected.dtype == np.float32
-            np.testing.assert_array_equal(got, expected, err_msg=f"{method} of (rows, inputs, outputs) {shape}")
+            np.testing.assert_array_equal(
+                got, expected, err_msg=f"{method} of (rows, inputs, outputs) {shape}"
+            )
 
 
 @every_unit
 def test_rounding_of_numbers_of_every_kind(unit):
-    """Every exponent; halfway between two bfloat16 numbers, just below and above; the largest; subnormals, infinities and NaNs."""
+    """Every exponent; halfway between two bfloat16 numbers, just below and above; the largest; subnormals,
+    infinities and NaNs.
+    """
     upper = np.arange(1 << 16, dtype=np.uint32) << 16
-    x = np.concatenate([upper | lower for lower in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)]).view(np.float32).reshape(-1, 64)
+    x = (
+        np.concatenate([upper | lower for lower in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)])
+        .view(np.float32)
+        .reshape(-1, 64)
+    )
     half = compiled.HalfTable(unit)
     for form in (*half.rounded(x), half.rounded_weights(x)[0], half.rounded_weights(x)[1].T):
         np.testing.assert_array_equal(form.view(np.uint32), bfloat16(x).view(np.uint32))
@@ -167,14 +192,17 @@ def test_products_show_what_is_not_finite_and_take_subnormals_as_zeros(unit):
     x, w = np.ones((33, 40), np.float32), np.ones((40, 40), np.float32)
     x[5, 3], x[7, 3], w[9, 2] = np.nan, np.inf, 1e-39
     z = half.dense_forward(x, w, b, "identity")
-    assert np.isnan(z[5]).all() and np.isposinf(z[7]).all() and np.isfinite(np.delete(z, [5, 7], axis=0)).all()
+    assert (
+        np.isnan(z[5]).all() and np.isposinf(z[7]).all() and np.isfinite(np.delete(z, [5, 7], axis=0)).all()
+    )
     np.testing.assert_array_equal(z[0], np.where(np.arange(40) == 2, 39, 40))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Training
 
-# Wide outputs, more blocks than one of everything, batches that are no multiple of 16, and what rounds at other times than plain layers do.
+# Wide outputs, more blocks than one of everything, batches that are no multiple of 16, and what rounds at
+# other times than plain layers do.
 WIDE = {"units": (70, 97, 65, 40), "n_samples": 115}
 LARGE = {"units": (40, 65, 33), "n_samples": CHUNK + 61, "weighted": True}
 MORE = {
@@ -185,20 +213,37 @@ MORE = {
     "wide, clip_norm and max_norm": (WIDE, {"clip_norm": 0.3, "max_norm": 0.5}),
     "wide, no hidden layer, batch norm": ({"units": (70, 33), "normalization": "batch"}, {}),
     "wide, dropout, chunks": (LARGE, {"dropout": (0.3,), "input_dropout": 0.2, "batch_size": CHUNK + 31}),
-    "wide, layer norm, clip_norm, chunks": (LARGE | {"normalization": "layer"}, {"clip_norm": 0.3, "batch_size": CHUNK + 31}),
+    "wide, layer norm, clip_norm, chunks": (
+        LARGE | {"normalization": "layer"},
+        {"clip_norm": 0.3, "batch_size": CHUNK + 31},
+    ),
     "wide, batch norm, large batch": (LARGE | {"normalization": "batch"}, {"batch_size": CHUNK + 31}),
 }
 ROUNDED_RUNS = dict(RUNS)
 for name, (made, arguments) in MORE.items():
     limits = {key: value for key, value in arguments.items() if key != "batch_size"}
-    ROUNDED_RUNS[name] = made, {"batch_size": arguments.get("batch_size", 37), "regularization": Regularization(**{"alpha": 0.01} | limits)}
+    ROUNDED_RUNS[name] = (
+        made,
+        {
+            "batch_size": arguments.get("batch_size", 37),
+            "regularization": Regularization(**{"alpha": 0.01} | limits),
+        },
+    )
 
 
 def rounding_layers(problem):
-    """Those whose products are in bfloat16: not an output layer of up to four units, nor a first layer that goes over a table's non-zeros."""
-    sparse = not isinstance(problem.table, np.ndarray) and problem.table.nnz < engine.SPARSE_BELOW * problem.X.size
+    """Those whose products are in bfloat16: not an output layer of up to four units, nor a first layer that
+    goes over a table's non-zeros.
+    """
+    sparse = (
+        not isinstance(problem.table, np.ndarray) and problem.table.nnz < engine.SPARSE_BELOW * problem.X.size
+    )
     last = len(problem.network.layer_units) - 2
-    return {i for i, n in enumerate(problem.network.layer_units[1:]) if (i < last or n > 4) and not (i == 0 and sparse)}
+    return {
+        i
+        for i, n in enumerate(problem.network.layer_units[1:])
+        if (i < last or n > 4) and not (i == 0 and sparse)
+    }
 
 
 class RoundedNetwork(reference.Network):
@@ -217,11 +262,17 @@ def distance(ours, theirs):
 @every_unit
 @pytest.mark.parametrize("run", ROUNDED_RUNS)
 def test_training_is_the_references_with_rounded_operands(run, unit, monkeypatch):
-    """To a few times float32's error: where a sum's last bits decide which way a number is rounded, that number is off by a bfloat16's."""
+    """To a few times float32's error: where a sum's last bits decide which way a number is rounded, that
+    number is off by a bfloat16's.
+    """
     monkeypatch.setenv("NNFAST_BFLOAT16", unit)
     made, arguments = ROUNDED_RUNS[run]
     problem = Problem(**made, dtype=np.float32)
-    arguments = {"batch_size": len(problem.rows), "optimizer": Adam(), "regularization": Regularization(alpha=0.01)} | arguments
+    arguments = {
+        "batch_size": len(problem.rows),
+        "optimizer": Adam(),
+        "regularization": Regularization(alpha=0.01),
+    } | arguments
     random_state, rows = np.random.RandomState(0), problem.rows.copy()
     engine.shuffle(rows, random_state)
     references = []

@@ -8,26 +8,36 @@ import sys
 
 import numpy as np
 import pytest
-from small import BOTH, QUIET, frozen, small, table
+from nnfast.kernels import engine as compiled
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from small import BOTH, QUIET, frozen, small, table
 
 from nnfast import MLPClassifier
 from nnfast.engines import cython as engine
-from nnfast.kernels import engine as compiled
 
 UNITS = engine.bfloat16_units()
-needs_a_unit = pytest.mark.skipif(not UNITS, reason="needs a CPU with AVX512-BF16 or AMX, and NNFAST_ISA=avx512")
+needs_a_unit = pytest.mark.skipif(
+    not UNITS, reason="needs a CPU with AVX512-BF16 or AMX, and NNFAST_ISA=avx512"
+)
 
 
 def python(code, **environment):
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def fitted(cls=MLPClassifier, X=None, y=None, **parameters):
     own_X, own_y = table(300, 12)
     X, y = own_X if X is None else X, own_y if y is None else y
-    return small(cls, **{"hidden_layer_sizes": (40, 33), "batch_size": 50, "precision": "bfloat16"} | parameters).fit(X, y)
+    return small(
+        cls, **{"hidden_layer_sizes": (40, 33), "batch_size": 50, "precision": "bfloat16"} | parameters
+    ).fit(X, y)
 
 
 def learned(estimator):
@@ -61,16 +71,30 @@ def test_copies_and_further_training(cls):
     assert np.array_equal(pickle.loads(frozen(model)).predict(X), model.predict(X))
     again = clone(model).fit(X, y)
     assert all(np.array_equal(a, b) for a, b in zip(learned(again), learned(model), strict=True))
-    for other in (again.partial_fit(X, y), clone(model).set_params(warm_start=True).fit(X, y).fit(X, y), fitted(cls, early_stopping=True)):
-        assert np.isfinite(other.loss_) and not any(np.array_equal(a, b) for a, b in zip(learned(other)[:2], learned(model)[:2], strict=True))
+    for other in (
+        again.partial_fit(X, y),
+        clone(model).set_params(warm_start=True).fit(X, y).fit(X, y),
+        fitted(cls, early_stopping=True),
+    ):
+        assert np.isfinite(other.loss_) and not any(
+            np.array_equal(a, b) for a, b in zip(learned(other)[:2], learned(model)[:2], strict=True)
+        )
 
 
 @needs_a_unit
 @QUIET
 def test_a_grid_search_in_other_processes():
     X, y = table(300, 12)
-    search = GridSearchCV(small(hidden_layer_sizes=(40, 33)), {"precision": ["float32", "bfloat16"], "alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
-    single, rounding = (search.cv_results_["mean_test_score"][search.cv_results_["param_precision"] == p] for p in ("float32", "bfloat16"))
+    search = GridSearchCV(
+        small(hidden_layer_sizes=(40, 33)),
+        {"precision": ["float32", "bfloat16"], "alpha": [1e-4, 1.0]},
+        cv=2,
+        n_jobs=2,
+    ).fit(X, y)
+    single, rounding = (
+        search.cv_results_["mean_test_score"][search.cv_results_["param_precision"] == p]
+        for p in ("float32", "bfloat16")
+    )
     np.testing.assert_allclose(rounding, single, atol=0.05)
     assert search.best_estimator_.predict(X).shape == y.shape
 
@@ -86,7 +110,10 @@ def test_without_a_unit_a_fit_says_what_it_needs(cls, monkeypatch):
     monkeypatch.setattr(engine, "bfloat16_units", tuple)
     model = small(cls, precision="bfloat16")
     before = frozen(model)
-    with pytest.raises(ValueError, match="precision='bfloat16' needs a CPU with AVX512-BF16 or AMX.*precision='float32' runs everywhere"):
+    with pytest.raises(
+        ValueError,
+        match="precision='bfloat16' needs a CPU with AVX512-BF16 or AMX.*precision='float32' runs everywhere",
+    ):
         model.fit(*table())
     assert frozen(model) == before
 
@@ -121,14 +148,18 @@ def test_the_environment_chooses_the_unit(monkeypatch):
     monkeypatch.setenv("NNFAST_BFLOAT16", "")
     assert engine.bfloat16_unit() == engine.bfloat16_units()[-1]
     error = python(FIT, NNFAST_BFLOAT16="nonsense").stderr
-    assert f"NNFAST_BFLOAT16='nonsense' is not available on this machine; available are: {', '.join(engine.bfloat16_units())}." in error
+    assert (
+        "NNFAST_BFLOAT16='nonsense' is not available on this machine; available are:"
+        f" {', '.join(engine.bfloat16_units())}." in error
+    )
 
 
 INTERRUPTED = """
 import signal, time
 import numpy as np
 from nnfast import MLPClassifier
-X = np.random.RandomState(0).normal(size=(60_000, 40)).astype(np.float32)  # long epochs, so that handlers run during them
+# long epochs, so that handlers run during them
+X = np.random.RandomState(0).normal(size=(60_000, 40)).astype(np.float32)
 other = MLPClassifier((40,), precision="bfloat16", max_iter=1, n_threads=1)
 count = 0
 def handler(*_):
@@ -139,7 +170,8 @@ signal.signal(signal.SIGALRM, handler)
 fits = []
 for interval in (0, 0.01):
     signal.setitimer(signal.ITIMER_REAL, interval, interval)
-    fits.append(MLPClassifier((200, 200), precision="bfloat16", max_iter=3, random_state=0, n_threads=1).fit(X, X[:, 0] > 0))
+    clf = MLPClassifier((200, 200), precision="bfloat16", max_iter=3, random_state=0, n_threads=1)
+    fits.append(clf.fit(X, X[:, 0] > 0))
 signal.setitimer(signal.ITIMER_REAL, 0)
 assert count, count
 assert all(np.array_equal(a, b) for a, b in zip(fits[0].coefs_, fits[1].coefs_))
@@ -161,7 +193,8 @@ def test_a_signals_handler_may_train_in_bfloat16_too(unit):
 @pytest.mark.parametrize("options", [{}, {"n_threads": 3}, {"normalization": "batch"}, {"clip_norm": 0.1}])
 def test_a_profile_counts_the_same_operations(cls, options):
     plain, profiled, float32s = (
-        fitted(cls, **options | chosen) for chosen in ({}, {"profile": True}, {"profile": True, "precision": "float32"})
+        fitted(cls, **options | chosen)
+        for chosen in ({}, {"profile": True}, {"profile": True, "precision": "float32"})
     )
     assert all(map(np.array_equal, learned(plain), learned(profiled)))
     profile = profiled.profile_
@@ -179,7 +212,9 @@ def test_a_profile_counts_the_same_operations(cls, options):
 def test_tables_in_files_and_compiled_predictors(cls, tmp_path):
     X, y = table(300, 12)
     np.save(tmp_path / "X.npy", X)
-    from_memory, from_file = (fitted(cls, given, y, shuffle="blocks") for given in (X, np.load(tmp_path / "X.npy", mmap_mode="r")))
+    from_memory, from_file = (
+        fitted(cls, given, y, shuffle="blocks") for given in (X, np.load(tmp_path / "X.npy", mmap_mode="r"))
+    )
     assert all(map(np.array_equal, learned(from_memory), learned(from_file)))
     predict = "predict_proba" if cls is MLPClassifier else "predict"
     for rows in (X[:1], X):

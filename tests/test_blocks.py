@@ -1,4 +1,6 @@
-"""Tables read in blocks: every row once an epoch, the same bits from memory and from a file, and memory that stays bounded."""
+"""Tables read in blocks: every row once an epoch, the same bits from memory and from a file, and memory that
+stays bounded.
+"""
 
 import ctypes
 import mmap
@@ -44,11 +46,17 @@ def little_memory(monkeypatch):
 def table(n=83, dtype=np.float64):
     rng = np.random.RandomState(0)
     X = rng.normal(size=(n, FEATURES))
-    return (X if np.dtype(dtype).kind == "f" else 20 * X).astype(dtype), rng.normal(size=(n, 2)), rng.uniform(0.2, 2, n)
+    return (
+        (X if np.dtype(dtype).kind == "f" else 20 * X).astype(dtype),
+        rng.normal(size=(n, 2)),
+        rng.uniform(0.2, 2, n),
+    )
 
 
 def mapped(X, folder, mode="r"):
-    """The same numbers in a file; mode: np.memmap's, or "view" of a larger file's rows and columns, or "fortran" order."""
+    """The same numbers in a file; mode: np.memmap's, or "view" of a larger file's rows and columns, or
+    "fortran" order.
+    """
     path, whole = folder / f"{mode}.npy", X
     if mode == "view":
         whole = np.full((len(X) + 7, X.shape[1] + 3), 99, X.dtype)
@@ -59,7 +67,13 @@ def mapped(X, folder, mode="r"):
 
 
 def small(cls=MLPClassifier, **parameters):
-    defaults = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0, "batch_size": 8, "shuffle": "blocks"}
+    defaults = {
+        "hidden_layer_sizes": (5,),
+        "max_iter": 3,
+        "random_state": 0,
+        "batch_size": 8,
+        "shuffle": "blocks",
+    }
     return cls(**defaults | parameters)
 
 
@@ -72,7 +86,7 @@ def assert_same_bits(ours, others):
         assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Orders
 
 
@@ -81,7 +95,7 @@ class Recorder:
 
     NonFinite, shuffle = engines.get_engine().NonFinite, staticmethod(engines.get_engine().shuffle)
 
-    def Session(self, network, X, y, sample_weight, *, batch_size, **settings):  # noqa: N802
+    def Session(self, network, X, y, sample_weight, *, batch_size, **settings):
         self.tables, self.batch_size, self.batches, self.rates = (X, y, sample_weight), batch_size, [], []
         return self
 
@@ -100,7 +114,20 @@ class Recorder:
 
 
 BUFFER = ROWS * BLOCKS
-SIZES = (1, 2, ROWS - 1, ROWS, ROWS + 1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER, 2 * BUFFER + 1, 5 * BUFFER - 1, 203)
+SIZES = (
+    1,
+    2,
+    ROWS - 1,
+    ROWS,
+    ROWS + 1,
+    BUFFER - 1,
+    BUFFER,
+    BUFFER + 1,
+    2 * BUFFER,
+    2 * BUFFER + 1,
+    5 * BUFFER - 1,
+    203,
+)
 
 
 @pytest.mark.parametrize("shuffles", [False, True])
@@ -114,7 +141,14 @@ def test_every_row_once_an_epoch_in_whole_batches(n, batch_size, shuffles):
         expected = np.delete(np.arange(n), np.asarray(out, dtype=int))
         np.testing.assert_array_equal(rows[:], expected)
         session = BlockSession(
-            engine, Network((FEATURES, 1), "relu", "squared_error"), X, X[:, :1], X[:, 0], dtype=float, batch_size=batch, optimizer=Adam()
+            engine,
+            Network((FEATURES, 1), "relu", "squared_error"),
+            X,
+            X[:, :1],
+            X[:, 0],
+            dtype=float,
+            batch_size=batch,
+            optimizer=Adam(),
         )
         random_state, epochs = np.random.RandomState(0), []
         for _ in range(2):
@@ -124,7 +158,9 @@ def test_every_row_once_an_epoch_in_whole_batches(n, batch_size, shuffles):
                 rows.shuffle(random_state)
             n_steps = -(-len(rows) // batch)
             loss = session.epoch(rows, np.arange(float(n_steps)))
-            assert [*map(len, engine.batches)] == [batch] * (n_steps - 1) + [len(rows) - batch * (n_steps - 1)]
+            assert [*map(len, engine.batches)] == [batch] * (n_steps - 1) + [
+                len(rows) - batch * (n_steps - 1)
+            ]
             if n_steps > 1:
                 assert engine.rates == [*range(n_steps)]
             order = np.concatenate(engine.batches)
@@ -142,7 +178,9 @@ def test_a_buffer_mixes_its_blocks_and_no_others():
     X = np.repeat(np.arange(n, dtype=float)[:, np.newaxis], FEATURES, axis=1)
     engine, rows = Recorder(), Rows(X)
     settings = {"dtype": float, "batch_size": ROWS, "optimizer": Adam()}
-    session = BlockSession(engine, Network((FEATURES, 1), "relu", "squared_error"), X, X[:, :1], X[:, 0], **settings)
+    session = BlockSession(
+        engine, Network((FEATURES, 1), "relu", "squared_error"), X, X[:, :1], X[:, 0], **settings
+    )
     rows.shuffle(np.random.RandomState(0))
     session.epoch(rows, 0.1)
     places = np.concatenate(engine.batches).reshape(-1, BUFFER) // ROWS
@@ -163,7 +201,7 @@ def test_what_early_stopping_holds_out(n, fraction):
         assert np.all(abs(share - fraction) < 0.15)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Fits
 
 VARIANTS = {
@@ -172,7 +210,12 @@ VARIANTS = {
     "weights": {"weighted": True},
     "class weights": {"class_weight": "balanced"},
     "early stopping": {"early_stopping": True, "validation_fraction": 0.3},
-    "early stopping by a scorer": {"early_stopping": True, "validation_fraction": 0.3, "scoring": "neg_log_loss", "weighted": True},
+    "early stopping by a scorer": {
+        "early_stopping": True,
+        "validation_fraction": 0.3,
+        "scoring": "neg_log_loss",
+        "weighted": True,
+    },
     "held out": {"validation_indices": np.r_[70:60:-1, 3, 7]},
     "dropout": {"dropout": 0.3},
     "batch normalization": {"normalization": "batch"},
@@ -207,7 +250,9 @@ def test_the_same_bits_from_memory_and_from_a_file(variant, n_classes, tmp_path)
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_targets_and_weights_go_with_their_rows(weighted, tmp_path):
-    """With a rate of next to nothing, the loss of an epoch is that of the table, and a validation's that of its rows."""
+    """With a rate of next to nothing, the loss of an epoch is that of the table, and a validation's that of
+    its rows.
+    """
     X, y, weight = table()
     weight = weight if weighted else np.ones(len(X))
     train = np.r_[0:20, 30:83]
@@ -225,7 +270,9 @@ def test_a_part_of_validation_rows_without_weight(tmp_path):
     held_out, solver = np.arange(0, 80, 2), {"learning_rate_init": 1e-12, "max_iter": 1}
     regr = small(MLPRegressor, **solver).fit(mapped(X, tmp_path), y, weight, validation_indices=held_out)
     losses = ((regr.predict(X) - y) ** 2).mean(axis=1) / 2
-    assert regr.validation_loss_curve_[0] == pytest.approx(np.average(losses[held_out], weights=weight[held_out]))
+    assert regr.validation_loss_curve_[0] == pytest.approx(
+        np.average(losses[held_out], weights=weight[held_out])
+    )
 
 
 @pytest.mark.parametrize("mode", LAYOUTS)
@@ -256,8 +303,12 @@ def test_which_tables_are_read_in_blocks_by_themselves(shuffle, tmp_path, monkey
             assert_same_bits(fitted, by_block if exceeds else expected)
         else:  # in their order the batches are the same; the losses are added up otherwise
             np.testing.assert_allclose(fitted.loss_curve_, expected.loss_curve_, rtol=1e-6)
-            assert all(np.array_equal(a, b) for a, b in zip(arrays(fitted)[:-1], arrays(expected)[:-1], strict=True))
-    assert small(MLPRegressor).fit(X, y).loss_curve_ != small(MLPRegressor, shuffle=True).fit(X, y).loss_curve_
+            assert all(
+                np.array_equal(a, b) for a, b in zip(arrays(fitted)[:-1], arrays(expected)[:-1], strict=True)
+            )
+    assert (
+        small(MLPRegressor).fit(X, y).loss_curve_ != small(MLPRegressor, shuffle=True).fit(X, y).loss_curve_
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -271,7 +322,8 @@ def test_lbfgs_of_a_table_larger_than_memory(weighted, tmp_path, little_memory):
 
 
 def test_compiled_predictors_read_large_tables_in_blocks(tmp_path, monkeypatch):
-    X = np.random.RandomState(0).normal(size=(400_000, FEATURES)).astype(np.float32)  # too many for the calling thread alone
+    # too many for the calling thread alone
+    X = np.random.RandomState(0).normal(size=(400_000, FEATURES)).astype(np.float32)
     X_file = mapped(X, tmp_path)
     monkeypatch.setattr(nnfast.blocks, "BLOCK_NUMBERS", 200 * (FEATURES + 2))
     for cls, y in ((MLPClassifier, X[:, 0] > 0), (MLPRegressor, X[:, 0]), (MLPRegressor, X[:, :2])):
@@ -281,7 +333,9 @@ def test_compiled_predictors_read_large_tables_in_blocks(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             whole = engines.get_engine("auto").Session
             patch.setattr(
-                engines.get_engine("auto"), "Session", lambda network, X, *args, **more: sessions.append(len(X)) or whole(network, X, *args, **more)
+                engines.get_engine("auto"),
+                "Session",
+                lambda network, X, *args, **more: sessions.append(len(X)) or whole(network, X, *args, **more),
             )
             got = answer(X_file)
         assert got.tobytes() == expected.tobytes() and got.shape == expected.shape
@@ -301,7 +355,9 @@ def test_gradient_norms_in_a_callback(tmp_path):
     small(MLPRegressor, callbacks=[theirs], shuffle=False, **shared).fit(X, y, weight)
     for name, norms in theirs.norms.items():
         np.testing.assert_allclose(ours.norms[name], norms, rtol=1e-9)
-    with pytest.raises(ValueError, match="state.gradients with normalization='batch'.*blocks.*at most 15 rows, got 83 rows"):
+    with pytest.raises(
+        ValueError, match="state.gradients with normalization='batch'.*blocks.*at most 15 rows, got 83 rows"
+    ):
         small(MLPRegressor, callbacks=[Norms()], normalization="batch", **shared).fit(X, y, weight)
 
 
@@ -349,20 +405,25 @@ def test_class_numbers_are_checked_as_they_come():
     X, y = np.zeros((40, FEATURES)), np.zeros(40, dtype=np.intp)
     y[33] = 3
     network = Network((FEATURES, 3), "relu", "log_loss")
-    with BlockSession(engines.get_engine(), network, X, y, dtype=float, batch_size=8, optimizer=Adam()) as session:
+    with BlockSession(
+        engines.get_engine(), network, X, y, dtype=float, batch_size=8, optimizer=Adam()
+    ) as session:
         session.load(network.blank(float))
         with pytest.raises(ValueError, match="class numbers 0 .. 2, got 0 .. 3"):
             session.epoch(Rows(X), 0.01)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What is refused
 
 
 def test_nan_in_the_last_block(tmp_path, little_memory):
     X, y, _ = table(dtype=np.float32)
     fitted = small(MLPRegressor).fit(X, y)
-    for bad, words in ((np.nan, "Input X contains NaN.*MLPRegressor does not accept"), (np.inf, "Input X contains infinity")):
+    for bad, words in (
+        (np.nan, "Input X contains NaN.*MLPRegressor does not accept"),
+        (np.inf, "Input X contains infinity"),
+    ):
         X[-1, -1] = bad
         for mode in LAYOUTS:
             X_file = mapped(X, tmp_path, mode)
@@ -380,10 +441,14 @@ def test_tables_that_cannot_be_read(tmp_path, little_memory):
     X_file = mapped(X, tmp_path)
     os.truncate(tmp_path / "r.npy", 1000)
     for call in (small(MLPRegressor).fit, small(MLPRegressor, shuffle=True).fit):
-        with pytest.raises(ValueError, match=f"r.npy, which was truncated.*1000 bytes, and X needs {128 + X.nbytes}"):
+        with pytest.raises(
+            ValueError, match=f"r.npy, which was truncated.*1000 bytes, and X needs {128 + X.nbytes}"
+        ):
             call(X_file, y)
     empty = np.lib.format.open_memmap(tmp_path / "empty.npy", mode="w+", dtype=float, shape=(0, FEATURES))
-    records = np.lib.format.open_memmap(tmp_path / "records.npy", mode="w+", dtype=[("a", "f8"), ("b", "i4")], shape=(20,))
+    records = np.lib.format.open_memmap(
+        tmp_path / "records.npy", mode="w+", dtype=[("a", "f8"), ("b", "i4")], shape=(20,)
+    )
     for shuffle in (True, "blocks"):
         with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
             small(MLPRegressor, shuffle=shuffle).fit(empty, y[:0])
@@ -391,7 +456,9 @@ def test_tables_that_cannot_be_read(tmp_path, little_memory):
             small(MLPRegressor, shuffle=shuffle).fit(records, y[:20])
         with pytest.raises(ValueError, match=r"Complex data not supported|inconsistent|features"):
             small(MLPRegressor, shuffle=shuffle).fit(mapped(X.astype(complex), tmp_path, "c"), y)
-    with pytest.raises(ValueError, match="shuffle='blocks' is for dense tables, got a sparse X. Use shuffle=True"):
+    with pytest.raises(
+        ValueError, match="shuffle='blocks' is for dense tables, got a sparse X. Use shuffle=True"
+    ):
         small(MLPRegressor).fit(scipy.sparse.csr_array(X), y)
 
 
@@ -408,7 +475,9 @@ READING = {
     "score": lambda fitted, X, y: fitted.score(X, y),
     "hidden_activations": lambda fitted, X, y: fitted.hidden_activations(X),
     "compiled predict": lambda fitted, X, y: fitted.compiled().predict(X),
-    "compiled predict_proba": lambda fitted, X, y: fitted.compiled().predict_proba(X, out=np.empty((len(X), 2))),
+    "compiled predict_proba": lambda fitted, X, y: fitted.compiled().predict_proba(
+        X, out=np.empty((len(X), 2))
+    ),
 }
 
 
@@ -436,14 +505,17 @@ for name, call in READING.items():
         with config_context(assume_finite={assume_finite}):
             call(fitted, X, y)
     except ValueError as error:
-        assert f"X.npy, which was truncated since: it has 5000 bytes, and X needs {{128 + X.nbytes}}" in str(error), error
+        expected = f"X.npy, which was truncated since: it has 5000 bytes, and X needs {{128 + X.nbytes}}"
+        assert expected in str(error), error
         print(name, flush=True)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
     assert (done.returncode, done.stdout.splitlines()) == (0, [*READING]), done.stderr
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Pages and memory
 
 
@@ -452,9 +524,25 @@ def test_every_array_on_a_mapping_is_known(mode, tmp_path):
     X, _, _ = table()
     file = mapped(X, tmp_path, mode)
     strided = np.lib.stride_tricks.as_strided(file, (3, 2))
-    for view in (file, file[5:], file.T, file[::-1], np.asarray(file), strided, file[2:].view(np.ndarray)[:, 1:]):
+    for view in (
+        file,
+        file[5:],
+        file.T,
+        file[::-1],
+        np.asarray(file),
+        strided,
+        file[2:].view(np.ndarray)[:, 1:],
+    ):
         assert isinstance(root_of(view), np.memmap) and is_large(view)
-    for copy in (X, file.copy(), file + 1, file[[1, 2]], np.frombuffer(X.tobytes()), [[1.0]], scipy.sparse.csr_array(X)):
+    for copy in (
+        X,
+        file.copy(),
+        file + 1,
+        file[[1, 2]],
+        np.frombuffer(X.tobytes()),
+        [[1.0]],
+        scipy.sparse.csr_array(X),
+    ):
         assert root_of(copy) is None and not is_large(copy)
 
 
@@ -463,7 +551,9 @@ def test_small_mapped_tables_are_read_like_any_other(tmp_path, monkeypatch):
     monkeypatch.setattr(nnfast.mapped, "SMALL_BYTES", X.nbytes)
     X_file = mapped(X, tmp_path)
     assert not is_large(X_file)
-    assert_same_bits(small(MLPRegressor, shuffle=True).fit(X_file, y), small(MLPRegressor, shuffle=True).fit(X, y))
+    assert_same_bits(
+        small(MLPRegressor, shuffle=True).fit(X_file, y), small(MLPRegressor, shuffle=True).fit(X, y)
+    )
 
 
 def test_changes_to_a_mapping_outlive_its_pages(tmp_path):
@@ -486,7 +576,10 @@ def test_the_advice_covers_the_rows_and_stays_within_the_mapping(tmp_path, monke
             pages, advised = Pages(view), []
             size = len(root_of(view).base)
             start = np.frombuffer(root_of(view).base, np.uint8).__array_interface__["data"][0]
-            methods = {"madvise": lambda self, *advice, to=advised: to.append(advice), "__len__": lambda self, size=size: size}
+            methods = {
+                "madvise": lambda self, *advice, to=advised: to.append(advice),
+                "__len__": lambda self, size=size: size,
+            }
             monkeypatch.setattr(pages, "_mapping", type("Mapping", (), methods)())
             for first, last in ((0, 1), (500, 900), (len(view) - 1, len(view)), (0, len(view))):
                 advised.clear()
@@ -494,8 +587,12 @@ def test_the_advice_covers_the_rows_and_stays_within_the_mapping(tmp_path, monke
                 if mode == "c":
                     assert not advised
                     continue
-                (advice, low, length), = advised
-                assert advice == mmap.MADV_DONTNEED and low % mmap.PAGESIZE == 0 and 0 <= low < low + length <= size
+                ((advice, low, length),) = advised
+                assert (
+                    advice == mmap.MADV_DONTNEED
+                    and low % mmap.PAGESIZE == 0
+                    and 0 <= low < low + length <= size
+                )
                 for row in (first, last - 1):
                     for column in (0, -1):
                         place = view[row:, column:].__array_interface__["data"][0] - start
@@ -522,7 +619,9 @@ def test_memory_is_what_control_groups_leave(tmp_path, monkeypatch):
     physical = memory()
     assert 2**20 < physical < 2**50
     for limit, expected in (("max", physical), (str(2**70), physical), (str(2**20), 2**20)):
-        monkeypatch.setattr(nnfast.mapped, "_GROUPS", {"": (tmp_path, "memory.max"), "memory": (tmp_path, "memory.max")})
+        monkeypatch.setattr(
+            nnfast.mapped, "_GROUPS", {"": (tmp_path, "memory.max"), "memory": (tmp_path, "memory.max")}
+        )
         (tmp_path / "memory.max").write_text(limit + "\n")
         assert memory() == (expected if os.path.exists("/proc/self/cgroup") else physical)
 
@@ -551,12 +650,20 @@ PROGRAM = """
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc")
 @pytest.mark.parametrize("dtype, early_stopping", [("f4", False), ("f2", True)])
 def test_resident_memory_is_that_of_a_buffer(dtype, early_stopping, tmp_path):
-    """Of a table of 300 MB, or of 600 once it is converted to float64, what becomes resident is a buffer, 32 MB or 64, and small change."""
+    """Of a table of 300 MB, or of 600 once it is converted to float64, what becomes resident is a buffer, 32
+    MB or 64, and small change.
+    """
     n = 300 * 2**20 // 4000
     X = np.lib.format.open_memmap(tmp_path / "X.npy", mode="w+", dtype=dtype, shape=(n, 1000))
     X[::100] = 1
     del X
-    program = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path / "X.npy"), str({"early_stopping": early_stopping})]
+    program = [
+        sys.executable,
+        "-c",
+        textwrap.dedent(PROGRAM),
+        str(tmp_path / "X.npy"),
+        str({"early_stopping": early_stopping}),
+    ]
     grown = float(subprocess.run(program, check=True, capture_output=True, text=True, timeout=120).stdout)
     buffer = 2**17 * 64 * (8 if dtype == "f2" else 4) / 2**20
     assert 0.8 * buffer < grown < 1.2 * buffer + 20

@@ -49,7 +49,9 @@ def table(n_samples=60):
 
 
 def small(cls=MLPClassifier, **parameters):
-    return cls(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "batch_size": 16} | parameters)
+    return cls(
+        **{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "batch_size": 16} | parameters
+    )
 
 
 def same(ours, others):
@@ -88,12 +90,14 @@ class Function(Callback):
         self.function(estimator, state)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # When they are called, and with what
 
 
 @SOLVERS
-@pytest.mark.parametrize("more", [{}, {"early_stopping": True}, {"scoring": "accuracy", "early_stopping": True}])
+@pytest.mark.parametrize(
+    "more", [{}, {"early_stopping": True}, {"scoring": "accuracy", "early_stopping": True}]
+)
 def test_order_of_calls(solver, more):
     X, y = table()
     calls = []
@@ -121,7 +125,9 @@ def test_the_state_is_that_of_the_estimator(solver, more):
     seen = []
 
     def look(estimator, state):
-        assert state.epoch == estimator.n_iter_ == len(estimator.history_["loss"]) == len(state.history["loss"])
+        assert (
+            state.epoch == estimator.n_iter_ == len(estimator.history_["loss"]) == len(state.history["loss"])
+        )
         assert state.max_epochs == 5
         assert state.loss == estimator.loss_ == state.history["loss"][-1]
         assert all(a is b for a, b in zip(state.parameters.coefs, estimator.coefs_, strict=True))
@@ -158,7 +164,9 @@ def test_norms(cls, solver, n_threads):
     def look(estimator, state):
         norms.append((state.weight_norms(), state.gradient_norms()))
 
-    estimator = small(cls, solver=solver, alpha=0.3, activation="tanh", n_threads=n_threads, callbacks=[Function(look)])
+    estimator = small(
+        cls, solver=solver, alpha=0.3, activation="tanh", n_threads=n_threads, callbacks=[Function(look)]
+    )
     plain = clone(estimator).set_params(callbacks=None).fit(X, targets, weight)
     estimator.fit(X, targets, weight)
     assert same(estimator, plain)
@@ -167,16 +175,24 @@ def test_norms(cls, solver, n_threads):
         parts = np.split(flat, np.cumsum([array.size for array in arrays])[:-1])
         a, b, c, d = (part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True))
         z = np.tanh(X @ a + c) @ b + d
-        rows = np.logaddexp(0, z[:, 0]) - y * z[:, 0] if cls is MLPClassifier else ((z - targets) ** 2).mean(axis=1) / 2
+        rows = (
+            np.logaddexp(0, z[:, 0]) - y * z[:, 0]
+            if cls is MLPClassifier
+            else ((z - targets) ** 2).mean(axis=1) / 2
+        )
         return (weight @ rows + 0.15 * ((a**2).sum() + (b**2).sum())) / weight.sum()
 
     arrays = estimator.coefs_ + estimator.intercepts_
     gradient = scipy.optimize.approx_fprime(np.concatenate([array.ravel() for array in arrays]), loss, 1e-6)
     gradients = np.split(gradient, np.cumsum([array.size for array in arrays])[:-1])
     weights, expected = norms[-1], [np.linalg.norm(part) for part in gradients]
-    np.testing.assert_allclose([*weights[1]["coefs"], *weights[1]["intercepts"]], expected, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(
-        [*weights[0]["coefs"], *weights[0]["intercepts"]], [np.linalg.norm(array) for array in arrays], rtol=1e-12
+        [*weights[1]["coefs"], *weights[1]["intercepts"]], expected, rtol=1e-3, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        [*weights[0]["coefs"], *weights[0]["intercepts"]],
+        [np.linalg.norm(array) for array in arrays],
+        rtol=1e-12,
     )
     assert len(norms) == estimator.n_iter_
 
@@ -189,10 +205,15 @@ def test_norms_with_normalization(normalization):
     estimator = small(normalization=normalization, hidden_layer_sizes=(5, 3), callbacks=[look]).fit(X, y)
     for which in norms[-1]:
         assert {name: len(values) for name, values in which.items()} == {
-            "coefs": 3, "intercepts": 3, "scales": 2, "shifts": 2,
+            "coefs": 3,
+            "intercepts": 3,
+            "scales": 2,
+            "shifts": 2,
         }
         assert all(np.isfinite(values).all() for values in which.values())
-    np.testing.assert_allclose(norms[-1][0]["scales"], [np.linalg.norm(scale) for scale in estimator.norm_scales_])
+    np.testing.assert_allclose(
+        norms[-1][0]["scales"], [np.linalg.norm(scale) for scale in estimator.norm_scales_]
+    )
     assert same(estimator, small(normalization=normalization, hidden_layer_sizes=(5, 3)).fit(X, y))
 
 
@@ -235,7 +256,9 @@ def test_objects_with_some_of_the_methods_do():
 @pytest.mark.parametrize("callbacks", [[object()], [Callback], [Callback(), print], ["progress"]])
 def test_other_objects_are_refused(callbacks, solver):
     estimator = small(solver=solver, callbacks=callbacks)
-    with pytest.raises(TypeError, match="callbacks must be a list of objects with a method on_fit_begin, on_epoch_end"):
+    with pytest.raises(
+        TypeError, match="callbacks must be a list of objects with a method on_fit_begin, on_epoch_end"
+    ):
         estimator.fit(*table())
     assert not hasattr(estimator, "coefs_")
 
@@ -246,7 +269,7 @@ def test_callbacks_are_a_list(callbacks):
         small(callbacks=callbacks).fit(*table())
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Steering
 
 
@@ -262,7 +285,9 @@ def test_stopping(solver, at, capsys):
     assert same(estimator, small(solver=solver, max_iter=at).fit(X, y))
     if solver != "lbfgs":
         assert "Stopped by a callback: enough" in capsys.readouterr().out
-        assert same(estimator.partial_fit(X, y), small(solver=solver, max_iter=at).fit(X, y).partial_fit(X, y))
+        assert same(
+            estimator.partial_fit(X, y), small(solver=solver, max_iter=at).fit(X, y).partial_fit(X, y)
+        )
 
 
 @SOLVERS
@@ -284,7 +309,12 @@ def test_stopping_before_the_first_epoch(solver):
 def test_stopping_with_early_stopping_restores_the_best():
     X, y = table()
     stop = Function(lambda estimator, state: state.stop() if state.epoch == 40 else None)
-    parameters = {"learning_rate_init": 0.1, "early_stopping": True, "n_iter_no_change": 1000, "monitor": "loss"}
+    parameters = {
+        "learning_rate_init": 0.1,
+        "early_stopping": True,
+        "n_iter_no_change": 1000,
+        "monitor": "loss",
+    }
     estimator = small(callbacks=[stop], max_iter=50, **parameters).fit(X, y)
     assert same(estimator, small(max_iter=40, **parameters).fit(X, y))
     best = 1 + int(np.argmin(estimator.validation_loss_curve_))
@@ -346,7 +376,7 @@ def test_weights_of_a_state_are_not_the_engines():
     assert estimator.loss_curve_ == small(max_iter=2).fit(X, y).loss_curve_
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Exceptions
 
 
@@ -367,7 +397,9 @@ def test_an_exception_leaves_the_estimator_as_of_the_last_whole_epoch(solver, er
     expected = small(solver=solver, max_iter=2).fit(X, y)
     assert estimator.n_iter_ == len(estimator.history_["loss"]) == 2
     assert same(estimator, expected)
-    assert same(*(each.set_params(solver="adam", callbacks=None).partial_fit(X, y) for each in (estimator, expected)))
+    assert same(
+        *(each.set_params(solver="adam", callbacks=None).partial_fit(X, y) for each in (estimator, expected))
+    )
 
 
 @SOLVERS
@@ -387,13 +419,19 @@ def test_exceptions_at_the_beginning(solver):
 def test_exceptions_at_the_end_do_not_hide_each_other(solver):
     X, y = table()
     calls = []
-    callbacks = [Log(calls, "a", "on_fit_end"), Log(calls, "b", "on_epoch_end", KeyError), Log(calls, "c", "on_fit_end")]
+    callbacks = [
+        Log(calls, "a", "on_fit_end"),
+        Log(calls, "b", "on_epoch_end", KeyError),
+        Log(calls, "c", "on_fit_end"),
+    ]
     with pytest.raises(KeyError, match="on_epoch_end of b") as caught:
         small(solver=solver, callbacks=callbacks).fit(X, y)
     assert [note.partition(":")[2] for note in caught.value.__notes__] == [
         f" RuntimeError('on_fit_end of {name}')" for name in "ac"
     ]
-    estimator = small(solver=solver, callbacks=[Log(calls, "a", "on_fit_end", KeyError), Log(calls, "c", "on_fit_end")])
+    estimator = small(
+        solver=solver, callbacks=[Log(calls, "a", "on_fit_end", KeyError), Log(calls, "c", "on_fit_end")]
+    )
     with pytest.raises(KeyError, match="on_fit_end of a"):
         estimator.fit(X, y)
     assert same(estimator, small(solver=solver).fit(X, y))
@@ -413,7 +451,7 @@ def test_the_end_is_told_of_a_fit_that_diverges(monkeypatch):
     assert calls == [("", "on_fit_begin", 0), ("", "on_fit_end", 0)]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Ready-made callbacks
 
 
@@ -424,7 +462,9 @@ def test_ready_made_callbacks_clone_pickle_and_print(name, tmp_path):
     assert clone(estimator).get_params() == estimator.get_params()
     assert pickle.loads(pickle.dumps(callback)) == callback
     assert eval(repr(callback), vars(nnfast.callbacks)) == callback
-    search = GridSearchCV(make_pipeline(StandardScaler(), estimator), {"mlpclassifier__alpha": [0.1, 1]}, cv=2, n_jobs=2)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), estimator), {"mlpclassifier__alpha": [0.1, 1]}, cv=2, n_jobs=2
+    )
     assert 0 <= search.fit(*table()).best_score_ <= 1
 
 
@@ -432,7 +472,11 @@ def test_ready_made_callbacks_clone_pickle_and_print(name, tmp_path):
 def test_stop_at(name):
     X, y = table()
     plain = small(max_iter=200, learning_rate_init=0.01).fit(X, y, X_val=X, y_val=y)
-    curve = {"loss": "loss_curve_", "validation_loss": "validation_loss_curve_", "score": "validation_scores_"}[name]
+    curve = {
+        "loss": "loss_curve_",
+        "validation_loss": "validation_loss_curve_",
+        "score": "validation_scores_",
+    }[name]
     curve = np.array(getattr(plain, curve))
     limit = curve[60]
     estimator = clone(plain).set_params(callbacks=[StopAt(**{name: limit})]).fit(X, y, X_val=X, y_val=y)
@@ -470,7 +514,13 @@ def test_checkpoints(solver, tmp_path):
 
 def test_checkpoints_of_the_best_alone(tmp_path):
     X, y = table()
-    parameters = {"max_iter": 60, "learning_rate_init": 0.5, "early_stopping": True, "monitor": "loss", "n_iter_no_change": 99}
+    parameters = {
+        "max_iter": 60,
+        "learning_rate_init": 0.5,
+        "early_stopping": True,
+        "monitor": "loss",
+        "n_iter_no_change": 99,
+    }
     estimator = small(callbacks=[Checkpoint(tmp_path / "best.joblib", best_only=True)], **parameters)
     estimator.fit(X, y, validation_indices=np.arange(20))
     saved = joblib.load(tmp_path / "best.joblib")
@@ -524,7 +574,13 @@ def test_checkpoints_are_on_the_disk_before_they_replace_others(tmp_path, monkey
 
 def test_a_checkpoint_ends_with_what_the_fit_returns(tmp_path):
     X, y = table()
-    parameters = {"max_iter": 30, "learning_rate_init": 0.5, "early_stopping": True, "monitor": "loss", "n_iter_no_change": 99}
+    parameters = {
+        "max_iter": 30,
+        "learning_rate_init": 0.5,
+        "early_stopping": True,
+        "monitor": "loss",
+        "n_iter_no_change": 99,
+    }
     estimator = small(callbacks=[Checkpoint(tmp_path / "net.joblib")], **parameters)
     estimator.fit(X, y, validation_indices=np.arange(20))
     assert np.argmin(estimator.validation_loss_curve_) < 29
@@ -544,7 +600,9 @@ def test_paths_are_those_of_files(callback, path):
 @pytest.mark.parametrize("value", ["a", math.nan, True, [1]])
 def test_limits_are_numbers(value):
     for name in ("loss", "validation_loss", "score"):
-        with pytest.raises(ValueError, match=re.escape(f"{name} of StopAt must be a number, or None, got {value!r}.")):
+        with pytest.raises(
+            ValueError, match=re.escape(f"{name} of StopAt must be a number, or None, got {value!r}.")
+        ):
             StopAt(**{name: value})
     with pytest.raises(ValueError, match=re.escape(f"seconds of TimeLimit must be a number, got {value!r}.")):
         TimeLimit(value)
@@ -591,7 +649,7 @@ def test_csv_log_of_other_columns_is_not_gone_on_with(tmp_path):
     assert path.read_text(encoding="utf-8") == before
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The progress bar
 
 
@@ -630,7 +688,7 @@ def test_the_progress_bar_says_what_to_install(monkeypatch):
     assert not hasattr(estimator, "coefs_")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # scikit-learn's protocol
 
 
@@ -677,7 +735,10 @@ def test_scikit_learns_hooks_are_called(solver):
     epochs = [call for call in recorder.calls if call[0] == "end" and call[1] == "epoch"]
     assert [call[3] for call in epochs[: estimator.n_iter_]] == list(estimator.history_["loss"])
     assert all(np.array_equal(kept, then) for kept, then in recorder.kept)  # no later epoch has written there
-    assert all(call[4]["sample_weight"] is weight or np.array_equal(call[4]["sample_weight"], weight) for call in epochs)
+    assert all(
+        call[4]["sample_weight"] is weight or np.array_equal(call[4]["sample_weight"], weight)
+        for call in epochs
+    )
     assert recorder.calls[:3] == [("setup", "fit"), ("begin", "fit", 0), ("begin", "epoch", 0)]
     assert recorder.calls[-1] == ("teardown", "fit")
     assert recorder.calls[-2][:2] == ("end", "fit")
@@ -708,7 +769,9 @@ def test_scikit_learns_callbacks_are_torn_down_after_a_failure(solver):
 def test_checkpoints_beside_scikit_learns_callbacks(tmp_path):
     pytest.importorskip("sklearn.callback")
     X, y = table()
-    estimator = small(callbacks=[Checkpoint(tmp_path / "net.joblib", every=2)]).set_callbacks(Recorder()).fit(X, y)
+    estimator = (
+        small(callbacks=[Checkpoint(tmp_path / "net.joblib", every=2)]).set_callbacks(Recorder()).fit(X, y)
+    )
     saved = joblib.load(tmp_path / "net.joblib")
     assert "_callback_fit_ctx" not in vars(saved)
     assert same(saved.fit(X, y), estimator)
@@ -720,7 +783,9 @@ def test_scoring_monitor():
     monitor = callback.ScoringMonitor(scoring="neg_log_loss")
     estimator = small().set_callbacks(monitor).fit(X, y)
     scores = [row["neg_log_loss"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
-    expected = [-np.mean(-np.log(small(max_iter=n).fit(X, y).predict_proba(X)[np.arange(60), y])) for n in range(1, 6)]
+    expected = [
+        -np.mean(-np.log(small(max_iter=n).fit(X, y).predict_proba(X)[np.arange(60), y])) for n in range(1, 6)
+    ]
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
     assert estimator.n_iter_ == 5
 

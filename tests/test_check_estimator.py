@@ -1,8 +1,8 @@
 """scikit-learn's own checks of an estimator."""
 
 import pytest
-from small import QUIET
 from sklearn.utils.estimator_checks import estimator_checks_generator
+from small import QUIET
 
 from nnfast import MLPClassifier, MLPRegressor
 

@@ -1,4 +1,6 @@
-"""The command `nnfast`: the demonstration on bundled tables and on a user's, each error in one line, Ctrl-C."""
+"""The command `nnfast`: the demonstration on bundled tables and on a user's, each error in one
+line, Ctrl-C.
+"""
 
 import datetime
 import decimal
@@ -42,7 +44,9 @@ def run(capsys, *arguments):
 
 
 def results(lines, part=0):
-    """The rows of one of the demonstration's two tables, of networks and of whole models, as lists of cells."""
+    """The rows of one of the demonstration's two tables, of networks and of whole models, as lists
+    of cells.
+    """
     start = [i for i, line in enumerate(lines) if line.startswith("table ")][part] + 1
     rows = itertools.takewhile(bool, lines[start:])
     return [re.split(r" {1,}", line) for line in rows]
@@ -69,7 +73,7 @@ def columns(n_rows=40):
     }
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Bundled tables
 
 
@@ -79,7 +83,11 @@ def test_bundled_tables(capsys):
     assert max(map(len, out)) <= 100
     assert nnfast.__version__ in out[0]
     rows = results(out)
-    assert [row[:3] for row in rows[::4]] == [["digits", "1,797", "64"], ["breast", "cancer", "569"], ["diabetes", "442", "10"]]
+    assert [row[:3] for row in rows[::4]] == [
+        ["digits", "1,797", "64"],
+        ["breast", "cancer", "569"],
+        ["diabetes", "442", "10"],
+    ]
     assert len(rows) == 3 * 2 * 2
     for row in rows:
         layout, max_iter, precision, theirs, ours, ratio, their_score, our_score = row[-8:]
@@ -99,9 +107,18 @@ def test_whole_models_of_the_bundled_tables(capsys):
     code, out, err = run(capsys, "demo", *QUICK)
     assert (code, err) == (0, [])
     models = [
-        *[("scikit-learn", "MLPClassifier(max_iter=2)"), ("scikit-learn", "HistGradientBoostingClassifier"), ("nnfast", "TabularClassifier")] * 2,
-        *[("scikit-learn", "MLPRegressor(max_iter=2)"), ("scikit-learn", "HistGradientBoostingRegressor"), ("nnfast", "TabularRegressor")],
-    ]  # fmt: skip
+        *[
+            ("scikit-learn", "MLPClassifier(max_iter=2)"),
+            ("scikit-learn", "HistGradientBoostingClassifier"),
+            ("nnfast", "TabularClassifier"),
+        ]
+        * 2,
+        *[
+            ("scikit-learn", "MLPRegressor(max_iter=2)"),
+            ("scikit-learn", "HistGradientBoostingRegressor"),
+            ("nnfast", "TabularRegressor"),
+        ],
+    ]
     rows = results(out, 1)
     assert [tuple(row[-5:-3]) for row in rows] == models
     assert all(float(seconds) > 0 and float(loss) > 0 for *_, seconds, score, loss in rows)
@@ -134,11 +151,16 @@ def test_scores_of_whole_models(capsys, pandas, tmp_path, monkeypatch, target):
     names = [f"MLP{kind}", f"HistGradientBoosting{kind}", f"Tabular{kind}"]
     assert [each["model"] for each in found["models"]] == names
     assert found["models"][0]["parameters"] == {"max_iter": 2}
-    for model, X, each in zip((network, trees, ensemble), (table.X_test, X_test, raw.X_test), found["models"], strict=True):
+    for model, X, each in zip(
+        (network, trees, ensemble), (table.X_test, X_test, raw.X_test), found["models"], strict=True
+    ):
         if target == "label":
             y = table.y_test if model is network else y_test
             shares = model.predict_proba(X)
-            expected = {"accuracy": model.score(X, y), "log_loss": log_loss(y, shares / shares.sum(axis=1, keepdims=True))}
+            expected = {
+                "accuracy": model.score(X, y),
+                "log_loss": log_loss(y, shares / shares.sum(axis=1, keepdims=True)),
+            }
         else:
             predicted = model.predict(X)
             if model is network:
@@ -156,8 +178,12 @@ def test_a_whole_model_that_fails_ends_nothing(capsys, quick_models, monkeypatch
     code, out, err = run(capsys, "demo", *QUICK, "--json")
     assert code == 0
     failed = [line for line in err if "TabularClassifier" in line]
-    assert len(failed) == 2 and all(line.endswith(" fails: The least populated class has one member.") for line in failed)
-    found = [each for table in json.loads("\n".join(out))["tables"] for each in table["models"] if "error" in each]
+    assert len(failed) == 2 and all(
+        line.endswith(" fails: The least populated class has one member.") for line in failed
+    )
+    found = [
+        each for table in json.loads("\n".join(out))["tables"] for each in table["models"] if "error" in each
+    ]
     assert [each["model"] for each in found] == ["TabularClassifier"] * 2
     assert found[0].keys() == {"package", "model", "parameters", "error"}
 
@@ -165,7 +191,9 @@ def test_a_whole_model_that_fails_ends_nothing(capsys, quick_models, monkeypatch
 def test_trees_are_given_as_many_categories_as_they_take(pandas):
     rng = np.random.default_rng(0)
     ranks = np.minimum(rng.geometric(0.005, 5000), 600)
-    X = pandas.DataFrame({"many": [f"c{i}" for i in ranks], "when": pandas.Timestamp("2024-01-01"), "truth": ranks > 3})
+    X = pandas.DataFrame(
+        {"many": [f"c{i}" for i in ranks], "when": pandas.Timestamp("2024-01-01"), "truth": ranks > 3}
+    )
     X.loc[7, "many"] = None
     X_train, X_test = whole_models.for_trees(X, X.assign(many="never seen"))
     sklearn.ensemble.HistGradientBoostingClassifier(max_iter=1).fit(X_train, ranks > 100)
@@ -195,7 +223,7 @@ def test_bundled_tables_are_split_and_scaled():
             assert shares[0] == pytest.approx(shares[1], abs=0.01)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Tables of the user
 
 
@@ -266,7 +294,8 @@ def test_what_becomes_of_columns(pandas, tmp_path):
     raw = tables.read_raw(tmp_path / "t.csv", "price")
     names = clone(raw.encoder).fit(raw.X_train, raw.y_train).get_feature_names_out()
     assert table.n_features == len(names)
-    scaled = {"number", "whole", "infinite", "truth", "decimal", "date_days"}  # no other part of the date tells of the price
+    # no other part of the date tells of the price
+    scaled = {"number", "whole", "infinite", "truth", "decimal", "date_days"}
     missing = {"number_missing", "infinite_missing", "date_days_missing"}
     levels = {"text_a", "text_b", "text_c", "text_missing", "mixed_even"}  # the others are of a row each
     found = {name for name in names if "_bin" not in name}
@@ -278,7 +307,9 @@ def test_rows(capsys, pandas, tmp_path):
     frame = pandas.DataFrame(columns())
     frame.loc[:4, "label"] = None
     frame.to_csv(tmp_path / "t.csv", index=False)
-    code, out, _ = run(capsys, "demo", "--table", tmp_path / "t.csv", "--target", "label", "--rows", 20, *QUICK)
+    code, out, _ = run(
+        capsys, "demo", "--table", tmp_path / "t.csv", "--target", "label", "--rows", 20, *QUICK
+    )
     assert code == 0
     assert "5 rows without a target were left out." in out
     assert "20 of 35 rows, drawn at random (--rows takes more)." in out
@@ -286,13 +317,15 @@ def test_rows(capsys, pandas, tmp_path):
 
 
 def test_rare_classes_do_not_matter(pandas, tmp_path):
-    pandas.DataFrame({"x": range(60), "y": ["a", "b"] * 29 + ["c", "d"]}).to_csv(tmp_path / "t.csv", index=False)
+    pandas.DataFrame({"x": range(60), "y": ["a", "b"] * 29 + ["c", "d"]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
     table = tables.read(tmp_path / "t.csv", "y")
     for contender in demo.race(table, (3,), 2):
         assert 0 <= contender.score <= 1
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Errors
 
 
@@ -314,28 +347,61 @@ CSV = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20))
         ("x,y\n" + "1,7\n" * 20, ["y"], r"column 'y' has one class only, 7; two are needed"),
         ("x,y\n" + "1,7\n" * 20, ["y", "--task", "regression"], r"column 'y' has one value only, 7"),
         (CSV, ["y", "--task", "regression"], r"regression needs numbers in column 'y', got 'a'"),
-        ("x,y\n" + "1,7.5\n" * 20 + "1,bad\n" * 5, ["y", "--task", "regression"], r"regression needs numbers .*, got 'bad'"),
+        (
+            "x,y\n" + "1,7.5\n" * 20 + "1,bad\n" * 5,
+            ["y", "--task", "regression"],
+            r"regression needs numbers .*, got 'bad'",
+        ),
         (
             "x,y\n" + "".join(f"{i % 3},{i}.5\n" for i in range(60)) + "1,bad\n",
             ["y"],
-            r"column 'y', the target, holds a number in most rows, but also 'bad'; rows where it is empty would be left out",
+            r"column 'y', the target, holds a number in most rows, but also 'bad'; rows where it is empty "
+            "would be left out",
         ),
-        ("x,y\n" + "1,7.5\n" * 20 + "1,inf\n", ["y", "--task", "regression"], r"needs finite numbers in column 'y'"),
-        ("x,y\n" + "".join(f"1,t{i}\n" for i in range(20)), ["y"], r"'y' has 20 classes in 20 rows, such as 't0'"),
+        (
+            "x,y\n" + "1,7.5\n" * 20 + "1,inf\n",
+            ["y", "--task", "regression"],
+            r"needs finite numbers in column 'y'",
+        ),
+        (
+            "x,y\n" + "".join(f"1,t{i}\n" for i in range(20)),
+            ["y"],
+            r"'y' has 20 classes in 20 rows, such as 't0'",
+        ),
         ("y\n" + "a\nb\n" * 20, ["y"], r"no column to learn from beside the target"),
         ("x,y\n" + ",a\n,b\n" * 20, ["y"], r"no column to learn from beside the target"),
         ('x,y\n1,2\n"3,4\n5,6\n', ["y"], r"t\.csv cannot be read as CSV or Parquet: "),
         ("x,y\n1,2\n1,2,3,4\n", ["y"], r"t\.csv cannot be read as CSV or Parquet: .*line 3"),
-        (b"x,y\n1,\xff\xfe\n", ["y", "--encoding", "utf-8"], r"t\.csv is not in the encoding utf-8; --encoding names another"),
-        (b"x,y\n1,2\n", ["y", "--encoding", "utf-9"], r"t\.csv cannot be read as CSV or Parquet: unknown encoding: utf-9"),
+        (
+            b"x,y\n1,\xff\xfe\n",
+            ["y", "--encoding", "utf-8"],
+            r"t\.csv is not in the encoding utf-8; --encoding names another",
+        ),
+        (
+            b"x,y\n1,2\n",
+            ["y", "--encoding", "utf-9"],
+            r"t\.csv cannot be read as CSV or Parquet: unknown encoding: utf-9",
+        ),
         (b"\x89PNG\r\n\x1a\n\0\0\0", ["y"], r"t\.csv is a binary file, and neither Parquet nor Excel"),
         (b"x\0,\0y\0\n\0", ["y"], r"t\.csv is a binary file.*--encoding utf-16"),
         (b"\x1f\x8b and no more", ["y"], r"t\.csv cannot be read"),
         (b"BZh and no more", ["y"], r"t\.csv cannot be read"),
-        (b"PK\x03\x04 and no more", ["y"], r"t\.csv cannot be read as CSV or Parquet: File is not a zip file"),
+        (
+            b"PK\x03\x04 and no more",
+            ["y"],
+            r"t\.csv cannot be read as CSV or Parquet: File is not a zip file",
+        ),
         ("x,y,x\n" + "1,2,3\n" * 20, ["y"], r"more than one column 'x'; names must differ.*\(--drop 'x'\)"),
-        ("x,y,y\n" + "1,2,3\n" * 20, ["y"], r"more than one column 'y'; names must differ, and a copy of the target"),
-        ("x,y,y.1\n" + "".join(f"1,{i}.5,{i}.5\n" for i in range(20)), ["y"], r"the target 'y' twice, also as 'y\.1': the copy gives"),
+        (
+            "x,y,y\n" + "1,2,3\n" * 20,
+            ["y"],
+            r"more than one column 'y'; names must differ, and a copy of the target",
+        ),
+        (
+            "x,y,y.1\n" + "".join(f"1,{i}.5,{i}.5\n" for i in range(20)),
+            ["y"],
+            r"the target 'y' twice, also as 'y\.1': the copy gives",
+        ),
         (CSV, ["Y"], r"has no column 'Y'; it has 'x', 'y'\. Did you mean 'y'\?"),
         (CSV, ["y", "--drop", "z"], r"has no column 'z'"),
         (CSV, ["y", "--keep", "z"], r"has no column 'z'"),
@@ -347,7 +413,11 @@ CSV = "x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(20))
             ["y"],
             r"no column to learn from .* 'id' was left out as identifier \(--keep 'id' uses it\)",
         ),
-        ("x,y\n" + "".join(f"{i % 3},{i + 1}.1.2024\n" for i in range(25)), ["y"], r"column 'y' holds dates.*--task classification"),
+        (
+            "x,y\n" + "".join(f"{i % 3},{i + 1}.1.2024\n" for i in range(25)),
+            ["y"],
+            r"column 'y' holds dates.*--task classification",
+        ),
         ("x,y\n1,2,3,4\n", ["y"], r"the first line has 2 fields, the second 4"),
     ],
 )
@@ -440,7 +510,8 @@ def test_a_fit_that_fails(capsys, monkeypatch):
     code, _, err = run(capsys, "demo", *QUICK)
     assert code == 2
     assert err == [
-        "nnfast: error: digits: nnfast's MLPClassifier fails on this table: Solver produced non-finite parameter weights."
+        "nnfast: error: digits: nnfast's MLPClassifier fails on this table: Solver produced non-finite"
+        " parameter weights."
     ]
 
 
@@ -452,7 +523,7 @@ def test_help_and_version(capsys):
     assert run(capsys, "--version")[1] == [f"nnfast {nnfast.__version__}"]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Ctrl-C
 
 
@@ -481,8 +552,12 @@ def default_sigint():
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is something else on Windows")
-@pytest.mark.parametrize("arguments", [["demo"], ["tune", "t.csv", "--target", "y"]], ids=lambda arguments: arguments[0])
-@pytest.mark.parametrize("module", ["argparse", "numpy.linalg", "scipy.sparse", "sklearn.base", "nnfast.tables.errors"])
+@pytest.mark.parametrize(
+    "arguments", [["demo"], ["tune", "t.csv", "--target", "y"]], ids=lambda arguments: arguments[0]
+)
+@pytest.mark.parametrize(
+    "module", ["argparse", "numpy.linalg", "scipy.sparse", "sklearn.base", "nnfast.tables.errors"]
+)
 def test_ctrl_c_while_libraries_are_imported(tmp_path, arguments, module):
     """`-X importtime` says on standard error which modules have been imported so far."""
     (tmp_path / "t.csv").write_text(CSV)

@@ -1,4 +1,6 @@
-"""`nnfast tune`: a search of a second on small tables, what it prints and saves, each error in one line and before the search, Ctrl-C."""
+"""`nnfast tune`: a search of a second on small tables, what it prints and saves, each error in one line and
+before the search, Ctrl-C.
+"""
 
 import itertools
 import json
@@ -19,8 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import _safe_indexing
 from test_cli import CSV, columns, run
 
-import nnfast.training
 import nnfast.jobs
+import nnfast.training
 from nnfast import __main__, tables, tune
 from nnfast.training import Course
 from nnfast.tuning.run import Run
@@ -68,10 +70,14 @@ def csv(pandas, tmp_path):
 
 def scores(lines):
     """{name: (validation, test)} as printed."""
-    return {name: tuple(map(float, each)) for name, *each in map(str.split, lines) if name in ("defaults", "tuned")}
+    return {
+        name: tuple(map(float, each))
+        for name, *each in map(str.split, lines)
+        if name in ("defaults", "tuned")
+    }
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # A search
 
 
@@ -81,7 +87,9 @@ def scores(lines):
 @pytest.mark.parametrize("target", ["label", "price"])
 def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
     saved = tmp_path / "params.json"
-    code, out, err = run(capsys, "tune", csv, "--target", target, *LONG, "--tier", "2", "--seed", "3", "--save", saved)
+    code, out, err = run(
+        capsys, "tune", csv, "--target", target, *LONG, "--tier", "2", "--seed", "3", "--save", saved
+    )
     assert (code, err) == (0, [])
     assert max(map(len, out)) <= 120
     assert out[0].startswith(f"nnfast {nnfast.__version__} (")
@@ -90,8 +98,16 @@ def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
     content = json.loads(saved.read_text())
     assert content["scores"].keys() == printed.keys() == {"defaults", "tuned"}
     for name, both in printed.items():
-        assert both == pytest.approx([content["scores"][name][part] for part in ("validation", "test")], abs=5e-5)
-    expected = {"nnfast": nnfast.__version__, "table": str(csv), "target": target, "method": tune.DEFAULT_METHOD, "seed": 3}
+        assert both == pytest.approx(
+            [content["scores"][name][part] for part in ("validation", "test")], abs=5e-5
+        )
+    expected = {
+        "nnfast": nnfast.__version__,
+        "table": str(csv),
+        "target": target,
+        "method": tune.DEFAULT_METHOD,
+        "seed": 3,
+    }
     assert expected.items() <= content.items()
 
     # The parameters are the estimator's, and make the scores that are said, as the defaults do theirs.
@@ -105,7 +121,9 @@ def test_what_is_printed_and_saved(capsys, csv, tmp_path, target):
     table = tables.read_raw(csv, target)
     folds = (KFold if target == "price" else StratifiedKFold)(3, shuffle=True, random_state=3)
     for name, parameters in {"defaults": {}, "tuned": content["params"]}.items():
-        pipeline = make_pipeline(table.encoder, cls(**{"random_state": 3, "precision": "float32"} | parameters))
+        pipeline = make_pipeline(
+            table.encoder, cls(**{"random_state": 3, "precision": "float32"} | parameters)
+        )
         validation = cross_val_score(pipeline, table.X_train, table.y_train, cv=folds).mean()
         test = pipeline.fit(table.X_train, table.y_train).score(table.X_test, table.y_test)
         if name == "defaults":
@@ -130,7 +148,9 @@ USES = {
 @LEVELS
 @pytest.mark.parametrize("use", USES)
 def test_a_model_and_a_script_that_can_be_used(capsys, pandas, tmp_path, monkeypatch, use):
-    """Both score what was printed, in the target's own units and classes, and so do rows that are read anew."""
+    """Both score what was printed, in the target's own units and classes, and so do rows that are
+    read anew.
+    """
     target, options = USES[use]
     frame = pandas.DataFrame(columns(120))
     frame[target] = frame[target].astype(object).mask(frame.index < 5)
@@ -146,9 +166,12 @@ def test_a_model_and_a_script_that_can_be_used(capsys, pandas, tmp_path, monkeyp
     assert content["script"] in "\n".join(out)
 
     model = joblib.load("m.joblib")
-    reading = {option.strip("-"): [value] for option, value in [options] if option != "--rows"} if options else {}
+    reading = (
+        {option.strip("-"): [value] for option, value in [options] if option != "--rows"} if options else {}
+    )
     raw = tables.read_raw("t.csv", target, max_rows=content["limits"]["rows"], **reading)
-    assert model.score(raw.X_test, raw.target_test) == pytest.approx(score, abs=1e-6)  # of float32 predictions
+    # of float32 predictions
+    assert model.score(raw.X_test, raw.target_test) == pytest.approx(score, abs=1e-6)
     expected = model.predict(raw.X_test)
     if content["task"] == "classification":
         assert set(expected) <= set(raw.target_train)
@@ -222,14 +245,22 @@ def test_a_budget_too_short_for_the_defaults_gives_the_defaults(capsys, csv, tmp
     assert (code, err) == (0, [])
     assert max(map(len, out)) <= 120
     assert any(re.fullmatch(r"Defaults: no score, in \d+\.\d s of the budget\.", line) for line in out)
-    assert any("cross-validation was cut short: 0 of 3 folds have a score, after 1 epoch at most" in line for line in out)
+    assert any(
+        "cross-validation was cut short: 0 of 3 folds have a score, after 1 epoch at most" in line
+        for line in out
+    )
     assert f"{method}: no trial, since the time was over." in out
     content = json.loads(saved.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert content["params"] == {} and content["trials"] == 0
     cls = nnfast.MLPRegressor if target == "price" else nnfast.MLPClassifier
     table = tables.read_raw(csv, target)
-    one_epoch = make_pipeline(table.encoder, cls(max_iter=1, precision="float32", random_state=0)).fit(table.X_train, table.y_train)
-    expected = {"validation": None, "test": pytest.approx(one_epoch.score(table.X_test, table.y_test), abs=1e-6)}
+    one_epoch = make_pipeline(table.encoder, cls(max_iter=1, precision="float32", random_state=0)).fit(
+        table.X_train, table.y_train
+    )
+    expected = {
+        "validation": None,
+        "test": pytest.approx(one_epoch.score(table.X_test, table.y_test), abs=1e-6),
+    }
     assert content["scores"] == {"defaults": expected, "tuned": expected}
     assert "</html>" in report.read_text(encoding="utf-8")
 
@@ -243,9 +274,13 @@ def test_a_budget_that_ends_within_the_defaults(capsys, csv, tmp_path, monkeypat
     monkeypatch.setattr(nnfast.training, "AHEAD_SECONDS", 0)
     monkeypatch.setattr(nnfast.jobs, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     budget = 50 + (n_begun - 1) * 200
-    code, out, err = run(capsys, "tune", csv, "--target", "label", "--budget", budget, "--jobs", 1, "--cv", 3, "--save", saved)
+    code, out, err = run(
+        capsys, "tune", csv, "--target", "label", "--budget", budget, "--jobs", 1, "--cv", 3, "--save", saved
+    )
     assert (code, err) == (0, [])
-    words = r"Their cross-validation was cut short: (\d) of 3 folds have a score, after (\d+) epochs at most\. .*"
+    words = (
+        r"Their cross-validation was cut short: (\d) of 3 folds have a score, after (\d+) epochs at most\. .*"
+    )
     (told,) = filter(None, (re.fullmatch(words, line) for line in out))
     n_scored, n_epochs = map(int, told.groups())
     assert n_scored == n_begun and (40 < n_epochs < 50 if n_begun == 1 else n_epochs == 200)
@@ -307,7 +342,8 @@ def test_a_best_candidate_that_diverges_on_all_rows(capsys, csv, tmp_path, monke
     def diverging(self, *arguments, **named):
         nonlocal n_fits
         n_fits += 1
-        if 1 < n_fits <= 1 + n_diverging:  # the first is that of the defaults; trials are trained by other ways
+        # the first is that of the defaults; trials are trained by other ways
+        if 1 < n_fits <= 1 + n_diverging:
             assert report.exists()
             raise nnfast.DivergenceError("on purpose")
         return fit(self, *arguments, **named)
@@ -315,7 +351,9 @@ def test_a_best_candidate_that_diverges_on_all_rows(capsys, csv, tmp_path, monke
     report, saved = tmp_path / "r.html", tmp_path / "p.json"
     monkeypatch.setattr(nnfast.MLPClassifier, "fit", diverging)
     try_defaults = tune._try_defaults
-    monkeypatch.setattr(tune, "_try_defaults", lambda *arguments: (try_defaults(*arguments)[0], np.zeros(3), None))
+    monkeypatch.setattr(
+        tune, "_try_defaults", lambda *arguments: (try_defaults(*arguments)[0], np.zeros(3), None)
+    )
     options = ("--method", "random", "--tier", "1", "--out", report, "--save", saved)
     code, out, err = run(capsys, "tune", csv, "--target", "label", *LONG, *options)
     assert (code, err) == (0, [])
@@ -340,7 +378,10 @@ def test_saved_parameters_are_a_whole_file(capsys, csv, tmp_path, monkeypatch):
     monkeypatch.setattr(tune.Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
         tune._save(saved, {})
-    assert saved.read_text() == "before" and sorted(each.name for each in tmp_path.iterdir()) == ["p.json", csv.name]
+    assert saved.read_text() == "before" and sorted(each.name for each in tmp_path.iterdir()) == [
+        "p.json",
+        csv.name,
+    ]
 
 
 def test_the_methods_are_those_of_the_command_line():
@@ -349,8 +390,12 @@ def test_the_methods_are_those_of_the_command_line():
 
 @FEW
 def test_the_defaults_stay_where_no_trial_beats_them(capsys, csv, tmp_path, monkeypatch):
-    monkeypatch.setattr(tune, "_space", lambda base, tier, n_rows: {"mlpclassifier__learning_rate_init": [1e-9]})
-    code, out, _ = run(capsys, "tune", csv, "--target", "label", "--method", "random", *LONG, "--save", tmp_path / "p.json")
+    monkeypatch.setattr(
+        tune, "_space", lambda base, tier, n_rows: {"mlpclassifier__learning_rate_init": [1e-9]}
+    )
+    code, out, _ = run(
+        capsys, "tune", csv, "--target", "label", "--method", "random", *LONG, "--save", tmp_path / "p.json"
+    )
     assert code == 0
     assert "No trial beats the defaults: they stay. A longer --budget may help." in out
     content = json.loads((tmp_path / "p.json").read_text())
@@ -378,7 +423,7 @@ def test_rows(capsys, csv):
     assert "some table: 30 rows to tune on, in 3 folds; 10 rows, 25%, held out for the end." in out
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The table behind it
 
 
@@ -395,11 +440,20 @@ def test_a_raw_table_is_a_table_before_the_encoder(csv):
 
 
 def test_budgets():
-    for text, seconds in {"60": 60, "60s": 60, "2m": 120, "1h": 3600, "1h30m": 5400, "0.5m": 30, "1m1.5s": 61.5, ".5": 0.5}.items():
+    for text, seconds in {
+        "60": 60,
+        "60s": 60,
+        "2m": 120,
+        "1h": 3600,
+        "1h30m": 5400,
+        "0.5m": 30,
+        "1m1.5s": 61.5,
+        ".5": 0.5,
+    }.items():
         assert __main__._seconds(text) == seconds
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Errors
 
 
@@ -423,20 +477,42 @@ def no_search(monkeypatch):
         ("x,y\n1,a\n", [], r"t\.csv has 1 rows with a target; at least 10 are needed"),
         ("x,y\n" + "1,\n" * 20, [], r"t\.csv has 0 rows with a target"),
         ("x,y\n" + "1,a\n" * 20, [], r"column 'y' has one class only, 'a'; two are needed"),
-        ("x,y\n" + "1,7.5\n" * 20 + "1,bad\n" * 5, ["--task", "regression"], r"regression needs numbers .*, got 'bad'"),
+        (
+            "x,y\n" + "1,7.5\n" * 20 + "1,bad\n" * 5,
+            ["--task", "regression"],
+            r"regression needs numbers .*, got 'bad'",
+        ),
         (CSV, ["--cv", "1"], r"--cv must be from 2 to 7, half of the 15 rows to tune on, got 1\."),
         (CSV, ["--cv", "8"], r"--cv must be from 2 to 7, half of the 15 rows to tune on, got 8\."),
-        (CSV, ["--out", "no such folder/r.html"], r"--out no such folder/r\.html cannot be written: No such file or directory\."),
+        (
+            CSV,
+            ["--out", "no such folder/r.html"],
+            r"--out no such folder/r\.html cannot be written: No such file or directory\.",
+        ),
         (CSV, ["--save", "."], r"--save \. cannot be written: Is a directory\."),
         (CSV, ["--save", "/dev/null"], r"--save /dev/null is a device or a pipe; it must be a file"),
-        (CSV, ["--out", "same", "--save", "./same"], r"--out and --save must be two files, got same for both\."),
-        (CSV, ["--model", "same", "--script", "./same"], r"--model and --script must be two files, got same for both\."),
-        (CSV, ["--model", "no such folder/m"], r"--model no such folder/m cannot be written: No such file or directory\."),
+        (
+            CSV,
+            ["--out", "same", "--save", "./same"],
+            r"--out and --save must be two files, got same for both\.",
+        ),
+        (
+            CSV,
+            ["--model", "same", "--script", "./same"],
+            r"--model and --script must be two files, got same for both\.",
+        ),
+        (
+            CSV,
+            ["--model", "no such folder/m"],
+            r"--model no such folder/m cannot be written: No such file or directory\.",
+        ),
         (CSV, ["--script", "t.csv"], r"--script t\.csv is the table itself"),
         (CSV, ["--out", "t.csv"], r"--out t\.csv is the table itself"),
     ],
 )
-def test_a_search_that_cannot_be(capsys, pandas, no_search, tmp_path, monkeypatch, content, arguments, message):
+def test_a_search_that_cannot_be(
+    capsys, pandas, no_search, tmp_path, monkeypatch, content, arguments, message
+):
     monkeypatch.chdir(tmp_path)
     if content is not None:
         (tmp_path / "t.csv").write_text(content)
@@ -497,7 +573,11 @@ def test_a_folder_is_no_table(capsys, pandas, tmp_path):
     ("missing", "arguments", "words"),
     [
         ("optuna", ["--method", "bayes"], "--method bayes needs Optuna: pip install 'nnfast[tune]'"),
-        ("matplotlib", ["--out", "r.html"], "--out draws figures, which needs matplotlib: pip install 'nnfast[plot]'"),
+        (
+            "matplotlib",
+            ["--out", "r.html"],
+            "--out draws figures, which needs matplotlib: pip install 'nnfast[plot]'",
+        ),
     ],
 )
 def test_without_a_library(capsys, no_search, csv, monkeypatch, missing, arguments, words):
@@ -518,7 +598,7 @@ def test_a_file_that_is_there_is_not_touched_until_the_end(capsys, csv, tmp_path
     json.loads(saved.read_text())
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Ctrl-C
 
 
@@ -553,7 +633,9 @@ def test_ctrl_c_ends_the_search(capsys, csv, tmp_path):
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_ends_the_command(capsys, csv, tmp_path, monkeypatch):
     monkeypatch.setattr(tune, "_trials", interrupted)
-    code, _, err = run(capsys, "tune", csv, "--target", "price", "--budget", "1h", "--save", tmp_path / "p.json")
+    code, _, err = run(
+        capsys, "tune", csv, "--target", "price", "--budget", "1h", "--save", tmp_path / "p.json"
+    )
     assert (code, err) == (130, ["nnfast: interrupted"])
     assert not (tmp_path / "p.json").exists()
 
@@ -574,7 +656,9 @@ def test_ctrl_c_within_the_defaults_ends_them_with_their_epoch(capsys, csv, monk
         return train(self, until, None if pause is None else asked, every_epoch=True)
 
     monkeypatch.setattr(Course, "train", interrupted_train)
-    code, out, err = run(capsys, "tune", csv, "--target", "label", "--budget", "1h", "--jobs", "2", "--cv", "2")
+    code, out, err = run(
+        capsys, "tune", csv, "--target", "label", "--budget", "1h", "--jobs", "2", "--cv", "2"
+    )
     assert (code, err) == (0, [])
     assert any("cut short: 2 of 2 folds have a score, after 5 epochs at most." in line for line in out)
     assert "coarse-to-fine: no trial, since the time was over." in out

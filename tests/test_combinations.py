@@ -1,4 +1,6 @@
-"""Options together: whatever is combined, a fit gives the same bits on any number of threads, goes on, pickles, and predicts what the reference does."""
+"""Options together: whatever is combined, a fit gives the same bits on any number of threads, goes on,
+pickles, and predicts what the reference does.
+"""
 
 import pickle
 import warnings
@@ -24,7 +26,12 @@ pytestmark = [QUIET, UNUSED_OPTIONS]
 # What a combination is drawn from. The first of each is the default.
 SHARED = {
     "hidden_layer_sizes": [(12,), (9, 17), (33, 8, 5)],
-    "activation": ["relu", *(name for name in (*ACTIVATIONS, *ALIASES) if name != "relu"), ("leaky_relu", 0.2), ("elu", {"alpha": 0.5})],
+    "activation": [
+        "relu",
+        *(name for name in (*ACTIVATIONS, *ALIASES) if name != "relu"),
+        ("leaky_relu", 0.2),
+        ("elu", {"alpha": 0.5}),
+    ],
     "initializer": ["glorot_uniform", "auto", *(name for name in INITIALIZERS if name != "glorot_uniform")],
     "normalization": [None, "batch", "layer"],
     "dropout": [0.0, 0.3],
@@ -50,7 +57,9 @@ def draw(seed):
     rng = np.random.RandomState(seed)
     pick = lambda values: values[0 if rng.uniform() < 0.4 else rng.randint(len(values))]
     classifies = seed % 2
-    options = {name: pick(values) for name, values in (SHARED | (CLASSIFIER if classifies else REGRESSOR)).items()}
+    options = {
+        name: pick(values) for name, values in (SHARED | (CLASSIFIER if classifies else REGRESSOR)).items()
+    }
     if options.get("loss") == "focal":
         options["label_smoothing"] = 0.0
     X = rng.normal(size=(98, 11))
@@ -92,8 +101,11 @@ def test_any_combination(seed):
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(outputs(again, X), outputs(fitted, X))
     one_by_one = np.concatenate([outputs(fitted, X[i : i + 1]) for i in range(5)])
-    np.testing.assert_allclose(one_by_one, outputs(fitted, X)[:5], rtol=1e-5 if fitted.precision == "float32" else 1e-9, atol=1e-6)
-    if not fitted.early_stopping and getattr(fitted, "class_weight", None) is None:  # which partial_fit refuses
+    np.testing.assert_allclose(
+        one_by_one, outputs(fitted, X)[:5], rtol=1e-5 if fitted.precision == "float32" else 1e-9, atol=1e-6
+    )
+    # which partial_fit refuses
+    if not fitted.early_stopping and getattr(fitted, "class_weight", None) is None:
         before = learned(fitted)[0].copy()
         fitted.partial_fit(X, y)
         again.partial_fit(X, y)
@@ -112,10 +124,23 @@ def test_any_combination_predicts_what_the_reference_does(seed):
         arrays[:] = [array.astype(np.float64) for array in arrays]
     n_hidden = len(parameters.coefs) - 1
     activations = resolve_activations(estimator.activation, estimator.activation_params, n_hidden)
-    loss = {"softmax": "log_loss", "logistic": "binary_log_loss", "identity": "squared_error", "exp": "poisson"}[estimator.out_activation_]
+    loss = {
+        "softmax": "log_loss",
+        "logistic": "binary_log_loss",
+        "identity": "squared_error",
+        "exp": "poisson",
+    }[estimator.out_activation_]
     network = reference.Network(
-        parameters.coefs, parameters.intercepts, activations, loss, normalization=estimator.normalization, eps=estimator.norm_eps,
-        scales=parameters.scales, shifts=parameters.shifts, means=parameters.means, variances=parameters.variances,
+        parameters.coefs,
+        parameters.intercepts,
+        activations,
+        loss,
+        normalization=estimator.normalization,
+        eps=estimator.norm_eps,
+        scales=parameters.scales,
+        shifts=parameters.shifts,
+        means=parameters.means,
+        variances=parameters.variances,
     )
     expected = network.predict(dense)
     got = outputs(estimator, X).reshape(len(dense), -1)

@@ -1,6 +1,8 @@
-"""Predictions of few rows and compiled predictors: the same bits as those of many rows, and the errors and warnings of scikit-learn's validation.
+"""Predictions of few rows and compiled predictors: the same bits as those of many rows, and the errors and
+warnings of scikit-learn's validation.
 
-The oracle for bits is the way of many rows, a Session, which tests/test_engine.py holds against NumPy; for errors, scikit-learn's validate_data.
+The oracle for bits is the way of many rows, a Session, which tests/test_engine.py holds against NumPy; for
+errors, scikit-learn's validate_data.
 """
 
 import copy
@@ -42,27 +44,57 @@ CLASSES = {
 TARGETS = {"one target": np.abs(X[:, 0]) + 0.1, "several targets": np.abs(X[:, :5]) + 0.1}
 
 FITS = {
-    **{f"{loss}, {what}": (MLPClassifier, {"loss": loss}, y) for loss in CLASSIFIER_LOSSES for what, y in CLASSES.items()},
-    **{f"{loss}, {what}": (MLPRegressor, {"loss": loss}, y) for loss in REGRESSOR_LOSSES for what, y in TARGETS.items()},
-    "several quantiles": (MLPRegressor, {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, TARGETS["one target"]),
     **{
-        f"{activation}, {normalization}": (MLPClassifier, {"activation": activation, "normalization": normalization}, CLASSES["three classes"])
+        f"{loss}, {what}": (MLPClassifier, {"loss": loss}, y)
+        for loss in CLASSIFIER_LOSSES
+        for what, y in CLASSES.items()
+    },
+    **{
+        f"{loss}, {what}": (MLPRegressor, {"loss": loss}, y)
+        for loss in REGRESSOR_LOSSES
+        for what, y in TARGETS.items()
+    },
+    "several quantiles": (
+        MLPRegressor,
+        {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]},
+        TARGETS["one target"],
+    ),
+    **{
+        f"{activation}, {normalization}": (
+            MLPClassifier,
+            {"activation": activation, "normalization": normalization},
+            CLASSES["three classes"],
+        )
         for activation in ACTIVATIONS
         for normalization in (None, *NORMALIZATIONS)
     },
     "no hidden layer": (MLPClassifier, {"hidden_layer_sizes": ()}, CLASSES["three classes"]),
     "no hidden layer, many classes": (MLPClassifier, {"hidden_layer_sizes": ()}, CLASSES["forty classes"]),
     "deep": (MLPRegressor, {"hidden_layer_sizes": (1, 300, 270, 3)}, TARGETS["several targets"]),
-    "an activation a layer": (MLPRegressor, {"activation": [("leaky_relu", 0.3), "tanh"]}, TARGETS["one target"]),
-    **{f"precision {dtype}": (MLPClassifier, {"precision": dtype}, CLASSES["three classes"]) for dtype in DTYPES},
-    **{f"two classes, precision {dtype}": (MLPClassifier, {"precision": dtype}, CLASSES["two classes"]) for dtype in DTYPES},
+    "an activation a layer": (
+        MLPRegressor,
+        {"activation": [("leaky_relu", 0.3), "tanh"]},
+        TARGETS["one target"],
+    ),
+    **{
+        f"precision {dtype}": (MLPClassifier, {"precision": dtype}, CLASSES["three classes"])
+        for dtype in DTYPES
+    },
+    **{
+        f"two classes, precision {dtype}": (MLPClassifier, {"precision": dtype}, CLASSES["two classes"])
+        for dtype in DTYPES
+    },
     "lbfgs": (MLPRegressor, {"solver": "lbfgs", "batch_size": "auto"}, TARGETS["several targets"]),
 }
 
 
 def fitted(what="three classes", dtype="float64", **parameters):
     cls, own, y = FITS.get(what) or (MLPClassifier, {}, CLASSES[what])
-    estimator = cls(**{"hidden_layer_sizes": HIDDEN, "max_iter": 1, "batch_size": 50, "random_state": 0} | own | parameters)
+    estimator = cls(
+        **{"hidden_layer_sizes": HIDDEN, "max_iter": 1, "batch_size": 50, "random_state": 0}
+        | own
+        | parameters
+    )
     return estimator.fit(X.astype(dtype)[:100], y[:100])
 
 
@@ -163,7 +195,7 @@ def test_any_strides(layout):
         assert_same_bits(estimator.compiled().predict_proba(rows), expected)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What reaches whom
 
 
@@ -197,10 +229,23 @@ def test_a_compiled_predictor_cannot_be_changed():
     assert compiled.classes_[0] == "a" and set(compiled.predict(X)) <= {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("what", ["three classes", "two classes", "gelu, layer", "precision float32", "relu, batch", "squared_error, one target"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "three classes",
+        "two classes",
+        "gelu, layer",
+        "precision float32",
+        "relu, batch",
+        "squared_error, one target",
+    ],
+)
 def test_an_estimators_predictions_follow_its_parameters(what):
     estimator = fitted(what)
-    methods = [estimator.predict, *([estimator.predict_proba, estimator.predict_log_proba] if hasattr(estimator, "classes_") else [])]
+    methods = [
+        estimator.predict,
+        *([estimator.predict_proba, estimator.predict_log_proba] if hasattr(estimator, "classes_") else []),
+    ]
 
     def look(few):
         rows = X[:1] if few else X
@@ -258,15 +303,30 @@ def test_predictions_leave_nothing_on_the_estimator():
     assert pickle.dumps(estimator) == before
 
 
-@pytest.mark.parametrize("what", ["three classes", "several labels", "several quantiles", "gelu, layer", "softplus, batch", "precision float32"])
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda compiled: pickle.loads(pickle.dumps(compiled))])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "three classes",
+        "several labels",
+        "several quantiles",
+        "gelu, layer",
+        "softplus, batch",
+        "precision float32",
+    ],
+)
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda compiled: pickle.loads(pickle.dumps(compiled))]
+)
 def test_copies_and_pickles(what, again):
     compiled = fitted(what).compiled()
     state = dict(compiled._state)
     other = again(compiled)
     assert all(compiled._state[name] is value for name, value in state.items())
     assert repr(other) == repr(compiled)
-    assert (other.n_features_in_, other.n_outputs_) == (compiled.n_features_in_, compiled.n_outputs_) and compiled.n_features_in_ == N_FEATURES
+    assert (other.n_features_in_, other.n_outputs_) == (
+        compiled.n_features_in_,
+        compiled.n_outputs_,
+    ) and compiled.n_features_in_ == N_FEATURES
     for n in (1, 1000):
         np.testing.assert_array_equal(other.predict(X[:n]), compiled.predict(X[:n]))
         assert_same_bits(answers(other)(X[:n]), answers(compiled)(X[:n]))
@@ -274,12 +334,20 @@ def test_copies_and_pickles(what, again):
         np.testing.assert_array_equal(other.classes_, compiled.classes_)
 
 
-@pytest.mark.parametrize("parameters", [{"precision": "bogus"}, {"n_threads": -3}, {"norm_eps": 0}, {"engine": "none"}])
+@pytest.mark.parametrize(
+    "parameters", [{"precision": "bogus"}, {"n_threads": -3}, {"norm_eps": 0}, {"engine": "none"}]
+)
 @BOTH
 def test_parameters_set_since_the_fit_are_checked(cls, parameters):
-    estimator = cls(hidden_layer_sizes=HIDDEN, max_iter=1).fit(X[:50], CLASSES["two classes"][:50]).set_params(**parameters)
-    (name, value), = parameters.items()
-    with pytest.raises(InvalidParameterError, match=rf"'{name}' parameter of {cls.__name__} must be.*Got {value!r}"):
+    estimator = (
+        cls(hidden_layer_sizes=HIDDEN, max_iter=1)
+        .fit(X[:50], CLASSES["two classes"][:50])
+        .set_params(**parameters)
+    )
+    ((name, value),) = parameters.items()
+    with pytest.raises(
+        InvalidParameterError, match=rf"'{name}' parameter of {cls.__name__} must be.*Got {value!r}"
+    ):
         estimator.compiled()
 
 
@@ -301,7 +369,9 @@ def test_threads_share_a_compiled_predictor():
             out = np.empty_like(expected[number], order="C")
             for _ in range(20 if n > 100 else 300):
                 answers(compiled)(tables[number], out=out)
-                if not np.array_equal(out, expected[number]) or not np.array_equal(answers(compiled)(tables[number]), expected[number]):
+                if not np.array_equal(out, expected[number]) or not np.array_equal(
+                    answers(compiled)(tables[number]), expected[number]
+                ):
                     wrong.append(number)
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -312,7 +382,7 @@ def test_threads_share_a_compiled_predictor():
         assert not wrong
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Input that is not as it should be
 
 
@@ -327,8 +397,12 @@ ODD = {
     "NaN": lambda: np.where(np.arange(N_FEATURES) == 3, np.nan, X[:1]),
     "NaN among many": lambda: np.where(np.arange(X.size).reshape(X.shape) == 12345, np.nan, X),
     "infinite": lambda: np.where(np.arange(N_FEATURES) == N_FEATURES - 1, -np.inf, X[:1]),
-    "infinite float32, strides": lambda: np.where(np.arange(N_FEATURES) == 0, np.inf, X[:4]).astype("f")[::2, ::-1],
-    "NaN, every other column": lambda: np.repeat(np.where(np.arange(N_FEATURES) == 2, np.nan, X[:2]), 2, axis=1)[:, ::2],
+    "infinite float32, strides": lambda: np.where(np.arange(N_FEATURES) == 0, np.inf, X[:4]).astype("f")[
+        ::2, ::-1
+    ],
+    "NaN, every other column": lambda: np.repeat(
+        np.where(np.arange(N_FEATURES) == 2, np.nan, X[:2]), 2, axis=1
+    )[:, ::2],
     "finite, its sum not": lambda: np.full((1, N_FEATURES), 1e308),
     "one dimension": lambda: X[0],
     "three dimensions": lambda: X[np.newaxis],
@@ -399,7 +473,11 @@ def test_an_estimator_says_what_scikit_learns_validation_says(odd, assume_finite
 
 @BOTH
 def test_an_unfitted_estimator_says_so(cls):
-    for method in ("predict", "compiled", *(("predict_proba", "predict_log_proba") if cls is MLPClassifier else ())):
+    for method in (
+        "predict",
+        "compiled",
+        *(("predict_proba", "predict_log_proba") if cls is MLPClassifier else ()),
+    ):
         arguments = () if method == "compiled" else (X[:1],)
         with pytest.raises(NotFittedError, match=f"This {cls.__name__} instance is not fitted yet"):
             getattr(cls(), method)(*arguments)
@@ -417,19 +495,43 @@ REFUSED = {
     **{
         odd: (TypeError, f"X must be of dtype float32 or float64.*got {dtype}")
         for odd, dtype in {
-            "float16": "float16", "long double": "(float128|longdouble|float96)", "integers": "int64", "int8": "int8", "booleans": "bool",
-            "complex": "complex128", "objects": "object", "text": "<U", "words": "<U", "dates": "datetime64",
+            "float16": "float16",
+            "long double": "(float128|longdouble|float96)",
+            "integers": "int64",
+            "int8": "int8",
+            "booleans": "bool",
+            "complex": "complex128",
+            "objects": "object",
+            "text": "<U",
+            "words": "<U",
+            "dates": "datetime64",
         }.items()
     },
     **{
         odd: (TypeError, f"X must be a NumPy array of float32 or float64, got {name}")
         for odd, name in {
-            "list": "list", "ragged list": "list", "frame": "DataFrame", "frame with names": "DataFrame", "CSR": "csr_array", "CSC": "csc_array",
-            "None": "NoneType", "number": "float", "string": "str",
+            "list": "list",
+            "ragged list": "list",
+            "frame": "DataFrame",
+            "frame with names": "DataFrame",
+            "CSR": "csr_array",
+            "CSC": "csc_array",
+            "None": "NoneType",
+            "number": "float",
+            "string": "str",
         }.items()
     },
 }
-ANSWERED = {"NaN", "NaN among many", "infinite", "infinite float32, strides", "NaN, every other column", "finite, its sum not", "no rows", "masked"}
+ANSWERED = {
+    "NaN",
+    "NaN among many",
+    "infinite",
+    "infinite float32, strides",
+    "NaN, every other column",
+    "finite, its sum not",
+    "no rows",
+    "masked",
+}
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -459,14 +561,30 @@ def test_what_is_not_a_number_shows_in_its_row_alone():
 
 WRONG_OUT = {
     "a list": (lambda out, rows: out.tolist(), TypeError, "out must be a NumPy array, got list"),
-    "another dtype": (lambda out, rows: out.astype("f"), ValueError, r"out must be of dtype float64 and shape \(\d+, 3\), got float32"),
+    "another dtype": (
+        lambda out, rows: out.astype("f"),
+        ValueError,
+        r"out must be of dtype float64 and shape \(\d+, 3\), got float32",
+    ),
     "too short": (lambda out, rows: out[1:], ValueError, "out must be of dtype float64 and shape"),
-    "too wide": (lambda out, rows: np.hstack([out, out]), ValueError, "out must be of dtype float64 and shape"),
+    "too wide": (
+        lambda out, rows: np.hstack([out, out]),
+        ValueError,
+        "out must be of dtype float64 and shape",
+    ),
     "flat": (lambda out, rows: out.ravel(), ValueError, "out must be of dtype float64 and shape"),
     "Fortran order": (lambda out, rows: np.asfortranarray(out), ValueError, "out must be C-contiguous"),
-    "other byte order": (lambda out, rows: out.astype(out.dtype.newbyteorder()), ValueError, "native byte order"),
+    "other byte order": (
+        lambda out, rows: out.astype(out.dtype.newbyteorder()),
+        ValueError,
+        "native byte order",
+    ),
     "read-only": (lambda out, rows: np.frombuffer(out.tobytes()).reshape(out.shape), ValueError, "writable"),
-    "in X": (lambda out, rows: rows.ravel()[5 : 5 + out.size].reshape(out.shape), ValueError, "out must not share memory with X"),
+    "in X": (
+        lambda out, rows: rows.ravel()[5 : 5 + out.size].reshape(out.shape),
+        ValueError,
+        "out must not share memory with X",
+    ),
 }
 
 
@@ -481,7 +599,9 @@ def test_out_that_cannot_be_written_to(wrong, n):
         compiled.predict_proba(rows, out=out)
     np.testing.assert_array_equal(out, before)
     regressor = fitted("squared_error, one target").compiled()
-    with pytest.raises(ValueError, match=rf"out must be of dtype float64 and shape \({n},\), got float64 and \({n}, 1\)"):
+    with pytest.raises(
+        ValueError, match=rf"out must be of dtype float64 and shape \({n},\), got float64 and \({n}, 1\)"
+    ):
         regressor.predict(rows, out=np.zeros((n, 1)))
 
 
@@ -497,18 +617,31 @@ def test_out_beside_x_in_one_array():
 def test_attributes_of_the_wrong_length(name):
     estimator = fitted("gelu, layer")
     setattr(estimator, name, getattr(estimator, name)[:-1])
-    for predict in (estimator.predict, estimator.predict_proba, lambda rows: estimator.compiled().predict(rows)):
+    for predict in (
+        estimator.predict,
+        estimator.predict_proba,
+        lambda rows: estimator.compiled().predict(rows),
+    ):
         with pytest.raises(ValueError, match=f"{name} must have one array"):
             predict(X[:2])
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-@pytest.mark.parametrize(("given", "precision"), [("float64", "float32"), ("float32", "float64"), ("float64", "float64")])
+@pytest.mark.parametrize(
+    ("given", "precision"), [("float64", "float32"), ("float32", "float64"), ("float64", "float64")]
+)
 @pytest.mark.parametrize("normalization", [None, "layer"])
 def test_a_row_of_many_weights_has_the_bits_of_many_rows(given, precision, normalization):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 261)).astype(given)
-    clf = MLPClassifier((515, 37), activation="tanh", precision=precision, normalization=normalization, max_iter=1, random_state=0)
+    clf = MLPClassifier(
+        (515, 37),
+        activation="tanh",
+        precision=precision,
+        normalization=normalization,
+        max_iter=1,
+        random_state=0,
+    )
     clf.fit(X, np.arange(300) % 11)
     expected = clf.predict_proba(X)
     for row in range(3):

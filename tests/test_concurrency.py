@@ -1,4 +1,6 @@
-"""Fits and predictions at the same time: threads, forks, joblib's workers and Ctrl-C leave nothing hanging and nothing behind."""
+"""Fits and predictions at the same time: threads, forks, joblib's workers and Ctrl-C leave nothing hanging
+and nothing behind.
+"""
 
 import ctypes
 import faulthandler
@@ -44,14 +46,16 @@ def no_hang(capfd):
 
 
 def model(cls=MLPClassifier, **parameters):
-    return cls(**{"hidden_layer_sizes": (60, 40), "max_iter": 8, "random_state": 0, "n_threads": 3} | parameters)
+    return cls(
+        **{"hidden_layer_sizes": (60, 40), "max_iter": 8, "random_state": 0, "n_threads": 3} | parameters
+    )
 
 
 def bits(fitted):
     return b"".join(array.tobytes() for array in (*fitted.coefs_, *fitted.intercepts_))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Nothing is left behind
 
 
@@ -117,7 +121,7 @@ def test_threads_that_cannot_be_started_are_not_missed():
     assert answer.stdout.strip() == "0", answer.stderr
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Forks
 
 
@@ -153,12 +157,15 @@ def test_other_ways_to_start_a_process(method):
     assert bits(again) == bits(expected)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Threads
 
 
 def test_fits_and_predictions_in_threads_at_once():
-    models = [model(hidden_layer_sizes=(10 * i + 5,), n_threads=1 + i % 3, activation=("relu", "tanh")[i % 2]) for i in range(8)]
+    models = [
+        model(hidden_layer_sizes=(10 * i + 5,), n_threads=1 + i % 3, activation=("relu", "tanh")[i % 2])
+        for i in range(8)
+    ]
 
     def fit_and_predict(estimator):
         fitted = clone(estimator).fit(X, Y)
@@ -186,11 +193,18 @@ def test_one_estimator_predicts_in_eight_threads():
 EVERY_PHASE = Regularization(alpha=0.01, clip_norm=0.5, max_norm=2.0, dropout=(0.2, 0.2, 0.2))
 
 
-@pytest.mark.parametrize("n_epochs, units, normalization, arguments", [
-    (2000, (4, 8, 2), None, {}), (150, (4, 8, 6, 5, 2), "batch", {"regularization": EVERY_PHASE}),
-], ids=["two", "eighteen"])
+@pytest.mark.parametrize(
+    "n_epochs, units, normalization, arguments",
+    [
+        (2000, (4, 8, 2), None, {}),
+        (150, (4, 8, 6, 5, 2), "batch", {"regularization": EVERY_PHASE}),
+    ],
+    ids=["two", "eighteen"],
+)
 def test_many_short_phases(n_epochs, units, normalization, arguments):
-    """Half a million meetings of more threads than there are cores, in phases of as many jobs as others have threads, two a step or eighteen."""
+    """Half a million meetings of more threads than there are cores, in phases of as many jobs as others have
+    threads, two a step or eighteen.
+    """
     problem = Problem(units, 4000, normalization=normalization)
     losses = set()
     for n_threads in (1, 2, 6):
@@ -199,7 +213,7 @@ def test_many_short_phases(n_epochs, units, normalization, arguments):
     assert len(losses) == 1
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # joblib
 
 
@@ -213,7 +227,9 @@ def test_grid_search(backend):
     with joblib.parallel_backend(backend):
         parallel = search(2)
     serial = search(1)
-    np.testing.assert_array_equal(parallel.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"])
+    np.testing.assert_array_equal(
+        parallel.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"]
+    )
     assert bits(parallel.best_estimator_) == bits(serial.best_estimator_)
 
 
@@ -232,7 +248,7 @@ def test_a_worker_of_loky_takes_its_share(inner, monkeypatch):
     assert answers == [(inner, str(inner))] * 4
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Ctrl-C
 
 INTERRUPTED = """
@@ -268,7 +284,9 @@ def test_ctrl_c(fit):
     """Within 0.2 s on a quiet machine; a second here, where others may run."""
     n_samples, parameters = FITS[fit]
     code = INTERRUPTED.format(n_samples=n_samples, parameters=parameters)
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout.readline() == "fitting\n", process.stderr.read()
             time.sleep(0.7)
@@ -295,7 +313,9 @@ def test_a_fit_in_a_thread_needs_the_gil_no_step(monkeypatch):
         return loss
 
     def fit():
-        MLPClassifier((64,), batch_size=1, max_iter=1, random_state=0, n_threads=1).fit(np.tile(X, (100, 1)), np.tile(Y, 100))
+        MLPClassifier((64,), batch_size=1, max_iter=1, random_state=0, n_threads=1).fit(
+            np.tile(X, (100, 1)), np.tile(Y, 100)
+        )
 
     monkeypatch.setattr(engine.Session, "epoch", noted)
     fit()
@@ -309,4 +329,3 @@ def test_a_fit_in_a_thread_needs_the_gil_no_step(monkeypatch):
     held_until = time.monotonic()
     worker.join()
     assert spans[1][1] - held_until < alone / 2
-

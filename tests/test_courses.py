@@ -36,7 +36,12 @@ OPTIONS = {
     "batch normalization": {"normalization": "batch"},
     "layer normalization": {"normalization": "layer", "clip_norm": 0.1},
     "early stopping": {"early_stopping": True, "n_iter_no_change": 2},
-    "early stopping by loss": {"early_stopping": True, "monitor": "loss", "validation_fraction": 0.3, "class_weight": "balanced"},
+    "early stopping by loss": {
+        "early_stopping": True,
+        "monitor": "loss",
+        "validation_fraction": 0.3,
+        "class_weight": "balanced",
+    },
     "scorer": {"early_stopping": True, "scoring": "f1_macro", "restore_best": False},
     "float32": {"precision": "float32"},
     "bfloat16": {"precision": "bfloat16"},
@@ -44,11 +49,22 @@ OPTIONS = {
     "blocks": {"shuffle": "blocks"},
     "numba": {"engine": "numba", "dropout": 0.2},
 }
-FITTED = ("n_iter_", "t_", "loss_", "loss_curve_", "learning_rate_curve_", "validation_scores_", "best_validation_score_", "best_loss_")
+FITTED = (
+    "n_iter_",
+    "t_",
+    "loss_",
+    "loss_curve_",
+    "learning_rate_curve_",
+    "validation_scores_",
+    "best_validation_score_",
+    "best_loss_",
+)
 
 
 def classifier(options, **more):
-    parameters = {"hidden_layer_sizes": (9, 5), "batch_size": 16, "max_iter": 9, "random_state": 3} | options | more
+    parameters = (
+        {"hidden_layer_sizes": (9, 5), "batch_size": 16, "max_iter": 9, "random_state": 3} | options | more
+    )
     return MLPClassifier(**parameters)
 
 
@@ -74,7 +90,9 @@ def small_blocks(monkeypatch):
 
 TABLES = {"float64": X, "float32": X32, "sparse": csr_matrix(X)}
 # All but those that there are not: tables read in blocks are dense.
-OPTIONS_AND_TABLES = [(name, table) for name in OPTIONS for table in TABLES if (name, table) != ("blocks", "sparse")]
+OPTIONS_AND_TABLES = [
+    (name, table) for name in OPTIONS for table in TABLES if (name, table) != ("blocks", "sparse")
+]
 # Those of blocks that a fit of some rows has are the whole table's.
 BUT_BLOCKS = [name for name in OPTIONS if name != "blocks"]
 
@@ -108,7 +126,10 @@ def test_rows_of_a_table_are_a_table(name):
     of_rows = classifier(options)
     of_rows._course(X, LABELS, weights, rows=ROWS).train()
     assert of_rows.n_iter_ > 1
-    assert_same(of_rows, fitted(classifier(options), X[ROWS], LABELS[ROWS], None if weights is None else weights[ROWS]))
+    assert_same(
+        of_rows,
+        fitted(classifier(options), X[ROWS], LABELS[ROWS], None if weights is None else weights[ROWS]),
+    )
 
 
 @UNUSED_OPTIONS
@@ -127,7 +148,9 @@ def test_rows_held_out_of_rows_of_a_table(name, rows):
 def test_rows_held_out_are_rows_that_are_seen():
     unseen = np.delete(np.arange(N), ROWS)[0]
     for options in ({}, {"shuffle": "blocks"}):
-        with pytest.raises(ValueError, match=f"validation_indices must be among the rows that the fit sees, got row {unseen}"):
+        with pytest.raises(
+            ValueError, match=f"validation_indices must be among the rows that the fit sees, got row {unseen}"
+        ):
             classifier(options)._course(X, LABELS, held_out=(None, None, None, [ROWS[0], unseen]), rows=ROWS)
 
 
@@ -235,7 +258,7 @@ def test_a_course_checks_its_parameters():
         classifier({"alpha": -1})._course(X, LABELS)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Several epochs in one call of the engine
 
 # What has something to do between any two epochs, or an engine that cannot.
@@ -244,7 +267,9 @@ ONE_BY_ONE = {"early stopping", "early stopping by loss", "scorer", "plateau", "
 
 @pytest.fixture
 def in_one_call(monkeypatch):
-    """A function: an estimator fitted with as many epochs a call as are allowed, or one by one; and how many there were in each call."""
+    """A function: an estimator fitted with as many epochs a call as are allowed, or one by one; and how many
+    there were in each call.
+    """
     numbers, epochs = [], engines.get_engine("cython").Session.epochs
 
     def noted(session, orders, rates):
@@ -266,7 +291,11 @@ def in_one_call(monkeypatch):
     return fit
 
 
-@pytest.mark.parametrize("table", [X, X32, csr_matrix(X), np.asfortranarray(X)[::-1]], ids=["float64", "float32", "sparse", "strided"])
+@pytest.mark.parametrize(
+    "table",
+    [X, X32, csr_matrix(X), np.asfortranarray(X)[::-1]],
+    ids=["float64", "float32", "sparse", "strided"],
+)
 @pytest.mark.parametrize("name", BUT_BLOCKS)
 def test_epochs_in_one_call_are_epochs(name, table, in_one_call):
     options = {"max_iter": 40, "n_iter_no_change": 3, "tol": 0.02} | OPTIONS[name]
@@ -275,14 +304,23 @@ def test_epochs_in_one_call_are_epochs(name, table, in_one_call):
     assert calls_alone == []
     assert (max(calls, default=1) > 1) == (name not in ONE_BY_ONE)
     assert_same(alone, ahead)
-    partial = [each.set_params(early_stopping=False, class_weight=None).partial_fit(table, LABELS) for each in (alone, ahead)]  # whose moments are the same
+    # whose moments are the same
+    partial = [
+        each.set_params(early_stopping=False, class_weight=None).partial_fit(table, LABELS)
+        for each in (alone, ahead)
+    ]
     assert_same(*partial)
 
 
 def test_a_generator_is_left_as_by_epochs_one_by_one(in_one_call):
     generators = [np.random.RandomState(5) for _ in range(2)]
     for generator, seconds in zip(generators, (0, 1e9), strict=True):
-        clf, _ = in_one_call(classifier({}, random_state=generator, max_iter=60, n_iter_no_change=2, tol=0.01), X, LABELS, seconds=seconds)
+        clf, _ = in_one_call(
+            classifier({}, random_state=generator, max_iter=60, n_iter_no_change=2, tol=0.01),
+            X,
+            LABELS,
+            seconds=seconds,
+        )
         assert 5 < clf.n_iter_ < 60
     assert generators[0].randint(2**31) == generators[1].randint(2**31)
 
@@ -290,7 +328,14 @@ def test_a_generator_is_left_as_by_epochs_one_by_one(in_one_call):
 @pytest.mark.parametrize("normalization", [None, "batch"])
 def test_divergence_within_a_call_has_the_last_whole_epoch(normalization, in_one_call):
     # The weights grow by a factor in every step, until they overflow in some epoch.
-    options = {"solver": "sgd", "learning_rate_init": 1.0, "alpha": 200.0, "momentum": 0, "activation": "tanh", "normalization": normalization}
+    options = {
+        "solver": "sgd",
+        "learning_rate_init": 1.0,
+        "alpha": 200.0,
+        "momentum": 0,
+        "activation": "tanh",
+        "normalization": normalization,
+    }
     more = {"max_iter": 200, "n_iter_no_change": 300, "precision": "float64"}
     alone, _ = in_one_call(classifier(options, **more), X, LABELS, seconds=0)
     ahead, calls = in_one_call(classifier(options, **more), X, LABELS, seconds=1e9)
@@ -309,5 +354,3 @@ def test_pause_may_be_asked_now_and_then(monkeypatch):
     course.train(pause=lambda: seen.append(course.n_epochs))
     assert seen[2:] == list(range(31, 50))
     assert_same(clf, fitted(classifier({}, max_iter=50, n_iter_no_change=50), X, LABELS))
-
-

@@ -1,4 +1,6 @@
-"""The pages of docs/: their examples run, their links resolve, and nothing that users can choose is left out."""
+"""The pages of docs/: their examples run, their links resolve, and nothing that users can choose is
+left out.
+"""
 
 import doctest
 import importlib
@@ -26,7 +28,9 @@ PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glo
 pytestmark = pytest.mark.skipif(not PAGES, reason="not in a clone of the repository")
 
 # The table of a page, beside the repository or in the folder that the environment names.
-ADULT = Path(os.environ.get("NNFAST_TABLES", Path(__file__).parents[2] / "shared" / "data"), "adult.parquet").absolute()
+ADULT = Path(
+    os.environ.get("NNFAST_TABLES", Path(__file__).parents[2] / "shared" / "data"), "adult.parquet"
+).absolute()
 
 # Pages that programs of bench/ wrote.
 GENERATED = ("benchmark_results", "tabular_results", "tabular_tables")
@@ -82,7 +86,11 @@ def test_every_name_is_on_its_page(page, extension):
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 def test_every_parameter_is_on_some_page(cls):
     pages = "\n".join(PAGES.values())
-    parameters = {*inspect.signature(cls).parameters, *inspect.signature(cls.fit).parameters} - {"self", "X", "y"}
+    parameters = {*inspect.signature(cls).parameters, *inspect.signature(cls.fit).parameters} - {
+        "self",
+        "X",
+        "y",
+    }
     assert [name for name in parameters if not re.search(rf"\b{name}\b", pages)] == []
 
 
@@ -90,11 +98,36 @@ def test_every_public_class_is_in_the_reference():
     listed = re.findall(r"^   ([\w.]+)$", PAGES["api"], re.MULTILINE)
     for module in ("nnfast.optimizers", "nnfast.schedules", "nnfast.callbacks"):
         for name, each in inspect.getmembers(importlib.import_module(module), inspect.isclass):
-            if f"{each.__module__}.".startswith(f"{module}.") and not name.startswith("_") and name != "Callbacks":
+            if (
+                f"{each.__module__}.".startswith(f"{module}.")
+                and not name.startswith("_")
+                and name != "Callbacks"
+            ):
                 assert name in listed
 
 
 def test_formulas_of_docstrings_become_literal(extension):
-    lines = ["What it is.", "", "    w <- m_(t+1)", "", "|w| and `|w|` of coefs_.", "", "Parameters", "----------", "a_ : |w|"]
-    made = ["What it is.", "", "::", "", lines[2], "", r"\|w\| and `|w|` of coefs\_.", "", *lines[6:8], r"a_ : \|w\|"]
+    lines = [
+        "What it is.",
+        "",
+        "    w <- m_(t+1)",
+        "",
+        "|w| and `|w|` of coefs_.",
+        "",
+        "Parameters",
+        "----------",
+        "a_ : |w|",
+    ]
+    made = [
+        "What it is.",
+        "",
+        "::",
+        "",
+        lines[2],
+        "",
+        r"\|w\| and `|w|` of coefs\_.",
+        "",
+        *lines[6:8],
+        r"a_ : \|w\|",
+    ]
     assert extension("docstrings").to_rst(lines) == made

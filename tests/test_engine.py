@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import reference
 import sklearn.utils
+from nnfast.kernels import engine as compiled
 from problems import Problem, arrays_of, same
 
 from nnfast import threads
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
-from nnfast.kernels import engine as compiled
 from nnfast.losses import LOSSES
 from nnfast.network import Network, Parameters
 from nnfast.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
@@ -24,27 +24,56 @@ ISAS = engine.instruction_sets()
 CHUNK = engine.CHUNK_ROWS
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The same bits
 
 # What each run is of: a Problem's arguments, and a session's.
 RUNS = {
     "odd batches": ({"units": (33, 40, 17, 3), "n_samples": 203}, {"batch_size": 32}),
     "one row a batch": ({"n_samples": 9}, {"batch_size": 1}),
-    "chunks": ({"units": (20, 33, 2), "n_samples": 2 * CHUNK + 300, "weighted": True}, {"batch_size": CHUNK + 200}),
-    "sgd, wide outputs": ({"units": (12, 40, 70), "loss": "squared_error"}, {"batch_size": 24, "optimizer": SGD()}),
+    "chunks": (
+        {"units": (20, 33, 2), "n_samples": 2 * CHUNK + 300, "weighted": True},
+        {"batch_size": CHUNK + 200},
+    ),
+    "sgd, wide outputs": (
+        {"units": (12, 40, 70), "loss": "squared_error"},
+        {"batch_size": 24, "optimizer": SGD()},
+    ),
     "no hidden layer": ({"units": (70, 2)}, {"batch_size": 20, "optimizer": SGD(nesterov=False)}),
-    "deep, logistic": ({"units": (300, 65, 33, 5), "activation": "logistic", "loss": "poisson"}, {"batch_size": 30}),
+    "deep, logistic": (
+        {"units": (300, 65, 33, 5), "activation": "logistic", "loss": "poisson"},
+        {"batch_size": 30},
+    ),
     "sparse": ({"units": (150, 40, 3), "kind": "sparse", "n_samples": 120}, {"batch_size": 50}),
-    "sparse, chunks, tanh": ({"units": (60, 20, 1), "kind": "sparse", "n_samples": CHUNK + 88, "activation": "tanh", "loss": "binary_log_loss"}, {}),
-    "sparse, no hidden layer": ({"units": (60, 2), "kind": "sparse", "n_samples": 90, "loss": "binary_log_loss"}, {"batch_size": 32}),
+    "sparse, chunks, tanh": (
+        {
+            "units": (60, 20, 1),
+            "kind": "sparse",
+            "n_samples": CHUNK + 88,
+            "activation": "tanh",
+            "loss": "binary_log_loss",
+        },
+        {},
+    ),
+    "sparse, no hidden layer": (
+        {"units": (60, 2), "kind": "sparse", "n_samples": 90, "loss": "binary_log_loss"},
+        {"batch_size": 32},
+    ),
     "densified": ({"units": (33, 20, 4), "kind": "csr"}, {"batch_size": 20}),
 }
 # Options alone and together; the last batch of some has one row, and some batches are several chunks.
 DEEP = {"units": (33, 40, 17, 3), "n_samples": 97}
 LARGE = {"units": (20, 33, 3), "n_samples": CHUNK + 61, "weighted": True}
 SPARSE = {"units": (150, 40, 18, 3), "kind": "sparse", "n_samples": 120}
-EVERYTHING = {"alpha": 0.02, "l1": 0.03, "clip_norm": 0.8, "clip_value": 0.2, "max_norm": 1.0, "dropout": (0.2, 0.4), "input_dropout": 0.3}
+EVERYTHING = {
+    "alpha": 0.02,
+    "l1": 0.03,
+    "clip_norm": 0.8,
+    "clip_value": 0.2,
+    "max_norm": 1.0,
+    "dropout": (0.2, 0.4),
+    "input_dropout": 0.3,
+}
 OPTIONS = {
     "batch norm": (DEEP | {"normalization": "batch"}, {}),
     "batch norm, large batch": (LARGE | {"normalization": "batch"}, {"batch_size": CHUNK + 31}),
@@ -57,10 +86,16 @@ OPTIONS = {
     "dropout of one layer": (DEEP | {"activation": "mish"}, {"dropout": (0.0, 0.5)}),
     "dropout, chunks": (LARGE, {"dropout": (0.3,), "input_dropout": 0.2, "batch_size": CHUNK + 31}),
     "dropout, sparse": (SPARSE, {"dropout": (0.3, 0.1), "input_dropout": 0.4}),
-    "dropout, sparse, chunks": (SPARSE | {"n_samples": CHUNK + 61}, {"input_dropout": 0.4, "batch_size": CHUNK + 31}),
+    "dropout, sparse, chunks": (
+        SPARSE | {"n_samples": CHUNK + 61},
+        {"input_dropout": 0.4, "batch_size": CHUNK + 31},
+    ),
     "dropout, densified": (DEEP | {"kind": "csr"}, {"input_dropout": 0.4}),
     "dropout, no hidden layer": ({"units": (20, 3)}, {"input_dropout": 0.4}),
-    "alpha dropout": (DEEP | {"activation": "selu"}, {"dropout": (0.3, 0.2), "alpha_dropout": True, "input_dropout": 0.1}),
+    "alpha dropout": (
+        DEEP | {"activation": "selu"},
+        {"dropout": (0.3, 0.2), "alpha_dropout": True, "input_dropout": 0.1},
+    ),
     "clip_norm": (DEEP, {"clip_norm": 0.3}),
     "clip_norm, chunks": (LARGE, {"clip_norm": 0.3, "batch_size": CHUNK + 31}),
     "clip_norm, no hidden layer": ({"units": (70, 2)}, {"clip_norm": 0.1}),
@@ -71,16 +106,35 @@ OPTIONS = {
     "l1": (DEEP | {"weighted": True}, {"l1": 0.5, "alpha": 0.0}),
     "l1 and alpha, chunks": (LARGE, {"l1": 0.5, "alpha": 0.3, "batch_size": CHUNK + 31}),
     "everything": (DEEP | {"weighted": True}, EVERYTHING | {"optimizer": NAdam()}),
-    "everything, batch norm": (DEEP | {"normalization": "batch", "weighted": True}, EVERYTHING | {"optimizer": AdamW(weight_decay=1.0)}),
-    "everything, layer norm, chunks": (LARGE | {"units": (20, 33, 18, 3), "normalization": "layer"}, EVERYTHING | {"batch_size": CHUNK + 31}),
-    "everything, batch norm, sparse": (SPARSE | {"normalization": "batch", "activation": "elu"}, EVERYTHING | {"optimizer": RMSprop()}),
-    "norm_eps and norm_momentum": (DEEP | {"normalization": "batch", "norm_eps": 0.3, "norm_momentum": 0.7}, {}),
+    "everything, batch norm": (
+        DEEP | {"normalization": "batch", "weighted": True},
+        EVERYTHING | {"optimizer": AdamW(weight_decay=1.0)},
+    ),
+    "everything, layer norm, chunks": (
+        LARGE | {"units": (20, 33, 18, 3), "normalization": "layer"},
+        EVERYTHING | {"batch_size": CHUNK + 31},
+    ),
+    "everything, batch norm, sparse": (
+        SPARSE | {"normalization": "batch", "activation": "elu"},
+        EVERYTHING | {"optimizer": RMSprop()},
+    ),
+    "norm_eps and norm_momentum": (
+        DEEP | {"normalization": "batch", "norm_eps": 0.3, "norm_momentum": 0.7},
+        {},
+    ),
     "layers of their own": (DEEP | {"activation": (("leaky_relu", 0.2), ("softplus", 3.0))}, {}),
-    "layers of their own, layer norm": (DEEP | {"activation": (("elu", 0.4), ("identity", None)), "normalization": "layer"}, {}),
+    "layers of their own, layer norm": (
+        DEEP | {"activation": (("elu", 0.4), ("identity", None)), "normalization": "layer"},
+        {},
+    ),
 }
 OTHER_RULES = SGD(momentum=0), AdamW(), NAdam(), RMSprop(rho=0.8), Adagrad(), Lion()
 OPTIONS |= {f"optimizer {rule}": (DEEP | {"weighted": True}, {"optimizer": rule}) for rule in OTHER_RULES}
-OPTIONS |= {f"activation {name}": (DEEP | {"activation": name}, {}) for name in ACTIVATIONS if name not in ("relu", "logistic", "tanh")}
+OPTIONS |= {
+    f"activation {name}": (DEEP | {"activation": name}, {})
+    for name in ACTIVATIONS
+    if name not in ("relu", "logistic", "tanh")
+}
 OPTIONS |= {f"loss {name}": (DEEP | {"loss": name, "weighted": True}, {}) for name in LOSSES}
 OPTIONS |= {
     "label smoothing": (DEEP | {"loss": "log_loss", "loss_parameters": (0.2,)}, {}),
@@ -140,7 +194,13 @@ print(instruction_set(), hashlib.sha256(model.predict_proba(X).tobytes()).hexdig
 
 
 def python(code, **environment):
-    return subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @pytest.mark.skipif(not {"avx2", "avx512"} <= set(ISAS), reason="needs a CPU with AVX-512")
@@ -157,7 +217,7 @@ def test_an_unknown_instruction_set_is_an_error_that_names_the_available():
     assert "NNFAST_ISA='mmx'" in answer.stderr and all(isa in answer.stderr for isa in ISAS)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Training
 
 
@@ -166,7 +226,11 @@ def test_an_unknown_instruction_set_is_an_error_that_names_the_available():
 def test_training_is_the_references(run, dtype, rtol):
     made, arguments = RUNS[run]
     problem = Problem(**made, dtype=dtype)
-    arguments = {"batch_size": len(problem.rows), "optimizer": Adam(), "regularization": Regularization(alpha=0.01)} | arguments
+    arguments = {
+        "batch_size": len(problem.rows),
+        "optimizer": Adam(),
+        "regularization": Regularization(alpha=0.01),
+    } | arguments
     slow, X, y = problem.reference(arguments["regularization"])
     rule = reference.optimizer_like(arguments["optimizer"])
     random_state, rows = np.random.RandomState(0), problem.rows.copy()
@@ -213,7 +277,11 @@ RULES += [Adam(0.8, 0.9, 1e-4), SGD(0.5, False), SGD(0.5, True), SGD(0, False), 
 def test_a_run_goes_on_from_loaded_moments(rule, normalization):
     """And from t, of which bias corrections, NAdam's momenta and dropout's masks are made."""
     problem = Problem(normalization=normalization)
-    arguments = {"batch_size": 16, "optimizer": rule, "regularization": Regularization(alpha=0.01, dropout=(0.3,), clip_norm=1.0)}
+    arguments = {
+        "batch_size": 16,
+        "optimizer": rule,
+        "regularization": Regularization(alpha=0.01, dropout=(0.3,), clip_norm=1.0),
+    }
     with problem.session(**arguments) as session:
         session.epoch(problem.rows, 0.01)
         session.epoch(problem.rows, 0.02)
@@ -250,7 +318,11 @@ def test_what_is_loaded_in_another_dtype_or_order_is_the_same():
     wider = parameters.map(lambda array: array.astype(np.float64))
     with problem.session(batch_size=16) as session:
         expected = session.epoch(problem.rows, 0.01)
-        for others in (wider, wider.map(np.asfortranarray), parameters.map(lambda array: np.repeat(array, 2, axis=0)[::2])):
+        for others in (
+            wider,
+            wider.map(np.asfortranarray),
+            parameters.map(lambda array: np.repeat(array, 2, axis=0)[::2]),
+        ):
             session.load(others)
             assert session.epoch(problem.rows, 0.01) == expected
         session.store(wider)
@@ -258,8 +330,11 @@ def test_what_is_loaded_in_another_dtype_or_order_is_the_same():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("made, arguments", [({}, {}), *(RUNS[name] for name in ("everything, batch norm", "l1", "clip_norm", "batch norm"))],
-                         ids=["plain", "everything", "l1", "clip_norm", "batch norm"])
+@pytest.mark.parametrize(
+    "made, arguments",
+    [({}, {}), *(RUNS[name] for name in ("everything, batch norm", "l1", "clip_norm", "batch norm"))],
+    ids=["plain", "everything", "l1", "clip_norm", "batch norm"],
+)
 def test_a_learning_rate_a_batch(made, arguments, n_threads):
     problem = Problem(**made)
     arguments = arguments | {"batch_size": 20, "n_threads": n_threads}
@@ -269,16 +344,23 @@ def test_a_learning_rate_a_batch(made, arguments, n_threads):
     rule = reference.optimizer_like(arguments.get("optimizer", Adam()))
     with problem.session(**arguments) as session, problem.session(**arguments) as constant:
         loss = session.epoch(problem.rows, rates)
-        np.testing.assert_allclose(loss, slow.epoch(X, y, problem.rows, 20, rule, rates, problem.weight), rtol=1e-10)
+        np.testing.assert_allclose(
+            loss, slow.epoch(X, y, problem.rows, 20, rule, rates, problem.weight), rtol=1e-10
+        )
         for got, w in zip(problem.stored(session), arrays_of(slow), strict=True):
             np.testing.assert_allclose(got, w, rtol=1e-9, atol=1e-10 * np.abs(w).max())
         for scalar in (0.01, np.float32(0.01), np.array([0.01])):
             session.load(problem.parameters())
             constant.load(problem.parameters())
-            assert session.epoch(problem.rows, np.full(len(rates), np.float64(scalar).item())) == constant.epoch(problem.rows, scalar)
+            assert session.epoch(
+                problem.rows, np.full(len(rates), np.float64(scalar).item())
+            ) == constant.epoch(problem.rows, scalar)
             assert same(problem.stored(session), problem.stored(constant))
         for wrong in (rates[:-1], rates[:0], np.ones((len(rates), 1))):
-            with pytest.raises(ValueError, match=f"learning_rate must be a number, or have one for each of {len(rates)} batches, got"):
+            with pytest.raises(
+                ValueError,
+                match=f"learning_rate must be a number, or have one for each of {len(rates)} batches, got",
+            ):
                 session.epoch(problem.rows, wrong)
 
 
@@ -286,7 +368,9 @@ def epochs_of(problem, n):
     """Orders of rows and learning rates of epochs, other ones in each."""
     random = np.random.RandomState(7)
     n_batches = -(-len(problem.rows) // 20)
-    return np.array([random.permutation(problem.rows) for _ in range(n)]), random.uniform(0.001, 0.03, (n, n_batches))
+    return np.array([random.permutation(problem.rows) for _ in range(n)]), random.uniform(
+        0.001, 0.03, (n, n_batches)
+    )
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -316,7 +400,10 @@ def test_an_epoch_that_is_not_finite_leaves_the_one_before(normalization, dtype,
     orders, rates = epochs_of(problem, 5)
     orders = np.where(orders == 33, 32, orders)  # the row is in the fourth epoch alone, in its last step
     orders[3, -1] = 33
-    with problem.session(batch_size=20, n_threads=n_threads) as session, problem.session(batch_size=20, n_threads=n_threads) as fewer:
+    with (
+        problem.session(batch_size=20, n_threads=n_threads) as session,
+        problem.session(batch_size=20, n_threads=n_threads) as fewer,
+    ):
         expected = fewer.epochs(orders[:3], rates[:3])
         with pytest.raises(engine.NonFinite) as raised:
             session.epochs(orders, rates)
@@ -330,7 +417,10 @@ def test_epochs_in_one_call_are_checked():
     orders, rates = epochs_of(problem, 2)
     with problem.session(batch_size=20) as session:
         for wrong in (rates[:1], rates[:, :-1], rates[0]):
-            with pytest.raises(ValueError, match=f"learning_rates must have one for each of 2 times {rates.shape[1]} batches, got"):
+            with pytest.raises(
+                ValueError,
+                match=f"learning_rates must have one for each of 2 times {rates.shape[1]} batches, got",
+            ):
                 session.epochs(orders, wrong)
         for row in (-1, len(problem.X)):
             with pytest.raises(IndexError, match="row numbers must be within"):
@@ -357,16 +447,24 @@ def assert_stops_in_step_3(problem, **arguments):
 @pytest.mark.parametrize("rule", [Adam(), SGD()], ids=["adam", "sgd"])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_what_is_not_finite_stops_in_its_step(loss, rule, dtype, n_threads):
-    assert_stops_in_step_3(Problem((12, 9, 3), 50, loss=loss, dtype=dtype, activation="identity"), optimizer=rule, n_threads=n_threads)
+    assert_stops_in_step_3(
+        Problem((12, 9, 3), 50, loss=loss, dtype=dtype, activation="identity"),
+        optimizer=rule,
+        n_threads=n_threads,
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("rule", [record() for record in OPTIMIZERS.values()], ids=lambda rule: rule.name)
-@pytest.mark.parametrize("limits", [{}, {"clip_norm": 1.0}, {"clip_value": 0.1, "l1": 0.1, "max_norm": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "limits", [{}, {"clip_norm": 1.0}, {"clip_value": 0.1, "l1": 0.1, "max_norm": 1.0}], ids=str
+)
 def test_what_is_not_finite_stops_with_every_option(limits, rule, normalization, dtype):
     problem = Problem((12, 9, 8, 3), 50, dtype=dtype, activation="identity", normalization=normalization)
-    assert_stops_in_step_3(problem, optimizer=rule, regularization=Regularization(alpha=0.01, **limits), n_threads=2)
+    assert_stops_in_step_3(
+        problem, optimizer=rule, regularization=Regularization(alpha=0.01, **limits), n_threads=2
+    )
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -375,7 +473,10 @@ def test_rows_of_no_weight_are_no_rows(n_threads):
     problem = Problem(n_samples=80, weighted=True)
     problem.weight[20:40] = 0
     others = np.concatenate([problem.rows[:20], problem.rows[40:]])
-    with problem.session(batch_size=20, n_threads=n_threads) as session, problem.session(batch_size=20) as without:
+    with (
+        problem.session(batch_size=20, n_threads=n_threads) as session,
+        problem.session(batch_size=20) as without,
+    ):
         losses = [session.epoch(problem.rows, 0.01) * 80 for _ in range(2)]
         expected = [without.epoch(others, 0.01) * 60 for _ in range(2)]
         np.testing.assert_allclose(losses, expected, rtol=1e-14)
@@ -394,11 +495,20 @@ def test_evaluate_rows_of_no_weight(n_samples):
         session.evaluate()
 
 
-PREDICTED = {f"{loss}, {activation}": {"loss": loss, "activation": activation} for loss in LOSSES for activation in ("relu", "tanh")}
-PREDICTED |= {
-    f"{activation}, {norm}": {"activation": activation, "normalization": norm} for activation in ACTIVATIONS for norm in (None, "batch", "layer")
+PREDICTED = {
+    f"{loss}, {activation}": {"loss": loss, "activation": activation}
+    for loss in LOSSES
+    for activation in ("relu", "tanh")
 }
-PREDICTED |= {f"sparse, {norm}": {"kind": "sparse", "activation": "gelu", "normalization": norm} for norm in (None, "batch", "layer")}
+PREDICTED |= {
+    f"{activation}, {norm}": {"activation": activation, "normalization": norm}
+    for activation in ACTIVATIONS
+    for norm in (None, "batch", "layer")
+}
+PREDICTED |= {
+    f"sparse, {norm}": {"kind": "sparse", "activation": "gelu", "normalization": norm}
+    for norm in (None, "batch", "layer")
+}
 PREDICTED |= {"narrow": {"units": (20, 3, 2, 1), "loss": "binary_log_loss", "normalization": "batch"}}
 
 
@@ -410,12 +520,18 @@ def test_predict_any_rows(made):
         np.testing.assert_allclose(session.predict(), expected, rtol=1e-12, atol=1e-13)
         for rows in (np.array([5, 5, 0]), problem.rows[::-1].copy(), np.array([7])):
             np.testing.assert_array_equal(session.predict(rows), session.predict()[rows])
-    whole = engine.predict(problem.network, problem.parameters(), problem.table, dtype=np.float64, n_threads=1)
+    whole = engine.predict(
+        problem.network, problem.parameters(), problem.table, dtype=np.float64, n_threads=1
+    )
     one = engine.predict(problem.network, problem.parameters(), problem.table[7:8], dtype=np.float64)
     np.testing.assert_array_equal(whole[7:8], one)
 
 
-@pytest.mark.parametrize("make", [np.random.RandomState, lambda seed: np.random.RandomState(np.random.PCG64(seed))], ids=["MT19937", "PCG64"])
+@pytest.mark.parametrize(
+    "make",
+    [np.random.RandomState, lambda seed: np.random.RandomState(np.random.PCG64(seed))],
+    ids=["MT19937", "PCG64"],
+)
 def test_shuffle_is_scikit_learns(make):
     for n in (*range(1, 40), 63, 64, 65, 127, 128, 129, 1000, 1025, 70_000):
         ours, theirs = make(n), make(n)
@@ -436,7 +552,7 @@ def test_the_compiled_names_are_those_of_the_records():
     assert engine.instruction_set() in ISAS
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # How many threads
 
 
@@ -542,25 +658,43 @@ def changed(parameters, **lists):
 def test_wrong_arrays_are_errors(normalization):
     problem = Problem((12, 9, 8, 3), normalization=normalization, dtype=np.float64)
     p = problem.parameters()
-    wrong = [changed(p, coefs=p.coefs[:-1]), changed(p, intercepts=[*p.intercepts, p.intercepts[0]]), changed(p, coefs=[w.T.copy() for w in p.coefs]),
-             changed(p, intercepts=[p.intercepts[0][:-1], *p.intercepts[1:]]),
-             Network((12, 9, 7, 3), "relu", "log_loss", (), normalization).blank(np.float64)]
+    wrong = [
+        changed(p, coefs=p.coefs[:-1]),
+        changed(p, intercepts=[*p.intercepts, p.intercepts[0]]),
+        changed(p, coefs=[w.T.copy() for w in p.coefs]),
+        changed(p, intercepts=[p.intercepts[0][:-1], *p.intercepts[1:]]),
+        Network((12, 9, 7, 3), "relu", "log_loss", (), normalization).blank(np.float64),
+    ]
     for other in {None: ("layer", "batch"), "layer": (None,), "batch": (None, "layer")}[normalization]:
         wrong.append(Network((12, 9, 8, 3), "relu", "log_loss", (), other).blank(np.float64))
     if normalization:
         wrong += [changed(p, scales=p.shifts[:1]), changed(p, shifts=[*p.shifts[:1], np.zeros(3)])]
     if normalization == "batch":
-        wrong += [changed(p, means=[]), changed(p, variances=p.variances[::-1]), changed(p, variances=p.variances[:1])]
+        wrong += [
+            changed(p, means=[]),
+            changed(p, variances=p.variances[::-1]),
+            changed(p, variances=p.variances[:1]),
+        ]
     with problem.session(batch_size=20) as session, problem.predicting() as predicting:
         session.epoch(problem.rows, 0.01)
         expected = session.predict()
         for parameters in wrong:
             for call in (session.load, session.store, predicting.load):
-                with pytest.raises(ValueError, match="such arrays, got|must be of dtype float32 or float64 and shape"):
+                with pytest.raises(
+                    ValueError, match="such arrays, got|must be of dtype float32 or float64 and shape"
+                ):
                     call(parameters)
         moment = [np.zeros_like(array) for array in p.learned()]
-        for moments in ([moment], [moment] * 3, [], [moment, moment[:-1]], [moment, [*moment[:-1], np.zeros(77)]]):
-            with pytest.raises(ValueError, match="the optimizer has 2 moments, got|such arrays, got|and shape"):
+        for moments in (
+            [moment],
+            [moment] * 3,
+            [],
+            [moment, moment[:-1]],
+            [moment, [*moment[:-1], np.zeros(77)]],
+        ):
+            with pytest.raises(
+                ValueError, match="the optimizer has 2 moments, got|such arrays, got|and shape"
+            ):
                 session.load(p, moments)
         for array in p.arrays():
             array.flags.writeable = False
@@ -571,7 +705,10 @@ def test_wrong_arrays_are_errors(normalization):
         np.testing.assert_array_equal(session.predict(), expected)
 
 
-@pytest.mark.parametrize("loss, parameters", [("log_loss", (0.1, 0.2)), ("huber", (1.0, 2.0)), ("squared_error", (1.0,)), ("quantile", (0.1, 0.9))])
+@pytest.mark.parametrize(
+    "loss, parameters",
+    [("log_loss", (0.1, 0.2)), ("huber", (1.0, 2.0)), ("squared_error", (1.0,)), ("quantile", (0.1, 0.9))],
+)
 def test_wrong_numbers_of_loss_parameters_are_errors(loss, parameters):
     with pytest.raises(ValueError, match=f"loss '{loss}' takes . parameters, got"):
         Problem(loss=loss, loss_parameters=parameters).session()

@@ -26,7 +26,7 @@ from nnfast.regularization import Regularization
 numba = pytest.importorskip("nnfast.engines.numba", reason="needs numba", exc_type=ImportError)
 BOTH = pytest.mark.parametrize("engine", [cython, numba], ids=["cython", "numba"])
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # One interface
 
 
@@ -34,26 +34,44 @@ def interface(engine):
     """Names and signatures of what a module offers, and of the methods and attributes of its Session."""
     found = {}
     for name, value in vars(engine).items():
-        if not name.startswith("_") and getattr(value, "__module__", None) in (engine.__name__, "nnfast.engines.metrics", "nnfast.engines.session"):
+        if not name.startswith("_") and getattr(value, "__module__", None) in (
+            engine.__name__,
+            "nnfast.engines.metrics",
+            "nnfast.engines.session",
+        ):
             found[name] = str(inspect.signature(value))
     session = engine.Session
     for name in dir(session):
         if not name.startswith("_") or name in ("__enter__", "__exit__", "__del__"):
             value = getattr(session, name)
-            found[f"Session.{name}"] = str(inspect.signature(value)) if callable(value) else type(value).__name__
+            found[f"Session.{name}"] = (
+                str(inspect.signature(value)) if callable(value) else type(value).__name__
+            )
     return found
 
 
 def test_the_engines_offer_the_same():
     ours, theirs = interface(numba), interface(cython)
     # Which several_epochs tells.
-    assert cython.Session.several_epochs and not numba.Session.several_epochs and "orders" in theirs.pop("Session.epochs")
+    assert (
+        cython.Session.several_epochs
+        and not numba.Session.several_epochs
+        and "orders" in theirs.pop("Session.epochs")
+    )
     assert ours == theirs
-    assert {"Session", "predict", "predictor", "shuffle", "roc_auc", "Session.epoch", "Session.take_moments"} <= set(ours)
+    assert {
+        "Session",
+        "predict",
+        "predictor",
+        "shuffle",
+        "roc_auc",
+        "Session.epoch",
+        "Session.take_moments",
+    } <= set(ours)
     assert engines.ENGINES == ("cython", "numba")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The same runs
 
 
@@ -67,7 +85,11 @@ def run(engine, monkeypatch, problem, arguments, rate, epochs=20):
             losses.append(session.epoch(rows, rate))
         loss, outputs = session.evaluate()
         answers = [np.float64(loss), outputs, session.predict(rows[:7]), *problem.stored(session)]
-        assert session.t == epochs * -(-len(rows) // arguments["batch_size"]) if "batch_size" in arguments else session.t == epochs
+        assert (
+            session.t == epochs * -(-len(rows) // arguments["batch_size"])
+            if "batch_size" in arguments
+            else session.t == epochs
+        )
         return losses, [*answers, *(array for moment in session.take_moments() for array in moment)]
 
 
@@ -78,7 +100,9 @@ def test_the_same_runs(name, dtype, rtol, monkeypatch):
     problem = Problem(**made, dtype=np.dtype(dtype).type)
     # Lion goes by signs: where a rounding turns one round, a weight moves by twice the rate.
     rate = 1e-4 if "Lion" in name else 0.01
-    (losses, others), (expected, expected_others) = (run(engine, monkeypatch, problem, arguments, rate) for engine in (numba, cython))
+    (losses, others), (expected, expected_others) = (
+        run(engine, monkeypatch, problem, arguments, rate) for engine in (numba, cython)
+    )
     np.testing.assert_allclose(losses, expected, rtol=rtol)
     if dtype == "float64":
         for ours, theirs in zip(others, expected_others, strict=True):
@@ -94,24 +118,43 @@ def asymmetric(y, z):
 
 
 @pytest.mark.parametrize("dtype, rtol", [("float64", 1e-10), ("float32", 1e-4)])
-@pytest.mark.parametrize("made", [
-    {"activation": ((Activation(snake), None), ("relu", None))}, {"loss": Loss(asymmetric)}, {"loss": Loss(asymmetric, out_activation="exp")},
-], ids=["activation", "loss", "loss of exp"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"activation": ((Activation(snake), None), ("relu", None))},
+        {"loss": Loss(asymmetric)},
+        {"loss": Loss(asymmetric, out_activation="exp")},
+    ],
+    ids=["activation", "loss", "loss of exp"],
+)
 def test_the_same_runs_of_own_functions(made, dtype, rtol, monkeypatch):
     problem = Problem((12, 9, 6, 2), dtype=np.dtype(dtype).type, **{"loss": "squared_error"} | made)
-    losses, expected = (run(engine, monkeypatch, problem, {"batch_size": 16}, 0.01)[0] for engine in (numba, cython))
+    losses, expected = (
+        run(engine, monkeypatch, problem, {"batch_size": 16}, 0.01)[0] for engine in (numba, cython)
+    )
     np.testing.assert_allclose(losses, expected, rtol=rtol)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What runs are made of
 
 
 @pytest.mark.parametrize("dtype, rtol", [("float64", 1e-11), ("float32", 1e-4)])
-@pytest.mark.parametrize("options", [
-    {}, {"loss": "squared_error"}, {"loss": "focal"}, {"normalization": "batch"}, {"normalization": "layer"}, {"weighted": True}, {"kind": "csr"},
-    {"kind": "sparse", "units": (60, 9, 3)}, {"n_samples": numba.CHUNK_ROWS + 40},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"loss": "squared_error"},
+        {"loss": "focal"},
+        {"normalization": "batch"},
+        {"normalization": "layer"},
+        {"weighted": True},
+        {"kind": "csr"},
+        {"kind": "sparse", "units": (60, 9, 3)},
+        {"n_samples": numba.CHUNK_ROWS + 40},
+    ],
+    ids=str,
+)
 @BOTH
 def test_gradients_and_evaluations_are_the_references(engine, options, dtype, rtol, monkeypatch):
     monkeypatch.setattr(problems, "engine", engine)
@@ -167,7 +210,10 @@ def test_shuffles_are_scikit_learns(engine):
 def test_a_loss_that_is_not_finite_ends_its_step(engine, rate, step, monkeypatch):
     monkeypatch.setattr(problems, "engine", engine)
     problem = Problem(loss="squared_error")
-    with problem.session(batch_size=10, optimizer=SGD()) as session, pytest.raises(engine.NonFinite) as raised:
+    with (
+        problem.session(batch_size=10, optimizer=SGD()) as session,
+        pytest.raises(engine.NonFinite) as raised,
+    ):
         session.epoch(problem.rows, rate)
     assert raised.value.step <= step and not session.whole_epochs
 
@@ -224,12 +270,14 @@ def test_an_interrupt_ends_an_epoch(engine, monkeypatch):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_profiles_tell_phases(engine):
     X, y = np.random.default_rng(0).normal(size=(4000, 20)), np.arange(4000) % 2
-    estimator = MLPClassifier((50,), engine=engine.__name__.rpartition(".")[2], profile=True, max_iter=11, tol=1, random_state=0).fit(X, y)
+    estimator = MLPClassifier(
+        (50,), engine=engine.__name__.rpartition(".")[2], profile=True, max_iter=11, tol=1, random_state=0
+    ).fit(X, y)
     seconds = {phase.name: phase.seconds for phase in estimator.profile_.phases}
     assert seconds["forward"] > 0 and seconds["gradient and update"] > 0 and sum(seconds.values()) < 60
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Estimators
 
 
@@ -239,15 +287,28 @@ def test_profiles_tell_phases(engine):
 def test_estimators_fit_alike(cls, solver):
     X, y = (load_iris if cls is MLPClassifier else load_diabetes)(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    options = {"solver": solver, "max_iter": 8, "random_state": 0, "early_stopping": solver != "lbfgs", "dropout": 0.2 if solver != "lbfgs" else 0.0}
-    ours, theirs = (cls(hidden_layer_sizes=(9, 5), engine=engine, **options).fit(X, y) for engine in engines.ENGINES)
+    options = {
+        "solver": solver,
+        "max_iter": 8,
+        "random_state": 0,
+        "early_stopping": solver != "lbfgs",
+        "dropout": 0.2 if solver != "lbfgs" else 0.0,
+    }
+    ours, theirs = (
+        cls(hidden_layer_sizes=(9, 5), engine=engine, **options).fit(X, y) for engine in engines.ENGINES
+    )
     np.testing.assert_allclose(ours.history_["loss"], theirs.history_["loss"], rtol=1e-9)
     assert ours.score(X, y) == pytest.approx(theirs.score(X, y), rel=1e-6)
     again = pickle.loads(pickle.dumps(theirs))
     np.testing.assert_array_equal(again.predict(X), theirs.predict(X))
     compiled = theirs.compiled()
     np.testing.assert_array_equal(compiled.predict(X[:3]), theirs.predict(X[:3]))
-    for wrong, error in ((X[0], ValueError), (X[:, :2], ValueError), (X.tolist(), TypeError), (X.astype(int), TypeError)):
+    for wrong, error in (
+        (X[0], ValueError),
+        (X[:, :2], ValueError),
+        (X.tolist(), TypeError),
+        (X.astype(int), TypeError),
+    ):
         with pytest.raises(error, match="X must"):
             compiled.predict(wrong)
 
@@ -256,7 +317,8 @@ def test_estimators_fit_alike(cls, solver):
 def test_how_many_batches_a_run_has_changes_no_bit(monkeypatch):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(533, 40)), rng.integers(0, 3, 533)
-    estimator = MLPClassifier((100, 30), engine="numba", batch_size=32, max_iter=2, alpha=0.1, random_state=3)  # 7,090 weights
+    # 7,090 weights
+    estimator = MLPClassifier((100, 30), engine="numba", batch_size=32, max_iter=2, alpha=0.1, random_state=3)
     curves = []
     for batches in (1, 3, 5, 100):
         monkeypatch.setattr(numba._compiled.Engine, "_expected_seconds", lambda self, n_rows: np.inf)
@@ -270,7 +332,13 @@ def test_fits_in_threads_are_those_of_one():
     X, y = np.random.default_rng(0).normal(size=(400, 10)), np.arange(400) % 2
 
     def fit(seed):
-        return MLPClassifier((20,), engine="numba", max_iter=30, tol=1, n_iter_no_change=30, random_state=seed % 3).fit(X, y).loss_
+        return (
+            MLPClassifier(
+                (20,), engine="numba", max_iter=30, tol=1, n_iter_no_change=30, random_state=seed % 3
+            )
+            .fit(X, y)
+            .loss_
+        )
 
     expected = [fit(seed) for seed in range(3)]
     with ThreadPoolExecutor(4) as pool:

@@ -17,15 +17,30 @@ X = np.random.RandomState(0).standard_normal((N, 3))
 Y = (X[:, 0] > 0).astype(int)
 NAMES = np.array(["no", "yes"])[Y]
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The rows that early stopping holds out
 
 SPLITS = {
     "nothing held out": (MLPClassifier, 0, Y, "that is 0, and leaves 40"),
-    "one row for two classes": (MLPClassifier, 0.01, Y, "that is 1, and leaves 39 to train on: too few for the 2 classes"),
+    "one row for two classes": (
+        MLPClassifier,
+        0.01,
+        Y,
+        "that is 1, and leaves 39 to train on: too few for the 2 classes",
+    ),
     "nothing left": (MLPClassifier, 0.99, Y, "that is 40, and leaves 0"),
-    "one row left for two classes": (MLPClassifier, 0.96, NAMES, "that is 39, and leaves 1 to train on: too few for the 2 classes"),
-    "a class of one row": (MLPClassifier, 0.3, np.where(np.arange(N) == 7, "rare", "often"), "class rare has one row in all"),
+    "one row left for two classes": (
+        MLPClassifier,
+        0.96,
+        NAMES,
+        "that is 39, and leaves 1 to train on: too few for the 2 classes",
+    ),
+    "a class of one row": (
+        MLPClassifier,
+        0.3,
+        np.where(np.arange(N) == 7, "rare", "often"),
+        "class rare has one row in all",
+    ),
     "labels, nothing held out": (MLPClassifier, 0, np.column_stack([Y, Y]), "that is 0"),
     "one row": (MLPRegressor, 0.01, X[:, 0], "too small"),
     "no row": (MLPRegressor, 0.0, X[:, 0], "that is 0"),
@@ -45,7 +60,7 @@ def test_rows_held_out_that_cannot_be_drawn(name, shuffle):
     assert "test_size" not in str(caught.value)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Scores
 
 SCORES = {
@@ -92,7 +107,7 @@ def test_errors_of_the_users_scorer_are_theirs():
     assert any("scoring=" in note for note in caught.value.__notes__)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Sizes
 
 SIZES = [2**62, 2**63, 2**70, (10**9, 10**9), (2**40, 2**40), [2**62], [5, 2**63], np.array([2**62])]
@@ -111,17 +126,30 @@ def test_a_network_may_take_half_of_the_memory(monkeypatch):
     monkeypatch.setattr(nnfast.validation, "_LARGE_BYTES", 0)
     monkeypatch.setattr(nnfast.validation, "memory", lambda: 2 * 8 * (4 * 5 + 6))
     MLPRegressor(hidden_layer_sizes=(5,), max_iter=1, tol=1e9).fit(X, Y)
-    with pytest.raises(MemoryError, match=r"hidden_layer_sizes=\(6,\) with 3 inputs and 1 outputs makes 31 parameters"):
+    with pytest.raises(
+        MemoryError, match=r"hidden_layer_sizes=\(6,\) with 3 inputs and 1 outputs makes 31 parameters"
+    ):
         MLPRegressor(hidden_layer_sizes=(6,), max_iter=1, tol=1e9).fit(X, Y)
 
 
 REALS = {
-    "alpha": {}, "learning_rate_init": {}, "tol": {}, "epsilon": {}, "l1": {}, "clip_norm": {}, "clip_value": {}, "max_norm": {},
+    "alpha": {},
+    "learning_rate_init": {},
+    "tol": {},
+    "epsilon": {},
+    "l1": {},
+    "clip_norm": {},
+    "clip_value": {},
+    "max_norm": {},
     "norm_eps": {"normalization": "layer"},
     "weight_decay": {"solver": "adamw"},
     "power_t": {"solver": "sgd", "learning_rate": "invscaling"},
-    "max_iter": {}, "n_iter_no_change": {}, "batch_size": {}, "n_threads": {}, "max_fun": {"solver": "lbfgs"},
-}  # fmt: skip
+    "max_iter": {},
+    "n_iter_no_change": {},
+    "batch_size": {},
+    "n_threads": {},
+    "max_fun": {"solver": "lbfgs"},
+}
 
 
 @pytest.mark.parametrize("name", [*REALS, "hidden_layer_sizes"])
@@ -137,7 +165,9 @@ def test_integers_beyond_any_float(name):
 
 @UNUSED_OPTIONS
 @pytest.mark.parametrize("value", [2**31, 2**40, 2**62, 2**63, 2**70])
-@pytest.mark.parametrize("name", ["max_iter", "n_iter_no_change", "n_threads", "max_fun", "power_t", "batch_size"])
+@pytest.mark.parametrize(
+    "name", ["max_iter", "n_iter_no_change", "n_threads", "max_fun", "power_t", "batch_size"]
+)
 def test_huge_integers_are_numbers_like_others(name, value):
     parameters = {"max_iter": 3, "tol": 1e9, "n_iter_no_change": 1} | REALS[name] | {name: value}
     estimator = MLPRegressor(hidden_layer_sizes=(3,), random_state=0, **parameters)
@@ -149,7 +179,7 @@ def test_huge_integers_are_numbers_like_others(name, value):
     assert np.isfinite(estimator.predict(X)).all()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Arguments
 
 
@@ -179,30 +209,63 @@ ARGUMENTS = {
     "X_val with NaN": (fit(), (X, Y), {"X_val": X * np.nan, "y_val": Y}, ["X_val", "NaN"]),
     "y_val of another length": (fit(), (X, Y), {"X_val": X, "y_val": Y[:9]}, ["y_val", "[40, 9]"]),
     "y_val of another class": (fit(), (X, Y), {"X_val": X, "y_val": Y + 7}, ["y_val", "7"]),
-    "y_val of two columns": (fit(MLPRegressor), (X, X[:, 0]), {"X_val": X, "y_val": X[:, :2]}, ["y_val", "(40, 2)"]),
-    "indices and X_val": (fit(), (X, Y), {"X_val": X, "y_val": Y, "validation_indices": [1]}, ["X_val", "validation_indices"]),
+    "y_val of two columns": (
+        fit(MLPRegressor),
+        (X, X[:, 0]),
+        {"X_val": X, "y_val": X[:, :2]},
+        ["y_val", "(40, 2)"],
+    ),
+    "indices and X_val": (
+        fit(),
+        (X, Y),
+        {"X_val": X, "y_val": Y, "validation_indices": [1]},
+        ["X_val", "validation_indices"],
+    ),
     "indices beyond X": (fit(), (X, Y), {"validation_indices": [99]}, ["validation_indices", "99", "40"]),
-    "indices that are text": (fit(), (X, Y), {"validation_indices": ["a"]}, ["validation_indices", "row numbers"]),
+    "indices that are text": (
+        fit(),
+        (X, Y),
+        {"validation_indices": ["a"]},
+        ["validation_indices", "row numbers"],
+    ),
     "classes missing": (MLPClassifier().partial_fit, (X, Y), {}, ["classes"]),
-    "classes that y lacks": (MLPClassifier().partial_fit, (X, Y + 5), {"classes": [0, 1]}, ["y", "classes", "5"]),
+    "classes that y lacks": (
+        MLPClassifier().partial_fit,
+        (X, Y + 5),
+        {"classes": [0, 1]},
+        ["y", "classes", "5"],
+    ),
     "other classes": (fitted().partial_fit, (X, Y), {"classes": [0, 1, 2]}, ["classes", "[0, 1, 2]"]),
-    "y is None in partial_fit": (functools.partial(MLPClassifier().partial_fit, classes=[0, 1]), (X, None), {}, ["y", "None"]),
+    "y is None in partial_fit": (
+        functools.partial(MLPClassifier().partial_fit, classes=[0, 1]),
+        (X, None),
+        {},
+        ["y", "None"],
+    ),
     "layer": (fitted().hidden_activations, (X, 3), {}, ["layer", "3", "1"]),
     "class_weight of text": (fit(class_weight={0: "a", 1: 1}), (X, Y), {}, ["class_weight", "'a'", "0"]),
     "class_weight of NaN": (fit(class_weight={0: np.nan, 1: 1}), (X, Y), {}, ["class_weight", "nan"]),
     "class_weight below 0": (fit(class_weight={0: -1, 1: 1}), (X, Y), {}, ["class_weight", "-1"]),
     "class_weight of other classes": (fit(class_weight={5: 1}), (X, Y), {}, ["class_weight", "5"]),
     "class_weight of a list": (fit(class_weight=[{0: 1}]), (X, Y), {}, ["class_weight", "{0: 1}"]),
-    "quantile": (fit(MLPRegressor, loss="quantile", quantile=[0.5, 0.1]), (X, Y), {}, ["quantile", "[0.5, 0.1]"]),
+    "quantile": (
+        fit(MLPRegressor, loss="quantile", quantile=[0.5, 0.1]),
+        (X, Y),
+        {},
+        ["quantile", "[0.5, 0.1]"],
+    ),
     "dropout": (fit(dropout=[0.1, 0.2]), (X, Y), {}, ["dropout", "[0.1, 0.2]", "1 hidden"]),
     "hidden_layer_sizes of a float": (MLPClassifier([2.5]).fit, (X, Y), {}, ["hidden_layer_sizes", "2.5"]),
     "hidden_layer_sizes of 0": (MLPClassifier([0]).fit, (X, Y), {}, ["hidden_layer_sizes", "0"]),
     "random_state": (fit(random_state=2**70), (X, Y), {}, ["random_state", str(2**70), "4294967295"]),
     "random_state of text": (fit(random_state="a"), (X, Y), {}, ["random_state", "'a'"]),
     "early_stopping in partial_fit": (
-        functools.partial(MLPClassifier(early_stopping=True).partial_fit, classes=[0, 1]), (X, Y), {}, ["early_stopping", "True", "partial_fit"],
+        functools.partial(MLPClassifier(early_stopping=True).partial_fit, classes=[0, 1]),
+        (X, Y),
+        {},
+        ["early_stopping", "True", "partial_fit"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)

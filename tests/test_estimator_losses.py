@@ -46,18 +46,24 @@ def same_run(a, b):
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-12)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Losses of classes
 
 
 @pytest.mark.parametrize("kind", TARGETS)
-@pytest.mark.parametrize("parameters", [{}, {"label_smoothing": 0.2}, {"loss": "focal"}, {"loss": "focal", "focal_gamma": 0.5}])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"label_smoothing": 0.2}, {"loss": "focal"}, {"loss": "focal", "focal_gamma": 0.5}]
+)
 def test_losses_of_classes_are_the_formulas(kind, parameters):
     X, y = labels(kind)
     estimator = still(**parameters).fit(X, y)
     p = estimator.predict_proba(X)
     onehot = y if kind == "multilabel" else (y[:, np.newaxis] == estimator.classes_)
-    pairs = [(p, onehot)] if kind != "multilabel" else [(np.c_[1 - p[:, k], p[:, k]], np.c_[1 - y[:, k], y[:, k]]) for k in range(3)]
+    pairs = (
+        [(p, onehot)]
+        if kind != "multilabel"
+        else [(np.c_[1 - p[:, k], p[:, k]], np.c_[1 - y[:, k], y[:, k]]) for k in range(3)]
+    )
     expected = 0
     for probabilities, hits in pairs:
         if parameters.get("loss") == "focal":
@@ -79,11 +85,13 @@ def test_focal_loss_without_focus_is_log_loss():
 @pytest.mark.parametrize("kind", TARGETS)
 def test_smoothed_targets_have_the_accuracy_of_the_plain_ones(kind):
     X, y = labels(kind)
-    estimator = small(label_smoothing=0.3, early_stopping=True, restore_best=False).fit(X, y, X_val=X, y_val=y)
+    estimator = small(label_smoothing=0.3, early_stopping=True, restore_best=False).fit(
+        X, y, X_val=X, y_val=y
+    )
     assert estimator.validation_scores_[-1] == pytest.approx(estimator.score(X, y))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Class weights
 
 WEIGHTS = {
@@ -110,7 +118,9 @@ def test_class_weights_are_sample_weights(kind, solver, early_stopping, balanced
         expected = small(**parameters).fit(X, y, by_row if given is None else by_row * given)
         if solver == "adam":
             same_run(ours, expected)
-            assert ours.validation_scores_ == (pytest.approx(expected.validation_scores_) if early_stopping else None)
+            assert ours.validation_scores_ == (
+                pytest.approx(expected.validation_scores_) if early_stopping else None
+            )
         else:
             assert ours.loss_ == pytest.approx(expected.loss_, rel=1e-9)
 
@@ -132,7 +142,9 @@ def test_class_weights_of_partial_fit():
     weighted = small(class_weight=WEIGHTS["multiclass"])
     for rows in (y != -1, y != 4):  # batches that lack a class
         weighted.partial_fit(X[rows], y[rows], classes=np.unique(y))
-        plain.partial_fit(X[rows], y[rows], compute_sample_weight(WEIGHTS["multiclass"], y)[rows], np.unique(y))
+        plain.partial_fit(
+            X[rows], y[rows], compute_sample_weight(WEIGHTS["multiclass"], y)[rows], np.unique(y)
+        )
     same_run(weighted, plain)
     with pytest.raises(ValueError, match="class_weight='balanced' is not supported for partial_fit"):
         small(class_weight="balanced").partial_fit(X, y, classes=np.unique(y))
@@ -160,11 +172,14 @@ def test_kinds_of_labels_with_class_weights():
     dense = small(class_weight="balanced").fit(X, y)
     same_run(dense, small(class_weight="balanced").fit(X, scipy.sparse.csr_array(y)))
     booleans = y[:, 0] > 0
-    same_run(small(class_weight={True: 3.0}).fit(X, booleans), small(class_weight={1: 3.0}).fit(X, booleans.astype(int)))
+    same_run(
+        small(class_weight={True: 3.0}).fit(X, booleans),
+        small(class_weight={1: 3.0}).fit(X, booleans.astype(int)),
+    )
     assert small(class_weight="balanced").fit(X, np.zeros(len(X))).n_iter_ == 5
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Losses of real targets
 
 PARAMETERS = {"huber": ({"huber_delta": 0.3}, (0.3,)), "quantile": ({"quantile": 0.8}, (0.8, 0.8))}
@@ -178,13 +193,17 @@ def test_losses_of_real_targets_are_the_formulas(loss):
     estimator = still(MLPRegressor, loss=loss, **parameters).fit(X, y)
     p = estimator.predict(X)
     z = np.log(p) if LOSSES[loss].out_activation == "exp" else p
-    assert estimator.loss_ == pytest.approx(reference.row_losses(loss, y, z, loss_parameters).mean(), rel=1e-9)
+    assert estimator.loss_ == pytest.approx(
+        reference.row_losses(loss, y, z, loss_parameters).mean(), rel=1e-9
+    )
     assert p.shape == y.shape
     if LOSSES[loss].out_activation == "exp":
         assert (p > 0).all()
 
 
-@pytest.mark.parametrize("loss, value, domain", [("poisson", -0.5, "y >= 0"), ("gamma", 0.0, "y > 0"), ("gamma", -2.0, "y > 0")])
+@pytest.mark.parametrize(
+    "loss, value, domain", [("poisson", -0.5, "y >= 0"), ("gamma", 0.0, "y > 0"), ("gamma", -2.0, "y > 0")]
+)
 def test_targets_out_of_the_losss_domain(loss, value, domain):
     X, y = table()
     y = y + 1.0
@@ -199,7 +218,7 @@ def test_targets_out_of_the_losss_domain(loss, value, domain):
     assert pickle.dumps(fitted) == before
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Quantiles
 
 
@@ -212,7 +231,9 @@ def spread(n_samples=300):
 def test_quantiles_are_learned_and_in_order():
     X, y = spread()
     levels = [0.1, 0.5, 0.9]
-    estimator = MLPRegressor("quantile", (), quantile=levels, max_iter=300, learning_rate_init=0.01, random_state=0, alpha=0, tol=0)
+    estimator = MLPRegressor(
+        "quantile", (), quantile=levels, max_iter=300, learning_rate_init=0.01, random_state=0, alpha=0, tol=0
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error", QuantileCrossingWarning)
         predicted = estimator.fit(X, y).predict(X)
@@ -260,18 +281,24 @@ def test_quantiles_are_scored_by_pinball_loss(quantile, weighted):
     X, y = spread(60)
     y[:5] = y[5]  # ties
     weight = np.linspace(0, 2, 60) if weighted else None
-    estimator = small(MLPRegressor, loss="quantile", quantile=quantile, early_stopping=True, restore_best=False)
+    estimator = small(
+        MLPRegressor, loss="quantile", quantile=quantile, early_stopping=True, restore_best=False
+    )
     estimator.fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", QuantileCrossingWarning)
         predicted = estimator.predict(X).reshape(60, -1)
     levels = np.ravel(quantile)
-    expected = np.mean([d2_pinball_score(y, predicted[:, k], alpha=q, sample_weight=weight) for k, q in enumerate(levels)])
+    expected = np.mean(
+        [d2_pinball_score(y, predicted[:, k], alpha=q, sample_weight=weight) for k, q in enumerate(levels)]
+    )
     assert estimator.score(X, y, weight) == pytest.approx(expected)
     # scikit-learn interpolated the quantile of y in another way once.
     rel = 1e-9 if parse_version(sklearn.__version__) >= parse_version("1.8") else 0.05
     assert estimator.validation_scores_[-1] == pytest.approx(expected, rel=rel)
-    assert len(cross_val_score(estimator.set_params(early_stopping=False, restore_best=True), X, y, cv=2)) == 2
+    assert (
+        len(cross_val_score(estimator.set_params(early_stopping=False, restore_best=True), X, y, cv=2)) == 2
+    )
 
 
 def test_scores_by_pinball_loss_of_special_cases():
@@ -288,7 +315,9 @@ def test_one_level_serves_several_targets():
     several = np.c_[y, -y]
     estimator = small(MLPRegressor, loss="quantile", quantile=0.7, early_stopping=True).fit(X, several)
     assert estimator.predict(X).shape == (300, 2)
-    assert estimator.score(X, several) == pytest.approx(d2_pinball_score(several, estimator.predict(X), alpha=0.7))
+    assert estimator.score(X, several) == pytest.approx(
+        d2_pinball_score(several, estimator.predict(X), alpha=0.7)
+    )
     with pytest.raises(ValueError, match=r"quantile=\[0.1, 0.2\] has several levels.* a y of 2"):
         estimator.set_params(quantile=[0.1, 0.2]).fit(X, several)
 

@@ -31,7 +31,7 @@ def scikit_learns(cls):
     return getattr(sklearn.neural_network, cls.__name__)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Signatures, tags, documentation
 
 
@@ -87,7 +87,11 @@ def test_tags(cls):
 def test_documentation_names_every_parameter_and_attribute(cls):
     X, y = table()
     assert "{" not in cls.__doc__.replace("{'", "")
-    estimators = [small(cls), small(cls, normalization="batch"), small(cls, loss="focal" if cls is MLPClassifier else "quantile")]
+    estimators = [
+        small(cls),
+        small(cls, normalization="batch"),
+        small(cls, loss="focal" if cls is MLPClassifier else "quantile"),
+    ]
     public = {name for estimator in estimators for name in vars(estimator.fit(X, y)) if name.endswith("_")}
     assert {"norm_scales_", "running_means_"} < public
     for name in (*inspect.signature(cls).parameters, *public, "feature_names_in_"):
@@ -102,7 +106,12 @@ def test_documentation_names_every_parameter_and_attribute(cls):
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_fitted_attributes_are_scikit_learns(cls, solver, early_stopping):
     X, y = table()
-    parameters = {"solver": solver, "early_stopping": early_stopping, "max_iter": 3, "validation_fraction": 0.3}
+    parameters = {
+        "solver": solver,
+        "early_stopping": early_stopping,
+        "max_iter": 3,
+        "validation_fraction": 0.3,
+    }
     public = [
         {name: type(value) for name, value in vars(est.fit(X, y)).items() if name.endswith("_")}
         for est in (cls(**parameters), scikit_learns(cls)(**parameters))
@@ -121,7 +130,7 @@ def test_nothing_of_an_earlier_fit_is_left():
     assert set(vars(estimator)) == set(vars(small(solver="lbfgs").fit(X, y)))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Cloning, pickling, tools
 
 
@@ -151,7 +160,9 @@ def test_pickles_hold_plain_state_and_go_on(cls, solver):
     copy = pickle.loads(pickled)
     assert np.array_equal(copy.predict(X), estimator.predict(X))
     for each in (copy, estimator):
-        each.set_params(early_stopping=False, solver="adam" if solver == "lbfgs" else solver).partial_fit(X, y)
+        each.set_params(early_stopping=False, solver="adam" if solver == "lbfgs" else solver).partial_fit(
+            X, y
+        )
     assert all(np.array_equal(a, b) for a, b in zip(copy.coefs_, estimator.coefs_, strict=True))
 
 
@@ -204,19 +215,25 @@ def test_labels_are_scikit_learns(kind):
     binarizer, expected = estimator._label_binarizer, LabelBinarizer().fit(y)
     assert vars(binarizer).keys() == vars(expected).keys()
     assert (binarizer.y_type_, binarizer.sparse_input_) == (expected.y_type_, expected.sparse_input_)
-    assert binarizer.classes_.dtype == expected.classes_.dtype and np.array_equal(binarizer.classes_, expected.classes_)
+    assert binarizer.classes_.dtype == expected.classes_.dtype and np.array_equal(
+        binarizer.classes_, expected.classes_
+    )
     wrong = y[::-1].copy()
     for labels in (y, wrong, wrong.tolist()):
         for sample_weight in (None, np.arange(1, 1 + len(y))):
             score = estimator.score(X, labels, sample_weight)
-            assert type(score) is float and score == accuracy_score(labels, estimator.predict(X), sample_weight=sample_weight)
+            assert type(score) is float and score == accuracy_score(
+                labels, estimator.predict(X), sample_weight=sample_weight
+            )
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         estimator.score(X, y[:-1])
 
 
 def test_model_selection():
     X, y = table(60)
-    search = GridSearchCV(make_pipeline(StandardScaler(), small()), {"mlpclassifier__alpha": [1e-4, 1e-2]}, cv=2)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), small()), {"mlpclassifier__alpha": [1e-4, 1e-2]}, cv=2
+    )
     assert 0 <= search.fit(X, y).best_score_ <= 1
     scores = cross_validate(small(MLPRegressor), X, y, cv=2, scoring="r2")
     assert np.isfinite(scores["test_score"]).all()
@@ -245,7 +262,7 @@ def test_the_base_of_a_subclass_can_be_extended():
     assert Wider().get_params() == {"width": 3, "alpha": 0.1}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Errors
 
 
@@ -334,7 +351,7 @@ class Subclass(np.ndarray):
     """An array that the quick validation leaves to the thorough one."""
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # partial_fit and warm_start
 
 
@@ -365,7 +382,9 @@ def test_log_probabilities_stay_finite():
     for classes in (y, np.arange(40) % 3, np.c_[y, 1 - y]):
         estimator = small(max_iter=1, activation="identity").fit(X, classes)
         assert np.isfinite(estimator.predict_log_proba(far)).all()
-        np.testing.assert_allclose(np.exp(estimator.predict_log_proba(X)), estimator.predict_proba(X), rtol=1e-12)
+        np.testing.assert_allclose(
+            np.exp(estimator.predict_log_proba(X)), estimator.predict_proba(X), rtol=1e-12
+        )
 
 
 def test_no_hidden_layer_is_logistic_regression():

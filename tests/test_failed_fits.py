@@ -1,4 +1,6 @@
-"""The contract of nnfast/publishing.py: what a call that ends by an exception leaves behind, for every exception at every point."""
+"""The contract of nnfast/publishing.py: what a call that ends by an exception leaves behind, for every
+exception at every point.
+"""
 
 import gc
 import pickle
@@ -101,21 +103,33 @@ def sessions(monkeypatch):
 def made(call, cls, more):
     """(estimator ready for the call, the call, epochs that it had before)"""
     before, method, parameters = CALLS[call]
-    estimator = cls(hidden_layer_sizes=(5,), max_iter=5, random_state=0, batch_size=16, learning_rate_init=0.01)
+    estimator = cls(
+        hidden_layer_sizes=(5,), max_iter=5, random_state=0, batch_size=16, learning_rate_init=0.01
+    )
     estimator.set_params(n_iter_no_change=100, tol=0)
     n_before = 0
     if before is not None:
         estimator.set_params(**before).fit(X, Y)
-        n_before = len(getattr(estimator, "loss_curve_", ())) if parameters.get("warm_start") or method == "partial_fit" else 0
+        n_before = (
+            len(getattr(estimator, "loss_curve_", ()))
+            if parameters.get("warm_start") or method == "partial_fit"
+            else 0
+        )
         estimator.set_params(solver="adam", early_stopping=False)
     estimator.set_params(**parameters | more)
     classes = {"classes": [0, 1]} if method == "partial_fit" and cls is MLPClassifier else {}
-    return estimator, lambda estimator, **held_out: getattr(estimator, method)(X, Y, **classes, **held_out), n_before
+    return (
+        estimator,
+        lambda estimator, **held_out: getattr(estimator, method)(X, Y, **classes, **held_out),
+        n_before,
+    )
 
 
 def as_of(call, cls, more, n_epochs, held_out):
     """What the call gives that stops after so many epochs."""
-    estimator, train, _ = made(call, cls, more | {"max_iter": n_epochs, "restore_best": False, "callbacks": None})
+    estimator, train, _ = made(
+        call, cls, more | {"max_iter": n_epochs, "restore_best": False, "callbacks": None}
+    )
     return train(estimator, **held_out)
 
 
@@ -124,15 +138,26 @@ def assert_whole(estimator, expected):
         mine, other = getattr(estimator, name, None), getattr(expected, name, None)
         assert (mine is None) == (other is None)
         if mine is not None:
-            assert len(mine) == len(other) and all(np.array_equal(a, b) for a, b in zip(mine, other, strict=True)), name
+            assert len(mine) == len(other) and all(
+                np.array_equal(a, b) for a, b in zip(mine, other, strict=True)
+            ), name
     assert estimator.n_iter_ == expected.n_iter_
     lengths = {len(values) for values in estimator.history_.values()}
     assert lengths == {len(expected.history_["loss"])}
     assert np.isfinite(estimator.predict(X)).all()
-    pickle.loads(pickle.dumps(estimator)).set_params(solver="adam", early_stopping=False, callbacks=None).partial_fit(X, Y)
+    pickle.loads(pickle.dumps(estimator)).set_params(
+        solver="adam", early_stopping=False, callbacks=None
+    ).partial_fit(X, Y)
 
 
-ERRORS = [RuntimeError("no"), MemoryError("no"), DivergenceError("no"), StopIteration("no"), KeyboardInterrupt("no"), SystemExit("no")]
+ERRORS = [
+    RuntimeError("no"),
+    MemoryError("no"),
+    DivergenceError("no"),
+    StopIteration("no"),
+    KeyboardInterrupt("no"),
+    SystemExit("no"),
+]
 NAMES = [type(error).__name__ for error in ERRORS]
 ALL_CALLS = pytest.mark.parametrize("call", CALLS)
 ALL_ERRORS = pytest.mark.parametrize("error", ERRORS, ids=NAMES)
@@ -182,7 +207,9 @@ def test_scorers(call, error, solver, watched):
 @ALL_CALLS
 @pytest.mark.parametrize("at", [1, AT])
 @pytest.mark.parametrize("watched", [False, True])
-@pytest.mark.parametrize("error", [None, KeyboardInterrupt, MemoryError], ids=["divergence", "interrupt", "memory"])
+@pytest.mark.parametrize(
+    "error", [None, KeyboardInterrupt, MemoryError], ids=["divergence", "interrupt", "memory"]
+)
 def test_the_engine(call, cls, at, watched, error, sessions):
     if CALLS[call][1] == "partial_fit":
         at = 1
@@ -213,7 +240,9 @@ def test_memory(call, method, early_stopping, sessions):
     if method == "evaluate" and not early_stopping:
         return
     for at in (1, 2, 3):
-        estimator, train, _ = made(call, MLPClassifier, {"early_stopping": early_stopping, "callbacks": [Watches()]})
+        estimator, train, _ = made(
+            call, MLPClassifier, {"early_stopping": early_stopping, "callbacks": [Watches()]}
+        )
         before = frozen(estimator)
         sessions(**{method: raising(method, MemoryError, at)})
         try:
@@ -266,8 +295,17 @@ def test_wrong_tables(call):
 def test_parameters_that_float32_cannot_hold(early_stopping, watched, max_iter):
     # The arithmetic is float64, in which nothing overflows; the estimator keeps float32.
     X32, y = X.astype(np.float32), X[:, 0]
-    estimator = MLPRegressor(hidden_layer_sizes=(4,), solver="sgd", momentum=0, precision="float64", max_iter=max_iter, random_state=0)
-    estimator.set_params(early_stopping=early_stopping, callbacks=[Watches()] if watched else None, validation_fraction=0.3)
+    estimator = MLPRegressor(
+        hidden_layer_sizes=(4,),
+        solver="sgd",
+        momentum=0,
+        precision="float64",
+        max_iter=max_iter,
+        random_state=0,
+    )
+    estimator.set_params(
+        early_stopping=early_stopping, callbacks=[Watches()] if watched else None, validation_fraction=0.3
+    )
     unfitted = frozen(estimator)
     with np.errstate(over="ignore"), pytest.raises(DivergenceError, match="epoch"):
         estimator.fit(X32, y * 1e45)
@@ -295,7 +333,7 @@ def test_a_divergence_pickles_without_the_estimator():
     assert str(again) == "sentence" and again.estimator_ is None
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # No best epoch that is none
 
 
@@ -316,8 +354,12 @@ class Given:
 def test_scores_without_a_best(cls, scores, restore_best):
     parameters = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "batch_size": 16}
     scorer = Given(*scores)
-    estimator = cls(**parameters, early_stopping=True, restore_best=restore_best, scoring=scorer, n_iter_no_change=100)
-    with pytest.warns(UserWarning, match="Validation score of 12 rows was NaN or infinite in all 6 epochs.*last epoch"):
+    estimator = cls(
+        **parameters, early_stopping=True, restore_best=restore_best, scoring=scorer, n_iter_no_change=100
+    )
+    with pytest.warns(
+        UserWarning, match="Validation score of 12 rows was NaN or infinite in all 6 epochs.*last epoch"
+    ):
         estimator.fit(X, Y, validation_indices=HELD_OUT)
     expected = cls(**parameters).fit(X, Y, validation_indices=HELD_OUT)
     assert all(np.array_equal(a, b) for a, b in zip(estimator.coefs_, expected.coefs_, strict=True))
@@ -325,7 +367,9 @@ def test_scores_without_a_best(cls, scores, restore_best):
 
 def test_one_number_among_scores_of_nan_is_the_best():
     parameters = {"hidden_layer_sizes": (5,), "random_state": 0, "batch_size": 16}
-    estimator = MLPClassifier(**parameters, max_iter=6, early_stopping=True, scoring=Given(np.nan, np.nan, 0.1, np.nan))
+    estimator = MLPClassifier(
+        **parameters, max_iter=6, early_stopping=True, scoring=Given(np.nan, np.nan, 0.1, np.nan)
+    )
     estimator.fit(X, Y, validation_indices=HELD_OUT)
     expected = MLPClassifier(**parameters, max_iter=3).fit(X, Y, validation_indices=HELD_OUT)
     assert all(np.array_equal(a, b) for a, b in zip(estimator.coefs_, expected.coefs_, strict=True))
@@ -358,9 +402,14 @@ def test_an_epoch_whose_outputs_are_not_finite_is_not_the_best(monitor, scoring,
     parameters = {"hidden_layer_sizes": (5,), "random_state": 0, "batch_size": 16, "learning_rate_init": 1e-5}
     estimator = MLPRegressor(**parameters, early_stopping=True, monitor=monitor, scoring=scoring, max_iter=6)
     estimator.fit(X, X[:, 0], validation_indices=HELD_OUT)
-    assert np.isnan(estimator.validation_scores_[2:]).all() and np.isfinite(estimator.validation_scores_[:2]).all()
+    assert (
+        np.isnan(estimator.validation_scores_[2:]).all()
+        and np.isfinite(estimator.validation_scores_[:2]).all()
+    )
     sessions()
-    whole = [MLPRegressor(**parameters, max_iter=n).fit(X, X[:, 0], validation_indices=HELD_OUT) for n in (1, 2)]
+    whole = [
+        MLPRegressor(**parameters, max_iter=n).fit(X, X[:, 0], validation_indices=HELD_OUT) for n in (1, 2)
+    ]
     assert any(np.array_equal(estimator.coefs_[0], each.coefs_[0]) for each in whole)
 
 
@@ -378,8 +427,12 @@ CONSTANT = {
 @pytest.mark.parametrize("kind", CONSTANT)
 def test_a_score_that_cannot_move(kind):
     cls, y, held_out = CONSTANT[kind]
-    estimator = cls(hidden_layer_sizes=(5,), early_stopping=True, random_state=0, max_iter=300, learning_rate_init=1e-4)
-    with pytest.warns(UserWarning, match="Validation score of .* rows was 0 in all 12 epochs.*monitor='loss'"):
+    estimator = cls(
+        hidden_layer_sizes=(5,), early_stopping=True, random_state=0, max_iter=300, learning_rate_init=1e-4
+    )
+    with pytest.warns(
+        UserWarning, match="Validation score of .* rows was 0 in all 12 epochs.*monitor='loss'"
+    ):
         estimator.fit(X, y, **held_out)
     assert estimator.n_iter_ == 12
     with warnings.catch_warnings():
@@ -401,7 +454,7 @@ def test_a_best_epoch_on_which_rows_trained_on_overflow_is_not_restored(sessions
     assert not hasattr(estimator, "coefs_")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Faults on top of faults, and what is left behind in memory
 
 
@@ -443,8 +496,14 @@ def test_a_fit_that_fails_is_freed_at_once(kind, solver):
 
     table = X.copy().view(Table)
     # Classes: an exception that is kept has its traceback, and with it the fit.
-    callbacks = {"callback": Raises("on_epoch_end", RuntimeError, 1), "interrupt": Raises("on_epoch_end", KeyboardInterrupt, 1)}
-    more = {"callbacks": [callbacks[kind]] if kind in callbacks else None, "scoring": Scorer(RuntimeError) if kind == "scorer" else None}
+    callbacks = {
+        "callback": Raises("on_epoch_end", RuntimeError, 1),
+        "interrupt": Raises("on_epoch_end", KeyboardInterrupt, 1),
+    }
+    more = {
+        "callbacks": [callbacks[kind]] if kind in callbacks else None,
+        "scoring": Scorer(RuntimeError) if kind == "scorer" else None,
+    }
     estimator, _, _ = made("first fit", MLPRegressor, {"solver": solver, **more})
     y = X[:, 0] * (1e200 if kind == "divergence" else 1)
     gc.collect()
@@ -475,7 +534,14 @@ def test_a_fit_that_fails_is_freed_at_once(kind, solver):
 
 def test_an_overflow_in_a_later_epoch_has_the_epoch_before():
     # Linear units whose weights grow by a factor an epoch, until float32 cannot hold them.
-    parameters = {"activation": "identity", "solver": "sgd", "momentum": 0, "learning_rate_init": 1.0, "precision": "float64", "random_state": 0}
+    parameters = {
+        "activation": "identity",
+        "solver": "sgd",
+        "momentum": 0,
+        "learning_rate_init": 1.0,
+        "precision": "float64",
+        "random_state": 0,
+    }
     seen = []
 
     class Notes:
@@ -491,16 +557,26 @@ def test_an_overflow_in_a_later_epoch_has_the_epoch_before():
     assert np.array_equal(trained.coefs_[0], seen[-1]) and np.isfinite(seen[-1]).all()
 
 
-@pytest.mark.parametrize("change", [{"early_stopping": True}, {"early_stopping": False}, {"monitor": "loss"}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"early_stopping": True}, {"early_stopping": False}, {"monitor": "loss"}], ids=str
+)
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_what_callbacks_set_of_early_stopping_counts_from_the_next_fit_on(change, early_stopping):
     class Sets:
         def on_epoch_end(self, estimator, state):
             estimator.set_params(**change)
 
-    parameters = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "early_stopping": early_stopping}
+    parameters = {
+        "hidden_layer_sizes": (5,),
+        "max_iter": 6,
+        "random_state": 0,
+        "early_stopping": early_stopping,
+    }
     fits = [MLPClassifier(**parameters, callbacks=callbacks).fit(X, Y) for callbacks in ([Sets()], None)]
-    assert fits[0].best_loss_ == fits[1].best_loss_ and fits[0]._no_improvement_count == fits[1]._no_improvement_count
+    assert (
+        fits[0].best_loss_ == fits[1].best_loss_
+        and fits[0]._no_improvement_count == fits[1]._no_improvement_count
+    )
     assert all(np.array_equal(a, b) for a, b in zip(fits[0].coefs_, fits[1].coefs_, strict=True))
 
 
@@ -508,7 +584,13 @@ def test_scores_without_a_number_leave_a_state_to_go_on_with():
     for schedule in SCHEDULES:
         if schedule == "adaptive":
             continue  # which has no end without a stall
-        parameters = {"solver": "sgd", "learning_rate": schedule, "early_stopping": True, "max_iter": 3, "random_state": 0}
+        parameters = {
+            "solver": "sgd",
+            "learning_rate": schedule,
+            "early_stopping": True,
+            "max_iter": 3,
+            "random_state": 0,
+        }
         estimator = MLPRegressor(hidden_layer_sizes=(5,), scoring=Given(np.nan), **parameters)
         with pytest.warns(UserWarning, match="NaN"):
             estimator.fit(X, X[:, 0])

@@ -7,9 +7,9 @@ import sys
 import threading
 
 import pytest
-from small import QUIET, small, table
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from small import QUIET, small, table
 
 from nnfast import tune
 from nnfast.callbacks import Checkpoint, LiveControl
@@ -52,8 +52,19 @@ SAVE = pytest.mark.parametrize("save", [checkpoint, save_order, state, report, p
 @SAVE
 def test_leftovers_go_at_the_next_save(save, tmp_path):
     path = tmp_path / "file.state.toml"
-    leftovers = [path.with_name(f"{path.name}.{RANDOM}.tmp"), path.with_name(f"{path.name}.0123456789abcdef.tmp")]
-    others = [tmp_path / name for name in (f"{path.name}.tmp", f"{path.name}.mine.tmp", f"other.{RANDOM}.tmp", f"{path.name}.{RANDOM}")]
+    leftovers = [
+        path.with_name(f"{path.name}.{RANDOM}.tmp"),
+        path.with_name(f"{path.name}.0123456789abcdef.tmp"),
+    ]
+    others = [
+        tmp_path / name
+        for name in (
+            f"{path.name}.tmp",
+            f"{path.name}.mine.tmp",
+            f"other.{RANDOM}.tmp",
+            f"{path.name}.{RANDOM}",
+        )
+    ]
     for each in leftovers + others:
         each.write_text("half a fi")
     save(path)
@@ -77,7 +88,9 @@ def test_the_target_of_a_link_is_replaced(save, tmp_path, monkeypatch):
     assert path.is_symlink() and target.stat().st_size > 20
 
 
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to(os.devnull)], ids=["folder", "pipe", "device"])
+@pytest.mark.parametrize(
+    "make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to(os.devnull)], ids=["folder", "pipe", "device"]
+)
 def test_what_is_no_file_is_not_replaced(make, tmp_path):
     make(tmp_path / "x")
     mode = os.stat(tmp_path / "x").st_mode
@@ -104,7 +117,9 @@ def test_what_a_living_process_writes_stays(end, tmp_path):
         with replacing(path) as temporary:
             temporary.write_text("ours")
 
-    with subprocess.Popen([sys.executable, "-c", WRITER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout.readline() == "writing\n"
             save()

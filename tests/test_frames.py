@@ -1,4 +1,6 @@
-"""Tables with columns that are no numbers: errors that name the columns, and remedies that work as they stand."""
+"""Tables with columns that are no numbers: errors that name the columns, and remedies that work as they
+stand.
+"""
 
 import re
 import subprocess
@@ -39,24 +41,48 @@ def categories():
 # name: (table, what of its columns the error tells)
 TABLES = {
     "pandas: text": (lambda: pd.DataFrame({"age": AGE, "job": JOB}), [r"'job' \(str\)"]),
-    "pandas: objects": (lambda: pd.DataFrame({"age": AGE, "job": np.array(JOB, object)}), [r"'job' \((object|str)\)"]),
-    "pandas: category": (lambda: pd.DataFrame({"age": AGE, "job": JOB}).astype({"job": "category"}), [r"'job' \(category\)"]),
+    "pandas: objects": (
+        lambda: pd.DataFrame({"age": AGE, "job": np.array(JOB, object)}),
+        [r"'job' \((object|str)\)"],
+    ),
+    "pandas: category": (
+        lambda: pd.DataFrame({"age": AGE, "job": JOB}).astype({"job": "category"}),
+        [r"'job' \(category\)"],
+    ),
     "pandas: text and missing": (
         lambda: pd.DataFrame({"age": HOLES, "job": JOB}),
         [r"text or categories in 'job'", r"missing values in 'age' \(float64\)"],
     ),
     "pandas: missing text": (lambda: pd.DataFrame({"age": AGE, "job": [None, *JOB[1:]]}), [r"'job' \(str\)"]),
-    "pandas: Int64": (lambda: pd.DataFrame({"age": pd.array([1, None] * (N // 2), dtype="Int64")}), [r"missing values in 'age' \(Int64\)"]),
+    "pandas: Int64": (
+        lambda: pd.DataFrame({"age": pd.array([1, None] * (N // 2), dtype="Int64")}),
+        [r"missing values in 'age' \(Int64\)"],
+    ),
     "pandas: boolean": (
         lambda: pd.DataFrame({"old": pd.array([True, None] * (N // 2), dtype="boolean"), "age": AGE}),
         [r"missing values in 'old' \(boolean\)"],
     ),
-    "pandas: infinite": (lambda: pd.DataFrame({"age": AGE, "pay": np.where(AGE > 3, np.inf, AGE)}), [r"infinite or too large numbers in 'pay'"]),
+    "pandas: infinite": (
+        lambda: pd.DataFrame({"age": AGE, "pay": np.where(AGE > 3, np.inf, AGE)}),
+        [r"infinite or too large numbers in 'pay'"],
+    ),
     "pandas: dates": (lambda: pd.DataFrame({"age": AGE, "when": WHEN}), [r"'when' \(datetime64\[us\]\)"]),
-    "pandas: dates alone": (lambda: pd.DataFrame({"when": WHEN, "then": WHEN}), [r"'when' \(datetime64\[us\]\), 'then'"]),
-    "pandas: a time zone": (lambda: pd.DataFrame({"when": pd.Series(WHEN).dt.tz_localize("UTC")}), [r"'when' \(datetime64\[us, UTC\]\)"]),
-    "pandas: durations": (lambda: pd.DataFrame({"age": AGE, "for": WHEN - WHEN[0]}), [r"'for' \(timedelta64"]),
-    "pandas: periods": (lambda: pd.DataFrame({"when": pd.period_range("2020", periods=N)}), [r"'when' \(period\[D\]\)"]),
+    "pandas: dates alone": (
+        lambda: pd.DataFrame({"when": WHEN, "then": WHEN}),
+        [r"'when' \(datetime64\[us\]\), 'then'"],
+    ),
+    "pandas: a time zone": (
+        lambda: pd.DataFrame({"when": pd.Series(WHEN).dt.tz_localize("UTC")}),
+        [r"'when' \(datetime64\[us, UTC\]\)"],
+    ),
+    "pandas: durations": (
+        lambda: pd.DataFrame({"age": AGE, "for": WHEN - WHEN[0]}),
+        [r"'for' \(timedelta64"],
+    ),
+    "pandas: periods": (
+        lambda: pd.DataFrame({"when": pd.period_range("2020", periods=N)}),
+        [r"'when' \(period\[D\]\)"],
+    ),
     "pandas: date objects": (
         lambda: pd.DataFrame({"age": AGE, "when": [date(2020, 1, 1 + i) for i in range(N)]}),
         [r"'when' \(object\)"],
@@ -68,27 +94,60 @@ TABLES = {
     "pandas: names that are numbers": (lambda: pd.DataFrame({0: AGE, 1: JOB}), [r"column 1 \(str\)"]),
     "polars: text": (lambda: polars().DataFrame({"age": AGE, "job": JOB}), [r"'job' \(String\)"]),
     "polars: category": (categories, [r"'job' \(Categorical"]),
-    "polars: null": (lambda: polars().DataFrame({"age": [1, None] * (N // 2), "pay": AGE}), [r"missing values in 'age' \(Int64\)"]),
-    "polars: NaN": (lambda: polars().DataFrame({"age": HOLES, "pay": AGE}), [r"missing values in 'age' \(Float64\)"]),
+    "polars: null": (
+        lambda: polars().DataFrame({"age": [1, None] * (N // 2), "pay": AGE}),
+        [r"missing values in 'age' \(Int64\)"],
+    ),
+    "polars: NaN": (
+        lambda: polars().DataFrame({"age": HOLES, "pay": AGE}),
+        [r"missing values in 'age' \(Float64\)"],
+    ),
     "polars: dates": (lambda: polars().DataFrame({"age": AGE, "when": WHEN}), [r"'when' \(Datetime"]),
     "polars: dates and durations": (
         lambda: polars().DataFrame({"when": WHEN, "for": WHEN - WHEN[0]}),
         [r"'when' \(Datetime", r"'for' \(Duration"],
     ),
-    "polars: days": (lambda: polars().DataFrame({"when": polars().Series([date(2020, 1, 1 + i) for i in range(N)])}), [r"'when' \(Date\)"]),
+    "polars: days": (
+        lambda: polars().DataFrame({"when": polars().Series([date(2020, 1, 1 + i) for i in range(N)])}),
+        [r"'when' \(Date\)"],
+    ),
     "pyarrow: text": (lambda: pa.table({"age": AGE, "job": JOB}), [r"'job' \(string\)"]),
-    "pyarrow: dictionary": (lambda: pa.table({"age": AGE, "job": pa.array(JOB).dictionary_encode()}), [r"'job' \(dictionary"]),
-    "pyarrow: null": (lambda: pa.table({"age": [1, None] * (N // 2)}), [r"missing values in 'age' \(int64\)"]),
-    "pyarrow: dates": (lambda: pa.table({"age": AGE, "when": pa.array(WHEN)}), [r"'when' \(timestamp\[us\]\)"]),
-    "pyarrow: days": (lambda: pa.table({"when": pa.array(WHEN).cast("date32"), "age": AGE}), [r"'when' \(date32"]),
+    "pyarrow: dictionary": (
+        lambda: pa.table({"age": AGE, "job": pa.array(JOB).dictionary_encode()}),
+        [r"'job' \(dictionary"],
+    ),
+    "pyarrow: null": (
+        lambda: pa.table({"age": [1, None] * (N // 2)}),
+        [r"missing values in 'age' \(int64\)"],
+    ),
+    "pyarrow: dates": (
+        lambda: pa.table({"age": AGE, "when": pa.array(WHEN)}),
+        [r"'when' \(timestamp\[us\]\)"],
+    ),
+    "pyarrow: days": (
+        lambda: pa.table({"when": pa.array(WHEN).cast("date32"), "age": AGE}),
+        [r"'when' \(date32"],
+    ),
     "NumPy: objects": (lambda: np.array([AGE, JOB], dtype=object).T, [r"column 1 \(str\)"]),
-    "NumPy: None": (lambda: np.array([AGE, [1, None] * (N // 2)], dtype=object).T, [r"missing values in column 1 \(NoneType\)"]),
+    "NumPy: None": (
+        lambda: np.array([AGE, [1, None] * (N // 2)], dtype=object).T,
+        [r"missing values in column 1 \(NoneType\)"],
+    ),
     "NumPy: text": (lambda: np.array([JOB, JOB]).T, [r"column 0 \(str\), column 1 \(str\)"]),
     "NumPy: dates": (lambda: np.array([WHEN, WHEN]).T, [r"column 0 \(datetime64\[us\]\)"]),
-    "NumPy: nanoseconds": (lambda: np.array([WHEN, WHEN]).T.astype("M8[ns]"), [r"column 0 \(datetime64\[ns\]\)"]),
+    "NumPy: nanoseconds": (
+        lambda: np.array([WHEN, WHEN]).T.astype("M8[ns]"),
+        [r"column 0 \(datetime64\[ns\]\)"],
+    ),
     "NumPy: durations": (lambda: np.array([WHEN - WHEN[0]]).T, [r"column 0 \(timedelta64\[us\]\)"]),
-    "NumPy: datetime64 objects": (lambda: np.array([[each, 1.0] for each in WHEN], dtype=object), [r"column 0 \(datetime64\)"]),
-    "NumPy: lists": (lambda: np.array([[[1]], [[1, 2]]] * (N // 2), dtype=object), [r"what is no number in column 0 \(list\)"]),
+    "NumPy: datetime64 objects": (
+        lambda: np.array([[each, 1.0] for each in WHEN], dtype=object),
+        [r"column 0 \(datetime64\)"],
+    ),
+    "NumPy: lists": (
+        lambda: np.array([[[1]], [[1, 2]]] * (N // 2), dtype=object),
+        [r"what is no number in column 0 \(list\)"],
+    ),
     "a list": (lambda: [[age, job] for age, job in zip(AGE, JOB, strict=True)], [r"column 1 \(str\)"]),
     "a list of times": (lambda: [[age, time(1)] for age in AGE], [r"column 1 \(time\)"]),
 }
@@ -107,7 +166,9 @@ def fitted(table):
     width = np.shape(table)[1]
     names = getattr(table, "column_names", None) or list(getattr(table, "columns", range(width)))
     numbers = pd.DataFrame(np.random.RandomState(0).rand(N, width), columns=names)
-    return MLPClassifier(max_iter=1, tol=1e9).fit(numbers if all(isinstance(each, str) for each in names) else numbers.values, Y)
+    return MLPClassifier(max_iter=1, tol=1e9).fit(
+        numbers if all(isinstance(each, str) for each in names) else numbers.values, Y
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*iterations:sklearn.exceptions.ConvergenceWarning")
@@ -121,14 +182,20 @@ def test_errors_name_the_columns(name):
         message(MLPClassifier().fit, table, Y),
         message(MLPRegressor(solver="lbfgs").fit, table, Y),
         message(MLPClassifier().partial_fit, table, Y, classes=[0, 1]),
-        *(message(getattr(classifier, method), table) for method in ("predict", "predict_proba", "predict_log_proba", "hidden_activations")),
+        *(
+            message(getattr(classifier, method), table)
+            for method in ("predict", "predict_proba", "predict_log_proba", "hidden_activations")
+        ),
         message(classifier.score, table, Y),
     ]
     for words in wanted:
         for each in said:
             if name != "NumPy: text" or "dtype='numeric'" not in each:
                 assert re.search(rf"(?s)X must have columns.*{words}", each), each
-        assert re.search(rf"X_val must have columns.*{words}", message(MLPClassifier().fit, numbers, Y, X_val=table, y_val=Y))
+        assert re.search(
+            rf"X_val must have columns.*{words}",
+            message(MLPClassifier().fit, numbers, Y, X_val=table, y_val=Y),
+        )
 
 
 @pytest.mark.filterwarnings("ignore:.*iterations:sklearn.exceptions.ConvergenceWarning")
@@ -136,10 +203,16 @@ def test_errors_name_the_columns(name):
 @pytest.mark.parametrize("name", [name for name in TABLES if name not in WITHOUT_REMEDY])
 def test_remedies_work_as_they_stand(name):
     table = TABLES[name][0]()
-    if name.startswith("polars") and parse_version(sklearn.__version__) < parse_version("1.8") and not hasattr(table, "__dataframe__"):
+    if (
+        name.startswith("polars")
+        and parse_version(sklearn.__version__) < parse_version("1.8")
+        and not hasattr(table, "__dataframe__")
+    ):
         pytest.skip("this ColumnTransformer does not know this polars")
     said = message(MLPClassifier(max_iter=2).fit, table, Y)
-    for change in re.findall(r"(X\.(?:assign|with_columns|to_pandas).*?\)) has|\. (\(?np\.asarray.*\)) are days", said):
+    for change in re.findall(
+        r"(X\.(?:assign|with_columns|to_pandas).*?\)) has|\. (\(?np\.asarray.*\)) are days", said
+    ):
         table = eval("".join(change), {"X": table, "np": np})
     if given := re.search(r"give it (X.*\))\.", said):
         table = eval(given[1], {"X": table})
@@ -150,15 +223,23 @@ def test_remedies_work_as_they_stand(name):
     classifier.fit(table, Y).predict(table)
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("pandas: infinite", "NumPy: lists", "a list of times")])
+@pytest.mark.parametrize(
+    "name", [name for name in TABLES if name not in ("pandas: infinite", "NumPy: lists", "a list of times")]
+)
 def test_the_estimators_for_tables_come_first(name):
     """By the kind of the network; they take the table as it is, and `TableEncoder` makes numbers of it."""
     table = TABLES[name][0]()
     for network, cls in ((MLPClassifier(), TabularClassifier), (MLPRegressor(), TabularRegressor)):
         said = message(network.fit, table, Y)
-        words = f"nnfast.tabular.{cls.__name__} takes such tables as they are, and TableEncoder() makes numbers of them."
+        words = (
+            f"nnfast.tabular.{cls.__name__} takes such tables as they are, and TableEncoder() makes numbers"
+            " of them."
+        )
         assert words in said
-        assert said.index(words) < min([said.find(each) for each in ("ColumnTransformer", "X.assign(") if each in said], default=len(said))
+        assert said.index(words) < min(
+            [said.find(each) for each in ("ColumnTransformer", "X.assign(") if each in said],
+            default=len(said),
+        )
         assert "Tabular" not in said.replace(words, "")
         cls(random_state=0).fit(table, Y).predict(table)
     assert np.isfinite(TableEncoder().fit_transform(table)).all()
@@ -173,15 +254,24 @@ def test_the_estimators_for_tables_are_not_named_where_they_do_not_help():
 
 def test_dates_that_are_missing_stay_missing():
     dates = pd.DataFrame({"a": AGE, "d": [pd.NaT, *pd.date_range("2020", periods=N - 1)]})
-    for table in (dates, dates[["d"]].to_numpy(dtype="M8[s]"), dates[["d"]].to_numpy(dtype="M8[s]") - np.datetime64(0, "s")):
-        remedy = re.search(r"(X\.assign.*?\)) has|\. (\(?np\.asarray.*\)) are days", message(MLPClassifier().fit, table, Y))
+    for table in (
+        dates,
+        dates[["d"]].to_numpy(dtype="M8[s]"),
+        dates[["d"]].to_numpy(dtype="M8[s]") - np.datetime64(0, "s"),
+    ):
+        remedy = re.search(
+            r"(X\.assign.*?\)) has|\. (\(?np\.asarray.*\)) are days", message(MLPClassifier().fit, table, Y)
+        )
         days = np.asarray(eval("".join(filter(None, remedy.groups())), {"X": table, "np": np}))[:, -1]
         assert np.isnan(days[0]) and np.allclose(np.diff(days[1:]), 1)
 
 
 def test_many_columns_are_counted():
     table = pd.DataFrame({f"c{i}": JOB for i in range(30)})
-    assert re.search(r"'c0' \(str\), 'c1' \(str\), 'c2' \(str\), 'c3' \(str\), 'c4' \(str\) and 25 more", message(MLPClassifier().fit, table, Y))
+    assert re.search(
+        r"'c0' \(str\), 'c1' \(str\), 'c2' \(str\), 'c3' \(str\), 'c4' \(str\) and 25 more",
+        message(MLPClassifier().fit, table, Y),
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*iterations:sklearn.exceptions.ConvergenceWarning")
@@ -215,7 +305,7 @@ def test_other_errors_of_scikit_learn_are_left_alone():
 def test_narwhals_is_not_imported_for_arrays():
     code = (
         "import sys, numpy as np, sklearn.utils.validation; had = 'narwhals' in sys.modules; import nnfast; "
-        "nnfast.MLPRegressor(max_iter=1, tol=1e9).partial_fit(np.ones((4, 2)), np.ones(4)).predict(np.ones((1, 2))); "
-        "assert ('narwhals' in sys.modules) == had"
+        "nnfast.MLPRegressor(max_iter=1, tol=1e9).partial_fit(np.ones((4, 2)), "
+        "np.ones(4)).predict(np.ones((1, 2))); assert ('narwhals' in sys.modules) == had"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

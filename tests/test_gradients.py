@@ -1,7 +1,9 @@
-"""The gradient of a whole network's loss: against central differences, the reference network, and PyTorch's autograd where it is installed.
+"""The gradient of a whole network's loss: against central differences, the reference network, and PyTorch's
+autograd where it is installed.
 
-Every activation, loss, kind of table and normalization, with and without weights: not every combination of all, but every activation with
-two losses, every loss with three activations, and every table and normalization together.
+Every activation, loss, kind of table and normalization, with and without weights: not every combination of
+all, but every activation with two losses, every loss with three activations, and every table and
+normalization together.
 """
 
 import numpy as np
@@ -27,7 +29,9 @@ CASES = {}
 
 def add(activation, loss, kind="dense", weighted=False, normalization=None, **others):
     own = " of its own parameters" if others.get("own") else ""
-    CASES[f"{activation}, {loss}, {kind}, {'weighted' if weighted else 'unweighted'}, {normalization}{own}"] = dict(
+    CASES[
+        f"{activation}, {loss}, {kind}, {'weighted' if weighted else 'unweighted'}, {normalization}{own}"
+    ] = dict(
         activation=activation, loss=loss, kind=kind, weighted=weighted, normalization=normalization, **others
     )
 
@@ -49,8 +53,18 @@ every_case = pytest.mark.parametrize("case", CASES)
 
 
 def problem(
-    activation, loss, kind="dense", weighted=False, normalization=None, *,
-    own=False, hidden=(7, 5), n_outputs=3, n_samples=11, n_features=23, dtype=np.float64,
+    activation,
+    loss,
+    kind="dense",
+    weighted=False,
+    normalization=None,
+    *,
+    own=False,
+    hidden=(7, 5),
+    n_outputs=3,
+    n_samples=11,
+    n_features=23,
+    dtype=np.float64,
 ):
     """A network, a table in the form `kind` (and dense), targets, weights, and parameters in one vector.
 
@@ -62,9 +76,15 @@ def problem(
         X *= rng.random(X.shape) < (0.07 if kind == "sparse" else 0.3)
     y = targets(loss, (n_samples, n_outputs), rng, dtype)
     weight = rng.uniform(0, 2, n_samples) * (rng.random(n_samples) < 0.8) if weighted else None
-    parameters = LOSS_PARAMETERS.get(loss, tuple(rng.uniform(size=n_outputs)) if loss == "quantile" else ()) if own else ()
+    parameters = (
+        LOSS_PARAMETERS.get(loss, tuple(rng.uniform(size=n_outputs)) if loss == "quantile" else ())
+        if own
+        else ()
+    )
     activations = ((activation, OWN.get(activation) if own else None),) * len(hidden)
-    network = Network((n_features, *hidden, n_outputs), activations, loss, parameters, normalization, norm_eps=0.01)
+    network = Network(
+        (n_features, *hidden, n_outputs), activations, loss, parameters, normalization, norm_eps=0.01
+    )
     flat = rng.normal(size=network.n_parameters) / 3
     table = X if kind == "dense" else scipy.sparse.csr_array(X)
     if kind == "sparse":
@@ -74,7 +94,16 @@ def problem(
 
 def session_of(network, table, y, weight, dtype=np.float64, n_threads=1):
     regularization = Regularization(alpha=ALPHA)
-    return engine.Session(network, table, y, weight, dtype=dtype, batch_size=table.shape[0], regularization=regularization, n_threads=n_threads)
+    return engine.Session(
+        network,
+        table,
+        y,
+        weight,
+        dtype=dtype,
+        batch_size=table.shape[0],
+        regularization=regularization,
+        n_threads=n_threads,
+    )
 
 
 def differentiate(network, table, y, weight, flat, dtype=np.float64, n_threads=1):
@@ -97,7 +126,9 @@ def test_central_differences(case):
                 there, back = flat.copy(), flat.copy()
                 there[i] += step
                 back[i] -= step
-                numeric[i] = (session.loss_gradient(there, other, rows) - session.loss_gradient(back, other, rows)) / (there[i] - back[i])
+                numeric[i] = (
+                    session.loss_gradient(there, other, rows) - session.loss_gradient(back, other, rows)
+                ) / (there[i] - back[i])
         assert np.abs(gradient).max() > 1e-2
         np.testing.assert_allclose(gradient, numeric, rtol=1e-7, atol=1e-7 * np.abs(gradient).max())
 
@@ -106,14 +137,24 @@ def assert_is_the_references(network, table, X, y, weight, flat, dtype, rtol, **
     loss, gradient = differentiate(network, table, y, weight, flat, dtype, **arguments)
     p = network.unpack(flat)
     slow = reference.Network(
-        p.coefs, p.intercepts, network.activations, network.loss, network.loss_parameters, normalization=network.normalization, eps=network.norm_eps,
-        scales=p.scales, shifts=p.shifts, alpha=ALPHA,
+        p.coefs,
+        p.intercepts,
+        network.activations,
+        network.loss,
+        network.loss_parameters,
+        normalization=network.normalization,
+        eps=network.norm_eps,
+        scales=p.scales,
+        shifts=p.shifts,
+        alpha=ALPHA,
     )
     y = y if y.dtype.kind == "i" else y.astype(np.float64)
     expected, gradients = slow.loss_and_gradients(X.astype(np.float64), y, weight, as_scikit_learn=False)
     expected_gradient = np.concatenate([array.ravel() for array in gradients])
     np.testing.assert_allclose(loss, expected, rtol=rtol)
-    np.testing.assert_allclose(gradient, expected_gradient, rtol=rtol, atol=rtol * np.abs(expected_gradient).max())
+    np.testing.assert_allclose(
+        gradient, expected_gradient, rtol=rtol, atol=rtol * np.abs(expected_gradient).max()
+    )
 
 
 @every_case
@@ -163,7 +204,9 @@ def test_alpha_is_all_that_a_gradient_knows_of_regularization():
     everything = Regularization(ALPHA, 0.3, 1.0, 0.1, 0.5, (0.3, 0.4), 0.2, True)
     for regularization in (Regularization(ALPHA), everything):
         gradient = np.empty_like(flat)
-        with engine.Session(network, table, y, weight, dtype=np.float64, batch_size=11, regularization=regularization) as session:
+        with engine.Session(
+            network, table, y, weight, dtype=np.float64, batch_size=11, regularization=regularization
+        ) as session:
             results.append((session.loss_gradient(flat, gradient, rows), *gradient))
     assert results[0] == results[1]
 
@@ -182,7 +225,13 @@ def test_wrong_vectors_are_errors(normalization):
     network, table, _, y, weight, flat = problem("tanh", "log_loss", normalization=normalization)
     rows = np.arange(11)
     with session_of(network, table, y, weight) as session:
-        for wrong in (flat[:-1], np.append(flat, 0), flat.astype(np.float32), flat[:, np.newaxis], np.repeat(flat, 2)[::2]):
+        for wrong in (
+            flat[:-1],
+            np.append(flat, 0),
+            flat.astype(np.float32),
+            flat[:, np.newaxis],
+            np.repeat(flat, 2)[::2],
+        ):
             with pytest.raises(ValueError, match="flat must be"):
                 session.loss_gradient(wrong, flat.copy(), rows)
             with pytest.raises(ValueError, match="gradient must be"):

@@ -32,7 +32,11 @@ def randomized(cls, activation, normalization, dtype=np.float64, **parameters):
     X, y = table()
     X = X.astype(dtype)
     rng = np.random.RandomState(0)
-    parameters = {"hidden_layer_sizes": (6, 5, 3), "activation": activation, "normalization": normalization} | parameters
+    parameters = {
+        "hidden_layer_sizes": (6, 5, 3),
+        "activation": activation,
+        "normalization": normalization,
+    } | parameters
     estimator = small(cls, **parameters).fit(X, y)
     for name in ("norm_scales_", "norm_shifts_", "running_means_", "running_variances_"):
         for array in getattr(estimator, name, ()):
@@ -59,7 +63,9 @@ def twin(estimator, activations):
 @pytest.mark.parametrize("kind", ACTIVATIONS)
 @BOTH
 def test_layers_are_those_of_numpy(cls, kind, normalization):
-    estimator, X = randomized(cls, ACTIVATIONS[kind], normalization, **({"norm_eps": 0.1} if normalization else {}))
+    estimator, X = randomized(
+        cls, ACTIVATIONS[kind], normalization, **({"norm_eps": 0.1} if normalization else {})
+    )
     logits, tape = twin(estimator, ENTRIES[kind]).forward(X)
     outputs = estimator.predict(X) if cls is MLPRegressor else estimator.predict_proba(X)[:, 1]
     expected = logits if cls is MLPRegressor else reference.sigmoid(logits)
@@ -69,14 +75,18 @@ def test_layers_are_those_of_numpy(cls, kind, normalization):
             found = estimator.hidden_activations(X, number)
             np.testing.assert_allclose(found, tape[layer]["input"], rtol=1e-9, atol=1e-12)
     assert np.array_equal(estimator.hidden_activations(X), estimator.hidden_activations(X, 3))
-    assert np.array_equal(pickle.loads(pickle.dumps(estimator)).hidden_activations(X), estimator.hidden_activations(X))
+    assert np.array_equal(
+        pickle.loads(pickle.dumps(estimator)).hidden_activations(X), estimator.hidden_activations(X)
+    )
     one = estimator.hidden_activations(X[:1], 2)
     np.testing.assert_allclose(one, tape[2]["input"][:1], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("activation", ["relu", "logistic", "softplus", "mish"])
-@pytest.mark.parametrize("fitted, given", [("f4", "f4"), ("f4", "f8"), ("f8", "f4"), ("f4", "i8"), ("f4", "f2")])
+@pytest.mark.parametrize(
+    "fitted, given", [("f4", "f4"), ("f4", "f8"), ("f8", "f4"), ("f4", "i8"), ("f4", "f2")]
+)
 def test_dtypes_are_those_of_predictions(activation, normalization, fitted, given):
     estimator, X = randomized(MLPRegressor, activation, normalization, fitted)
     rows = X.astype(given)
@@ -133,7 +143,9 @@ def test_normalization_in_fitted_attributes(cls, normalization):
     before = estimator._parameters().copy()
     estimator.fit(X, y)
     estimator.partial_fit(X, y)
-    assert all(not np.array_equal(a, b) for a, b in zip(before.scales, estimator._parameters().scales, strict=True))
+    assert all(
+        not np.array_equal(a, b) for a, b in zip(before.scales, estimator._parameters().scales, strict=True)
+    )
     for other in {None, "batch", "layer"} - {normalization}:
         with pytest.raises(ValueError, match=f"normalization={normalization!r}.*normalization={other!r}"):
             estimator.set_params(normalization=other).fit(X, y)
@@ -146,7 +158,11 @@ def test_normalization_in_fitted_attributes(cls, normalization):
 def test_normalization_without_hidden_layers(cls):
     X, y = table()
     for normalization in ("batch", "layer"):
-        estimator = small(cls, hidden_layer_sizes=(), normalization=normalization, warm_start=True).fit(X, y).fit(X, y)
+        estimator = (
+            small(cls, hidden_layer_sizes=(), normalization=normalization, warm_start=True)
+            .fit(X, y)
+            .fit(X, y)
+        )
         assert not hasattr(estimator, "norm_scales_")
         assert estimator.predict(X).shape == y.shape
 

@@ -23,7 +23,9 @@ MOMENTS = {
 
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_distributions(name):
-    coef, intercept = INITIALIZERS[name].function(FAN_IN, FAN_OUT, "tanh", np.random.RandomState(0), np.float64)
+    coef, intercept = INITIALIZERS[name].function(
+        FAN_IN, FAN_OUT, "tanh", np.random.RandomState(0), np.float64
+    )
     assert coef.shape == (FAN_IN, FAN_OUT) and intercept.shape == (FAN_OUT,) and coef.flags.c_contiguous
     assert intercept.any() == (name == "glorot_uniform")
     variance, bound = MOMENTS[name]
@@ -61,7 +63,10 @@ def test_orthogonal(shape):
 def test_orthogonal_is_uniform():
     # With the signs as LAPACK leaves them, the first entry is never positive.
     random_state = np.random.RandomState(0)
-    corners = [INITIALIZERS["orthogonal"].function(3, 3, "tanh", random_state, np.float64)[0][0, 0] for _ in range(1000)]
+    corners = [
+        INITIALIZERS["orthogonal"].function(3, 3, "tanh", random_state, np.float64)[0][0, 0]
+        for _ in range(1000)
+    ]
     assert abs(np.mean(corners)) < 4 * np.sqrt(1 / 3 / 1000)
     assert np.var(corners) == pytest.approx(1 / 3, rel=0.2)
 
@@ -69,7 +74,14 @@ def test_orthogonal_is_uniform():
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 def test_glorot_uniform_is_scikit_learns(activation):
     X, y = np.random.RandomState(0).normal(size=(10, 4)), np.arange(10.0)
-    theirs = MLPRegressor(hidden_layer_sizes=(3,), activation=activation, solver="sgd", learning_rate_init=1e-300, max_iter=1, random_state=5)
+    theirs = MLPRegressor(
+        hidden_layer_sizes=(3,),
+        activation=activation,
+        solver="sgd",
+        learning_rate_init=1e-300,
+        max_iter=1,
+        random_state=5,
+    )
     with pytest.warns(UserWarning, match="Maximum iterations"):
         theirs.fit(X, y)
     random_state = np.random.RandomState(5)
@@ -83,7 +95,11 @@ def test_glorot_uniform_is_scikit_learns(activation):
 def test_initializer_for():
     chosen = {name: initializer_for("auto", name).name for name in ACTIVATIONS}
     he = {"relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish", "softplus"}
-    expected = dict.fromkeys(ACTIVATIONS, "glorot_uniform") | dict.fromkeys(he, "he_normal") | {"selu": "lecun_normal"}
+    expected = (
+        dict.fromkeys(ACTIVATIONS, "glorot_uniform")
+        | dict.fromkeys(he, "he_normal")
+        | {"selu": "lecun_normal"}
+    )
     assert chosen == expected
     assert all(initializer_for(name, "relu") is record for name, record in INITIALIZERS.items())
     with pytest.raises(ValueError, match="initializer must be one of .*'auto', got 'he'.*"):

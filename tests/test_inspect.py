@@ -1,4 +1,6 @@
-"""Inspection of fitted networks: against the reference network, PyTorch and closed forms, and what the figures show."""
+"""Inspection of fitted networks: against the reference network, PyTorch and closed forms, and what the
+figures show.
+"""
 
 import builtins
 import pickle
@@ -7,7 +9,6 @@ import numpy as np
 import pytest
 import reference
 import scipy.sparse
-from small import BOTH, QUIET, UNUSED_OPTIONS, small, table
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
@@ -15,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small import BOTH, QUIET, UNUSED_OPTIONS, small, table
 
 from nnfast import MLPClassifier, MLPRegressor, passes
 from nnfast.activations import ACTIVATIONS
@@ -31,7 +33,11 @@ def problem(kind, n_samples=40):
     """An estimator class, its parameters, a table, and y as the reference network takes it, with its loss."""
     X, y = table(n_samples)
     rng = np.random.RandomState(1)
-    codes, two, several = rng.randint(0, 3, n_samples), rng.normal(size=(n_samples, 2)), rng.randint(0, 2, (n_samples, 3))
+    codes, two, several = (
+        rng.randint(0, 3, n_samples),
+        rng.normal(size=(n_samples, 2)),
+        rng.randint(0, 2, (n_samples, 3)),
+    )
     return {
         "binary": (MLPClassifier, {}, X, np.array(["no", "yes"])[y], y[:, np.newaxis], "binary_log_loss", ()),
         "classes": (MLPClassifier, {}, X, np.array([3, 5, 7])[codes], codes, "log_loss", ()),
@@ -39,8 +45,16 @@ def problem(kind, n_samples=40):
         "labels": (MLPClassifier, {}, X, several, several, "binary_log_loss", ()),
         "one": (MLPRegressor, {}, X, two[:, 0], two[:, :1], "squared_error", ()),
         "two": (MLPRegressor, {"loss": "huber", "huber_delta": 0.7}, X, two, two, "huber", (0.7,)),
-        "quantiles": (MLPRegressor, {"loss": "quantile", "quantile": [0.2, 0.7]}, X, two[:, 0], two[:, [0, 0]], "quantile", (0.2, 0.7)),
-    }[kind]  # fmt: skip
+        "quantiles": (
+            MLPRegressor,
+            {"loss": "quantile", "quantile": [0.2, 0.7]},
+            X,
+            two[:, 0],
+            two[:, [0, 0]],
+            "quantile",
+            (0.2, 0.7),
+        ),
+    }[kind]
 
 
 def twin(estimator, loss="squared_error", parameters=(), activations=None):
@@ -48,12 +62,18 @@ def twin(estimator, loss="squared_error", parameters=(), activations=None):
     norms = {name: getattr(estimator, f"norm_{name}_", ()) for name in ("scales", "shifts")}
     norms |= {name: getattr(estimator, f"running_{name}_", ()) for name in ("means", "variances")}
     return reference.Network(
-        estimator.coefs_, estimator.intercepts_, activations or estimator.activation, loss, parameters,
-        normalization=estimator.normalization, eps=estimator.norm_eps, **norms,
-    )  # fmt: skip
+        estimator.coefs_,
+        estimator.intercepts_,
+        activations or estimator.activation,
+        loss,
+        parameters,
+        normalization=estimator.normalization,
+        eps=estimator.norm_eps,
+        **norms,
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Gradient flow
 
 
@@ -64,18 +84,23 @@ def test_gradients_are_the_reference_networks(kind, normalization, weighted):
     cls, parameters, X, y, encoded, loss, loss_parameters = problem(kind)
     weight = np.random.RandomState(2).uniform(0, 2, len(X)) if weighted else np.ones(len(X))
     activation = ["tanh", ("leaky_relu", 0.3), "gelu"]
-    estimator = small(cls, hidden_layer_sizes=(6, 5, 3), activation=activation, normalization=normalization, **parameters)
+    estimator = small(
+        cls, hidden_layer_sizes=(6, 5, 3), activation=activation, normalization=normalization, **parameters
+    )
     estimator.fit(X, y)
     flow = gradient_flow(estimator, X, y, weight if weighted else None)
     oracle = twin(estimator, loss, loss_parameters)
     _, gradients = oracle.loss_and_gradients(X, encoded, weight, as_scikit_learn=False)
     np.testing.assert_allclose(flow.weight_gradients, [np.linalg.norm(dw) for dw in gradients[:4]], rtol=1e-9)
-    np.testing.assert_allclose(flow.weight_norms, [np.linalg.norm(coef) for coef in estimator.coefs_], rtol=1e-12)
+    np.testing.assert_allclose(
+        flow.weight_norms, [np.linalg.norm(coef) for coef in estimator.coefs_], rtol=1e-12
+    )
     np.testing.assert_allclose(flow.relative_weight_gradients, flow.weight_gradients / flow.weight_norms)
     assert flow.layers == ("hidden 1", "hidden 2", "hidden 3", "output")
     if normalization == "batch":
         return
-    # A single row's gradient by a bias, or by a shift after normalization, is that by what goes into the activation.
+    # A single row's gradient by a bias, or by a shift after normalization, is that by what goes into the
+    # activation.
     squares = np.zeros(4)
     for i in range(len(X)):
         _, gradients = oracle.loss_and_gradients(X[i : i + 1], encoded[i : i + 1], as_scikit_learn=False)
@@ -93,7 +118,11 @@ def test_gradients_are_those_of_autograd(normalization):
     X, y = load_iris(return_X_y=True)
     estimator = small(hidden_layer_sizes=(6, 4), activation="silu", normalization=normalization).fit(X, y)
     weight = np.random.RandomState(2).uniform(0, 2, len(X))
-    a, inputs, coefs = torch.tensor(X), [], [torch.tensor(coef, requires_grad=True) for coef in estimator.coefs_]
+    a, inputs, coefs = (
+        torch.tensor(X),
+        [],
+        [torch.tensor(coef, requires_grad=True) for coef in estimator.coefs_],
+    )
     for i, coef in enumerate(coefs):
         u = a @ coef + torch.tensor(estimator.intercepts_[i])
         if normalization and i < 2:
@@ -134,7 +163,11 @@ def test_the_first_layers_gradients_vanish_and_explode():
     logistic = gradient_flow(small(hidden_layer_sizes=sizes, activation="logistic").fit(X, y), X, y)
     assert logistic.verdict == "vanishing" and logistic.ratio < 1e-4 and "relu" in logistic.advice
     assert (np.diff(logistic.gradients) > 0).all()
-    for more in ({"activation": "selu"}, {"activation": "relu"}, {"activation": "logistic", "normalization": "batch"}):
+    for more in (
+        {"activation": "selu"},
+        {"activation": "relu"},
+        {"activation": "logistic", "normalization": "batch"},
+    ):
         more |= {"initializer": "auto"}
         flow = gradient_flow(small(hidden_layer_sizes=sizes, **more).fit(X, y), X, y)
         assert flow.verdict == "healthy" and flow.advice == ""
@@ -181,13 +214,15 @@ def test_class_weights_and_sample_weights(cls):
         gradient_flow(small(cls).fit(X, y), X, y, weight - 10)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Dead and constant units
 
 # What a unit becomes of whose pre-activation is far below zero, and far above.
 FATES = {
     **dict.fromkeys(("identity", "leaky_relu"), (None, None)),
-    **dict.fromkeys(("relu", "gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish", "softplus"), ("dead", None)),
+    **dict.fromkeys(
+        ("relu", "gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish", "softplus"), ("dead", None)
+    ),
     **dict.fromkeys(("elu", "selu"), ("constant", None)),
     "tanh": ("constant", "constant"),
     "logistic": ("dead", "constant"),
@@ -206,7 +241,10 @@ def test_units_that_die_or_stick(activation, normalization):
     found = dead_units(estimator, X)
     below, above = FATES[activation]
     assert [units.tolist() for units in found.dead] == [[1] if below == "dead" else [], []]
-    assert [units.tolist() for units in found.constant] == [[1] * (below == "constant"), [0, 3] if above else []]
+    assert [units.tolist() for units in found.constant] == [
+        [1] * (below == "constant"),
+        [0, 3] if above else [],
+    ]
     assert found.layers == ("hidden 1", "hidden 2") and found.n_units.tolist() == [6, 5]
     for layer, units in enumerate(found.dead, start=1):
         assert (np.abs(estimator.hidden_activations(X, layer)[:, units]) < 1e-12).all()
@@ -238,10 +276,14 @@ def test_units_without_weights_are_constant():
     estimator = small(activation="leaky_relu").fit(X, y)
     estimator.coefs_[0][:, 2], estimator.intercepts_[0][2] = 0, 0.1
     found = dead_units(estimator, X)
-    assert found.verdict == "constant units" and found.constant[0].tolist() == [2] and found.constant_counts.tolist() == [1]
+    assert (
+        found.verdict == "constant units"
+        and found.constant[0].tolist() == [2]
+        and found.constant_counts.tolist() == [1]
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Saturation
 
 
@@ -255,7 +297,9 @@ def test_saturated_shares_are_those_of_the_references_slopes(activation):
     _, tape = twin(estimator).forward(5 * X)
     found = saturation(estimator, 5 * X)
     for units, layer in zip(found.unit_shares, tape, strict=False):
-        np.testing.assert_allclose(units, (np.abs(slope(layer["z"], p)) < 0.1 * steepest).mean(axis=0), atol=1e-12)
+        np.testing.assert_allclose(
+            units, (np.abs(slope(layer["z"], p)) < 0.1 * steepest).mean(axis=0), atol=1e-12
+        )
     np.testing.assert_allclose(found.shares, [units.mean() for units in found.unit_shares])
     assert found.activations == (activation,) * 2
     assert found.limits.tolist() == [0.5 if activation in ("tanh", "logistic") else 0.9] * 2
@@ -265,16 +309,28 @@ def test_saturation_as_documented():
     X = np.linspace(-4, 4, 8001)[:, np.newaxis]
     estimator = MLPRegressor(hidden_layer_sizes=(1,), max_iter=1).fit(X[:10], X[:10, 0])
     estimator.coefs_[0][:], estimator.intercepts_[0][:] = 1, 0
-    ends = {"tanh": lambda a: np.abs(a) > 0.949, "logistic": lambda a: (a < 0.026) | (a > 0.974), "relu": lambda a: a == 0}
+    ends = {
+        "tanh": lambda a: np.abs(a) > 0.949,
+        "logistic": lambda a: (a < 0.026) | (a > 0.974),
+        "relu": lambda a: a == 0,
+    }
     for activation, at_end in ends.items():
         a = estimator.set_params(activation=activation).hidden_activations(X)
         assert abs(saturation(estimator, X).shares[0] - at_end(a).mean()) < 4e-3
-        assert saturation(estimator, X, threshold=1e-9).shares[0] == (0.5 + 1 / 16002 if activation == "relu" else 0)
+        assert saturation(estimator, X, threshold=1e-9).shares[0] == (
+            0.5 + 1 / 16002 if activation == "relu" else 0
+        )
 
 
 def test_saturation_is_named():
     X, y = table()
-    for activation, bias in (("tanh", 100), ("logistic", -100), ("relu", -100), ("elu", -100), ("silu", -100)):
+    for activation, bias in (
+        ("tanh", 100),
+        ("logistic", -100),
+        ("relu", -100),
+        ("elu", -100),
+        ("silu", -100),
+    ):
         estimator = small(hidden_layer_sizes=(6, 5), activation=activation).fit(X, y)
         assert saturation(estimator, X).verdict == "healthy"
         estimator.intercepts_[1][:] = bias
@@ -282,27 +338,33 @@ def test_saturation_is_named():
         assert found.verdict == "saturated" and found.shares[1] == 1 and "standardised" in found.advice
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Weights
 
 
 def test_weight_statistics():
     X, y = table()
-    estimator = small(MLPRegressor, hidden_layer_sizes=(3, 2), precision="float32").fit(X.astype(np.float32), y)
+    estimator = small(MLPRegressor, hidden_layer_sizes=(3, 2), precision="float32").fit(
+        X.astype(np.float32), y
+    )
     estimator.coefs_[1][:] = [[3, 0], [4, 0], [0, -2]]
     found = weight_statistics(estimator, bins=5)
     assert found.layers == ("hidden 1", "hidden 2", "output") and found.shapes == ((4, 3), (3, 2), (2, 1))
-    second = {name: getattr(found, name)[1] for name in ("mean", "min", "max", "zeros", "largest_column_norm")}
+    second = {
+        name: getattr(found, name)[1] for name in ("mean", "min", "max", "zeros", "largest_column_norm")
+    }
     assert second == {"mean": 5 / 6, "min": -2, "max": 4, "zeros": 0.5, "largest_column_norm": 5}
     np.testing.assert_allclose([found.norm[1], found.std[1]], [29**0.5, (29 / 6 - 25 / 36) ** 0.5])
     counts, edges = found.histograms[1]
     assert counts.tolist() == [1, 0, 0, 0, 2] and edges[[0, -1]].tolist() == [-2, 4]
     first = estimator.coefs_[0].astype(float)
-    np.testing.assert_allclose([found.mean[0], found.std[0], found.norm[0]], [first.mean(), first.std(), np.sqrt((first**2).sum())])
+    np.testing.assert_allclose(
+        [found.mean[0], found.std[0], found.norm[0]], [first.mean(), first.std(), np.sqrt((first**2).sum())]
+    )
     assert "3 x 2" in repr(found) and "50.0%" in repr(found)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What all have in common
 
 LOOKS = {
@@ -334,12 +396,21 @@ def test_tables_of_any_kind(cls, look):
     estimator = small(cls, hidden_layer_sizes=(6, 3)).fit(X, y)
     before = pickle.dumps(estimator)
     expected = look(estimator, X, y)
-    for each in (scipy.sparse.csr_array(X), scipy.sparse.csc_matrix(X), X.astype(np.int8), X.astype("f4"), np.asfortranarray(X), X.tolist()):
+    for each in (
+        scipy.sparse.csr_array(X),
+        scipy.sparse.csc_matrix(X),
+        X.astype(np.int8),
+        X.astype("f4"),
+        np.asfortranarray(X),
+        X.tolist(),
+    ):
         assert_same(look(estimator, each, y), expected)
     assert_same(look(estimator, X[::-1][::-1], list(y)), expected)
     assert pickle.dumps(estimator) == before
     for solver in ("lbfgs", "lion"):
-        assert look(small(cls, solver=solver, dropout=0.2 * (solver == "lion"), engine="cython").fit(X, y), X, y).layers
+        assert look(
+            small(cls, solver=solver, dropout=0.2 * (solver == "lion"), engine="cython").fit(X, y), X, y
+        ).layers
 
 
 @every_normalization
@@ -394,8 +465,14 @@ def test_what_is_not_accepted(cls, look):
     for unfitted in (small(cls), make_pipeline(StandardScaler(), small(cls))):
         with pytest.raises(NotFittedError):
             look(unfitted, X, y)
-    for other in (LinearRegression().fit(X, y), make_pipeline(StandardScaler(), LinearRegression()).fit(X, y), None):
-        with pytest.raises(TypeError, match="estimator must be .*MLPClassifier or MLPRegressor.*, got (Linear|None)"):
+    for other in (
+        LinearRegression().fit(X, y),
+        make_pipeline(StandardScaler(), LinearRegression()).fit(X, y),
+        None,
+    ):
+        with pytest.raises(
+            TypeError, match="estimator must be .*MLPClassifier or MLPRegressor.*, got (Linear|None)"
+        ):
             look(other, X, y)
     estimator = small(cls).fit(X, y)
     if look is not LOOKS["weight_statistics"]:
@@ -429,7 +506,7 @@ def test_tables_are_readable(look):
     assert first == set(found.layers)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Figures
 
 
@@ -480,7 +557,10 @@ def test_figure_of_dead_units(pyplot):
     estimator.coefs_[1][:, 0], estimator.intercepts_[1][0] = 0, 1
     axes = dead_units(estimator, X).plot()
     dead, constant = axes.containers
-    assert [bar.get_width() for bar in dead] == [0.5, 0] and [bar.get_width() for bar in constant] == [0, 0.25]
+    assert [bar.get_width() for bar in dead] == [0.5, 0] and [bar.get_width() for bar in constant] == [
+        0,
+        0.25,
+    ]
     assert [bar.get_x() for bar in constant] == [0.5, 0] and legend(axes) == ["dead", "constant"]
     assert tick_labels(axes.yaxis) == ["hidden 1\n3 of 6 dead", "hidden 2\n0 of 4 dead, 1 constant"]
     low, high = axes.get_ylim()
@@ -534,7 +614,7 @@ def test_without_matplotlib(monkeypatch):
             plot()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The learning curve
 
 
@@ -551,10 +631,21 @@ def test_learning_curve_with_early_stopping(cls, monitor, pyplot):
     estimator = small(cls, learning_rate_init=0.02, **parameters).fit(X, y)
     axes = plot_learning_curve(estimator, learning_rate=True)
     lines, score = drawn(axes), f"validation {'accuracy' if cls is MLPClassifier else 'R²'}"
-    best = np.argmax(estimator.validation_scores_) if monitor == "score" else np.argmin(estimator.validation_loss_curve_)
+    best = (
+        np.argmax(estimator.validation_scores_)
+        if monitor == "score"
+        else np.argmin(estimator.validation_loss_curve_)
+    )
     best_label = f"best epoch: {best + 1}"
-    assert legend(axes) == ["loss", "validation loss", score, "learning rate", best_label] and set(lines) == set(legend(axes))
-    curves = estimator.loss_curve_, estimator.validation_loss_curve_, estimator.validation_scores_, estimator.learning_rate_curve_
+    assert legend(axes) == ["loss", "validation loss", score, "learning rate", best_label] and set(
+        lines
+    ) == set(legend(axes))
+    curves = (
+        estimator.loss_curve_,
+        estimator.validation_loss_curve_,
+        estimator.validation_scores_,
+        estimator.learning_rate_curve_,
+    )
     for label, curve in zip(legend(axes), curves, strict=False):
         np.testing.assert_array_equal(lines[label].get_ydata(), curve)
         np.testing.assert_array_equal(lines[label].get_xdata(), np.arange(1, estimator.n_iter_ + 1))

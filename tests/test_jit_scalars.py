@@ -1,4 +1,6 @@
-"""Python functions of one number as vector code: values to a few ULP, derivatives, the forms that functions may have, and kernels on disk."""
+"""Python functions of one number as vector code: values to a few ULP, derivatives, the forms that functions
+may have, and kernels on disk.
+"""
 
 import enum
 import functools
@@ -18,8 +20,8 @@ from nnfast.activations import ACTIVATIONS
 
 pytest.importorskip("numba")
 
-from nnfast.kernels.jit import elementwise  # noqa: E402
-from nnfast.kernels.jit.expressions import NotCompilable  # noqa: E402
+from nnfast.kernels.jit import elementwise
+from nnfast.kernels.jit.expressions import NotCompilable
 
 DTYPES = ("float32", "float64")
 # Around whole vectors of both dtypes.
@@ -46,10 +48,11 @@ def activation_of(x, f, df=None, parameter=0.0, **options):
     return a, slope
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Values
 
-# name: (functions that must be the same, oracle, range for float32, for float64, limits in ULP for both): measured maxima, and a little.
+# name: (functions that must be the same, oracle, range for float32, for float64, limits in ULP for both):
+# measured maxima, and a little.
 FUNCTIONS = {
     "exp": ((math.exp, np.exp), np.exp, (-110, 89), (-750, 710), 1.1, 1.1),
     "expm1": ((math.expm1, np.expm1), np.expm1, (-110, 89), (-750, 710), 1.5, 1.75),
@@ -63,15 +66,36 @@ FUNCTIONS = {
     "cos": ((math.cos, np.cos), np.cos, (-3e5, 3e5), (-3e5, 3e5), 1.7, 1.6),
     "arctan": ((math.atan, np.arctan), np.arctan, (-1e3, 1e3), (-1e3, 1e3), 2.2, 1.1),
     "expit": ((special.expit,), lambda x: 1 / (1 + np.exp(-x)), (-110, 110), (-750, 750), 2.4, 2.1),
-    "softplus": ((lambda z: np.logaddexp(0, z),), lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))), (-110, 110), (-750, 750), 2.0, 2.0),
+    "softplus": (
+        (lambda z: np.logaddexp(0, z),),
+        lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
+        (-110, 110),
+        (-750, 750),
+        2.0,
+        2.0,
+    ),
     "erf": ((math.erf, special.erf), "erf", (-7, 7), (-7, 7), 2.7, 2.7),
     "erfc": ((math.erfc, special.erfc), "erfc", (-11, 11), (-27, 27), 3.8, 3.8),
     "ndtr": ((special.ndtr,), "ncdf", (-14.5, 10), (-38.5, 10), 3.6, 3.6),
-    "power of a half": ((lambda z: math.pow(z, 2.5), lambda z: z**2.5), lambda x: x**2 * np.sqrt(x), (0, 9), (0, 9), 2.2, 2.2),
+    "power of a half": (
+        (lambda z: math.pow(z, 2.5), lambda z: z**2.5),
+        lambda x: x**2 * np.sqrt(x),
+        (0, 9),
+        (0, 9),
+        2.2,
+        2.2,
+    ),
     # By libm, a lane at a time.
     "tan": ((math.tan, np.tan), np.tan, (-1, 1), (-1, 1), 1, 1),
     "arcsinh": ((math.asinh, np.arcsinh), np.arcsinh, (-9, 9), (-9, 9), 1.5, 1.5),
-    "power": ((lambda z: math.pow(z, 1.375), lambda z: z**1.375), lambda x: x ** x.dtype.type(1.375), (0, 9), (0, 9), 1, 1),
+    "power": (
+        (lambda z: math.pow(z, 1.375), lambda z: z**1.375),
+        lambda x: x ** x.dtype.type(1.375),
+        (0, 9),
+        (0, 9),
+        1,
+        1,
+    ),
 }
 WIDER = {"float32": np.float64, "float64": np.longdouble}
 
@@ -102,13 +126,19 @@ def test_values(name, dtype):
         with mpmath.workprec(100):
             exact = [getattr(mpmath, oracle)(v) for v in map(float, x)]
             # in two doubles, so that nothing is rounded twice
-            want = np.array([float(v) for v in exact], np.longdouble) + np.array([float(v - float(v)) for v in exact], np.longdouble)
+            want = np.array([float(v) for v in exact], np.longdouble) + np.array(
+                [float(v - float(v)) for v in exact], np.longdouble
+            )
     else:
         want = oracle(x.astype(WIDER[dtype]))
     first, *others = (output_of(function, x) for function in functions)
     off = ulps(first, want)
     worst = off.argmax()
-    assert off[worst] <= (double_limit if dtype == "float64" else float_limit), (x[worst], first[worst], want[worst])
+    assert off[worst] <= (double_limit if dtype == "float64" else float_limit), (
+        x[worst],
+        first[worst],
+        want[worst],
+    )
     for other in others:
         np.testing.assert_array_equal(first, other)
 
@@ -119,7 +149,11 @@ def test_values(name, dtype):
 def test_infinities_nan_and_zeros(name, dtype):
     functions, oracle = FUNCTIONS[name][:2]
     x = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e38, -1e38], dtype)
-    want = {"erf": special.erf, "erfc": special.erfc, "ncdf": special.ndtr}[oracle](x) if isinstance(oracle, str) else oracle(x.astype(float))
+    want = (
+        {"erf": special.erf, "erfc": special.erfc, "ncdf": special.ndtr}[oracle](x)
+        if isinstance(oracle, str)
+        else oracle(x.astype(float))
+    )
     got = output_of(functions[0], x)
     np.testing.assert_allclose(got, want.astype(dtype), rtol=1e-5)
     if name not in ("log", "power", "power of a half"):
@@ -140,7 +174,7 @@ def test_nothing_but_its_n_elements_is_touched(n, dtype):
     np.testing.assert_array_equal(guarded, before)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Forms of functions, each with what it comes to, and derivatives. All are smooth where they are tested.
 
 RATE = 0.7
@@ -209,7 +243,10 @@ CASES = {
     "a partial": (functools.partial(helper, scale=5.0), lambda x: np.exp(-x * x / 5)),
     "softsign": (lambda z: z / (1 + abs(z)), lambda x: x / (1 + abs(x))),
     "snake": (lambda z: z + math.sin(3 * z) ** 2 / 3, lambda x: x + np.sin(3 * x) ** 2 / 3),
-    "a conditional expression": (lambda z: z if z > 0 else math.expm1(z), lambda x: np.where(x > 0, x, np.expm1(x))),
+    "a conditional expression": (
+        lambda z: z if z > 0 else math.expm1(z),
+        lambda x: np.where(x > 0, x, np.expm1(x)),
+    ),
     "a chain": (lambda z: 1.0 if -1.3 < z < 1.3 else z * z, lambda x: np.where(abs(x) < 1.3, 1, x * x)),
     "min and max": (lambda z: min(max(z, -1.3), 1.7, 5), lambda x: np.clip(x, -1.3, 1.7)),
     "where": (lambda z: np.where((z > 1) | (z < -1), z, z**3), lambda x: np.where(abs(x) > 1, x, x**3)),
@@ -218,15 +255,39 @@ CASES = {
         lambda x: np.clip(x, -1.3, 1.3) + np.minimum(x, 2.5) * np.maximum(0, x),
     ),
     "comparisons as numbers": (lambda z: (z > 0.1) * z + 2 * (z <= 0.1), lambda x: np.where(x > 0.1, x, 2)),
-    "powers": (lambda z: (1 + z * z) ** -0.5 + abs(z) ** 1.5 + 2**z + z**-2, lambda x: (1 + x * x) ** -0.5 + abs(x) ** 1.5 + 2**x + x ** -2.0),
-    "logarithms": (lambda z: math.log1p(z * z) + special.xlogy(2, 1 + z * z) + np.log2(9 + z), lambda x: 3 * np.log1p(x * x) + np.log2(9 + x)),
-    "sums of exponentials": (lambda z: np.logaddexp(z, -2 * z) + special.erfc(z), lambda x: np.logaddexp(x, -2 * x) + special.erfc(x)),
-    "other bases": (lambda z: math.log(z * z + 1, 3) + special.logit(special.expit(z)), lambda x: np.log(x * x + 1) / np.log(3) + x),
-    "hyperbolic": (lambda z: math.sinh(z) + np.cosh(z) + math.atan(z), lambda x: np.sinh(x) + np.cosh(x) + np.arctan(x)),
+    "powers": (
+        lambda z: (1 + z * z) ** -0.5 + abs(z) ** 1.5 + 2**z + z**-2,
+        lambda x: (1 + x * x) ** -0.5 + abs(x) ** 1.5 + 2**x + x**-2.0,
+    ),
+    "logarithms": (
+        lambda z: math.log1p(z * z) + special.xlogy(2, 1 + z * z) + np.log2(9 + z),
+        lambda x: 3 * np.log1p(x * x) + np.log2(9 + x),
+    ),
+    "sums of exponentials": (
+        lambda z: np.logaddexp(z, -2 * z) + special.erfc(z),
+        lambda x: np.logaddexp(x, -2 * x) + special.erfc(x),
+    ),
+    "other bases": (
+        lambda z: math.log(z * z + 1, 3) + special.logit(special.expit(z)),
+        lambda x: np.log(x * x + 1) / np.log(3) + x,
+    ),
+    "hyperbolic": (
+        lambda z: math.sinh(z) + np.cosh(z) + math.atan(z),
+        lambda x: np.sinh(x) + np.cosh(x) + np.arctan(x),
+    ),
     "trigonometric": (lambda z: math.cos(z) * math.tan(z / 3), lambda x: np.cos(x) * np.tan(x / 3)),
-    "signs": (lambda z: math.copysign(math.sqrt(abs(z)), z) + np.sign(z) * math.fabs(z), lambda x: np.sign(x) * np.sqrt(abs(x)) + x),
-    "what jumps": (lambda z: z * math.floor(z) + (z % 1) + round(z / 7), lambda x: x * np.floor(x) + x - np.floor(x) + np.round(x / 7)),
-    "the normal distribution": (lambda z: 0.5 * z * (1 + math.erf(z / math.sqrt(2))), lambda x: x * special.ndtr(x)),
+    "signs": (
+        lambda z: math.copysign(math.sqrt(abs(z)), z) + np.sign(z) * math.fabs(z),
+        lambda x: np.sign(x) * np.sqrt(abs(x)) + x,
+    ),
+    "what jumps": (
+        lambda z: z * math.floor(z) + (z % 1) + round(z / 7),
+        lambda x: x * np.floor(x) + x - np.floor(x) + np.round(x / 7),
+    ),
+    "the normal distribution": (
+        lambda z: 0.5 * z * (1 + math.erf(z / math.sqrt(2))),
+        lambda x: x * special.ndtr(x),
+    ),
     "a known number": (lambda z: 3, lambda x: np.full_like(x, 3)),
     "inverses": (
         lambda z: math.asinh(z) + np.cbrt(z + 9) + math.acos(z / 9) + math.atanh(z / 9),
@@ -249,7 +310,9 @@ def test_forms_of_functions(name, dtype):
     x = away_from_kinks().astype(dtype)
     a, slope = activation_of(x, function)
     wide = x.astype(float)
-    np.testing.assert_allclose(a, formula(wide), rtol=(tolerance := 1e-13 if dtype == "float64" else 3e-5), atol=tolerance / 20)
+    np.testing.assert_allclose(
+        a, formula(wide), rtol=(tolerance := 1e-13 if dtype == "float64" else 3e-5), atol=tolerance / 20
+    )
     step = 1e-5
     differences = (formula(wide + step) - formula(wide - step)) / (2 * step)
     np.testing.assert_allclose(slope, differences, rtol=1e-4, atol=2e-8 if dtype == "float64" else 2e-5)
@@ -257,7 +320,9 @@ def test_forms_of_functions(name, dtype):
 
 def test_numbers_of_python_take_the_width_of_what_they_meet():
     x = np.linspace(-4, 4, 1000, dtype=np.float32)
-    np.testing.assert_array_equal(output_of(lambda z: z * 0.1 + 1 / (3 + abs(z)), x), x * np.float32(0.1) + 1 / (3 + abs(x)))
+    np.testing.assert_array_equal(
+        output_of(lambda z: z * 0.1 + 1 / (3 + abs(z)), x), x * np.float32(0.1) + 1 / (3 + abs(x))
+    )
     np.testing.assert_array_equal(output_of(lambda z: z * np.float64(0.1), x), x * np.float32(0.1))
 
 
@@ -278,10 +343,12 @@ from scipy import special
 from nnfast.kernels.jit import elementwise
 rng = np.random.default_rng(0)
 for dtype in ("float32", "float64"):
-    for f in (math.exp, math.log, math.tanh, math.erf, special.ndtr, math.sin, math.log1p, math.sinh, math.atan, special.expit):
+    functions = math.exp, math.log, math.tanh, math.erf, math.sin, math.log1p, math.sinh, math.atan
+    for f in (*functions, special.ndtr, special.expit):
         x = np.concatenate([rng.uniform(-20, 20, 5000), rng.uniform(-900, 900, 5000)]).astype(dtype)
         elementwise.output(f, dtype).call(x.ctypes.data, x.size)
-        print(f.__name__, dtype, hashlib.sha256((x + 0.0).tobytes() if not np.isnan(x).any() else np.nan_to_num(x).tobytes()).hexdigest())
+        x = np.nan_to_num(x) if np.isnan(x).any() else x + 0.0
+        print(f.__name__, dtype, hashlib.sha256(x.tobytes()).hexdigest())
 """
 
 
@@ -291,13 +358,16 @@ def test_the_same_bits_from_avx2_and_avx512():
         pytest.skip("the CPU has no AVX-512")
     narrower = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
     results = [
-        subprocess.run([sys.executable, "-c", BITS], capture_output=True, text=True, env=os.environ | environment) for environment in ({}, narrower)
+        subprocess.run(
+            [sys.executable, "-c", BITS], capture_output=True, text=True, env=os.environ | environment
+        )
+        for environment in ({}, narrower)
     ]
     assert results[0].stdout.count("\n") == 20, results[0].stderr
     assert results[0].stdout == results[1].stdout
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Refusals
 
 
@@ -313,7 +383,9 @@ def until_small(z):
 
 
 def many_ways(z):
-    return sum((1 if z > k else 2) * z**k for k in range(20)) + sum(k if z * k > 3 * z**2 + k**2 else z for k in range(20))
+    return sum((1 if z > k else 2) * z**k for k in range(20)) + sum(
+        k if z * k > 3 * z**2 + k**2 else z for k in range(20)
+    )
 
 
 REFUSED = {
@@ -329,7 +401,7 @@ REFUSED = {
     "math.remainder": lambda z: math.remainder(z, 2),
     "math.frexp": lambda z: math.frexp(z)[0],
     "one number": lambda z: sum(z),
-    "a Python number": lambda z: "%f" % z,
+    "a Python number": lambda z: "%f" % z,  # noqa: UP031
 }
 
 
@@ -358,7 +430,7 @@ def test_errors_of_the_function_go_through():
         elementwise.output(lambda z: z + 1 // 0, "float64")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The kinds of kernel
 
 
@@ -367,15 +439,28 @@ def test_errors_of_the_function_go_through():
 def test_activations_of_the_records(name, dtype):
     record = ACTIVATIONS[name]
     parameter = record.default and 1.5 * record.default
-    x = np.concatenate([np.linspace(-40, 40, 1003), np.linspace(-1, 1, 211), [1e30, -1e30, 0.0]]).astype(dtype)
+    x = np.concatenate([np.linspace(-40, 40, 1003), np.linspace(-1, 1, 211), [1e30, -1e30, 0.0]]).astype(
+        dtype
+    )
     a, slope = activation_of(x, record.f, record.df, parameter or 0.0, has_parameter=parameter is not None)
     wide = x.astype(float)
     want = record.function(wide, parameter)
     eps = float(np.finfo(dtype).eps)
-    np.testing.assert_allclose(a, want, rtol=40 * eps, atol=1e-6 * eps)  # far down the formulas themselves lose digits
+    # far down the formulas themselves lose digits
+    np.testing.assert_allclose(a, want, rtol=40 * eps, atol=1e-6 * eps)
     np.testing.assert_allclose(slope, record.derivative(wide, want, parameter), rtol=200 * eps, atol=4 * eps)
-    a, slope = activation_of(np.array([np.nan, np.inf, -np.inf], dtype), record.f, record.df, parameter or 0.0, has_parameter=parameter is not None)
-    assert np.isnan(a[0]) and a[1] == record.function(np.array(np.inf), parameter) and np.isfinite(slope[1:]).all()
+    a, slope = activation_of(
+        np.array([np.nan, np.inf, -np.inf], dtype),
+        record.f,
+        record.df,
+        parameter or 0.0,
+        has_parameter=parameter is not None,
+    )
+    assert (
+        np.isnan(a[0])
+        and a[1] == record.function(np.array(np.inf), parameter)
+        and np.isfinite(slope[1:]).all()
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -384,7 +469,9 @@ def test_a_loss_with_a_parameter(dtype, df):
     rng = np.random.default_rng(0)
     y, z, q = rng.standard_normal((3, 77)).astype(dtype)
     q, dz, value = abs(q) / 5, z.copy(), np.empty_like(z)
-    kernel = elementwise.loss(lambda y, z, q: np.maximum(q * (y - z), (q - 1) * (y - z)), df, dtype, has_parameter=True)
+    kernel = elementwise.loss(
+        lambda y, z, q: np.maximum(q * (y - z), (q - 1) * (y - z)), df, dtype, has_parameter=True
+    )
     kernel.call(pointer(y), pointer(dz), pointer(value), pointer(q), z.size)
     np.testing.assert_allclose(value, np.maximum(q * (y - z), (q - 1) * (y - z)), rtol=1e-6)
     np.testing.assert_allclose(dz, np.where(y > z, -q, 1 - q), rtol=1e-6)
@@ -393,7 +480,9 @@ def test_a_loss_with_a_parameter(dtype, df):
 def test_a_loss_without_one_reads_none():
     y, z = np.arange(5.0), np.ones(5)
     value = np.empty(5)
-    elementwise.loss(lambda y, z: 0.5 * (z - y) ** 2, None, "float64").call(pointer(y), pointer(z), pointer(value), None, 5)
+    elementwise.loss(lambda y, z: 0.5 * (z - y) ** 2, None, "float64").call(
+        pointer(y), pointer(z), pointer(value), None, 5
+    )
     np.testing.assert_array_equal(z, 1 - y)
     np.testing.assert_array_equal(value, 0.5 * (1 - y) ** 2)
 
@@ -409,7 +498,9 @@ def test_several_arrays_and_scalars(dtype):
 
     want, wanted_moment = step(w, m, g, *map(np.dtype(dtype).type, (0.1, 0.9)))
     scalars, untouched = np.array([0.1, 0.9]), g.copy()
-    elementwise.elementwise(step, 3, 2, dtype).call(pointer(w), pointer(m), pointer(g), pointer(scalars), w.size)
+    elementwise.elementwise(step, 3, 2, dtype).call(
+        pointer(w), pointer(m), pointer(g), pointer(scalars), w.size
+    )
     np.testing.assert_array_equal(w, want)
     np.testing.assert_array_equal(m, wanted_moment)
     np.testing.assert_array_equal(g, untouched)
@@ -419,10 +510,13 @@ def test_several_arrays_and_scalars(dtype):
 
 def test_one_kernel_for_what_computes_the_same():
     assert elementwise.output(lambda z: 2 * z, "float32") is elementwise.output(lambda x: x * 2.0, "float32")
-    assert elementwise.output(lambda z: 2 * z, "float32").address != elementwise.output(lambda z: 2 * z, "float64").address
+    assert (
+        elementwise.output(lambda z: 2 * z, "float32").address
+        != elementwise.output(lambda z: 2 * z, "float64").address
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # On disk
 
 COMPILE = """

@@ -1,4 +1,6 @@
-"""Steering a long fit: LiveControl and its files, clipping that changes between epochs, and going on after an interrupt."""
+"""Steering a long fit: LiveControl and its files, clipping that changes between epochs, and going on after an
+interrupt.
+"""
 
 import functools
 import importlib
@@ -42,11 +44,15 @@ def same(ours, others):
 
 
 def agree(ours, others):
-    """Whether two fits are one: to the bit, or with Numba's engine, whose sums go by where arrays begin, to rounding."""
+    """Whether two fits are one: to the bit, or with Numba's engine, whose sums go by where arrays begin, to
+    rounding.
+    """
     if ours.engine != "numba":
         return same(ours, others) and ours.loss_curve_ == others.loss_curve_
     pairs = zip(ours.coefs_ + ours.intercepts_, others.coefs_ + others.intercepts_, strict=True)
-    return all(np.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in pairs) and np.allclose(ours.loss_curve_, others.loss_curve_)
+    return all(np.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in pairs) and np.allclose(
+        ours.loss_curve_, others.loss_curve_
+    )
 
 
 class At(Callback):
@@ -79,10 +85,16 @@ def setting(**values):
 
 
 def writing(path, texts):
-    """A callback that writes these texts (bytes, or None to delete) to the control file after these epochs."""
+    """A callback that writes these texts (bytes, or None to delete) to the control file after these
+    epochs.
+    """
 
     def act(text):
-        return lambda state: path.unlink() if text is None else path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return lambda state: (
+            path.unlink()
+            if text is None
+            else path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        )
 
     return At({epoch: act(text) for epoch, text in texts.items()})
 
@@ -91,12 +103,14 @@ def told(path):
     return tomllib.loads(path.with_suffix(".state.toml").read_text(encoding="utf-8"))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Clipping that changes during a fit
 
 
 @ENGINES
-@pytest.mark.parametrize("clip", [{"clip_norm": 0.01}, {"clip_value": 0.002}, {"clip_norm": 0.01, "clip_value": 0.002}])
+@pytest.mark.parametrize(
+    "clip", [{"clip_norm": 0.01}, {"clip_value": 0.002}, {"clip_norm": 0.01, "clip_value": 0.002}]
+)
 @pytest.mark.parametrize(
     "more",
     [
@@ -120,8 +134,12 @@ def test_a_fit_with_other_clipping_is_two_fits(engine, clip, more):
     pieces = small(max_iter=3, warm_start="full", **parameters).fit(X, y).set_params(**clip).fit(X, y)
     assert agree(changed, pieces)
     assert not agree(changed, small(**parameters).fit(X, y))
-    back = small(callbacks=[At({0: setting(**dict.fromkeys(clip)), 4: setting(**clip)})], **parameters, **clip)
-    pieces = small(max_iter=4, warm_start="full", **parameters).fit(X, y).set_params(max_iter=2, **clip).fit(X, y)
+    back = small(
+        callbacks=[At({0: setting(**dict.fromkeys(clip)), 4: setting(**clip)})], **parameters, **clip
+    )
+    pieces = (
+        small(max_iter=4, warm_start="full", **parameters).fit(X, y).set_params(max_iter=2, **clip).fit(X, y)
+    )
     assert agree(back.fit(X, y), pieces)
     assert {name: back.get_params()[name] for name in clip} == clip
 
@@ -132,8 +150,16 @@ def test_changing_to_limits_that_nothing_reaches_changes_nothing(engine):
         pytest.importorskip("numba")
     X, y = table()
     X = X.astype(np.float32)
-    parameters = {"dropout": 0.3, "shuffle": True, "engine": engine, "early_stopping": True, "precision": "float64"}
-    changed = small(callbacks=[At({n: setting(clip_value=1e6 + n) for n in range(4)})], **parameters).fit(X, y)
+    parameters = {
+        "dropout": 0.3,
+        "shuffle": True,
+        "engine": engine,
+        "early_stopping": True,
+        "precision": "float64",
+    }
+    changed = small(callbacks=[At({n: setting(clip_value=1e6 + n) for n in range(4)})], **parameters).fit(
+        X, y
+    )
     plain = small(**parameters).fit(X, y)
     assert agree(changed, plain)
     assert changed.validation_scores_ == plain.validation_scores_
@@ -155,7 +181,9 @@ def test_clipping_of_a_state():
     def look(state):
         seen.append((state.clip_norm, state.clip_value, pickle.loads(pickle.dumps(state)).clip_norm))
         for value in (0, -1.0, "1", True, math.nan):
-            with pytest.raises(ValueError, match=f"clip_norm must be None or a positive number, got {value!r}"):
+            with pytest.raises(
+                ValueError, match=f"clip_norm must be None or a positive number, got {value!r}"
+            ):
                 state.clip_norm = value
         with pytest.raises(AttributeError, match="cannot set clip_value: .* not the fit"):
             pickle.loads(pickle.dumps(state)).clip_value = 1
@@ -195,7 +223,7 @@ def test_an_interrupt_while_clipping_changes(where, monkeypatch):
     assert len(estimator.set_params(callbacks=None).partial_fit(X, y).loss_curve_) == 4
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The control file
 
 
@@ -210,12 +238,25 @@ def test_what_the_file_says_is_done(tmp_path):
         6: "clip_value = 0.125\nstop = true\n",
     }
     seen = []
-    watch = At({n: lambda state: seen.append((state.learning_rate, state.clip_norm, state.clip_value)) for n in range(9)})
-    estimator = small(max_iter=100, callbacks=[writing(path, texts), LiveControl(path), watch], clip_norm=2.0).fit(X, y)
+    watch = At(
+        {
+            n: lambda state: seen.append((state.learning_rate, state.clip_norm, state.clip_value))
+            for n in range(9)
+        }
+    )
+    estimator = small(
+        max_iter=100, callbacks=[writing(path, texts), LiveControl(path), watch], clip_norm=2.0
+    ).fit(X, y)
     assert estimator.n_iter_ == 6
     assert estimator.learning_rate_curve_ == pytest.approx([0.001, 0.02, 0.02, 0.02, 0.01, 0.01])
     assert [each[1:] for each in seen] == [
-        (2.0, None), (2.0, None), (0.5, None), (0.5, 0.25), (None, None), (None, None), (2.0, 0.125),
+        (2.0, None),
+        (2.0, None),
+        (0.5, None),
+        (0.5, 0.25),
+        (None, None),
+        (None, None),
+        (2.0, 0.125),
     ]
     acts = {1: setting(learning_rate=0.02), 2: setting(clip_norm=0.5), 3: setting(clip_value=0.25)}
     acts |= {4: setting(learning_rate=0.01, clip_norm=None, clip_value=None)}
@@ -227,19 +268,39 @@ def test_what_the_file_says_is_done(tmp_path):
     state = told(path)
     assert [(each["epoch"], each["what"]) for each in state.pop("applied")] == [
         (1, "learning_rate = 0.02"),
-        (2, "clip_norm = 0.5"), (2, 'save = "a.joblib"'),
+        (2, "clip_norm = 0.5"),
+        (2, 'save = "a.joblib"'),
         (3, "clip_value = 0.25"),
-        (4, "learning_rate = 0.01"), (4, "clip_norm = inf"), (4, "clip_value = inf"), (4, 'save = "b.joblib"'),
-        (6, "clip_norm = 2.0"), (6, "clip_value = 0.125"), (6, "stop = true"),
+        (4, "learning_rate = 0.01"),
+        (4, "clip_norm = inf"),
+        (4, "clip_value = inf"),
+        (4, 'save = "b.joblib"'),
+        (6, "clip_norm = 2.0"),
+        (6, "clip_value = 0.125"),
+        (6, "stop = true"),
     ]
     assert state.pop("time").tzinfo is not None
     assert state.pop("seconds") >= 0
     assert state == {
-        "status": "ended", "epoch": 6, "max_epochs": 100, "epochs_before": 0, "loss": estimator.loss_,
-        "best": estimator.best_loss_, "n_stalled": 0, "learning_rate": pytest.approx(0.01), "clip_norm": 2.0,
-        "clip_value": 0.125, "stop_reason": "stop = true in control.toml", "control": {"clip_value": 0.125, "stop": True},
+        "status": "ended",
+        "epoch": 6,
+        "max_epochs": 100,
+        "epochs_before": 0,
+        "loss": estimator.loss_,
+        "best": estimator.best_loss_,
+        "n_stalled": 0,
+        "learning_rate": pytest.approx(0.01),
+        "clip_norm": 2.0,
+        "clip_value": 0.125,
+        "stop_reason": "stop = true in control.toml",
+        "control": {"clip_value": 0.125, "stop": True},
     }
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.joblib", "b.joblib", "control.state.toml", "control.toml"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "a.joblib",
+        "b.joblib",
+        "control.state.toml",
+        "control.toml",
+    ]
 
 
 def test_the_state_is_that_of_every_epoch(tmp_path):
@@ -258,7 +319,10 @@ def test_the_state_is_that_of_every_epoch(tmp_path):
     ):
         assert [state[name] for state in states][: len(curve)] == curve
     assert tomllib.loads(path.read_text()) == {}  # the template
-    assert all(f"# {key} = " in path.read_text() for key in ("learning_rate", "clip_norm", "clip_value", "stop", "save"))
+    assert all(
+        f"# {key} = " in path.read_text()
+        for key in ("learning_rate", "clip_norm", "clip_value", "stop", "save")
+    )
 
 
 BROKEN = {
@@ -269,13 +333,20 @@ BROKEN = {
     "deleted": None,
 }
 
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file_is_read_again_later(name, tmp_path):
     X, y = table()
     path = tmp_path / "control.toml"
     errors = []
-    texts = {0: "learning_rate = 0.02\nclip_norm = 0.5\n", 2: BROKEN[name], 4: "learning_rate = 0.05\nclip_norm = 0.5\n"}
-    look = At({n: lambda state: errors.append((told(path).get("error", ""), state.clip_norm)) for n in range(1, 7)})
+    texts = {
+        0: "learning_rate = 0.02\nclip_norm = 0.5\n",
+        2: BROKEN[name],
+        4: "learning_rate = 0.05\nclip_norm = 0.5\n",
+    }
+    look = At(
+        {n: lambda state: errors.append((told(path).get("error", ""), state.clip_norm)) for n in range(1, 7)}
+    )
     with pytest.warns(UserWarning, match="control.toml could not be read") as caught:  # the second time
         estimator = small(callbacks=[writing(path, texts), LiveControl(path), look]).fit(X, y)
     assert len([each for each in caught if each.category is UserWarning]) == 1
@@ -284,13 +355,22 @@ def test_a_broken_file_is_read_again_later(name, tmp_path):
     assert errors[1][0].startswith("control.toml could not be read, and what was read before is in force: ")
     assert {clip for _, clip in errors} == {0.5}
     assert [each["what"] for each in told(path)["applied"]] == [
-        "learning_rate = 0.02", "clip_norm = 0.5", "learning_rate = 0.05",
+        "learning_rate = 0.02",
+        "clip_norm = 0.5",
+        "learning_rate = 0.05",
     ]
 
 
 def test_a_file_that_is_broken_once_is_no_matter_for_a_warning(tmp_path):
     path = tmp_path / "control.toml"
-    texts = {1: "learning", 2: "learning_rate =", 3: "learning_rate = 0.02\n", 4: "learning_rate =", 5: "learning_rate = 0.02\n", 6: ""}
+    texts = {
+        1: "learning",
+        2: "learning_rate =",
+        3: "learning_rate = 0.02\n",
+        4: "learning_rate =",
+        5: "learning_rate = 0.02\n",
+        6: "",
+    }
     estimator = small(callbacks=[writing(path, texts), LiveControl(path)]).fit(*table())
     assert estimator.learning_rate_curve_ == pytest.approx(3 * [0.001] + 3 * [0.02])
 
@@ -308,8 +388,12 @@ IGNORED = {
     "learning_rate = inf": "learning_rate must be a positive number, got inf",
     "learning_rate = nan": "learning_rate must be a positive number, got nan",
     f"learning_rate = {10**400}": "learning_rate must be a positive number, got an integer of 1329 bits",
-    f"learning_rate = 0x{'f' * 9000}": "learning_rate must be a positive number, got an integer of 36000 bits",
-    f"clip_norm = {10**400}": "clip_norm must be a positive number; inf is no clipping, got an integer of 1329 bits",
+    f"learning_rate = 0x{'f' * 9000}": (
+        "learning_rate must be a positive number, got an integer of 36000 bits"
+    ),
+    f"clip_norm = {10**400}": (
+        "clip_norm must be a positive number; inf is no clipping, got an integer of 1329 bits"
+    ),
     "learning_rate = true": "learning_rate must be a positive number, got True",
     "clip_norm = -1": "clip_norm must be a positive number; inf is no clipping, got -1",
     "stop = 1": "stop must be true or false, got 1",
@@ -359,10 +443,14 @@ def test_nothing_is_saved_outside_the_folder(save, tmp_path):
     assert estimator.n_iter_ == 6 and estimator.learning_rate_curve_ == pytest.approx(6 * [0.02])
     assert OUTSIDE[save] in told(path)["ignored"][0]
     state = path.with_suffix(".state.toml")
-    assert before == sorted((each, each.lstat().st_size) for each in tmp_path.rglob("*") if not each.is_dir() and each != state)
+    assert before == sorted(
+        (each, each.lstat().st_size) for each in tmp_path.rglob("*") if not each.is_dir() and each != state
+    )
 
 
-@pytest.mark.parametrize("save", ["net.joblib", "inside/net.joblib", "inside/../net.joblib", "link/net.joblib"])
+@pytest.mark.parametrize(
+    "save", ["net.joblib", "inside/net.joblib", "inside/../net.joblib", "link/net.joblib"]
+)
 def test_what_stays_within_the_folder_is_saved(save, tmp_path):
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     (tmp_path / "folder" / "link").symlink_to("inside")
@@ -379,7 +467,9 @@ def test_a_state_outside_the_folder_is_not_written(tmp_path):
     target.write_text("a = 1\n")
     path = folder / "control.toml"
     path.with_suffix(".state.toml").symlink_to("../target")
-    with pytest.warns(UserWarning, match="state.toml cannot be written, .*must stay within the folder of control.toml"):
+    with pytest.warns(
+        UserWarning, match="state.toml cannot be written, .*must stay within the folder of control.toml"
+    ):
         small(callbacks=[LiveControl(path)]).fit(*table())
     assert target.read_text() == "a = 1\n"
 
@@ -426,7 +516,7 @@ def test_a_state_that_is_a_pipe_is_neither_waited_for_nor_replaced(tmp_path):
     assert state.is_fifo()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What handlers of signals raise
 
 
@@ -471,7 +561,16 @@ MOMENTS = {
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize("arguments", [(TimeoutError, "time is up"), (OSError, 5, "no file's"), (ValueError,), (RuntimeError,), (KeyboardInterrupt,)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (TimeoutError, "time is up"),
+        (OSError, 5, "no file's"),
+        (ValueError,),
+        (RuntimeError,),
+        (KeyboardInterrupt,),
+    ],
+)
 @pytest.mark.parametrize("kind", handlers(None))
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_what_a_handler_raises_passes(moment, kind, arguments, tmp_path, monkeypatch):
@@ -522,7 +621,10 @@ def test_what_cannot_be_is_told_once_and_the_rest_is_done(text, tmp_path):
     path.parent.mkdir()
     path.write_text("clip_value = 0.125\n" + text)
     states = []
-    callbacks = [LiveControl(path), At({n: lambda state: states.append((told(path), state.clip_value)) for n in (1, 2)})]
+    callbacks = [
+        LiveControl(path),
+        At({n: lambda state: states.append((told(path), state.clip_value)) for n in (1, 2)}),
+    ]
     with pytest.warns(UserWarning, match=IGNORED[text]) as caught:
         estimator = small(callbacks=callbacks).fit(X, y)
     caught = [each for each in caught if not issubclass(each.category, ConvergenceWarning)]
@@ -579,7 +681,9 @@ def test_names_that_are_no_text(tmp_path, capsys):
 def test_every_control_file_has_a_state_file(tmp_path):
     for name in ("run.1", "run.2", "run.toml", "run.toml.txt"):
         small(callbacks=[LiveControl(tmp_path / name)]).fit(*table())
-    states = {name.removesuffix(".state.toml") for name in os.listdir(tmp_path) if name.endswith(".state.toml")}
+    states = {
+        name.removesuffix(".state.toml") for name in os.listdir(tmp_path) if name.endswith(".state.toml")
+    }
     assert states == {"run.1", "run.2", "run", "run.toml.txt"}
 
 
@@ -594,7 +698,9 @@ def test_the_rest_of_a_fit_survives_a_state_that_cannot_be_written(tmp_path, mon
         monkeypatch.setattr(Path, "touch", touch)
 
     with pytest.warns(UserWarning, match="cannot be written.*No space left") as caught:
-        estimator = small(callbacks=[At({2: full, 5: lambda state: monkeypatch.undo()}), LiveControl(path)]).fit(X, y)
+        estimator = small(
+            callbacks=[At({2: full, 5: lambda state: monkeypatch.undo()}), LiveControl(path)]
+        ).fit(X, y)
     assert sum("cannot be written" in str(each.message) for each in caught) == 1
     assert told(path)["epoch"] == 6
     assert same(estimator, small().fit(X, y))
@@ -618,11 +724,15 @@ def test_an_interrupt_while_the_state_is_written_ends_the_fit(tmp_path, monkeypa
 
 @pytest.mark.parametrize("path", ["nowhere/control.toml", "."])
 def test_paths_that_cannot_be(path, tmp_path):
-    with pytest.raises(FileNotFoundError, match="path of LiveControl must be a file in a folder that is there, got"):
+    with pytest.raises(
+        FileNotFoundError, match="path of LiveControl must be a file in a folder that is there, got"
+    ):
         small(callbacks=[LiveControl(tmp_path / path)]).fit(*table())
 
 
-@pytest.mark.parametrize("text", ["half a st", "applied = 3", "control = 3", "[control]\nepoch = 1", "applied = [{}]"])
+@pytest.mark.parametrize(
+    "text", ["half a st", "applied = 3", "control = 3", "[control]\nepoch = 1", "applied = [{}]"]
+)
 def test_an_unreadable_state_file_is_replaced(text, tmp_path):
     path = tmp_path / "control.toml"
     path.with_suffix(".state.toml").write_text(text)
@@ -635,7 +745,9 @@ def test_clones_pickles_and_copies(tmp_path):
     X, y = table()
     path = tmp_path / "control.toml"
     callback = LiveControl(path)
-    assert eval(repr(callback), {"LiveControl": LiveControl, "PosixPath": Path, "WindowsPath": Path}) == callback
+    assert (
+        eval(repr(callback), {"LiveControl": LiveControl, "PosixPath": Path, "WindowsPath": Path}) == callback
+    )
     copies = []
 
     class Copy(Callback):
@@ -648,13 +760,27 @@ def test_clones_pickles_and_copies(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "value", [True, 0, -3, 1e-05, 1e300, math.inf, "", 'a "b" \\ \n\t\x00\x7f', "é🐼", ["a", "b"], np.float32(0.1), np.int64(3)]
+    "value",
+    [
+        True,
+        0,
+        -3,
+        1e-05,
+        1e300,
+        math.inf,
+        "",
+        'a "b" \\ \n\t\x00\x7f',
+        "é🐼",
+        ["a", "b"],
+        np.float32(0.1),
+        np.int64(3),
+    ],
 )
 def test_toml(value):
     assert tomllib.loads(f"a = {_toml(value)}")["a"] == value
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Fits that are interrupted and resumed
 
 
@@ -672,14 +798,20 @@ def test_an_order_is_not_carried_out_again_when_the_fit_goes_on(tmp_path):
     estimator.fit(X, y)
     assert estimator.n_iter_ == 6
     assert not saved.exists()
-    plain = small(warm_start="full", learning_rate="cosine", callbacks=[At({0: setting(learning_rate=0.02)})]).fit(X, y)
+    plain = small(
+        warm_start="full", learning_rate="cosine", callbacks=[At({0: setting(learning_rate=0.02)})]
+    ).fit(X, y)
     plain.set_params(callbacks=None).fit(X, y)
     assert estimator.learning_rate_curve_ == pytest.approx(plain.learning_rate_curve_)
     state = told(path)
     assert state["epochs_before"] == 6
     assert state["clip_norm"] == 0.5
     assert state["skipped"] == ["learning_rate = 0.02", 'save = "net.joblib"', "stop = true"]
-    assert [each["what"] for each in state["applied"]] == ["learning_rate = 0.02", "clip_norm = 0.5", 'save = "net.joblib"']
+    assert [each["what"] for each in state["applied"]] == [
+        "learning_rate = 0.02",
+        "clip_norm = 0.5",
+        'save = "net.joblib"',
+    ]
     path.write_text("learning_rate = 0.01\n")
     estimator.fit(X, y)
     assert "skipped" not in told(path)
@@ -689,7 +821,9 @@ def test_a_fit_from_scratch_obeys_what_is_not_stop(tmp_path):
     X, y = table()
     path = tmp_path / "control.toml"
     path.write_text("learning_rate = 0.02\nclip_norm = 0.5\n")
-    estimator = small(callbacks=[LiveControl(path), writing(path, {3: "learning_rate = 0.02\nstop = true\n"})])
+    estimator = small(
+        callbacks=[LiveControl(path), writing(path, {3: "learning_rate = 0.02\nstop = true\n"})]
+    )
     for n_epochs in (4, 6):
         estimator.fit(X, y)
         assert estimator.learning_rate_curve_ == pytest.approx(n_epochs * [0.02])
@@ -708,8 +842,14 @@ def test_a_rate_outlives_a_callback_that_fails_in_its_epoch(at, resumed, first, 
     if resumed:
         estimator.fit(X, y)
     n_before = 6 * resumed
-    callbacks = [writing(path, {at: "learning_rate = 0.02\n"}), LiveControl(path), At({at: KeyboardInterrupt()})]
-    estimator.set_params(callbacks=callbacks if first == "LiveControl" else [callbacks[0], callbacks[2], callbacks[1]])
+    callbacks = [
+        writing(path, {at: "learning_rate = 0.02\n"}),
+        LiveControl(path),
+        At({at: KeyboardInterrupt()}),
+    ]
+    estimator.set_params(
+        callbacks=callbacks if first == "LiveControl" else [callbacks[0], callbacks[2], callbacks[1]]
+    )
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(X, y)
     estimator.set_params(callbacks=[LiveControl(path)]).fit(X, y)
@@ -720,15 +860,24 @@ def test_a_rate_outlives_a_callback_that_fails_in_its_epoch(at, resumed, first, 
 def test_a_fit_that_goes_on_from_before_a_rate_was_set_sets_it(epoch, tmp_path):
     X, y = table()
     path, text = tmp_path / "control.toml", 'learning_rate = 0.02\nsave = "net.joblib"\n'
-    callbacks = [writing(path, {1: "learning_rate = 0.02\n", 3: "learning_rate = 0.01\n", 4: text}), LiveControl(path)]
+    callbacks = [
+        writing(path, {1: "learning_rate = 0.02\n", 3: "learning_rate = 0.01\n", 4: text}),
+        LiveControl(path),
+    ]
     small(callbacks=[*callbacks, Checkpoint(tmp_path / "net-{epoch}.joblib")], warm_start="full").fit(X, y)
     (tmp_path / "net.joblib").unlink()
-    resumed = joblib.load(tmp_path / f"net-{epoch}.joblib").set_params(callbacks=[LiveControl(path)]).fit(X, y)
+    resumed = (
+        joblib.load(tmp_path / f"net-{epoch}.joblib").set_params(callbacks=[LiveControl(path)]).fit(X, y)
+    )
     rates = [0.001, 0.02, 0.02, 0.01]
     assert resumed.learning_rate_curve_ == pytest.approx(rates[:epoch] + 6 * [0.02])
     state = told(path)
     orders = [(each["epoch"], each["what"]) for each in state["applied"] if "save" not in each["what"]]
-    assert orders == [(1, "learning_rate = 0.02"), (3, "learning_rate = 0.01"), (epoch, "learning_rate = 0.02")]
+    assert orders == [
+        (1, "learning_rate = 0.02"),
+        (3, "learning_rate = 0.01"),
+        (epoch, "learning_rate = 0.02"),
+    ]
     # What was saved is there, of a network that had come farther.
     assert state["skipped"] == [*(["learning_rate = 0.02"] if epoch == 4 else []), 'save = "net.joblib"']
     assert not (tmp_path / "net.joblib").exists()
@@ -739,9 +888,13 @@ def test_a_rate_is_set_again_where_the_schedule_begins_anew(schedule, tmp_path):
     X, y = table()
     path = tmp_path / "control.toml"
     path.write_text("learning_rate = 0.02\n")
-    estimator = small(callbacks=[LiveControl(path)], warm_start=True, learning_rate=schedule).fit(X, y).fit(X, y)
+    estimator = (
+        small(callbacks=[LiveControl(path)], warm_start=True, learning_rate=schedule).fit(X, y).fit(X, y)
+    )
     assert ("skipped" in told(path)) == (schedule == "cosine")  # which goes on
-    plain = small(callbacks=[At({0: setting(learning_rate=0.02)})], warm_start=True, learning_rate=schedule).fit(X, y)
+    plain = small(
+        callbacks=[At({0: setting(learning_rate=0.02)})], warm_start=True, learning_rate=schedule
+    ).fit(X, y)
     if schedule == "cosine":
         plain.set_params(callbacks=None)
     assert estimator.learning_rate_curve_ == pytest.approx(plain.fit(X, y).learning_rate_curve_)
@@ -792,7 +945,9 @@ def test_pieces_remember_what_was_read(calls, tmp_path):
     assert joblib.load(tmp_path / "net.joblib").n_iter_ == 1
     orders = [(each["epoch"], each["what"]) for each in told(path)["applied"]]
     assert [each for each in orders if "clip" not in each[1]] == [
-        (0, "learning_rate = 0.02"), (1, 'save = "net.joblib"'), (2, "learning_rate = 0.01"),
+        (0, "learning_rate = 0.02"),
+        (1, 'save = "net.joblib"'),
+        (2, "learning_rate = 0.01"),
     ]
     assert [each for each in orders if "clip" in each[1]] == [(0, "clip_norm = 0.5")]
     assert told(path)["clip_norm"] == 0.5
@@ -820,13 +975,22 @@ def test_an_interrupted_fit_goes_on_with_what_was_changed(schedule, engine):
         pytest.importorskip("numba")
     X, y = table()
     parameters = {
-        "learning_rate": SCHEDULES[schedule], "solver": "sgd", "warm_start": "full", "engine": engine, "tol": 0.05,
-        "n_iter_no_change": 2, "learning_rate_init": 0.04,
+        "learning_rate": SCHEDULES[schedule],
+        "solver": "sgd",
+        "warm_start": "full",
+        "engine": engine,
+        "tol": 0.05,
+        "n_iter_no_change": 2,
+        "learning_rate_init": 0.04,
     }
     estimator = small(callbacks=[At({4: KeyboardInterrupt()})], **parameters)
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(X, y)
-    plain = small(callbacks=[At({4: lambda state: state.stop()})], **parameters).fit(X, y).set_params(callbacks=None)
+    plain = (
+        small(callbacks=[At({4: lambda state: state.stop()})], **parameters)
+        .fit(X, y)
+        .set_params(callbacks=None)
+    )
     assert agree(estimator, plain)
     assert len(estimator.loss_curve_) == 4
     before, copied = list(estimator.loss_curve_), pickle.loads(pickle.dumps(estimator))
@@ -844,7 +1008,9 @@ def test_an_interrupted_fit_goes_on_with_what_was_changed(schedule, engine):
     else:
         assert ours == pytest.approx([rate / 4 for rate in theirs])
     same_start = small(**parameters | {"learning_rate_init": 0.01, "clip_norm": 0.05})
-    same_start.__dict__ |= {name: value for name, value in vars(plain).items() if name.endswith("_") or name.startswith("_")}
+    same_start.__dict__ |= {
+        name: value for name, value in vars(plain).items() if name.endswith("_") or name.startswith("_")
+    }
     assert agree(same_start.fit(X, y), estimator)
 
 
@@ -856,7 +1022,9 @@ def test_a_new_learning_rate_init_takes_the_place_of_a_rate_that_was_set():
     changed = pickle.loads(kept).set_params(learning_rate_init=0.002).fit(X, y)
     assert changed.learning_rate_curve_ == pytest.approx(2 * [0.001] + 4 * [0.05] + 6 * [0.002])
     # partial_fit has the hyperparameters of the call that began
-    assert pickle.loads(kept).set_params(learning_rate_init=0.002).partial_fit(X, y).learning_rate_curve_[-1] == pytest.approx(0.05)
+    assert pickle.loads(kept).set_params(learning_rate_init=0.002).partial_fit(X, y).learning_rate_curve_[
+        -1
+    ] == pytest.approx(0.05)
 
 
 def test_an_estimator_that_was_pickled_before_the_rate_was_noted_goes_on():

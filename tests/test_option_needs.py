@@ -1,4 +1,6 @@
-"""Options without effect: the table of what each option needs, by experiment, and the warnings and errors made of it."""
+"""Options without effect: the table of what each option needs, by experiment, and the warnings and errors
+made of it.
+"""
 
 import inspect
 import pickle
@@ -17,8 +19,8 @@ from small import BOTH, QUIET, small, table
 
 from nnfast import MLPClassifier, MLPRegressor, UnusedOptionWarning
 from nnfast.callbacks import Callback
-from nnfast.option_needs import OPTIONS
 from nnfast.optimizers import SGD, Adam
+from nnfast.option_needs import OPTIONS
 from nnfast.tuning import CoarseToFineSearchCV, HyperbandSearchCV, lr_find
 
 pytestmark = QUIET
@@ -148,7 +150,9 @@ def fitted(cls, parameters, given, n_fits=1):
         for _ in range(n_fits):
             estimator.fit(X[:40], y[:40], **given)
     told = [str(each.message).partition("=")[0] for each in caught if each.category is UnusedOptionWarning]
-    state = {name: value for name, value in vars(estimator).items() if name.endswith("_")} | {"predicted": estimator.predict(X)}
+    state = {name: value for name, value in vars(estimator).items() if name.endswith("_")} | {
+        "predicted": estimator.predict(X)
+    }
     state |= {"probabilities": estimator.predict_proba(X)} if is_classifier(estimator) else {}
     state["history_"] = {name: values for name, values in estimator.history_.items() if name != "seconds"}
     state.pop("profile_", None)
@@ -184,7 +188,9 @@ def experiments(cls, name):
                 yield value, setting, parameters, parameters.pop(GIVEN, False)
 
 
-EACH_OPTION = pytest.mark.parametrize("cls, name", [(cls, name) for cls in OWN_SETTINGS for name in inspect.signature(cls).parameters])
+EACH_OPTION = pytest.mark.parametrize(
+    "cls, name", [(cls, name) for cls in OWN_SETTINGS for name in inspect.signature(cls).parameters]
+)
 
 
 @BOTH
@@ -206,7 +212,9 @@ def test_every_need_has_an_experiment_that_does_not_meet_it(cls, name):
 
 @EACH_OPTION
 def test_the_table_is_true(cls, name, capsys):
-    """An option that needs something has no effect at all without it, and a warning; with it, it has one, and no warning."""
+    """An option that needs something has no effect at all without it, and a warning; with it, it has one, and
+    no warning.
+    """
     option, n_fits, seen = OPTIONS[name], 2 if name == "warm_start" else 1, {}
     for value, setting, parameters, given in experiments(cls, name):
         estimator = cls(**parameters)
@@ -228,7 +236,7 @@ def test_the_table_is_true(cls, name, capsys):
     assert not option.on_results or seen and all(seen.values()), seen
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What is said, and when
 
 
@@ -244,18 +252,27 @@ def told(call, *args, **kwargs):
 @BOTH
 def test_the_message(cls):
     X, y = table()
-    message, = told(small(cls, weight_decay=10.0).fit, X, y)
+    (message,) = told(small(cls, weight_decay=10.0).fit, X, y)
     assert message == (
-        "weight_decay=10.0 has no effect: it needs solver='adamw' or 'lion', got solver='adam'. Leave it at 0.01, or "
-        "silence this by warnings.simplefilter('ignore', nnfast.UnusedOptionWarning)."
+        "weight_decay=10.0 has no effect: it needs solver='adamw' or 'lion', got solver='adam'. Leave it at "
+        "0.01, or silence this by warnings.simplefilter('ignore', nnfast.UnusedOptionWarning)."
     )
-    message, = told(small(cls, momentum=0.5, solver=SGD()).fit, X, y)
+    (message,) = told(small(cls, momentum=0.5, solver=SGD()).fit, X, y)
     assert "solver=SGD(momentum=0.9, nesterov=True), which has hyperparameters of its own." in message
-    message, = told(small(cls, validation_fraction=0.2, early_stopping=True).fit, X, y, validation_indices=[0, 1, 2, 3, 4, 5])
+    (message,) = told(
+        small(cls, validation_fraction=0.2, early_stopping=True).fit,
+        X,
+        y,
+        validation_indices=[0, 1, 2, 3, 4, 5],
+    )
     assert "it needs a split of X, but fit was given rows to validate on." in message
-    message, = told(small(cls, power_t=0.2).fit, X, y)
-    assert "other than 'adam', got solver='adam', and learning_rate='invscaling', got learning_rate='constant'." in message
-    with pytest.raises(UnusedOptionWarning):  # the filters of these tests: an error, which leaves the estimator as it was
+    (message,) = told(small(cls, power_t=0.2).fit, X, y)
+    assert (
+        "other than 'adam', got solver='adam', and learning_rate='invscaling', got learning_rate='constant'."
+        in message
+    )
+    # the filters of these tests: an error, which leaves the estimator as it was
+    with pytest.raises(UnusedOptionWarning):
         small(cls, weight_decay=10.0).fit(X, y)
 
 
@@ -301,13 +318,18 @@ def test_subclasses_have_defaults_of_their_own(cls):
 
 def test_errors_come_first():
     X, y = table()
-    with pytest.raises(ValueError, match="label_smoothing=0.1 needs loss='log_loss', got loss='focal'. Otherwise use label_smoothing=0.0."):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "label_smoothing=0.1 needs loss='log_loss', got loss='focal'. Otherwise use label_smoothing=0.0."
+        ),
+    ):
         small(loss="focal", label_smoothing=0.1, rho=0.5).fit(X, y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         small(rho=0.5).fit(X, y[:-1])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Searches
 
 SPACE = {"solver": ["adam", "sgd"], "momentum": [0.5, 0.8]}
@@ -315,8 +337,12 @@ STEPPED = {f"mlpclassifier__{name}": values for name, values in SPACE.items()}
 SEARCHES = {
     "grid": lambda estimator, space: GridSearchCV(estimator, space, cv=2),
     "drawn": lambda estimator, space: RandomizedSearchCV(estimator, space, n_iter=4, cv=2, random_state=0),
-    "coarse to fine": lambda estimator, space: CoarseToFineSearchCV(estimator, space, cv=2, n_candidates=4, n_rounds=1, random_state=0),
-    "hyperband": lambda estimator, space: HyperbandSearchCV(estimator, space, cv=2, max_epochs=3, random_state=0),
+    "coarse to fine": lambda estimator, space: CoarseToFineSearchCV(
+        estimator, space, cv=2, n_candidates=4, n_rounds=1, random_state=0
+    ),
+    "hyperband": lambda estimator, space: HyperbandSearchCV(
+        estimator, space, cv=2, max_epochs=3, random_state=0
+    ),
 }
 ESTIMATORS = {
     "network": (small, SPACE),
@@ -343,7 +369,16 @@ def test_a_search_of_other_estimators_does_not_tell_of_its_candidates(solver):
     X, y = table()
     space = {"regressor__max_iter": [2, 3], "regressor__rho": [0.5, 0.6]}
     inner = small(MLPRegressor, solver=solver, batch_size="auto")
-    assert told(CoarseToFineSearchCV(TransformedTargetRegressor(inner), space, cv=2, n_candidates=4, n_rounds=1, random_state=0).fit, X, y) == []
+    assert (
+        told(
+            CoarseToFineSearchCV(
+                TransformedTargetRegressor(inner), space, cv=2, n_candidates=4, n_rounds=1, random_state=0
+            ).fit,
+            X,
+            y,
+        )
+        == []
+    )
 
 
 def test_the_rate_finder_tells_nothing():

@@ -1,12 +1,14 @@
-"""The engine's options, each by what it promises: optimizers beside PyTorch's and the papers', dropout's masks, limits, penalties, normalization."""
+"""The engine's options, each by what it promises: optimizers beside PyTorch's and the papers', dropout's
+masks, limits, penalties, normalization.
+"""
 
 import numpy as np
 import pytest
 import reference
+from nnfast.kernels import engine as compiled
 from problems import Problem, same
 
 from nnfast.engines import cython as engine
-from nnfast.kernels import engine as compiled
 from nnfast.losses import LOSSES
 from nnfast.network import Network
 from nnfast.normalization import fold
@@ -20,7 +22,7 @@ def flat(arrays):
     return np.concatenate([array.ravel() for array in arrays])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Optimizers
 
 STEPS = 100
@@ -40,7 +42,10 @@ def torch_network():
 def groups(twin, weight_decay):
     """Weights, which decay, and the rest."""
     n = len(twin.coefs)
-    return [{"params": twin.learned[:n], "weight_decay": weight_decay}, {"params": twin.learned[n:], "weight_decay": 0.0}]
+    return [
+        {"params": twin.learned[:n], "weight_decay": weight_decay},
+        {"params": twin.learned[n:], "weight_decay": 0.0},
+    ]
 
 
 TORCH_OPTIMIZERS = {
@@ -59,8 +64,19 @@ TORCH_OPTIMIZERS = {
 }
 
 
-def assert_path_is_torchs(twin, problem, steps_of, rule, rate, regularization=Regularization(alpha=0.1), n_steps=STEPS, batch_size=20):
-    """Losses, parameters and running statistics, over n_steps; steps_of() makes one step from the gradients."""
+def assert_path_is_torchs(
+    twin,
+    problem,
+    steps_of,
+    rule,
+    rate,
+    regularization=Regularization(alpha=0.1),
+    n_steps=STEPS,
+    batch_size=20,
+):
+    """Losses, parameters and running statistics, over n_steps; steps_of() makes one step from the
+    gradients.
+    """
     batches = [problem.rows[start : start + batch_size] for start in range(0, len(problem.rows), batch_size)]
     scale = {"squared_error": problem.network.n_outputs}.get(problem.network.loss, 1)
     with problem.session(batch_size=batch_size, optimizer=rule, regularization=regularization) as session:
@@ -79,7 +95,9 @@ def assert_path_is_torchs(twin, problem, steps_of, rule, rate, regularization=Re
         for got, expected in zip(problem.stored(session), twin.arrays(), strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max())
         logits = twin.forward(problem.X, training=False).detach().numpy()
-        np.testing.assert_allclose(session.predict(), reference.OUTPUTS[problem.network.loss](logits), rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(
+            session.predict(), reference.OUTPUTS[problem.network.loss](logits), rtol=1e-9, atol=1e-10
+        )
 
 
 @pytest.mark.torch
@@ -161,7 +179,10 @@ def test_clipping_is_torchs(limit, rule, normalization, torch_network):
     torch = torch_network.torch
     problem = Problem((12, 9, 6, 3), 60, activation="tanh", normalization=normalization)
     twin = torch_network.Twin(problem.network, problem.parameters())
-    theirs = {"sgd": lambda *own: torch.optim.SGD(*own, momentum=rule.momentum, nesterov=rule.nesterov), "adamw": torch.optim.AdamW}[rule.name]
+    theirs = {
+        "sgd": lambda *own: torch.optim.SGD(*own, momentum=rule.momentum, nesterov=rule.nesterov),
+        "adamw": torch.optim.AdamW,
+    }[rule.name]
     optimizer = theirs(groups(twin, getattr(rule, "weight_decay", 0.0)), 0.05)
     clipped = []
 
@@ -184,26 +205,34 @@ def test_the_norm_is_clipped_to_its_limit():
     for n_samples, batch_size in ((30, 30), (engine.CHUNK_ROWS + 40, engine.CHUNK_ROWS + 40)):
         problem = Problem((12, 40, 3), n_samples)
         for limit in (1e-3, 0.1):
-            with problem.session(batch_size=batch_size, optimizer=SGD(0, False), regularization=Regularization(clip_norm=limit)) as session:
+            with problem.session(
+                batch_size=batch_size, optimizer=SGD(0, False), regularization=Regularization(clip_norm=limit)
+            ) as session:
                 before = flat(problem.stored(session))
                 session.epoch(problem.rows, 2.0)
-                np.testing.assert_allclose(np.linalg.norm(flat(problem.stored(session)) - before), 2.0 * limit, rtol=1e-5)
+                np.testing.assert_allclose(
+                    np.linalg.norm(flat(problem.stored(session)) - before), 2.0 * limit, rtol=1e-5
+                )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Dropout
 
 SEED = 2**64 - 59
 
 
 def mask_of_inputs(rate, n_rows, n_units, *, seed=SEED, t=0, n_threads=1, dtype=np.float64):
-    """What one step keeps, read off the weights: inputs of ones, an output a row, and only that row's error on it."""
+    """What one step keeps, read off the weights: inputs of ones, an output a row, and only that row's error
+    on it.
+    """
     problem = Problem((n_units, n_rows), n_rows, loss="squared_error", dtype=dtype)
     problem.X[...] = 1
     problem.table = problem.X
     problem.y = np.eye(n_rows, dtype=dtype)
     regularization = Regularization(input_dropout=rate)
-    with problem.session(optimizer=SGD(0, False), regularization=regularization, seed=seed, n_threads=n_threads, load=False) as session:
+    with problem.session(
+        optimizer=SGD(0, False), regularization=regularization, seed=seed, n_threads=n_threads, load=False
+    ) as session:
         session.load(problem.network.blank(dtype), t=t)
         session.epoch(problem.rows, 1.0)
         return problem.stored(session)[0].T
@@ -217,7 +246,9 @@ def mask_of_units(layer, rate, n_rows, n_units, *, seed=SEED, t=0, alpha_dropout
     start = problem.network.blank(np.float64)
     start.intercepts[layer - 1][:] = 1
     regularization = Regularization(dropout=(0.0,) * (layer - 1) + (rate,), alpha_dropout=alpha_dropout)
-    with problem.session(optimizer=SGD(0, False), regularization=regularization, seed=seed, load=False) as session:
+    with problem.session(
+        optimizer=SGD(0, False), regularization=regularization, seed=seed, load=False
+    ) as session:
         session.load(start, t=t)
         session.epoch(problem.rows, 1.0)
         return problem.stored(session)[layer].T
@@ -229,10 +260,14 @@ def test_the_masks_are_the_specified(rate, t):
     for n_rows, n_units in ((1, 1), (5, 70), (19, 33)):
         for seed in (0, 12345, SEED):
             expected = reference.kept_units(rate, n_rows, n_units, seed, t, 0) / (1 - rate) / n_rows
-            np.testing.assert_allclose(mask_of_inputs(rate, n_rows, n_units, seed=seed, t=t), expected, rtol=1e-14)
+            np.testing.assert_allclose(
+                mask_of_inputs(rate, n_rows, n_units, seed=seed, t=t), expected, rtol=1e-14
+            )
             for layer in (1, 2):
                 expected = reference.kept_units(rate, n_rows, n_units, seed, t, layer) / (1 - rate) / n_rows
-                np.testing.assert_allclose(mask_of_units(layer, rate, n_rows, n_units, seed=seed, t=t), expected, rtol=1e-14)
+                np.testing.assert_allclose(
+                    mask_of_units(layer, rate, n_rows, n_units, seed=seed, t=t), expected, rtol=1e-14
+                )
 
 
 def test_masks_depend_on_nothing_else():
@@ -243,7 +278,11 @@ def test_masks_depend_on_nothing_else():
     assert np.array_equal(whole, mask_of_inputs(0.3, n_rows, 40, dtype=np.float32) > 0)
     assert np.array_equal(whole[:31], mask_of_inputs(0.3, 31, 40) > 0)
     assert np.array_equal(whole[:31, :3], mask_of_inputs(0.3, 31, 3) > 0)
-    for other in (mask_of_inputs(0.3, 31, 40, seed=1), mask_of_inputs(0.3, 31, 40, t=1), mask_of_units(1, 0.3, 31, 40)):
+    for other in (
+        mask_of_inputs(0.3, 31, 40, seed=1),
+        mask_of_inputs(0.3, 31, 40, t=1),
+        mask_of_units(1, 0.3, 31, 40),
+    ):
         assert abs(np.corrcoef(whole[:31].ravel(), (other > 0).ravel())[0, 1]) < 0.1
 
 
@@ -296,7 +335,7 @@ def test_seeds_make_runs():
     assert len({run(seed) for seed in (0, 1, 2**32, SEED)}) == 4
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Penalties and limits
 
 
@@ -325,7 +364,10 @@ def test_l1_makes_weights_exactly_zero(rule, dtype):
 def test_a_batchs_loss_has_the_penalties_of_the_weights_before_it(alpha, l1, batch_size):
     problem = Problem((12, 9, 3), batch_size, weighted=True)
     parameters = problem.parameters()
-    squares, sizes = sum((w**2).sum() for w in parameters.coefs), sum(np.abs(w).sum() for w in parameters.coefs)
+    squares, sizes = (
+        sum((w**2).sum() for w in parameters.coefs),
+        sum(np.abs(w).sum() for w in parameters.coefs),
+    )
     for rate in (0.0, 0.1):
         with problem.session(regularization=Regularization(alpha=alpha, l1=l1)) as session:
             loss = session.evaluate()[0]
@@ -335,7 +377,9 @@ def test_a_batchs_loss_has_the_penalties_of_the_weights_before_it(alpha, l1, bat
             session.store(parameters)
             loss = session.evaluate()[0]
             now = sum(alpha / 2 * (w**2).sum() + l1 * np.abs(w).sum() for w in parameters.coefs)
-            np.testing.assert_allclose(session.epoch(problem.rows, 0.0), loss + now / problem.weight.sum(), rtol=1e-13)
+            np.testing.assert_allclose(
+                session.epoch(problem.rows, 0.0), loss + now / problem.weight.sum(), rtol=1e-13
+            )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -343,7 +387,9 @@ def test_a_batchs_loss_has_the_penalties_of_the_weights_before_it(alpha, l1, bat
 @pytest.mark.parametrize("normalization", [None, "layer"])
 def test_max_norm_bounds_hidden_units_incoming_weights(normalization, rule, dtype):
     problem = Problem((33, 40, 3, 17, 2), 60, dtype=dtype, normalization=normalization)
-    with problem.session(batch_size=20, optimizer=rule, regularization=Regularization(max_norm=0.4), n_threads=2) as session:
+    with problem.session(
+        batch_size=20, optimizer=rule, regularization=Regularization(max_norm=0.4), n_threads=2
+    ) as session:
         for _ in range(5):
             session.epoch(problem.rows, 0.05)
         *hidden, last = problem.stored(session)[:4]
@@ -353,7 +399,7 @@ def test_max_norm_bounds_hidden_units_incoming_weights(normalization, rule, dtyp
     assert np.linalg.norm(last, axis=0).max() > 0.4
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Normalization
 
 
@@ -364,7 +410,14 @@ def test_max_norm_bounds_hidden_units_incoming_weights(normalization, rule, dtyp
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
 def test_training_normalized_layers_is_torchs(normalization, activation, kind, weighted, torch_network):
     """BatchNorm1d's running statistics and predictions from them, too."""
-    made = {"activation": activation, "kind": kind, "weighted": weighted, "normalization": normalization, "norm_eps": 1e-3, "norm_momentum": 0.2}
+    made = {
+        "activation": activation,
+        "kind": kind,
+        "weighted": weighted,
+        "normalization": normalization,
+        "norm_eps": 1e-3,
+        "norm_momentum": 0.2,
+    }
     problem = Problem((40, 18, 35, 3), 100, **made)
     twin = torch_network.Twin(problem.network, problem.parameters())
     theirs = torch_network.torch.optim.SGD(twin.learned, lr=0.02, momentum=0.9, nesterov=True)
@@ -379,7 +432,9 @@ def test_training_normalized_layers_is_torchs(normalization, activation, kind, w
 
 
 def test_running_statistics_are_those_of_batches():
-    """Of the whole batch, whatever the chunks are; a batch of one row, which has no variance, leaves them alone."""
+    """Of the whole batch, whatever the chunks are; a batch of one row, which has no variance, leaves them
+    alone.
+    """
     for n_rows in (60, engine.CHUNK_ROWS + 60):
         problem = Problem((12, 9, 8, 3), n_rows, normalization="batch", norm_momentum=1.0)
         with problem.session() as session:
@@ -417,13 +472,23 @@ def test_batch_normalization_folds_into_the_weights_in_predictions():
         trained = problem.network.blank(np.float64)
         session.store(trained)
         expected = session.predict()
-    hidden = zip(trained.coefs, trained.intercepts, trained.scales, trained.shifts, trained.means, trained.variances, strict=False)
+    hidden = zip(
+        trained.coefs,
+        trained.intercepts,
+        trained.scales,
+        trained.shifts,
+        trained.means,
+        trained.variances,
+        strict=False,
+    )
     folded = [fold(*layer, eps=0.1) for layer in hidden]
     plain = Network(problem.network.layer_units, "relu", "log_loss")
     parameters = plain.blank(np.float64)
     parameters.coefs[:2], parameters.intercepts[:2] = zip(*folded, strict=True)
     parameters.coefs[2], parameters.intercepts[2] = trained.coefs[2], trained.intercepts[2]
-    np.testing.assert_allclose(engine.predict(plain, parameters, problem.X, dtype=np.float64), expected, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(
+        engine.predict(plain, parameters, problem.X, dtype=np.float64), expected, rtol=1e-11, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("n_units", [1, 2, 17])
@@ -443,7 +508,7 @@ def test_alpha_dropout_goes_with_no_normalization():
         problem.session(regularization=Regularization(dropout=(0.5,), alpha_dropout=True))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Far numbers
 
 
@@ -469,7 +534,9 @@ def test_nadam_goes_on_from_any_step():
 
 @pytest.mark.parametrize("rates", [(0.1, 0.1), (0.1, 0.1, 0.1)])
 def test_dropout_has_a_rate_for_each_hidden_layer(rates):
-    with pytest.raises(ValueError, match=r"dropout must have one rate for each of 1 hidden layers, or none, got \(0.1"):
+    with pytest.raises(
+        ValueError, match=r"dropout must have one rate for each of 1 hidden layers, or none, got \(0.1"
+    ):
         Problem((12, 9, 3), 40).session(regularization=Regularization(dropout=rates))
 
 
@@ -481,7 +548,9 @@ def test_numbers_too_small_for_the_dtype_stay_positive(dtype):
         with problem.session(batch_size=10, regularization=Regularization(**penalties)) as session:
             first.append(session.epoch(problem.rows, 1e-6))
     np.testing.assert_allclose(first, first[0], rtol=1e-6)
-    with problem.session(batch_size=10, optimizer=SGD(), regularization=Regularization(clip_value=1e-300)) as session:
+    with problem.session(
+        batch_size=10, optimizer=SGD(), regularization=Regularization(clip_value=1e-300)
+    ) as session:
         session.epoch(problem.rows, 1.0)
         for got, start in zip(problem.stored(session), problem.parameters().learned(), strict=True):
             np.testing.assert_allclose(got, start, atol=1e-30)
@@ -501,7 +570,8 @@ def test_lion_sees_gradients_that_are_infinite():
 
 @pytest.mark.parametrize("isa", engine.instruction_sets())
 def test_label_smoothing_of_far_logits(isa):
-    z = np.array([[1.5e38, 1.4e38, 1.3e38], [1000, 1001, 999.0], [-2e37, 3e37, 2e37]])  # three times the largest overflows
+    # three times the largest overflows
+    z = np.array([[1.5e38, 1.4e38, 1.3e38], [1000, 1001, 999.0], [-2e37, 3e37, 2e37]])
     y = np.array([0, 1, 2])
     loss, _ = compiled.Table(isa, np.float32).loss("log_loss", y, z.astype(np.float32), parameters=(0.3,))
     np.testing.assert_allclose(loss, LOSSES["log_loss"].value(y, z, (0.3,)), rtol=1e-6)

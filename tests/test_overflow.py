@@ -1,4 +1,6 @@
-"""Finite numbers that the arithmetic cannot hold: an error that names X, where there were NaN without a word."""
+"""Finite numbers that the arithmetic cannot hold: an error that names X, where there were NaN
+without a word.
+"""
 
 import warnings
 
@@ -56,7 +58,9 @@ def blocks(monkeypatch):
 
 
 def network(cls, **parameters):
-    return cls(**{"hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0, "precision": "float32"} | parameters)
+    return cls(
+        **{"hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0, "precision": "float32"} | parameters
+    )
 
 
 @pytest.mark.parametrize("value", [1e39, -1e39])
@@ -79,7 +83,10 @@ def test_rows_that_float32_cannot_hold(cls, layout, value, tmp_path, request):
                 with pytest.raises(ValueError, match=IN_FLOAT32) as caught:
                     predict(table)
                 assert f"in row {N // 2}, column 1," in str(caught.value)
-    calls = [network(cls).fit, network(cls).partial_fit if cls is MLPRegressor else network(cls, warm_start=True).fit]
+    calls = [
+        network(cls).fit,
+        network(cls).partial_fit if cls is MLPRegressor else network(cls, warm_start=True).fit,
+    ]
     if layout.startswith("mapped"):
         calls.append(network(cls, shuffle="blocks").fit)
     for call in calls:
@@ -141,7 +148,9 @@ def test_poisson_may_predict_infinity():
 
 def test_assume_finite_spares_the_look():
     with config_context(assume_finite=True):
-        network(MLPClassifier, activation="tanh").fit(X, Y).predict(pd.DataFrame(spoiled(1e39)).values.tolist())
+        network(MLPClassifier, activation="tanh").fit(X, Y).predict(
+            pd.DataFrame(spoiled(1e39)).values.tolist()
+        )
 
 
 def test_compiled_predictors_still_let_nan_and_infinity_pass():

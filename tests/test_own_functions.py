@@ -1,4 +1,6 @@
-"""Activations and losses of the user's own: they train as built-in ones do, go wherever those go, and say what is wrong with them."""
+"""Activations and losses of the user's own: they train as built-in ones do, go wherever those go, and say
+what is wrong with them.
+"""
 
 import copy
 import functools
@@ -83,20 +85,36 @@ def cross_entropy(y, z):
     return np.logaddexp(0, z) - y * z
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # As built-in ones
 
 TWINS = {  # own, the same built in, and what the estimator is
     "gelu": ({"activation": Activation(gelu)}, {"activation": "gelu"}, MLPClassifier),
     "gelu with df": ({"activation": Activation(gelu, gelu_slope)}, {"activation": "gelu"}, MLPRegressor),
     "tanh": ({"activation": Activation(math.tanh)}, {"activation": "tanh"}, MLPClassifier),
-    "softplus": ({"activation": Activation(lambda z: np.logaddexp(0, z))}, {"activation": "softplus"}, MLPRegressor),
-    "a layer of two": ({"activation": ["elu", Activation(np.tanh)]}, {"activation": ["elu", "tanh"]}, MLPClassifier),
+    "softplus": (
+        {"activation": Activation(lambda z: np.logaddexp(0, z))},
+        {"activation": "softplus"},
+        MLPRegressor,
+    ),
+    "a layer of two": (
+        {"activation": ["elu", Activation(np.tanh)]},
+        {"activation": ["elu", "tanh"]},
+        MLPClassifier,
+    ),
     "squared_error": ({"loss": Loss(squared)}, {"loss": "squared_error"}, MLPRegressor),
-    "squared_error with df": ({"loss": Loss(squared, squared_slope)}, {"loss": "squared_error"}, MLPRegressor),
+    "squared_error with df": (
+        {"loss": Loss(squared, squared_slope)},
+        {"loss": "squared_error"},
+        MLPRegressor,
+    ),
     "huber": ({"loss": Loss(huber)}, {"loss": "huber"}, MLPRegressor),
     "poisson": ({"loss": Loss(poisson, out_activation="exp")}, {"loss": "poisson"}, MLPRegressor),
-    "log_loss": ({"loss": Loss(cross_entropy, out_activation="logistic")}, {"loss": "log_loss"}, MLPClassifier),
+    "log_loss": (
+        {"loss": Loss(cross_entropy, out_activation="logistic")},
+        {"loss": "log_loss"},
+        MLPClassifier,
+    ),
 }
 SETTINGS = {
     "plain": {},
@@ -113,13 +131,28 @@ SETTINGS = {
 def data(cls, loss=None, n_outputs=1, n_samples=300):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n_samples, 7))
-    signal = X[:, :n_outputs] + 0.5 * np.sin(2 * X[:, 1:2]) + 0.1 * rng.standard_normal((n_samples, n_outputs))
-    y = (signal > 0).astype(int) if cls is MLPClassifier else rng.poisson(np.exp(signal / 2)) if loss == "poisson" else signal
+    signal = (
+        X[:, :n_outputs] + 0.5 * np.sin(2 * X[:, 1:2]) + 0.1 * rng.standard_normal((n_samples, n_outputs))
+    )
+    y = (
+        (signal > 0).astype(int)
+        if cls is MLPClassifier
+        else rng.poisson(np.exp(signal / 2))
+        if loss == "poisson"
+        else signal
+    )
     return X, y.ravel() if n_outputs == 1 else y
 
 
 def fitted(cls, X, y, **parameters):
-    common = {"hidden_layer_sizes": (33, 18), "max_iter": 4, "tol": 0, "n_iter_no_change": 99, "random_state": 0, "batch_size": 50}
+    common = {
+        "hidden_layer_sizes": (33, 18),
+        "max_iter": 4,
+        "tol": 0,
+        "n_iter_no_change": 99,
+        "random_state": 0,
+        "batch_size": 50,
+    }
     return cls(**common | parameters).fit(X, y)
 
 
@@ -139,7 +172,9 @@ def test_they_train_as_what_is_built_in(name, setting, n_outputs, dtype):
     np.testing.assert_allclose(mine.loss_, theirs.loss_, rtol=tolerance)
     if setting != "lbfgs":
         np.testing.assert_allclose(mine.loss_curve_, theirs.loss_curve_, rtol=tolerance)
-    np.testing.assert_allclose(predictions(mine, X), predictions(theirs, X), rtol=100 * tolerance, atol=10 * tolerance)
+    np.testing.assert_allclose(
+        predictions(mine, X), predictions(theirs, X), rtol=100 * tolerance, atol=10 * tolerance
+    )
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr", "sparse"])
@@ -147,7 +182,9 @@ def test_they_train_as_what_is_built_in(name, setting, n_outputs, dtype):
 def test_the_same_bits_on_any_number_of_threads(n_threads, kind):
     def bits(n_threads):
         activation = ((Activation(gelu), None), (Activation(snake), None))
-        problem = Problem((40, 70, 33, 2), 700, activation=activation, loss="squared_error", kind=kind, dtype=np.float32)
+        problem = Problem(
+            (40, 70, 33, 2), 700, activation=activation, loss="squared_error", kind=kind, dtype=np.float32
+        )
         problem.network = Network((40, 70, 33, 2), activation, Loss(huber))
         with problem.session(batch_size=300, n_threads=n_threads) as session:
             return session.epoch(problem.rows, 0.01), [array.tobytes() for array in problem.stored(session)]
@@ -155,7 +192,7 @@ def test_the_same_bits_on_any_number_of_threads(n_threads, kind):
     assert bits(n_threads) == bits(1)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Gradients
 
 GRADIENTS = {
@@ -180,19 +217,25 @@ def test_gradients(name, n_outputs, normalization):
     own = {"activation": "tanh", "loss": "squared_error"} | GRADIENTS[name]
     activation = ((own["activation"], None),) * 2
     rng = np.random.default_rng(0)
-    network = Network((4, 5, 3, n_outputs), activation, own["loss"], normalization=normalization, norm_eps=0.01)
+    network = Network(
+        (4, 5, 3, n_outputs), activation, own["loss"], normalization=normalization, norm_eps=0.01
+    )
     X, y = rng.normal(size=(11, 4)), rng.gamma(2.0, size=(11, n_outputs))
     flat = rng.normal(size=network.n_parameters) / 2
     rows, gradient, other = np.arange(11), np.empty_like(flat), np.empty_like(flat)
     numeric = np.empty_like(flat)
     regularization = Regularization(alpha=0.1)
-    with engine.Session(network, X, y, dtype=np.float64, batch_size=11, regularization=regularization, n_threads=1) as session:
+    with engine.Session(
+        network, X, y, dtype=np.float64, batch_size=11, regularization=regularization, n_threads=1
+    ) as session:
         loss = session.loss_gradient(flat, gradient, rows)
         for i in range(len(flat)):
             there, back = flat.copy(), flat.copy()
             there[i] += 1e-5
             back[i] -= 1e-5
-            numeric[i] = (session.loss_gradient(there, other, rows) - session.loss_gradient(back, other, rows)) / (there[i] - back[i])
+            numeric[i] = (
+                session.loss_gradient(there, other, rows) - session.loss_gradient(back, other, rows)
+            ) / (there[i] - back[i])
         if normalization is None:  # the loss itself, from what `inspect` and others compute with
             parameters = network.unpack(flat)
             a = X
@@ -215,13 +258,15 @@ def test_closed_forms(dtype):
     np.testing.assert_allclose(slope, 1 / (1 + abs(z)) ** 2, rtol=1e-6)
     y, z = np.ones((4, 2), dtype), np.array([[0, 3], [1, 1], [-2, 2], [5, 1]], dtype)
     loss = Loss(asymmetric)
-    np.testing.assert_allclose(loss.value(y, z), np.where(z < y, 3, 1).astype(dtype).__mul__((z - y) ** 2).mean(axis=1))
+    np.testing.assert_allclose(
+        loss.value(y, z), np.where(z < y, 3, 1).astype(dtype).__mul__((z - y) ** 2).mean(axis=1)
+    )
     np.testing.assert_allclose(loss.gradient(y, z), np.where(z < y, 3, 1) * (z - y))
     for out_activation, output in (("identity", lambda z: z), ("exp", np.exp), ("logistic", special.expit)):
         np.testing.assert_array_equal(Loss(squared, out_activation=out_activation).output(z), output(z))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Wherever activations and losses go
 
 
@@ -230,10 +275,16 @@ def test_closed_forms(dtype):
 def test_every_way_of_predicting_gives_the_same_bits(n_rows, dtype):
     X, y = data(MLPRegressor)
     for parameters in ({}, {"normalization": "layer"}, {"normalization": "batch"}):
-        estimator = fitted(MLPRegressor, X.astype(dtype), y, activation=Activation(gelu), loss=Loss(huber), **parameters)
+        estimator = fitted(
+            MLPRegressor, X.astype(dtype), y, activation=Activation(gelu), loss=Loss(huber), **parameters
+        )
         rows = X[:n_rows].astype(dtype)
         whole = estimator.predict(X.astype(dtype))[:n_rows]
-        for got in (estimator.predict(rows), estimator.compiled().predict(rows), pickle.loads(pickle.dumps(estimator.compiled())).predict(rows)):
+        for got in (
+            estimator.predict(rows),
+            estimator.compiled().predict(rows),
+            pickle.loads(pickle.dumps(estimator.compiled())).predict(rows),
+        ):
             np.testing.assert_array_equal(got, whole)
         np.testing.assert_allclose(estimator.predict(rows.astype(np.float64)), whole, rtol=1e-4, atol=1e-4)
 
@@ -243,10 +294,16 @@ def test_what_looks_inside():
     own = fitted(MLPRegressor, X, y, activation=["relu", Activation(gelu)], loss=Loss(squared))
     same = fitted(MLPRegressor, X, y, activation=["relu", "gelu"])
     for layer in (1, 2):
-        np.testing.assert_allclose(own.hidden_activations(X, layer), same.hidden_activations(X, layer), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(inspect.gradient_flow(own, X, y).gradients, inspect.gradient_flow(same, X, y).gradients, rtol=1e-8)
+        np.testing.assert_allclose(
+            own.hidden_activations(X, layer), same.hidden_activations(X, layer), rtol=1e-9, atol=1e-12
+        )
+    np.testing.assert_allclose(
+        inspect.gradient_flow(own, X, y).gradients, inspect.gradient_flow(same, X, y).gradients, rtol=1e-8
+    )
     assert inspect.saturation(own, X).activations == ("relu", "gelu")
-    assert [len(each) for each in inspect.dead_units(own, X).dead] == [len(each) for each in inspect.dead_units(same, X).dead]
+    assert [len(each) for each in inspect.dead_units(own, X).dead] == [
+        len(each) for each in inspect.dead_units(same, X).dead
+    ]
 
 
 @pytest.mark.parametrize("out_activation", ["identity", "exp", "logistic"])
@@ -255,7 +312,9 @@ def test_output_activations_of_regressors(out_activation):
     loss = Loss(squared, out_activation=out_activation)
     estimator = fitted(MLPRegressor, X, y, loss=loss, early_stopping=True)
     assert estimator.out_activation_ == out_activation
-    np.testing.assert_allclose(estimator.predict(X), loss.output(estimator._outputs(X, logits=True)), rtol=1e-12)
+    np.testing.assert_allclose(
+        estimator.predict(X), loss.output(estimator._outputs(X, logits=True)), rtol=1e-12
+    )
 
 
 def test_partial_fit_warm_starts_weights_and_sparse_tables():
@@ -264,8 +323,13 @@ def test_partial_fit_warm_starts_weights_and_sparse_tables():
     weight = np.linspace(0.1, 2, len(X))
     for table in (X, scipy.sparse.csr_array(X)):
         pair = []
-        for parameters in ({"activation": Activation(gelu), "loss": Loss(cross_entropy, out_activation="logistic")}, {"activation": "gelu"}):
-            estimator = MLPClassifier((20,), random_state=0, max_iter=3, warm_start=True, class_weight={0: 1, 1: 3}, **parameters)
+        for parameters in (
+            {"activation": Activation(gelu), "loss": Loss(cross_entropy, out_activation="logistic")},
+            {"activation": "gelu"},
+        ):
+            estimator = MLPClassifier(
+                (20,), random_state=0, max_iter=3, warm_start=True, class_weight={0: 1, 1: 3}, **parameters
+            )
             estimator.fit(table, y, weight).fit(table, y, weight)
             estimator.partial_fit(table, y)
             pair.append(estimator.predict_proba(table))
@@ -277,7 +341,10 @@ def test_bfloat16_products():
         pytest.skip("the CPU has none")
     X, y = data(MLPRegressor)
     X = X.astype(np.float32)
-    losses = [fitted(MLPRegressor, X, y, precision="bfloat16", activation=each).loss_ for each in (Activation(gelu), "gelu")]
+    losses = [
+        fitted(MLPRegressor, X, y, precision="bfloat16", activation=each).loss_
+        for each in (Activation(gelu), "gelu")
+    ]
     np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
@@ -292,10 +359,13 @@ import sys
 sys.path[:0] = {[os.path.dirname(__file__)]!r}
 from test_own_functions import *
 X, y = data(MLPRegressor, n_outputs=3)
-fits = [fitted(MLPRegressor, X.astype(t), y, activation=a, loss=l) for t in DTYPES for a, l in ((Activation(gelu), Loss(huber)), ("gelu", "huber"))]
+pairs = (Activation(gelu), Loss(huber)), ("gelu", "huber")
+fits = [fitted(MLPRegressor, X.astype(t), y, activation=a, loss=l) for t in DTYPES for a, l in pairs]
 print(json.dumps([engine.instruction_set(), *(each.loss_ for each in fits)]))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"NNFAST_ISA": isa})
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"NNFAST_ISA": isa}
+    )
     assert result.returncode == 0, result.stderr
     used, *losses = json.loads(result.stdout)
     assert used == isa
@@ -304,7 +374,13 @@ print(json.dumps([engine.instruction_set(), *(each.loss_ for each in fits)]))
 
 
 @pytest.mark.parametrize(
-    "own", [Activation(gelu), Activation(gelu, gelu_slope, initializer="he_normal", name="mine"), Loss(huber), Loss(poisson, out_activation="exp")]
+    "own",
+    [
+        Activation(gelu),
+        Activation(gelu, gelu_slope, initializer="he_normal", name="mine"),
+        Loss(huber),
+        Loss(poisson, out_activation="exp"),
+    ],
 )
 def test_copies_are_equal(own):
     for other in (copy.copy(own), copy.deepcopy(own), pickle.loads(pickle.dumps(own))):
@@ -317,14 +393,24 @@ def test_copies_are_equal(own):
 
 
 def test_what_differs_is_not_equal():
-    different = [Activation(gelu), Activation(softsign), Activation(gelu, gelu_slope), Activation(gelu, name="other"), Loss(huber), Loss(squared)]
+    different = [
+        Activation(gelu),
+        Activation(softsign),
+        Activation(gelu, gelu_slope),
+        Activation(gelu, name="other"),
+        Loss(huber),
+        Loss(squared),
+    ]
     assert len(set(different)) == len(different)
     assert Activation(gelu) != "gelu" and Loss(huber) != "huber"
 
 
 def test_shown_shortly():
     assert repr(Activation(softsign)) == "Activation(softsign)"
-    assert repr(Activation(gelu, gelu_slope, initializer="he_normal")) == "Activation(gelu, gelu_slope, initializer='he_normal')"
+    assert (
+        repr(Activation(gelu, gelu_slope, initializer="he_normal"))
+        == "Activation(gelu, gelu_slope, initializer='he_normal')"
+    )
     assert repr(Activation(lambda z: z, name="same")) == "Activation(<lambda>, name='same')"
     assert repr(Loss(huber, out_activation="exp")) == "Loss(huber, out_activation='exp')"
     assert repr(MLPClassifier(activation=Activation(np.tanh))) == "MLPClassifier(activation=Activation(tanh))"
@@ -333,7 +419,9 @@ def test_shown_shortly():
 def test_initializers_of_auto():
     X, y = data(MLPRegressor)
     coefs = [
-        fitted(MLPRegressor, X, y, initializer="auto", activation=each, max_iter=1, learning_rate_init=1e-12).coefs_[0]
+        fitted(
+            MLPRegressor, X, y, initializer="auto", activation=each, max_iter=1, learning_rate_init=1e-12
+        ).coefs_[0]
         for each in ("relu", Activation(lambda z: max(z, 0), initializer="he_normal"), Activation(math.tanh))
     ]
     np.testing.assert_allclose(coefs[0], coefs[1], rtol=1e-9)
@@ -351,9 +439,19 @@ def test_a_fitted_model_goes_through_a_pickle():
 def test_grid_search_in_other_processes():
     X, y = data(MLPRegressor)
     steepness = 1.5
-    grid = {"mlpregressor__activation": ["tanh", Activation(softsign), Activation(lambda z: math.tanh(steepness * z), name="steep")]}
-    pipeline = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(8,), max_iter=20, random_state=0, loss=Loss(huber)))
-    searches = [GridSearchCV(pipeline, grid, n_jobs=n_jobs, cv=2, error_score="raise").fit(X, y) for n_jobs in (1, 2)]
+    grid = {
+        "mlpregressor__activation": [
+            "tanh",
+            Activation(softsign),
+            Activation(lambda z: math.tanh(steepness * z), name="steep"),
+        ]
+    }
+    pipeline = make_pipeline(
+        StandardScaler(), MLPRegressor(hidden_layer_sizes=(8,), max_iter=20, random_state=0, loss=Loss(huber))
+    )
+    searches = [
+        GridSearchCV(pipeline, grid, n_jobs=n_jobs, cv=2, error_score="raise").fit(X, y) for n_jobs in (1, 2)
+    ]
     one, two = (search.cv_results_["mean_test_score"] for search in searches)
     np.testing.assert_array_equal(one, two)
     assert len(set(one)) == 3
@@ -362,16 +460,23 @@ def test_grid_search_in_other_processes():
 def test_lists_tuples_and_names():
     own = Activation(softsign)
     assert resolve_activations(own, None, 2) == ((own, None),) * 2
-    assert resolve_activations(["relu", own, ("elu", 0.5)], None, 3) == (("relu", None), (own, None), ("elu", 0.5))
+    assert resolve_activations(["relu", own, ("elu", 0.5)], None, 3) == (
+        ("relu", None),
+        (own, None),
+        ("elu", 0.5),
+    )
     assert resolve_activations([own, "elu"], {"alpha": 0.2}, 2) == ((own, None), ("elu", 0.2))
-    for wrong, words in (((own, 0.5), r"Activation\(softsign\) has no parameter, got 0.5"), ((own, {"a": 1}), "no parameter 'a'")):
+    for wrong, words in (
+        ((own, 0.5), r"Activation\(softsign\) has no parameter, got 0.5"),
+        ((own, {"a": 1}), "no parameter 'a'"),
+    ):
         with pytest.raises(ValueError, match=words):
             resolve_activations(wrong, None, 1)
     with pytest.raises(ValueError, match=r"no activation of this network has \(softsign\)"):
         resolve_activations(own, {"alpha": 1}, 1)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What is wrong, said before a fit begins
 
 
@@ -415,16 +520,31 @@ def relative(y, z):
 
 
 FAULTY = {  # parameter, object: what the message says beside name, file and line
-    "misspelled": ({"activation": Activation(spelled_wrong)}, r"raises NameError: name 'expp' is not defined"),
-    "arguments": ({"activation": Activation(of_two)}, r"raises TypeError: .*missing 1 required positional argument"),
+    "misspelled": (
+        {"activation": Activation(spelled_wrong)},
+        r"raises NameError: name 'expp' is not defined",
+    ),
+    "arguments": (
+        {"activation": Activation(of_two)},
+        r"raises TypeError: .*missing 1 required positional argument",
+    ),
     "nothing": ({"activation": Activation(returns_nothing)}, r"returns None: it must return a real number"),
     "a string": ({"loss": Loss(lambda y, z: "much")}, r"returns a str: it must return a real number"),
     "a bool": ({"activation": Activation(lambda z: z > 0)}, r"returns a bool: it must return a real number"),
-    "an array": ({"activation": Activation(lambda z: np.mean(z))}, r"uses numpy\.mean, which nnfast does not know"),
+    "an array": (
+        {"activation": Activation(lambda z: np.mean(z))},
+        r"uses numpy\.mean, which nnfast does not know",
+    ),
     "not a number": ({"activation": Activation(half_defined)}, r"gives nan for z=-1e-06 in float64"),
-    "a slope": ({"activation": Activation(kinked_at_zero)}, r"gives (inf|nan) for z=0 in float64 \(the derivative, as made from it\)"),
+    "a slope": (
+        {"activation": Activation(kinked_at_zero)},
+        r"gives (inf|nan) for z=0 in float64 \(the derivative, as made from it\)",
+    ),
     "too large": ({"activation": Activation(overflows)}, r"gives inf for z=\S+ in float32"),
-    "no slope": ({"activation": Activation(with_gamma)}, r"uses math\.gamma, whose derivative nnfast does not know. Give it: Activation\(.*, df\)"),
+    "no slope": (
+        {"activation": Activation(with_gamma)},
+        r"uses math\.gamma, whose derivative nnfast does not know. Give it: Activation\(.*, df\)",
+    ),
     "a loop": ({"activation": Activation(until_done)}, r"only loops of a known length"),
     "a df": ({"activation": Activation(math.tanh, returns_nothing)}, r"'returns_nothing' .*returns None"),
     "no loss": ({"loss": Loss(relative)}, r"gives (nan|inf) for y=0, z=0 in float64"),
@@ -435,7 +555,7 @@ FAULTY = {  # parameter, object: what the message says beside name, file and lin
 @pytest.mark.parametrize("name", FAULTY)
 def test_what_is_wrong(name):
     parameters, words = FAULTY[name]
-    (parameter, own), = parameters.items()
+    ((parameter, own),) = parameters.items()
     X, y = data(MLPRegressor)
     y[3] = 0
     estimator = MLPRegressor(max_iter=1, random_state=0, **parameters)
@@ -457,7 +577,10 @@ def test_the_line_is_that_of_the_fault():
 def test_a_df_that_is_none_is_a_warning():
     X, y = data(MLPRegressor)
     own = Activation(lambda z: math.tanh(z), lambda z: 2 * (1 - math.tanh(z) ** 2))
-    with pytest.warns(UserWarning, match=r"is not the derivative of '<lambda>': for z=\S+ it gives \S+, differences of the values"):
+    with pytest.warns(
+        UserWarning,
+        match=r"is not the derivative of '<lambda>': for z=\S+ it gives \S+, differences of the values",
+    ):
         MLPRegressor(max_iter=1, activation=own).fit(X, y)
     with pytest.warns(UserWarning, match=r"loss=Loss.* for y=\S+, z=\S+ it gives"):
         MLPRegressor(max_iter=1, loss=Loss(squared, lambda y, z: y - z)).fit(X, y)
@@ -466,7 +589,9 @@ def test_a_df_that_is_none_is_a_warning():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # Either slope will do at a kink, and none at a jump.
         kinks = Activation(lambda z: max(z, 0) + (z > 1), lambda z: 1 if z >= 0 else 0)
-        MLPRegressor(max_iter=1, activation=kinks, loss=Loss(lambda y, z: abs(y - z), lambda y, z: np.sign(z - y))).fit(X, y)
+        MLPRegressor(
+            max_iter=1, activation=kinks, loss=Loss(lambda y, z: abs(y - z), lambda y, z: np.sign(z - y))
+        ).fit(X, y)
 
 
 def test_what_is_no_function():
@@ -477,9 +602,13 @@ def test_what_is_no_function():
             Loss(wrong)
     with pytest.raises(TypeError, match="df of Loss must be .* or None, got 3"):
         Loss(huber, 3)
-    with pytest.raises(ValueError, match=r"out_activation of Loss must be one of .*'logistic'.*, got 'softmax'"):
+    with pytest.raises(
+        ValueError, match=r"out_activation of Loss must be one of .*'logistic'.*, got 'softmax'"
+    ):
         Loss(huber, out_activation="softmax")
-    with pytest.raises(ValueError, match="initializer must be one of .*'he_normal'.*Did you mean 'he_normal'"):
+    with pytest.raises(
+        ValueError, match="initializer must be one of .*'he_normal'.*Did you mean 'he_normal'"
+    ):
         Activation(gelu, initializer="he_norm")
 
 
@@ -493,7 +622,9 @@ def test_what_a_function_refers_to_is_looked_up_where_a_fit_begins():
     first = estimator.predict(X[:2])
     globals()["steepness"] = 2.0
     np.testing.assert_array_equal(estimator.predict(X[:2]), first)
-    np.testing.assert_array_equal(copy.deepcopy(estimator).partial_fit(X, y).loss_, estimator.partial_fit(X, y).loss_)
+    np.testing.assert_array_equal(
+        copy.deepcopy(estimator).partial_fit(X, y).loss_, estimator.partial_fit(X, y).loss_
+    )
     again = fitted(MLPRegressor, X, y, activation=own)
     other = fitted(MLPRegressor, X, y, activation=Activation(lambda z: math.tanh(2 * z)))
     np.testing.assert_array_equal(again.predict(X[:2]), other.predict(X[:2]))
@@ -503,18 +634,29 @@ def test_what_a_function_refers_to_is_looked_up_where_a_fit_begins():
 def test_functions_that_are_not_wrapped():
     X, y = data(MLPRegressor)
     mine = r"nnfast\.Activation\(gelu\)"
-    for parameters, words in (({"activation": gelu}, mine), ({"activation": [gelu]}, mine), ({"loss": huber}, r"nnfast\.Loss\(huber\)")):
+    for parameters, words in (
+        ({"activation": gelu}, mine),
+        ({"activation": [gelu]}, mine),
+        ({"loss": huber}, r"nnfast\.Loss\(huber\)"),
+    ):
         with pytest.raises(ValueError, match=f"Did you mean {words}"):
             MLPRegressor(**parameters).fit(X, y)
 
 
 def test_losses_of_classifiers():
     X, y = data(MLPClassifier)
-    with pytest.raises(ValueError, match="for two classes or several labels, got a y of 3 classes.*OneVsRestClassifier"):
+    with pytest.raises(
+        ValueError, match="for two classes or several labels, got a y of 3 classes.*OneVsRestClassifier"
+    ):
         MLPClassifier(loss=Loss(cross_entropy, out_activation="logistic")).fit(X, np.arange(len(y)) % 3)
-    with pytest.raises(ValueError, match=r"a classifier predicts probabilities. Use Loss\(cross_entropy, out_activation='logistic'\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"a classifier predicts probabilities. Use Loss\(cross_entropy, out_activation='logistic'\)",
+    ):
         MLPClassifier(loss=Loss(cross_entropy)).fit(X, y)
-    with pytest.raises(ValueError, match=r"label_smoothing=0.1 needs loss='log_loss', got loss=Loss\(cross_entropy"):
+    with pytest.raises(
+        ValueError, match=r"label_smoothing=0.1 needs loss='log_loss', got loss=Loss\(cross_entropy"
+    ):
         MLPClassifier(loss=Loss(cross_entropy, out_activation="logistic"), label_smoothing=0.1).fit(X, y)
     with pytest.raises(ValueError, match="'bent'"):
         MLPClassifier(activation=Activation(bent), alpha_dropout=True, dropout=0.1).fit(X, y)
@@ -523,7 +665,14 @@ def test_losses_of_classifiers():
 def test_a_run_that_diverges():
     X, y = data(MLPRegressor)
     with pytest.raises(nnfast.DivergenceError):
-        fitted(MLPRegressor, 1e3 * X, 1e6 * y, activation=Activation(lambda z: z * z), solver="sgd", learning_rate_init=10.0)
+        fitted(
+            MLPRegressor,
+            1e3 * X,
+            1e6 * y,
+            activation=Activation(lambda z: z * z),
+            solver="sgd",
+            learning_rate_init=10.0,
+        )
 
 
 def test_targets_that_are_tried_are_those_of_the_fit():
@@ -548,7 +697,10 @@ except ImportError as error:
     print(error)
 """
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == 'Activation(abs) is compiled by Numba, which is not installed: pip install "nnfast[numba]".', result.stderr
+    assert (
+        result.stdout.strip()
+        == 'Activation(abs) is compiled by Numba, which is not installed: pip install "nnfast[numba]".'
+    ), result.stderr
 
 
 def test_nothing_is_compiled_before_it_is_needed():
@@ -558,10 +710,13 @@ import nnfast
 nnfast.MLPRegressor(activation=nnfast.Activation(abs), loss=nnfast.Loss(lambda y, z: abs(y - z)))
 print("numba" in sys.modules, "nnfast.kernels.jit" in sys.modules)
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == ["False", "False"]
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == [
+        "False",
+        "False",
+    ]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # For engines
 
 

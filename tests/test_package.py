@@ -33,14 +33,16 @@ def test_names():
     for name in nnfast.__all__:
         assert getattr(nnfast, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'MLPTransformer'"):
-        nnfast.MLPTransformer
+        _ = nnfast.MLPTransformer
 
 
 def test_metadata():
     distribution = importlib.metadata.distribution("nnfast")
     assert distribution.version == nnfast.__version__
     assert distribution.read_text("top_level.txt").split() == ["nnfast"]
-    assert {"table", "numba", "plot", "bench", "test", "dev"} <= set(distribution.metadata.get_all("Provides-Extra"))
+    assert {"table", "numba", "plot", "bench", "test", "dev"} <= set(
+        distribution.metadata.get_all("Provides-Extra")
+    )
     needed = {re.match(r"[\w-]+", line)[0] for line in distribution.requires if "extra ==" not in line}
     assert needed == {"narwhals", "numpy", "scipy", "scikit-learn"}
     assert importlib.resources.files("nnfast").joinpath("py.typed").is_file()
@@ -48,7 +50,10 @@ def test_metadata():
 
 def test_a_bare_import_loads_nothing():
     """The command can be interrupted as soon as it begins."""
-    loaded = python("-c", "import sys; before = set(sys.modules); import nnfast; print(*sorted(set(sys.modules) - before))").split()
+    loaded = python(
+        "-c",
+        "import sys; before = set(sys.modules); import nnfast; print(*sorted(set(sys.modules) - before))",
+    ).split()
     assert loaded == ["nnfast"]
 
 
@@ -58,7 +63,8 @@ def test_an_import_gives_the_modules():
 
 
 def test_an_import_loads_nothing_that_scikit_learns_does_not():
-    # That keeps it within milliseconds of it. Neither the compiled engine nor the demonstration is loaded before it is needed.
+    # That keeps it within milliseconds of it. Neither the compiled engine nor the demonstration is loaded
+    # before it is needed.
     code = """
 import sys, sklearn.neural_network
 before = set(sys.modules)
@@ -72,9 +78,13 @@ print(*sorted(set(sys.modules) - before))
 
 
 # Every module, class and function that the documentation names, by its whole name.
-NAMED = sorted({
-    name for page in (ROOT / "docs").glob("*.md") for name in re.findall(r"\bnnfast(?:\.[A-Za-z_]\w*)+", page.read_text(encoding="utf-8"))
-})
+NAMED = sorted(
+    {
+        name
+        for page in (ROOT / "docs").glob("*.md")
+        for name in re.findall(r"\bnnfast(?:\.[A-Za-z_]\w*)+", page.read_text(encoding="utf-8"))
+    }
+)
 
 
 @pytest.mark.skipif(not NAMED, reason="not in a clone of the repository")
@@ -98,7 +108,10 @@ def test_versions(capsys):
     for name in ("numpy", "scipy", "scikit-learn"):
         assert lines[name] == importlib.metadata.version(name)
     assert lines["instruction set"] in lines["available"].split(", ")
-    assert lines["bfloat16 units"] == "none" or set(lines["bfloat16 units"].split(", ")) <= {"avx512_bf16", "amx"}
+    assert lines["bfloat16 units"] == "none" or set(lines["bfloat16 units"].split(", ")) <= {
+        "avx512_bf16",
+        "amx",
+    }
     assert int(lines["threads available"]) >= 1
     assert lines["engine"] == "cython" and lines["engine cython"] == "runs"
     assert lines["engine numba"] == "runs" or "nnfast[numba]" in lines["engine numba"]
@@ -121,9 +134,17 @@ warnings.simplefilter("ignore")
 
 def test_without_the_extension_numba_computes_and_says_so():
     pytest.importorskip("numba")
-    out = python("-c", FALLS_BACK.format("") + "print(MLPClassifier(max_iter=3).fit(np.eye(4), [0, 1, 0, 1]).predict(np.eye(4)).shape)")
+    out = python(
+        "-c",
+        FALLS_BACK.format("")
+        + "print(MLPClassifier(max_iter=3).fit(np.eye(4), [0, 1, 0, 1]).predict(np.eye(4)).shape)",
+    )
     told, shape = out.splitlines()
-    assert told.startswith("RuntimeWarning The compiled part of nnfast") and "C compiler" in told and "engine='numba'" in told
+    assert (
+        told.startswith("RuntimeWarning The compiled part of nnfast")
+        and "C compiler" in told
+        and "engine='numba'" in told
+    )
     assert shape == "(4,)"
 
 
@@ -133,21 +154,31 @@ def test_without_either_engine_an_error_says_how_to_get_one():
 
 
 def test_without_numba_its_engine_is_an_error_that_names_the_extra():
-    code = "import sys; sys.modules['numba'] = None; import nnfast; nnfast.MLPRegressor(engine='numba').fit([[1.0], [2.0]], [1.0, 2.0])"
+    code = (
+        "import sys; sys.modules['numba'] = None; import nnfast;"
+        " nnfast.MLPRegressor(engine='numba').fit([[1.0], [2.0]], [1.0, 2.0])"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "ImportError: engine='numba' needs Numba" in result.stderr and "pip install 'nnfast[numba]'" in result.stderr
+    assert (
+        "ImportError: engine='numba' needs Numba" in result.stderr
+        and "pip install 'nnfast[numba]'" in result.stderr
+    )
 
 
 def test_versions_of_a_broken_set_up():
     out = python("-m", "nnfast", "info", NNFAST_ISA="mmx", NNFAST_NUM_THREADS="many")
     assert re.search(r"^instruction set +unknown: .*NNFAST_ISA='mmx' is not available", out, re.MULTILINE)
-    assert re.search(r"^threads available +unknown: .*NNFAST_NUM_THREADS must be a positive integer", out, re.MULTILINE)
+    assert re.search(
+        r"^threads available +unknown: .*NNFAST_NUM_THREADS must be a positive integer", out, re.MULTILINE
+    )
 
 
 @pytest.mark.skipif(not (ROOT / ".ci" / "run").exists(), reason="not in a clone of the repository")
 def test_ci_runs_what_the_readme_says():
     commands = [
-        line.strip() for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("python3 -m venv ")
+        line.strip()
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line.startswith("python3 -m venv ")
     ]
     assert len(commands) == 2
     run = (ROOT / ".ci" / "run").read_text().splitlines()

@@ -38,10 +38,25 @@ def scorer(estimator, X, y):
 
 # name: (values that are accepted, with what else they need; values that are refused)
 BOTHS = {
-    "hidden_layer_sizes": ([(), (3,), [4, 2], 5, np.array([2, 2])], [0, (3, 0), (3, -1), (3, 2.5), "wide", None]),
+    "hidden_layer_sizes": (
+        [(), (3,), [4, 2], 5, np.array([2, 2])],
+        [0, (3, 0), (3, -1), (3, 2.5), "wide", None],
+    ),
     "activation": (
         [*ACTIVATIONS, *ALIASES, ("leaky_relu", 0.3), ("elu", {"alpha": 0.5}), ["tanh"], [("softplus", 2.0)]],
-        ["rellu", 3, None, ["relu", "tanh"], ["rellu"], ("relu", 0.1), ("elu", -1.0), ("relu", "tanh"), np.tanh, [np.tanh], nnfast.Loss(max)],
+        [
+            "rellu",
+            3,
+            None,
+            ["relu", "tanh"],
+            ["rellu"],
+            ("relu", 0.1),
+            ("elu", -1.0),
+            ("relu", "tanh"),
+            np.tanh,
+            [np.tanh],
+            nnfast.Loss(max),
+        ],
     ),
     "solver": (["lbfgs", *OPTIMIZERS, Lion(beta_2=0.9)], ["adamx", 3, None, Lion, ("adam",)]),
     "alpha": ([0, 0.1], [-1.0, "much", None]),
@@ -64,12 +79,18 @@ BOTHS = {
     "epsilon": ([1e-3], [0, None]),
     "n_iter_no_change": ([1, np.inf], [0, None]),
     "max_fun": ([1, 30], [0, None]),
-    "activation_params": ([None, ({"negative_slope": 0.2}, {"activation": "leaky_relu"})], [{"slope": 1}, 0.2]),
+    "activation_params": (
+        [None, ({"negative_slope": 0.2}, {"activation": "leaky_relu"})],
+        [{"slope": 1}, 0.2],
+    ),
     "initializer": (["auto", *INITIALIZERS], ["he_norm", None, 3]),
     "normalization": ([None, *NORMALIZATIONS], ["bach", True]),
     "norm_momentum": ([0.5, 1], [0, 1.1, None]),
     "norm_eps": ([1e-3], [0, None]),
-    "dropout": ([0, 0.3, [0.3], (0.5,), np.array([0.2])], [1.0, -0.1, [1.0], [0.1, 0.2], [[0.1]], [0.1, [0.1]], ["a"], "half", None]),
+    "dropout": (
+        [0, 0.3, [0.3], (0.5,), np.array([0.2])],
+        [1.0, -0.1, [1.0], [0.1, 0.2], [[0.1]], [0.1, [0.1]], ["a"], "half", None],
+    ),
     "input_dropout": ([0, 0.3], [1.0, -0.1, [0.1], None]),
     "alpha_dropout": ([False, (True, {"activation": "selu", "dropout": 0.1})], ["yes", None]),
     "l1": ([0, 0.1], [-0.1, None]),
@@ -82,7 +103,10 @@ BOTHS = {
     "monitor": (["score", "loss"], ["los", None]),
     "restore_best": ([True, False], ["yes", None]),
     "callbacks": ([None, [], [TimeLimit(60)], (TimeLimit(60),)], [TimeLimit(60), "print"]),
-    "precision": (["auto", "float32", "float64", *(["bfloat16"] if bfloat16_units() else [])], ["float16", "flaot32", None]),
+    "precision": (
+        ["auto", "float32", "float64", *(["bfloat16"] if bfloat16_units() else [])],
+        ["float16", "flaot32", None],
+    ),
     "n_threads": ([None, 1, 2], [0, "all"]),
     "engine": (["auto", *ENGINES], ["blas", "cythn", None]),
     "profile": ([True, False], ["yes", None]),
@@ -90,12 +114,18 @@ BOTHS = {
 ONES = {
     MLPClassifier: {
         "loss": ([*CLASSIFIER_LOSSES], ["logloss", "focall", "squared_error", None, max, nnfast.Loss(max)]),
-        "class_weight": ([None, "balanced", {0: 2.0}, {0: 1, 1: 3}], ["balance", 3, {0: -1.0}, {0: "a"}, {7: 1.0}, [{0: 1.0}]]),
+        "class_weight": (
+            [None, "balanced", {0: 2.0}, {0: 1, 1: 3}],
+            ["balance", 3, {0: -1.0}, {0: "a"}, {7: 1.0}, [{0: 1.0}]],
+        ),
         "label_smoothing": ([0, 0.1], [1.0, -0.1, None]),
         "focal_gamma": ([0, 1, 2.5], [-0.1, None]),
     },
     MLPRegressor: {
-        "loss": ([each for each in REGRESSOR_LOSSES if each != "gamma"], ["huberr", "log_loss", "mse", None, max, nnfast.Activation(abs)]),
+        "loss": (
+            [each for each in REGRESSOR_LOSSES if each != "gamma"],
+            ["huberr", "log_loss", "mse", None, max, nnfast.Activation(abs)],
+        ),
         "huber_delta": ([0.1], [0, None]),
         "quantile": (
             [0.9, [0.1, 0.9], (0.5,), np.array([0.2, 0.7])],
@@ -111,15 +141,21 @@ def _cases(which):
     for cls, own in ONES.items():
         for name, values in (BOTHS | own).items():
             for i, value in enumerate(values[which]):
-                with_more = which == 0 and isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict)
+                with_more = (
+                    which == 0 and isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict)
+                )
                 with_more = with_more and name in ("activation_params", "alpha_dropout")
                 value, more = value if with_more else (value, {})
-                yield pytest.param(cls, name, value, NEEDS.get(name, {}) | more, id=f"{cls.__name__}-{name}-{i}")
+                yield pytest.param(
+                    cls, name, value, NEEDS.get(name, {}) | more, id=f"{cls.__name__}-{name}-{i}"
+                )
 
 
 def same(a, b):
     """Whether two values of a parameter are the same, or at least of the same kind."""
-    return type(a) is type(b) and (repr(a) == repr(b) or not isinstance(a, str | int | float | list | tuple | dict))
+    return type(a) is type(b) and (
+        repr(a) == repr(b) or not isinstance(a, str | int | float | list | tuple | dict)
+    )
 
 
 @BOTH
@@ -135,7 +171,11 @@ def test_the_table_is_complete(cls):
 def test_accepted(cls, name, value, more, capsys):
     X, y = table()
     estimator = small(cls, **{"max_iter": 2} | more | {name: value})
-    for copy in (clone(estimator), pickle.loads(pickle.dumps(estimator)), small(cls, **more).set_params(**{name: value})):
+    for copy in (
+        clone(estimator),
+        pickle.loads(pickle.dumps(estimator)),
+        small(cls, **more).set_params(**{name: value}),
+    ):
         assert same(copy.get_params()[name], value)
     assert name in repr(estimator) or same(value, inspect.signature(cls).parameters[name].default)
     estimator.fit(X, y)
@@ -221,12 +261,18 @@ def test_misspelt_words_are_guessed(cls, name, value, meant):
     "parameters, words",
     [
         ({"alpha_dropout": True}, "alpha_dropout=True .*'selu'.*'relu'"),
-        ({"alpha_dropout": True, "activation": ["selu", "tanh"], "hidden_layer_sizes": (3, 3)}, "alpha_dropout.*'tanh'"),
+        (
+            {"alpha_dropout": True, "activation": ["selu", "tanh"], "hidden_layer_sizes": (3, 3)},
+            "alpha_dropout.*'tanh'",
+        ),
         (
             {"alpha_dropout": True, "activation": "selu", "dropout": 0.1, "normalization": "batch"},
             "alpha_dropout=True .*normalization='batch'.*normalization=None, or alpha_dropout=False",
         ),
-        ({"alpha_dropout": True, "activation": "selu", "dropout": [0.1], "normalization": "layer"}, "normalization='layer'"),
+        (
+            {"alpha_dropout": True, "activation": "selu", "dropout": [0.1], "normalization": "layer"},
+            "normalization='layer'",
+        ),
         ({"loss": "focal", "label_smoothing": 0.1}, "label_smoothing=0.1.*'focal'"),
         ({"solver": "lbfgs", "normalization": "batch"}, "'lbfgs'.*normalization='batch'"),
         ({"solver": "lbfgs", "dropout": 0.1}, "dropout=0.1.*'lbfgs'"),
@@ -238,8 +284,14 @@ def test_misspelt_words_are_guessed(cls, name, value, meant):
         ({"solver": "lbfgs", "max_norm": 1.0}, "max_norm=1.0.*'lbfgs'"),
         ({"activation": ["relu"], "hidden_layer_sizes": (3, 3)}, "activation.*2 hidden layers"),
         ({"dropout": [0.1], "hidden_layer_sizes": (3, 3)}, "dropout.*2 hidden layers"),
-        ({"activation_params": {"slope": 0.1}, "activation": "leaky_relu"}, "activation_params.*'slope'.*negative_slope"),
-        ({"activation_params": {"negative_slop": 0.1}, "activation": "leaky_relu"}, r"Did you mean 'negative_slope'\?$"),
+        (
+            {"activation_params": {"slope": 0.1}, "activation": "leaky_relu"},
+            "activation_params.*'slope'.*negative_slope",
+        ),
+        (
+            {"activation_params": {"negative_slop": 0.1}, "activation": "leaky_relu"},
+            r"Did you mean 'negative_slope'\?$",
+        ),
         ({"callbacks": [3]}, "callbacks.*on_epoch_end.*3"),
         ({"callbacks": [Callback]}, r"callbacks.*Did you mean Callback\(\)\?"),
         ({"callbacks": TimeLimit(3)}, r"callbacks.*Did you mean a list, \[TimeLimit\(\.\.\.\)\]\?$"),
@@ -263,7 +315,9 @@ def test_contradictions(parameters, words):
 def test_alpha_dropout_of_nothing_has_no_effect(normalization):
     X, y = table()
     ours, plain = (
-        small(activation="selu", normalization=normalization, input_dropout=0.1, alpha_dropout=alpha_dropout).fit(X, y)
+        small(
+            activation="selu", normalization=normalization, input_dropout=0.1, alpha_dropout=alpha_dropout
+        ).fit(X, y)
         for alpha_dropout in (True, False)
     )
     assert ours.loss_curve_ == plain.loss_curve_
@@ -271,7 +325,12 @@ def test_alpha_dropout_of_nothing_has_no_effect(normalization):
 
 def test_lbfgs_takes_the_rest():
     X, y = table()
-    parameters = {"activation": [("elu", 0.5), "gelu"], "initializer": "auto", "normalization": "layer", "class_weight": "balanced"}
+    parameters = {
+        "activation": [("elu", 0.5), "gelu"],
+        "initializer": "auto",
+        "normalization": "layer",
+        "class_weight": "balanced",
+    }
     estimator = small(hidden_layer_sizes=(4, 3), solver="lbfgs", label_smoothing=0.1, **parameters).fit(X, y)
     assert len(estimator.norm_scales_) == 2
     assert not hasattr(estimator, "running_means_")
@@ -286,9 +345,13 @@ def test_grids():
         "solver": ["adam", Lion()],
         "class_weight": [None, {0: 2.0}],
     }
-    search = GridSearchCV(small(hidden_layer_sizes=(3, 3), max_iter=1), grid, cv=2, error_score="raise").fit(X, y)
+    search = GridSearchCV(small(hidden_layer_sizes=(3, 3), max_iter=1), grid, cv=2, error_score="raise").fit(
+        X, y
+    )
     assert len(search.cv_results_["params"]) == 16
-    search = GridSearchCV(small(MLPRegressor, max_iter=1), {"loss": ["huber", "quantile"], "quantile": [0.5, [0.1, 0.9]]}, cv=2)
+    search = GridSearchCV(
+        small(MLPRegressor, max_iter=1), {"loss": ["huber", "quantile"], "quantile": [0.5, [0.1, 0.9]]}, cv=2
+    )
     assert np.isfinite(search.fit(X, y).cv_results_["mean_test_score"]).all()
 
 
@@ -304,5 +367,8 @@ def test_a_subclass_may_validate_less():
 
 def test_layers_in_the_place_of_the_loss():
     """scikit-learn's order of arguments, which the classifier does not have."""
-    with pytest.raises(InvalidParameterError, match=r"'loss' parameter .* Got \(64, 64\) instead.* did you mean hidden_layer_sizes\?"):
+    with pytest.raises(
+        InvalidParameterError,
+        match=r"'loss' parameter .* Got \(64, 64\) instead.* did you mean hidden_layer_sizes\?",
+    ):
         MLPRegressor((64, 64)).fit([[0.0], [1.0]], [0.0, 1.0])

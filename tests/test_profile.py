@@ -1,4 +1,6 @@
-"""Profiles: where a fit's time went adds up, the operations are those of the shapes, and a profile changes nothing else."""
+"""Profiles: where a fit's time went adds up, the operations are those of the shapes, and a profile changes
+nothing else.
+"""
 
 import json
 import pickle
@@ -18,10 +20,30 @@ from nnfast.optimizers import OPTIMIZERS
 pytestmark = QUIET
 
 PHASES = [
-    "gather", "forward", "loss", "backward", "gradient and update", "normalization", "limits", "evaluation", "bookkeeping", "waiting",
-    "packing", "Python",
+    "gather",
+    "forward",
+    "loss",
+    "backward",
+    "gradient and update",
+    "normalization",
+    "limits",
+    "evaluation",
+    "bookkeeping",
+    "waiting",
+    "packing",
+    "Python",
 ]
-ALWAYS = {"gather", "forward", "loss", "backward", "gradient and update", "bookkeeping", "waiting", "packing", "Python"}
+ALWAYS = {
+    "gather",
+    "forward",
+    "loss",
+    "backward",
+    "gradient and update",
+    "bookkeeping",
+    "waiting",
+    "packing",
+    "Python",
+}
 
 # Parameters of a fit, and the phases that it has beside those that all have.
 CASES = {
@@ -43,7 +65,9 @@ def problem(n_rows=800, n_features=9):
 
 
 def model(**parameters):
-    return MLPClassifier(**{"hidden_layer_sizes": (11, 7), "max_iter": 3, "random_state": 0, "profile": True} | parameters)
+    return MLPClassifier(
+        **{"hidden_layer_sizes": (11, 7), "max_iter": 3, "random_state": 0, "profile": True} | parameters
+    )
 
 
 def products(rows, entries=None):
@@ -71,7 +95,9 @@ def test_the_phases_add_up(case, n_threads):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("parameters", [{}, {"batch_size": 37}, {"normalization": "batch"}, {"early_stopping": True}])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"batch_size": 37}, {"normalization": "batch"}, {"early_stopping": True}]
+)
 def test_operations_of_shapes(parameters, dtype):
     X, y = problem()
     profile = model(**parameters).fit(X.astype(dtype), y).profile_
@@ -116,10 +142,16 @@ def test_operations_of_sparse_tables(density, goes_over_entries):
     assert profile["forward"].operations == profile["gradient and update"].operations == first + sum(others)
 
 
-@pytest.mark.parametrize("parameters", [{}, {"solver": "lbfgs"}, {"normalization": "layer", "clip_norm": 0.1, "early_stopping": True}])
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"solver": "lbfgs"}, {"normalization": "layer", "clip_norm": 0.1, "early_stopping": True}],
+)
 def test_the_same_bits_with_a_profile_and_without(parameters):
     for n_threads in (1, 3):
-        fits = [model(profile=profile, n_threads=n_threads, **parameters).fit(*problem()) for profile in (True, False)]
+        fits = [
+            model(profile=profile, n_threads=n_threads, **parameters).fit(*problem())
+            for profile in (True, False)
+        ]
         assert all(np.array_equal(*coefs) for coefs in zip(*(fit.coefs_ for fit in fits), strict=True))
         assert fits[0].loss_ == fits[1].loss_
         assert hasattr(fits[0], "profile_") and not hasattr(fits[1], "profile_")
@@ -148,9 +180,12 @@ def test_python_is_what_callbacks_take():
 
 
 def test_a_thread_without_work_waits():
-    # Of a network of no hidden layer over one row at a time, the only jobs are one of rows and two of weights.
+    # Of a network of no hidden layer over one row at a time, the only jobs are one of rows and two of
+    # weights.
     profile = model(hidden_layer_sizes=(), n_threads=7, batch_size=1, max_iter=1).fit(*problem(50)).profile_
-    working = sum(phase.seconds for phase in profile.phases if phase.name not in ("waiting", "packing", "Python"))
+    working = sum(
+        phase.seconds for phase in profile.phases if phase.name not in ("waiting", "packing", "Python")
+    )
     # Seven threads' time, of which at most two work at once: 2 / 7 of it, and 5 / 7 at least wait.
     assert profile["waiting"].seconds >= 5 / 2 * working * 0.999
 
@@ -224,7 +259,10 @@ def test_a_peak_that_cannot_be_measured(prints, monkeypatch, capsys):
             raise KeyboardInterrupt("mine")
 
     # Here a warning is an error, yet not the one that is raised.
-    for error, parameters in ((DivergenceError, {"learning_rate_init": 1e300, "solver": "sgd"}), (KeyboardInterrupt, {"callbacks": [Fail()]})):
+    for error, parameters in (
+        (DivergenceError, {"learning_rate_init": 1e300, "solver": "sgd"}),
+        (KeyboardInterrupt, {"callbacks": [Fail()]}),
+    ):
         with pytest.raises(error) as caught:
             model(n_threads=1, **parameters).fit(X, y)
         assert "no more threads" in caught.value.__notes__[0]

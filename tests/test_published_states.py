@@ -1,4 +1,6 @@
-"""What a fit publishes stays as it is: calls of other threads see one state of the estimator, not parts of two."""
+"""What a fit publishes stays as it is: calls of other threads see one state of the estimator, not parts of
+two.
+"""
 
 import copy
 import pickle
@@ -73,13 +75,16 @@ class Look:
 @BOTH
 @pytest.mark.parametrize("normalization", [None, "batch"])
 @pytest.mark.parametrize("watched", [False, True])
-@pytest.mark.parametrize("method, parameters", [
-    ("partial_fit", {}),
-    ("fit", {}),
-    ("fit", {"warm_start": True}),
-    ("fit", {"warm_start": "full"}),
-    ("fit", {"warm_start": "full", "early_stopping": True}),
-])
+@pytest.mark.parametrize(
+    "method, parameters",
+    [
+        ("partial_fit", {}),
+        ("fit", {}),
+        ("fit", {"warm_start": True}),
+        ("fit", {"warm_start": "full"}),
+        ("fit", {"warm_start": "full", "early_stopping": True}),
+    ],
+)
 def test_what_was_published_is_not_written_to(cls, normalization, watched, method, parameters):
     look = Look()
     estimator = made(cls, normalization=normalization)
@@ -174,7 +179,11 @@ def test_threads_that_predict_beside_a_fit(change):
     assert answers <= states
 
 
-@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))], ids=["copy", "deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "way",
+    [copy.copy, copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))],
+    ids=["copy", "deepcopy", "pickle"],
+)
 def test_copies_have_curves_of_their_own(way):
     estimator = made(MLPClassifier)
     other = way(estimator)

@@ -1,4 +1,6 @@
-"""`partial_fit` and warm starts leave out scikit-learn's validation where it would change nothing: then nothing changes."""
+"""`partial_fit` and warm starts leave out scikit-learn's validation where it would change nothing: then
+nothing changes.
+"""
 
 import warnings
 

@@ -4,8 +4,6 @@ import functools
 import pickle
 import types
 
-import nnfast.blocks
-import nnfast.mapped
 import numpy as np
 import pytest
 import scipy.sparse
@@ -18,6 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small import BOTH, QUIET, UNUSED_OPTIONS, frozen, small, table
 
+import nnfast.blocks
+import nnfast.mapped
 from nnfast import DivergenceError, Loss, MLPClassifier, MLPRegressor, engines
 from nnfast.optimizers import SGD
 from nnfast.rate_finder import LOWS, STEPS_PER_DECADE, RateCurve, range_test
@@ -34,7 +34,8 @@ def logistic(y, z):
     return np.log(1 + np.exp(-np.abs(z))) + np.maximum(z, 0) - y * z
 
 
-# What may be asked of a fit, beside the table: (estimator's parameters, arguments of fit). Each finds its rate its own way.
+# What may be asked of a fit, beside the table: (estimator's parameters, arguments of fit). Each finds its
+# rate its own way.
 FITS = {
     "plain": ({}, {}),
     "sgd": ({"solver": "sgd"}, {}),
@@ -67,26 +68,29 @@ def assert_same_fit(one, other):
         assert all(np.array_equal(a, b) for a, b in zip(arrays, others, strict=True))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The test and its curve
 
 
 @pytest.mark.parametrize("curvature", [1.0, 30.0, 1e4])
 def test_on_a_quadratic_the_loss_turns_where_the_rate_is_two_by_the_curvature(curvature):
     # A linear model by whole batches of columns that are orthogonal: all that can be learned is multiplied by
-    # 1 - rate * curvature in every step, and grows above that rate. The bias, of curvature 1, is right from the start,
-    # and what is left at the minimum is orthogonal to the columns.
+    # 1 - rate * curvature in every step, and grows above that rate. The bias, of curvature 1, is right from
+    # the start, and what is left at the minimum is orthogonal to the columns.
     rng = np.random.RandomState(0)
     X = rng.normal(size=(60, 5))
     basis = np.linalg.qr(X - X.mean(axis=0))[0] * np.sqrt(60 * curvature)
     X, left = basis[:, :4], basis[:, 4] / np.sqrt(curvature)
-    plain = small(MLPRegressor, hidden_layer_sizes=(), solver=SGD(momentum=0.0), alpha=0, batch_size=60, max_iter=1)
+    plain = small(
+        MLPRegressor, hidden_layer_sizes=(), solver=SGD(momentum=0.0), alpha=0, batch_size=60, max_iter=1
+    )
     start = clone(plain).set_params(learning_rate_init=1e-300).fit(X, left)
     to_learn = X @ rng.normal(size=4) + start.intercepts_[0]
     found = lr_find(plain, X, to_learn + left, low=1.3e-5 / curvature, high=1.3e2 / curvature, n_epochs=57)
     at = int(np.argmin(found.losses))
     assert found.rates[at - 1] < 2 / curvature <= found.rates[at]
-    assert 2 / curvature < found.diverged_at < 40 / curvature  # it came down by orders, and has to come up again
+    # it came down by orders, and has to come up again
+    assert 2 / curvature < found.diverged_at < 40 / curvature
     assert found.suggestion < 2 / curvature
     factors = np.cumprod(np.concatenate([[1], 1 - found.rates * curvature]))[: len(found.losses)]
     expected = np.mean((start.predict(X) - to_learn) ** 2) / 2 * factors**2 + np.mean(left**2) / 2
@@ -118,7 +122,9 @@ def test_the_curve_says_how_its_rates_come_about(solver):
 def test_by_the_suggestion_a_network_learns():
     X, y = load_digits(return_X_y=True)
     for solver in ("adam", "sgd", "rmsprop", "adagrad", "lion"):
-        fitted = MLPClassifier((30,), solver=solver, learning_rate_init="auto", max_iter=10, random_state=0).fit(X / 16, y)
+        fitted = MLPClassifier(
+            (30,), solver=solver, learning_rate_init="auto", max_iter=10, random_state=0
+        ).fit(X / 16, y)
         assert fitted.score(X / 16, y) > 0.9
 
 
@@ -131,10 +137,14 @@ def test_large_values_have_it_begin_lower(scale, fits):
         assert found.suggestion < 1 / scale
         assert np.isfinite(regressor.fit(X * scale, y).loss_)
     else:
-        with pytest.raises(DivergenceError, match="within a decade of the lowest learning rate tried, 1e-18. Scale X"):
+        with pytest.raises(
+            DivergenceError, match="within a decade of the lowest learning rate tried, 1e-18. Scale X"
+        ):
             regressor.fit(X * scale, y)
         assert not hasattr(regressor, "coefs_")
-    with pytest.raises(DivergenceError, match="within a decade of the lowest learning rate tried, 0.1. Scale X"):
+    with pytest.raises(
+        DivergenceError, match="within a decade of the lowest learning rate tried, 0.1. Scale X"
+    ):
         lr_find(regressor, X * scale, y, low=0.1)
 
 
@@ -148,7 +158,9 @@ def test_an_odd_batch_is_no_explosion():
 @pytest.mark.parametrize("n_epochs, n_steps", [(None, 225), (3, 39), (20, 260)])
 def test_length(n_epochs, n_steps):
     X, y = table(40)
-    found = lr_find(small(hidden_layer_sizes=(), batch_size=3, solver="sgd", alpha=0.0), X, y, n_epochs=n_epochs)
+    found = lr_find(
+        small(hidden_layer_sizes=(), batch_size=3, solver="sgd", alpha=0.0), X, y, n_epochs=n_epochs
+    )
     expected = np.geomspace(LOWS[0], 10.0, n_steps)
     np.testing.assert_allclose(found.rates, expected[: len(found.rates)])
 
@@ -157,11 +169,14 @@ def test_length(n_epochs, n_steps):
 def test_rows_of_weight_zero_have_no_say(cls):
     X, y = table()
     weight = np.arange(40) % 3
-    with_them, without = lr_find(small(cls), X, y, weight), lr_find(small(cls), X[weight > 0], y[weight > 0], weight[weight > 0])
+    with_them, without = (
+        lr_find(small(cls), X, y, weight),
+        lr_find(small(cls), X[weight > 0], y[weight > 0], weight[weight > 0]),
+    )
     assert np.array_equal(with_them.losses, without.losses)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What is left alone
 
 
@@ -192,7 +207,9 @@ def test_neither_callbacks_nor_what_is_global_see_it():
 def test_ranges_whose_ratio_overflows():
     X, y = table()
     found = lr_find(small(), X, y, low=1e-200, high=1e200)
-    assert found.rates[0] == pytest.approx(1e-200) and np.diff(np.log10(found.rates)) == pytest.approx(1 / STEPS_PER_DECADE)
+    assert found.rates[0] == pytest.approx(1e-200) and np.diff(np.log10(found.rates)) == pytest.approx(
+        1 / STEPS_PER_DECADE
+    )
     assert 1e-4 < found.suggestion < found.diverged_at < 1e4
 
 
@@ -226,11 +243,13 @@ def test_random_state_is_the_estimators_or_its_own():
     assert not np.array_equal(of(small(random_state=3)).losses, of(small(random_state=5)).losses)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The same for all
 
 
-@pytest.mark.parametrize("name", ["plain", "sgd", "dropout", "batch normalization", "early stopping", "blocks"])
+@pytest.mark.parametrize(
+    "name", ["plain", "sgd", "dropout", "batch normalization", "early stopping", "blocks"]
+)
 def test_threads_change_nothing(name):
     X, y = table()
     curves = [lr_find(small(**FITS[name][0], n_threads=n), X, y) for n in (1, 2, 5)]
@@ -267,7 +286,9 @@ def test_tables_mapped_from_files(tmp_path, monkeypatch, parameters):
     monkeypatch.setattr(nnfast.mapped, "memory", lambda: 100)
     X_file = np.load(tmp_path / "X.npy", mmap_mode="r")
     read = []
-    monkeypatch.setattr(nnfast.rate_finder, "take", lambda X, rows: read.append(len(rows)) or nnfast.blocks.take(X, rows))
+    monkeypatch.setattr(
+        nnfast.rate_finder, "take", lambda X, rows: read.append(len(rows)) or nnfast.blocks.take(X, rows)
+    )
     for blocks, n_rows in ((64, 500), (3, 130)):  # eight batches of 16 rows or more have to fit in
         monkeypatch.setattr(nnfast.rate_finder, "BUFFER_BLOCKS", blocks)
         found = lr_find(small(learning_rate_init="auto", **parameters), X_file, y)
@@ -314,7 +335,7 @@ def test_bfloat16():
     np.testing.assert_allclose(rounding.losses[:100], exact.losses[:100], rtol=0.02)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # learning_rate_init="auto"
 
 
@@ -328,7 +349,9 @@ def test_auto_is_the_same_fit_as_the_number_it_finds(cls, name):
     assert_same_fit(auto, number)
     states = [np.random.RandomState(3) for _ in range(2)]
     auto = small(cls, **parameters, learning_rate_init="auto", random_state=states[0]).fit(X, y, **arguments)
-    number = small(cls, **parameters, learning_rate_init=auto.learning_rate_init_, random_state=states[1]).fit(X, y, **arguments)
+    number = small(
+        cls, **parameters, learning_rate_init=auto.learning_rate_init_, random_state=states[1]
+    ).fit(X, y, **arguments)
     assert_same_fit(auto, number)
     assert states[0].randint(2**31) == states[1].randint(2**31)
 
@@ -367,7 +390,10 @@ def test_rows_to_validate_on_are_not_trained_on(monkeypatch):
         small(learning_rate_init="auto").fit(*a, validation_indices=held_out).learning_rate_init_
         for a in ((X, y), (other, other_y))
     }
-    given = {small(learning_rate_init="auto").fit(X, y, **more).learning_rate_init_ for more in ({}, {"X_val": other, "y_val": y})}
+    given = {
+        small(learning_rate_init="auto").fit(X, y, **more).learning_rate_init_
+        for more in ({}, {"X_val": other, "y_val": y})
+    }
     assert len(rates) == len(given) == 1
 
 
@@ -388,7 +414,9 @@ def test_partial_fit_keeps_what_its_first_call_found(cls):
 def test_warm_starts_keep_it_unless_the_solver_is_another(warm_start, monkeypatch):
     X, y = table()
     found = []
-    monkeypatch.setattr("nnfast.training.range_test", lambda *args: found.append(range_test(*args)) or found[-1])
+    monkeypatch.setattr(
+        "nnfast.training.range_test", lambda *args: found.append(range_test(*args)) or found[-1]
+    )
     sgd = functools.partial(small, warm_start=warm_start, solver="sgd")
     auto = sgd(learning_rate_init="auto").fit(X, y)
     number = sgd(learning_rate_init=auto.learning_rate_init_).fit(X, y)
@@ -438,7 +466,9 @@ def test_the_rate_found_is_told_once(verbose, capsys):
 def test_a_divergence_says_which_rate_was_found(monkeypatch):
     X, y = table()
     monkeypatch.setattr("nnfast.training.range_test", lambda *args: types.SimpleNamespace(suggestion=1e200))
-    with pytest.raises(DivergenceError, match=r"Lower learning_rate_init, now 'auto', which is 1e\+200 here, or scale X"):
+    with pytest.raises(
+        DivergenceError, match=r"Lower learning_rate_init, now 'auto', which is 1e\+200 here, or scale X"
+    ):
         small(MLPRegressor, learning_rate_init="auto", solver="sgd").fit(X, y)
 
 
@@ -457,7 +487,7 @@ def test_an_interrupt_while_it_searches_changes_nothing(monkeypatch):
     assert frozen(fitted) == before
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Errors and drawings
 
 
@@ -473,7 +503,11 @@ def test_an_interrupt_while_it_searches_changes_nothing(monkeypatch):
         ({"high": 1e-5}, "high must be at least 100 times low=1e-06, got 1e-05"),
         ({"n_epochs": 0}, "n_epochs must be 1 or more, or None, got 0"),
         ({"n_epochs": 1.5}, "n_epochs must be 1 or more, or None, got 1.5"),
-        ({"n_epochs": 1}, r"n_epochs must be enough for 29 steps.*got 1, which are 2 steps of 16 rows. Accepted is 15 or more"),
+        (
+            {"n_epochs": 1},
+            r"n_epochs must be enough for 29 steps.*got 1, which are 2 steps of 16 rows. Accepted is 15 or "
+            "more",
+        ),
         ({"smoothing": 1.0}, r"smoothing must be a number in \[0, 1\), got 1.0"),
         ({"smoothing": True}, r"smoothing must be a number in \[0, 1\), got True"),
         ({"random_state": "zero"}, "random_state"),
@@ -493,7 +527,11 @@ def test_arguments_that_are_not_accepted(arguments, message):
         (small(batch_size=0), ValueError, "The 'batch_size' parameter of MLPClassifier"),
         (small(learning_rate_init="autos"), ValueError, "Did you mean 'auto'?"),
         (small(alpha_dropout=True), ValueError, "alpha_dropout=True keeps"),
-        (KMeans(), TypeError, "estimator must be an MLPClassifier or MLPRegressor of nnfast, or a Pipeline .* got KMeans"),
+        (
+            KMeans(),
+            TypeError,
+            "estimator must be an MLPClassifier or MLPRegressor of nnfast, or a Pipeline .* got KMeans",
+        ),
         (make_pipeline(StandardScaler()), TypeError, "got StandardScaler"),
         (make_pipeline(StandardScaler(), "passthrough"), TypeError, "got str"),
         (TransformedTargetRegressor(small(MLPRegressor)), TypeError, "got TransformedTargetRegressor"),
@@ -514,7 +552,9 @@ def test_a_wrong_parameter_is_told_before_the_steps_are_fitted():
         lr_find(make_pipeline(NeverFitted(), small(activation="tahn")), *table())
 
 
-@pytest.mark.parametrize("change", [lambda X, y: (X * np.nan, y), lambda X, y: (X[:3], y), lambda X, y: (X[0], y)])
+@pytest.mark.parametrize(
+    "change", [lambda X, y: (X * np.nan, y), lambda X, y: (X[:3], y), lambda X, y: (X[0], y)]
+)
 def test_wrong_tables_are_the_errors_of_fit(change):
     X, y = change(*table())
     with pytest.raises(ValueError) as ours:
@@ -535,8 +575,14 @@ def test_drawings():
         lines = {line.get_label(): line for line in ax.get_lines()}
         assert np.array_equal(lines["smoothed"].get_data(), (found.rates, found.smoothed))
         assert ax.get_xscale() == "log" and ax.get_xlabel() == "learning rate"
-        marks = {label.partition(":")[0]: line.get_xdata()[0] for label, line in lines.items() if ":" in label}
-        expected = {"steepest": found.steepest, "minimum / 10": found.minimum / 10, "diverged": found.diverged_at}
+        marks = {
+            label.partition(":")[0]: line.get_xdata()[0] for label, line in lines.items() if ":" in label
+        }
+        expected = {
+            "steepest": found.steepest,
+            "minimum / 10": found.minimum / 10,
+            "diverged": found.diverged_at,
+        }
         assert marks == {name: rate for name, rate in expected.items() if rate is not None}
         assert sum("suggested" in label for label in lines) == 1
         assert ax.get_ylim()[0] < found.smoothed.min() <= found.smoothed[0] < ax.get_ylim()[1]

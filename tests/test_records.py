@@ -1,4 +1,6 @@
-"""The records' formulas: against central differences, PyTorch, papers' equations and the reference network."""
+"""The records' formulas: against central differences, PyTorch, papers' equations and the reference
+network.
+"""
 
 import inspect
 
@@ -17,22 +19,43 @@ STEP = 1e-6
 
 # Every activation, at its default and at other values of its own parameter.
 ACTIVATION_CASES = [(name, None) for name in ACTIVATIONS] + [
-    ("leaky_relu", 0.0), ("leaky_relu", 0.3), ("leaky_relu", 1.5), ("elu", 0.0), ("elu", 0.2), ("elu", 2.0), ("softplus", 0.5), ("softplus", 5.0),
-]  # fmt: skip
+    ("leaky_relu", 0.0),
+    ("leaky_relu", 0.3),
+    ("leaky_relu", 1.5),
+    ("elu", 0.0),
+    ("elu", 0.2),
+    ("elu", 2.0),
+    ("softplus", 0.5),
+    ("softplus", 5.0),
+]
 
 # Every loss, at its default and at other parameters; three outputs.
 LOSS_CASES = [(name, ()) for name in LOSSES] + [
-    ("log_loss", (0.1,)), ("log_loss", (0.5,)), ("focal", (0.0,)), ("focal", (0.5,)), ("focal", (5.0,)), ("binary_focal", (0.0,)),
-    ("binary_focal", (0.5,)), ("binary_focal", (5.0,)), ("huber", (0.3,)), ("huber", (20.0,)), ("quantile", (0.9,)), ("quantile", (0.1, 0.5, 0.8)),
-]  # fmt: skip
+    ("log_loss", (0.1,)),
+    ("log_loss", (0.5,)),
+    ("focal", (0.0,)),
+    ("focal", (0.5,)),
+    ("focal", (5.0,)),
+    ("binary_focal", (0.0,)),
+    ("binary_focal", (0.5,)),
+    ("binary_focal", (5.0,)),
+    ("huber", (0.3,)),
+    ("huber", (20.0,)),
+    ("quantile", (0.9,)),
+    ("quantile", (0.1, 0.5, 0.8)),
+]
 
 RECORDS = {
     f"{kind} {name}": record
     for kind, registry in {
-        "activation": ACTIVATIONS, "loss": LOSSES, "initializer": INITIALIZERS, "normalization": NORMALIZATIONS, "optimizer": OPTIMIZERS,
+        "activation": ACTIVATIONS,
+        "loss": LOSSES,
+        "initializer": INITIALIZERS,
+        "normalization": NORMALIZATIONS,
+        "optimizer": OPTIMIZERS,
     }.items()
     for name, record in registry.items()
-}  # fmt: skip
+}
 
 
 def targets(loss, rng, n=7, n_outputs=3):
@@ -63,7 +86,7 @@ def test_every_record_explains_itself(key):
         assert record.kernel == name
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Activations
 
 
@@ -114,12 +137,21 @@ def test_activations_far_out(name, parameter):
 
 @pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish"])
 def test_gates_keep_their_digits(name):
-    # The left tail as z times what the gate is there in closed form; 1 + tanh or 1 + erf would have lost all digits.
+    # The left tail as z times what the gate is there in closed form; 1 + tanh or 1 + erf would have lost all
+    # digits.
     z = np.array([-10.0, -20.0])
     u = np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)
     upper = -np.expm1(-(z**2) / 2) * np.exp(-(z**2) / 2) / (-z * np.sqrt(2 * np.pi))  # Phi(z) within 1 / z^2
-    gate = {"gelu": upper, "gelu_tanh": np.exp(2 * u), "gelu_sigmoid": np.exp(1.702 * z), "silu": np.exp(z), "mish": np.exp(z)}[name]
-    np.testing.assert_allclose(ACTIVATIONS[name].function(z), z * gate, rtol=0.011 if name == "gelu" else 1e-4)
+    gate = {
+        "gelu": upper,
+        "gelu_tanh": np.exp(2 * u),
+        "gelu_sigmoid": np.exp(1.702 * z),
+        "silu": np.exp(z),
+        "mish": np.exp(z),
+    }[name]
+    np.testing.assert_allclose(
+        ACTIVATIONS[name].function(z), z * gate, rtol=0.011 if name == "gelu" else 1e-4
+    )
 
 
 @pytest.mark.torch
@@ -129,12 +161,18 @@ def test_activations_agree_with_torch(name, parameter):
     from torch.nn import functional as F
 
     functions = {
-        "logistic": torch.sigmoid, "tanh": torch.tanh, "relu": F.relu, "selu": F.selu, "gelu": F.gelu, "silu": F.silu, "mish": F.mish,
+        "logistic": torch.sigmoid,
+        "tanh": torch.tanh,
+        "relu": F.relu,
+        "selu": F.selu,
+        "gelu": F.gelu,
+        "silu": F.silu,
+        "mish": F.mish,
         "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
         "leaky_relu": lambda z: F.leaky_relu(z, 0.01 if parameter is None else parameter),
         "elu": lambda z: F.elu(z, 1.0 if parameter is None else parameter),
         "softplus": lambda z: F.softplus(z, 1.0 if parameter is None else parameter, threshold=1e3),
-    }  # fmt: skip
+    }
     if name not in functions:
         pytest.skip("not in PyTorch")
     z = np.linspace(-8, 8, 161)  # zero among them, for the kinks' subgradients
@@ -145,7 +183,9 @@ def test_activations_agree_with_torch(name, parameter):
     record = ACTIVATIONS[name]
     a = record.function(z, parameter)
     np.testing.assert_allclose(a, expected.detach().numpy(), rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(record.derivative(z, a, parameter), tensor.grad.numpy(), rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(
+        record.derivative(z, a, parameter), tensor.grad.numpy(), rtol=1e-11, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +245,7 @@ def test_aliases():
     assert {record.initializer for record in ACTIVATIONS.values()} <= set(INITIALIZERS)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Losses
 
 
@@ -217,7 +257,9 @@ def test_losses(name, parameters):
     assert record.in_domain(y).all()
     gradient = record.gradient(y, z, parameters)
     own = parameters or record.defaults
-    np.testing.assert_allclose(record.value(y, z, parameters), reference.row_losses(name, y, z, own), rtol=1e-12)
+    np.testing.assert_allclose(
+        record.value(y, z, parameters), reference.row_losses(name, y, z, own), rtol=1e-12
+    )
     np.testing.assert_allclose(record.output(z), reference.OUTPUTS[name](z), rtol=1e-13)
     descent = record.descent_scale(3) * gradient
     np.testing.assert_allclose(descent, reference.output_delta(name, y, z, own), rtol=1e-11, atol=1e-14)
@@ -243,22 +285,39 @@ def test_focal_loss_without_focus_is_the_log_loss():
     z = 300 * rng.normal(size=(50, 3))
     for focal, plain in [("focal", "log_loss"), ("binary_focal", "binary_log_loss")]:
         y = targets(focal, rng, 50)
-        np.testing.assert_allclose(LOSSES[focal].value(y, z, (0,)), LOSSES[plain].value(y, z), rtol=1e-12, atol=1e-15)
-        np.testing.assert_allclose(LOSSES[focal].gradient(y, z, (0,)), LOSSES[plain].gradient(y, z), rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(
+            LOSSES[focal].value(y, z, (0,)), LOSSES[plain].value(y, z), rtol=1e-12, atol=1e-15
+        )
+        np.testing.assert_allclose(
+            LOSSES[focal].gradient(y, z, (0,)), LOSSES[plain].gradient(y, z), rtol=1e-12, atol=1e-15
+        )
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 def test_focal_loss_keeps_its_digits(gamma):
-    # As p tends to 1 the loss tends to q^(gamma + 1) and its slope by the logit to -(gamma + 1) q^(gamma + 1), q = 1 - p = exp(-30).
+    # As p tends to 1 the loss tends to q^(gamma + 1) and its slope by the logit to -(gamma + 1) q^(gamma +
+    # 1), q = 1 - p = exp(-30).
     q = np.exp(-30.0)
-    for name, y, z in [("focal", np.array([0]), np.array([[30.0, 0.0]])), ("binary_focal", np.ones((1, 1)), np.array([[30.0]]))]:
+    for name, y, z in [
+        ("focal", np.array([0]), np.array([[30.0, 0.0]])),
+        ("binary_focal", np.ones((1, 1)), np.array([[30.0]])),
+    ]:
         np.testing.assert_allclose(LOSSES[name].value(y, z, (gamma,)), q ** (gamma + 1), rtol=1e-12)
-        np.testing.assert_allclose(LOSSES[name].gradient(y, z, (gamma,))[0, 0], -(gamma + 1) * q ** (gamma + 1), rtol=1e-12)
+        np.testing.assert_allclose(
+            LOSSES[name].gradient(y, z, (gamma,))[0, 0], -(gamma + 1) * q ** (gamma + 1), rtol=1e-12
+        )
 
 
 def test_log_cosh_keeps_its_digits():
     error = np.array([[1e-12], [1e-5], [0.999999], [1.000001], [710.0], [1e8]])
-    expected = [0.5e-24, 0.5e-10 - 1e-20 / 12, np.log(np.cosh(0.999999)), np.log(np.cosh(1.000001)), 710 - np.log(2), 1e8 - np.log(2)]
+    expected = [
+        0.5e-24,
+        0.5e-10 - 1e-20 / 12,
+        np.log(np.cosh(0.999999)),
+        np.log(np.cosh(1.000001)),
+        710 - np.log(2),
+        1e8 - np.log(2),
+    ]
     np.testing.assert_allclose(LOSSES["log_cosh"].value(np.zeros((6, 1)), error), expected, rtol=1e-14)
 
 
@@ -269,13 +328,19 @@ def test_losses_agree_with_torch(name, parameters):
     from torch.nn import functional as F
 
     functions = {
-        "log_loss": lambda y, z: F.cross_entropy(z, y, label_smoothing=parameters[0] if parameters else 0.0, reduction="none"),
+        "log_loss": lambda y, z: F.cross_entropy(
+            z, y, label_smoothing=parameters[0] if parameters else 0.0, reduction="none"
+        ),
         "binary_log_loss": lambda y, z: F.binary_cross_entropy_with_logits(z, y, reduction="none").sum(dim=1),
         "squared_error": lambda y, z: F.mse_loss(z, y, reduction="none").mean(dim=1) / 2,
         "absolute_error": lambda y, z: F.l1_loss(z, y, reduction="none").mean(dim=1),
-        "huber": lambda y, z: F.huber_loss(z, y, delta=parameters[0] if parameters else 1.0, reduction="none").mean(dim=1),
+        "huber": lambda y, z: F.huber_loss(
+            z, y, delta=parameters[0] if parameters else 1.0, reduction="none"
+        ).mean(dim=1),
         # less the term that makes a perfect fit 0
-        "poisson": lambda y, z: (F.poisson_nll_loss(z, y, reduction="none") + torch.xlogy(y, y) - y).sum(dim=1),
+        "poisson": lambda y, z: (F.poisson_nll_loss(z, y, reduction="none") + torch.xlogy(y, y) - y).sum(
+            dim=1
+        ),
     }
     if name not in functions:
         pytest.skip("not in PyTorch")
@@ -284,8 +349,12 @@ def test_losses_agree_with_torch(name, parameters):
     tensor = torch.tensor(z, requires_grad=True)
     expected = functions[name](torch.tensor(y), tensor)
     expected.sum().backward()
-    np.testing.assert_allclose(LOSSES[name].value(y, z, parameters), expected.detach().numpy(), rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(LOSSES[name].gradient(y, z, parameters), tensor.grad.numpy(), rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(
+        LOSSES[name].value(y, z, parameters), expected.detach().numpy(), rtol=1e-12, atol=1e-14
+    )
+    np.testing.assert_allclose(
+        LOSSES[name].gradient(y, z, parameters), tensor.grad.numpy(), rtol=1e-11, atol=1e-14
+    )
 
 
 def test_losses_at_their_kinks():
@@ -296,19 +365,30 @@ def test_losses_at_their_kinks():
 
 @pytest.mark.parametrize(
     "name, outside",
-    [("poisson", [-1.0, np.inf]), ("gamma", [0.0, -1.0]), ("binary_focal", [0.5]), ("binary_log_loss", [-0.1, 2.0]), ("log_loss", [-1, 0.5]),
-     ("squared_error", [np.nan])],
-)  # fmt: skip
+    [
+        ("poisson", [-1.0, np.inf]),
+        ("gamma", [0.0, -1.0]),
+        ("binary_focal", [0.5]),
+        ("binary_log_loss", [-0.1, 2.0]),
+        ("log_loss", [-1, 0.5]),
+        ("squared_error", [np.nan]),
+    ],
+)
 def test_domains_of_targets(name, outside):
     assert not LOSSES[name].in_domain(np.array(outside)).any()
 
 
 @pytest.mark.parametrize(
     "name, parameters, words",
-    [("focal", (-1.0,), ["focal_gamma", ">= 0", "-1.0"]), ("huber", (0.0,), ["huber_delta", "> 0"]),
-     ("quantile", (0.5, 1.0), ["quantile", "(0, 1)", "1.0"]),
-     ("log_loss", (1.0,), ["label_smoothing", "[0, 1)"]), ("huber", (np.nan,), ["nan"]), ("poisson", (1.0,), ["no parameters"])],
-)  # fmt: skip
+    [
+        ("focal", (-1.0,), ["focal_gamma", ">= 0", "-1.0"]),
+        ("huber", (0.0,), ["huber_delta", "> 0"]),
+        ("quantile", (0.5, 1.0), ["quantile", "(0, 1)", "1.0"]),
+        ("log_loss", (1.0,), ["label_smoothing", "[0, 1)"]),
+        ("huber", (np.nan,), ["nan"]),
+        ("poisson", (1.0,), ["no parameters"]),
+    ],
+)
 def test_parameters_of_losses_that_are_not_accepted(name, parameters, words):
     with pytest.raises(ValueError) as error:
         LOSSES[name].check(parameters)
@@ -331,16 +411,28 @@ def test_losses_by_output_activation():
 
 def test_the_formula_of_an_optimizer_is_its_docstrings():
     assert RMSprop.formula == "v <- rho v + (1 - rho) g^2; w <- w - learning_rate g / (sqrt(v) + epsilon)"
-    assert all(record.formula.count("<-") >= 2 or "as Adam's" in record.formula for record in OPTIMIZERS.values())
+    assert all(
+        record.formula.count("<-") >= 2 or "as Adam's" in record.formula for record in OPTIMIZERS.values()
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Optimizers
 
 RULES = [
-    SGD(0.7, True), SGD(0.7, False), SGD(0.0, False), Adam(0.8, 0.95, 1e-3), AdamW(0.8, 0.95, 1e-3, 0.1), AdamW(weight_decay=0.0),
-    NAdam(0.8, 0.95, 1e-3), NAdam(momentum_decay=0.1), RMSprop(0.8, 1e-3), Adagrad(1e-3), Lion(0.8, 0.95, 0.1), Lion(),
-]  # fmt: skip
+    SGD(0.7, True),
+    SGD(0.7, False),
+    SGD(0.0, False),
+    Adam(0.8, 0.95, 1e-3),
+    AdamW(0.8, 0.95, 1e-3, 0.1),
+    AdamW(weight_decay=0.0),
+    NAdam(0.8, 0.95, 1e-3),
+    NAdam(momentum_decay=0.1),
+    RMSprop(0.8, 1e-3),
+    Adagrad(1e-3),
+    Lion(0.8, 0.95, 0.1),
+    Lion(),
+]
 
 
 def run(record, gradients, rates, decays=True):
@@ -384,9 +476,15 @@ def test_optimizers_agree_with_torch(record, torch64):
     torch = torch64
     make = {
         # PyTorch's nesterov is scikit-learn's for a constant rate
-        "sgd": lambda w: torch.optim.SGD(w, 0.05, record.momentum, nesterov=record.nesterov and record.momentum > 0),
-        "adamw": lambda w: torch.optim.AdamW(w, 0.05, (record.beta_1, record.beta_2), record.epsilon, record.weight_decay),
-        "nadam": lambda w: torch.optim.NAdam(w, 0.05, (record.beta_1, record.beta_2), record.epsilon, momentum_decay=record.momentum_decay),
+        "sgd": lambda w: torch.optim.SGD(
+            w, 0.05, record.momentum, nesterov=record.nesterov and record.momentum > 0
+        ),
+        "adamw": lambda w: torch.optim.AdamW(
+            w, 0.05, (record.beta_1, record.beta_2), record.epsilon, record.weight_decay
+        ),
+        "nadam": lambda w: torch.optim.NAdam(
+            w, 0.05, (record.beta_1, record.beta_2), record.epsilon, momentum_decay=record.momentum_decay
+        ),
         "rmsprop": lambda w: torch.optim.RMSprop(w, 0.05, record.rho, record.epsilon),
         "adagrad": lambda w: torch.optim.Adagrad(w, 0.05, eps=record.epsilon),
     }
@@ -410,13 +508,15 @@ def test_adam_and_lion_are_their_papers():
         path, other = run(adam, gradients, rates, decays), run(lion, gradients, rates, decays)
         theta, m, v = path[0].copy(), 0, 0
         for t, (g, rate) in enumerate(zip(gradients, rates, strict=True), 1):
-            # Kingma and Ba, section 2: alpha_t = alpha sqrt(1 - beta_2^t) / (1 - beta_1^t), theta -= alpha_t m_t / (sqrt(v_t) + epsilon)
+            # Kingma and Ba, section 2: alpha_t = alpha sqrt(1 - beta_2^t) / (1 - beta_1^t), theta -= alpha_t
+            # m_t / (sqrt(v_t) + epsilon)
             m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g**2
             theta = theta - rate * np.sqrt(1 - 0.95**t) / (1 - 0.8**t) * m / (np.sqrt(v) + 1e-3)
             np.testing.assert_allclose(path[t], theta, rtol=1e-12, atol=1e-13)
         theta, m = other[0].copy(), 0
         for t, (g, rate) in enumerate(zip(gradients, rates, strict=True), 1):
-            # Chen et al., algorithm 2: c = beta_1 m + (1 - beta_1) g, theta -= eta (sign(c) + lambda theta), m = beta_2 m + (1 - beta_2) g
+            # Chen et al., algorithm 2: c = beta_1 m + (1 - beta_1) g, theta -= eta (sign(c) + lambda theta),
+            # m = beta_2 m + (1 - beta_2) g
             c = 0.8 * m + 0.2 * g
             theta = theta - rate * (np.sign(c) + (0.1 * theta if decays else 0))
             m = 0.95 * m + 0.05 * g
@@ -456,7 +556,15 @@ def test_hyperparameters_that_are_not_accepted(make, words):
 class Parameters:
     """An estimator, as far as optimizers see it."""
 
-    momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, weight_decay = 0.8, False, 0.7, 0.95, 1e-6, 0.85, 0.02
+    momentum, nesterovs_momentum, beta_1, beta_2, epsilon, rho, weight_decay = (
+        0.8,
+        False,
+        0.7,
+        0.95,
+        1e-6,
+        0.85,
+        0.02,
+    )
 
     def __init__(self, solver):
         self.solver = solver
@@ -464,10 +572,17 @@ class Parameters:
 
 @pytest.mark.parametrize(
     "expected",
-    [SGD(0.8, False), Adam(0.7, 0.95, 1e-6), AdamW(0.7, 0.95, 1e-6, 0.02), NAdam(0.7, 0.95, 1e-6), RMSprop(0.85, 1e-6), Adagrad(1e-6),
-     Lion(0.7, 0.95, 0.02)],
+    [
+        SGD(0.8, False),
+        Adam(0.7, 0.95, 1e-6),
+        AdamW(0.7, 0.95, 1e-6, 0.02),
+        NAdam(0.7, 0.95, 1e-6),
+        RMSprop(0.85, 1e-6),
+        Adagrad(1e-6),
+        Lion(0.7, 0.95, 0.02),
+    ],
     ids=lambda record: record.name,
-)  # fmt: skip
+)
 def test_resolving_optimizers(expected):
     assert resolve_optimizer(Parameters(expected.name)) == expected
     assert resolve_optimizer(Parameters(expected)) is expected
@@ -476,7 +591,7 @@ def test_resolving_optimizers(expected):
             resolve_optimizer(Parameters(solver))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Normalization
 
 
@@ -501,7 +616,9 @@ def test_normalizations_agree_with_torch(name):
         expected.backward(torch.tensor(dy))
         y, cache = record.forward(z, scale, shift, 1e-3, (mean, variance))
         np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-10, atol=1e-12)
-        for got, theirs in zip(record.backward(dy, cache), (tensor.grad, layer.weight.grad, layer.bias.grad), strict=True):
+        for got, theirs in zip(
+            record.backward(dy, cache), (tensor.grad, layer.weight.grad, layer.bias.grad), strict=True
+        ):
             np.testing.assert_allclose(got, theirs.numpy(), rtol=1e-10, atol=1e-12)
         if record.keeps_statistics:
             advance_statistics(mean, variance, z, 0.2)
@@ -509,28 +626,42 @@ def test_normalizations_agree_with_torch(name):
             np.testing.assert_allclose(variance, layer.running_var.numpy(), rtol=1e-10)
     layer.eval()
     expected = layer(torch.tensor(z)).detach().numpy()
-    np.testing.assert_allclose(record.predict(z, scale, shift, 1e-3, (mean, variance)), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        record.predict(z, scale, shift, 1e-3, (mean, variance)), expected, rtol=1e-10, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 7])
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_normalizations_differentiate(name, n_rows):
     record, rng = NORMALIZATIONS[name], np.random.default_rng(8)
-    z, dy, (scale, shift, mean) = rng.normal(size=(n_rows, 4)), rng.normal(size=(n_rows, 4)), rng.normal(size=(3, 4))
+    z, dy, (scale, shift, mean) = (
+        rng.normal(size=(n_rows, 4)),
+        rng.normal(size=(n_rows, 4)),
+        rng.normal(size=(3, 4)),
+    )
     variance = rng.uniform(0.5, 2, 4)
 
     def value(z, scale, shift):
         return (dy * record.forward(z, scale, shift, 0.1, (mean, variance))[0]).sum()
 
     gradients = record.backward(dy, record.forward(z, scale, shift, 0.1, (mean, variance))[1])
-    differences = (lambda z: value(z, scale, shift), z), (lambda s: value(z, s, shift), scale), (lambda s: value(z, scale, s), shift)
+    differences = (
+        (lambda z: value(z, scale, shift), z),
+        (lambda s: value(z, s, shift), scale),
+        (lambda s: value(z, scale, s), shift),
+    )
     for got, (function, at) in zip(gradients, differences, strict=True):
         np.testing.assert_allclose(got, slopes(function, at), atol=1e-8)
 
 
 def test_batch_normalization_of_one_row_and_folding():
     record, rng = NORMALIZATIONS["batch"], np.random.default_rng(9)
-    coef, (intercept, scale, shift, mean), variance = rng.normal(size=(3, 4)), rng.normal(size=(4, 4)), rng.uniform(0.5, 2, 4)
+    coef, (intercept, scale, shift, mean), variance = (
+        rng.normal(size=(3, 4)),
+        rng.normal(size=(4, 4)),
+        rng.uniform(0.5, 2, 4),
+    )
     x = rng.normal(size=(1, 3))
     z = x @ coef + intercept
     y, _ = record.forward(z, scale, shift, 1e-5, (mean, variance))
@@ -542,7 +673,7 @@ def test_batch_normalization_of_one_row_and_folding():
     np.testing.assert_array_equal((mean, variance), before)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The reference network
 
 WEIGHT = np.array([0.0, 1.0, 2.0, 0.5, 0.0, 3.0, 1.0])
@@ -551,7 +682,10 @@ OPTIONS = {
     "plain": {},
     "weighted": {"weight": WEIGHT},
     "no hidden layer": {"units": (4, 3)},
-    "several activations": {"units": (4, 5, 6, 4, 3), "activations": [("leaky_relu", 0.3), "gelu", ("softplus", 2.0)]},
+    "several activations": {
+        "units": (4, 5, 6, 4, 3),
+        "activations": [("leaky_relu", 0.3), "gelu", ("softplus", 2.0)],
+    },
     "batch": {"normalization": "batch"},
     "batch, weighted, deep": {"normalization": "batch", "weight": WEIGHT, "units": (4, 5, 6, 3)},
     "batch of one row": {"normalization": "batch", "n": 1},
@@ -572,13 +706,23 @@ NETWORKS = (
 
 @pytest.mark.parametrize("activation, loss, parameters, options", NETWORKS)
 def test_the_reference_differentiates_its_loss(activation, loss, parameters, options):
-    options = {"units": (4, 5, 3), "n": 7, "activations": activation, "weight": None, "training": True} | options
-    units, n, activations, weight, training = (options.pop(name) for name in ("units", "n", "activations", "weight", "training"))
+    options = {
+        "units": (4, 5, 3),
+        "n": 7,
+        "activations": activation,
+        "weight": None,
+        "training": True,
+    } | options
+    units, n, activations, weight, training = (
+        options.pop(name) for name in ("units", "n", "activations", "weight", "training")
+    )
     rng = np.random.default_rng(1)
     X, y = rng.normal(size=(n, units[0])), targets(loss, rng, n)
     coefs = [rng.normal(size=shape) for shape in zip(units[:-1], units[1:], strict=True)]
     intercepts = [rng.normal(size=fan_out) for fan_out in units[1:]]
-    network = reference.Network(coefs, intercepts, activations, loss, parameters or LOSSES[loss].defaults, alpha=0.3, **options)
+    network = reference.Network(
+        coefs, intercepts, activations, loss, parameters or LOSSES[loss].defaults, alpha=0.3, **options
+    )
     for array in (*network.scales, *network.means, *network.variances):
         array += rng.uniform(0, 0.5, array.shape)
 
@@ -590,7 +734,8 @@ def test_the_reference_differentiates_its_loss(activation, loss, parameters, opt
         if id(array) in unlearned:
             assert not gradient.any()
             if n == 1 or not training:
-                continue  # the running statistics do not take the bias away: it is left alone, not without effect
+                # the running statistics do not take the bias away: it is left alone, not without effect
+                continue
         for index in np.ndindex(array.shape):
             middle = array[index]
             array[index] = middle + STEP
@@ -606,13 +751,27 @@ def test_the_references_training():
     rng = np.random.default_rng(12)
     X = rng.normal(size=(200, 4))
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
-    coefs, intercepts = [rng.normal(size=(4, 20)) / 2, rng.normal(size=(20, 2)) / 4], [np.zeros(20), np.zeros(2)]
+    coefs, intercepts = (
+        [rng.normal(size=(4, 20)) / 2, rng.normal(size=(20, 2)) / 4],
+        [np.zeros(20), np.zeros(2)],
+    )
     network = reference.Network(
-        coefs, intercepts, "elu", normalization="batch", alpha=1e-3, l1=0.5, clip_value=1.0, clip_norm=2.0, max_norm=1.5, dropout=(0.1,),
+        coefs,
+        intercepts,
+        "elu",
+        normalization="batch",
+        alpha=1e-3,
+        l1=0.5,
+        clip_value=1.0,
+        clip_norm=2.0,
+        max_norm=1.5,
+        dropout=(0.1,),
         input_dropout=0.05,
     )
     adam = reference.AdamW()
-    losses = [network.epoch(X, y, rng.permutation(200), 21, adam, np.geomspace(0.02, 0.01, 10)) for _ in range(40)]
+    losses = [
+        network.epoch(X, y, rng.permutation(200), 21, adam, np.geomspace(0.02, 0.01, 10)) for _ in range(40)
+    ]
     assert losses[-1] < 0.8 * losses[0] and network.t == adam.t == 400
     assert (coefs[0] == 0).any() and (coefs[0] ** 2).sum(axis=0).max() < 1.5**2 * (1 + 1e-12)
     assert (network.predict(X).argmax(axis=1) == y).mean() > 0.9
@@ -624,7 +783,9 @@ def test_the_references_penalties():
     X, y, weight = rng.normal(size=(7, 4)), rng.integers(0, 3, 7), WEIGHT
     coefs, intercepts = [rng.normal(size=(4, 3))], [rng.normal(size=3)]
     w = coefs[0].copy()
-    plain, penalised = (reference.Network(coefs, intercepts, **penalties) for penalties in ({}, {"alpha": 0.3, "l1": 0.2}))
+    plain, penalised = (
+        reference.Network(coefs, intercepts, **penalties) for penalties in ({}, {"alpha": 0.3, "l1": 0.2})
+    )
     value, (g, _) = plain.loss_and_gradients(X, y, weight)
     expected = value + (0.15 * (w**2).sum() + 0.2 * np.abs(w).sum()) / 7.5
     assert penalised.step(X, y, weight, reference.SGD(0.0, False), 0.1) == pytest.approx(expected)
@@ -635,13 +796,20 @@ def test_the_references_penalties():
 def test_the_references_short_forms():
     rng = np.random.default_rng(13)
     X, y = rng.normal(size=(7, 4)), rng.integers(0, 3, 7)
-    coefs, intercepts = [rng.normal(size=(4, 5)), rng.normal(size=(5, 3))], [rng.normal(size=5), rng.normal(size=3)]
+    coefs, intercepts = (
+        [rng.normal(size=(4, 5)), rng.normal(size=(5, 3))],
+        [rng.normal(size=5), rng.normal(size=3)],
+    )
     layers = reference.forward(coefs, intercepts, X, "tanh")
     np.testing.assert_allclose(layers[1], np.tanh(X @ coefs[0] + intercepts[0]))
-    np.testing.assert_allclose(reference.softmax(layers[2]), reference.predict(coefs, intercepts, X, "tanh", "log_loss"))
+    np.testing.assert_allclose(
+        reference.softmax(layers[2]), reference.predict(coefs, intercepts, X, "tanh", "log_loss")
+    )
     network = reference.Network(coefs, intercepts, "tanh")
     value, gradients = reference.loss_and_gradients(coefs, intercepts, X, y, "tanh", "log_loss")
     assert value == pytest.approx(network.evaluate(X, y)) and len(gradients) == 4
     before = coefs[0].copy()
-    assert reference.epoch(coefs, intercepts, X, y, np.arange(7), 7, reference.SGD(), 0.1, "tanh", "log_loss", 0.0) == pytest.approx(value)
+    assert reference.epoch(
+        coefs, intercepts, X, y, np.arange(7), 7, reference.SGD(), 0.1, "tanh", "log_loss", 0.0
+    ) == pytest.approx(value)
     assert (coefs[0] != before).any()

@@ -1,4 +1,6 @@
-"""Regularization: dropout's masks against the reference and against chance; clipping, thresholds and norms."""
+"""Regularization: dropout's masks against the reference and against chance; clipping, thresholds
+and norms.
+"""
 
 import numpy as np
 import pytest
@@ -13,13 +15,18 @@ def kept(rate=0.3, n_rows=64, n_units=64, seed=1, step=5, layer=1):
     return regularization.kept_units(rate, n_rows, n_units, seed=seed, step=step, layer=layer)
 
 
-@pytest.mark.parametrize("rate, seed, step, layer", [(0.5, 0, 0, 0), (0.1, 2**64 - 1, 3, 1), (0.9, 12345678901234567890, 10**9, 7), (0.0, 1, 1, 1)])
+@pytest.mark.parametrize(
+    "rate, seed, step, layer",
+    [(0.5, 0, 0, 0), (0.1, 2**64 - 1, 3, 1), (0.9, 12345678901234567890, 10**9, 7), (0.0, 1, 1, 1)],
+)
 def test_dropout_is_the_references(rate, seed, step, layer):
     mask = regularization.kept_units(rate, 6, 9, seed=seed, step=step, layer=layer)
     np.testing.assert_array_equal(mask, reference.kept_units(rate, 6, 9, seed, step, layer))
     assert mask.all() or rate
     # a mask's corner is the smaller mask
-    np.testing.assert_array_equal(mask[:3, :5], regularization.kept_units(rate, 3, 5, seed=seed, step=step, layer=layer))
+    np.testing.assert_array_equal(
+        mask[:3, :5], regularization.kept_units(rate, 3, 5, seed=seed, step=step, layer=layer)
+    )
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.1, 0.5, 0.9])
@@ -30,7 +37,9 @@ def test_dropout_has_its_rate(rate):
         # of thousands of shares some exceed four sigma by chance; five is what none does
         assert (deviation < (4 if np.ndim(share) == 0 else 5)).all(), (axis, deviation.max())
 
-    masks = np.array([[kept(rate, 256, 300, seed=7, step=step, layer=layer) for step in range(20)] for layer in range(4)])
+    masks = np.array(
+        [[kept(rate, 256, 300, seed=7, step=step, layer=layer) for step in range(20)] for layer in range(4)]
+    )
     within_four_sigma(masks, (0, 1, 2, 3))
     if rate * masks[0, 0].size > 100:  # else a share is not normal
         within_four_sigma(masks, (0, 1, 2))  # of a unit
@@ -55,7 +64,11 @@ def test_dropout_is_uncorrelated(rate):
     # pairs of neighbours, rows' and units' at once, and three units in a row
     centred = (mask - (1 - rate)) / np.sqrt(rate * (1 - rate))
     assert abs((centred[:, :-2] * centred[:, 1:-1] * centred[:, 2:]).mean()) * np.sqrt(mask.size) < 4.5
-    assert abs((centred[:-1, :-1] * centred[1:, :-1] * centred[:-1, 1:] * centred[1:, 1:]).mean()) * np.sqrt(mask.size) < 4.5
+    assert (
+        abs((centred[:-1, :-1] * centred[1:, :-1] * centred[:-1, 1:] * centred[1:, 1:]).mean())
+        * np.sqrt(mask.size)
+        < 4.5
+    )
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])

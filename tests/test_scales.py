@@ -39,7 +39,8 @@ def log_integers(low, high):
     return dict(zip(range(low, high + 1), np.diff(borders) / (borders[-1] - borders[0]), strict=True))
 
 
-# Each with the distribution of its draws: a function of the cumulative probability, or a dict of the probabilities.
+# Each with the distribution of its draws: a function of the cumulative probability, or a dict of the
+# probabilities.
 NUMBERS = {
     uniform(-1, 3): stats.uniform(-1, 4).cdf,
     uniform(0.1, 0.5): stats.uniform(0.1, 0.4).cdf,
@@ -82,7 +83,7 @@ def is_within(scale, value):
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Draws
 
 
@@ -120,7 +121,7 @@ def test_draws_are_plain_and_repeatable(scale):
     assert scale.rvs(4).tolist() == first
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Unit coordinates
 
 
@@ -167,9 +168,14 @@ def test_zoom_takes_a_part(scale):
         assert axis.low <= part.low <= min(inside) <= max(inside) <= part.high <= axis.high
         assert part.low <= part.from_unit(part.to_unit(part.low)) <= part.high
         if axis.integer:  # no more than the cells that it touches
-            assert set(range(part.low, part.high + 1)) <= inside | {axis.from_unit(low_u), axis.from_unit(high_u)}
+            assert set(range(part.low, part.high + 1)) <= inside | {
+                axis.from_unit(low_u),
+                axis.from_unit(high_u),
+            }
         else:
-            assert (axis.to_unit(part.low), axis.to_unit(part.high)) == pytest.approx((low_u, high_u), abs=1e-9)
+            assert (axis.to_unit(part.low), axis.to_unit(part.high)) == pytest.approx(
+                (low_u, high_u), abs=1e-9
+            )
     with pytest.raises(ValueError, match="zoom takes 0 <= low_u <= high_u <= 1, got low_u=0.7, high_u=0.2"):
         axis.zoom(0.7, 0.2)
     with pytest.raises(ValueError, match="keep is for choices"):
@@ -217,7 +223,10 @@ def test_choices_tell_types_apart():
         (lambda: Axis("0", "1"), "low of an Axis with warp='linear' must be a finite number, got '0'"),
         (lambda: Axis(0.0, 1.0, "log"), "low of an Axis with warp='log' must be positive, got 0.0"),
         (lambda: Axis(0, 8, "log", integer=True), "low of an Axis with warp='log' must be positive, got 0"),
-        (lambda: Axis(0.5, 1.0, "one_minus_log"), "high of an Axis with warp='one_minus_log' must be below 1, got 1.0"),
+        (
+            lambda: Axis(0.5, 1.0, "one_minus_log"),
+            "high of an Axis with warp='one_minus_log' must be below 1, got 1.0",
+        ),
         (lambda: Axis(1, 2, "loga"), "warp of an Axis must be one of 'linear', 'log', .*got 'loga'"),
         (lambda: Axis(warp="choice"), "choices of an Axis must be a tuple of one or more values, got None"),
         (lambda: Axis(1.0, 2.0).from_unit(1.5), "u must be a number from 0 to 1, got 1.5"),
@@ -228,7 +237,7 @@ def test_axes_check(fails, words):
         fails()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Grids
 
 
@@ -277,7 +286,7 @@ def test_grids_check_n(n):
         uniform(0, 1).grid(n)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Plain values
 
 
@@ -286,7 +295,12 @@ def test_scales_are_plain_values(scale):
     assert eval(repr(scale), vars(nnfast.tuning) | {"Cosine": Cosine, "Step": Step}) == scale
     assert pickle.loads(pickle.dumps(scale)) == copy.deepcopy(scale) == clone(scale) == scale
     assert hash(scale) == hash(copy.deepcopy(scale))
-    assert clone(GridSearchCV(MLPRegressor(), {"alpha": [1]})).set_params(param_grid={"x": scale}).param_grid["x"] == scale
+    assert (
+        clone(GridSearchCV(MLPRegressor(), {"alpha": [1]}))
+        .set_params(param_grid={"x": scale})
+        .param_grid["x"]
+        == scale
+    )
     assert [other for other in SCALES if other == scale] == [scale]
     for name in vars(scale):
         with pytest.raises(AttributeError):
@@ -312,7 +326,9 @@ def test_axes_split_and_join(scale):
 def test_layers_are_replaced_by_axis():
     scale = layers((1, 5), (16, 256), "pyramid")
     assert scale.axes("h") == {"h.depth": int_uniform(1, 5).axis, "h.width": int_log_uniform(16, 256).axis}
-    part = scale.replace("h", {"h.width": Axis(64, 128, "log", integer=True), "h.depth": Axis(4, 4, integer=True)})
+    part = scale.replace(
+        "h", {"h.width": Axis(64, 128, "log", integer=True), "h.depth": Axis(4, 4, integer=True)}
+    )
     assert repr(part) == "layers(depth=4, width=(64, 128), shape='pyramid', narrowest=16)"
     # As wide as the whole range allows: a part of it has no other pyramids.
     assert part.grid(2) == [(64, 32, 16, 16), (128, 64, 32, 16)]
@@ -328,7 +344,7 @@ def test_one_value_prints_as_a_choice():
     assert repr(int_uniform(1, 5).replace("x", {"x": axis})) == "choice(3)"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # scikit-learn and Optuna
 
 
@@ -343,7 +359,11 @@ def test_scikit_learn_samples_and_takes_grids(scale):
 
 def test_randomized_search():
     X = np.random.RandomState(0).normal(size=(60, 3))
-    space = {"max_depth": int_log_uniform(1, 8), "ccp_alpha": log_uniform(1e-4, 0.1), "criterion": choice("gini", "entropy")}
+    space = {
+        "max_depth": int_log_uniform(1, 8),
+        "ccp_alpha": log_uniform(1e-4, 0.1),
+        "criterion": choice("gini", "entropy"),
+    }
     search = RandomizedSearchCV(DecisionTreeClassifier(random_state=0), space, n_iter=5, cv=2, random_state=0)
     results = search.fit(X, X[:, 0] > 0).cv_results_
     assert clone(search).param_distributions == space
@@ -354,9 +374,14 @@ def test_randomized_search():
 def test_randomized_search_over_layers():
     X = np.random.RandomState(0).normal(size=(40, 3))
     network = MLPRegressor(solver="lbfgs", max_iter=400, tol=0.1, random_state=0)
-    search = RandomizedSearchCV(network, {"hidden_layer_sizes": layers((1, 2), (2, 6))}, n_iter=3, cv=2, random_state=1)
+    search = RandomizedSearchCV(
+        network, {"hidden_layer_sizes": layers((1, 2), (2, 6))}, n_iter=3, cv=2, random_state=1
+    )
     best = search.fit(X, X[:, 0]).best_params_["hidden_layer_sizes"]
-    assert search.best_estimator_.coefs_[0].shape[1] == best[0] and len(search.best_estimator_.coefs_) == len(best) + 1
+    assert (
+        search.best_estimator_.coefs_[0].shape[1] == best[0]
+        and len(search.best_estimator_.coefs_) == len(best) + 1
+    )
 
 
 @every_scale
@@ -403,7 +428,10 @@ def test_optuna_draws_on_the_same_scales():
     scales = {"a": log_uniform(1e-4, 1), "b": one_minus_log_uniform(0.9, 0.999), "c": uniform(-1, 3)}
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     draws = []
-    study.optimize(lambda trial: draws.append([s.suggest(trial, name) for name, s in scales.items()]) or 0.0, n_trials=300)
+    study.optimize(
+        lambda trial: draws.append([s.suggest(trial, name) for name, s in scales.items()]) or 0.0,
+        n_trials=300,
+    )
     for scale, values in zip(scales.values(), np.transpose(draws), strict=True):
         assert stats.kstest(values, NUMBERS[scale]).pvalue > 0.01
 
@@ -428,7 +456,7 @@ def test_the_package_and_its_tuning_load_no_optuna():
     assert run.stdout.split() == ["False", "False"]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Errors
 
 
@@ -452,12 +480,18 @@ def test_ends_are_checked(scale, accepted, not_accepted):
                 scale(*ends)
             assert str(error.value) == f"{parameter} of {scale.__name__} must be {accepted}, got {bad!r}."
     for low, high in ((good, good), (good, good - type(good)(0.25 + isinstance(good, int)))):
-        with pytest.raises(ValueError, match=rf"low of {scale.__name__} must be below high={high!r}, got {low!r}"):
+        with pytest.raises(
+            ValueError, match=rf"low of {scale.__name__} must be below high={high!r}, got {low!r}"
+        ):
             scale(low, high)
 
 
 def test_numbers_of_numpy_become_pythons():
-    for scale in (uniform(np.float32(1), np.int64(2)), int_uniform(np.int32(1), np.uint8(9)), choice(np.logspace(0, 1, 2))):
+    for scale in (
+        uniform(np.float32(1), np.int64(2)),
+        int_uniform(np.int32(1), np.uint8(9)),
+        choice(np.logspace(0, 1, 2)),
+    ):
         assert "np." not in repr(scale)
         assert {type(value) for value in scale.grid(3)} <= {int, float}
 
@@ -468,22 +502,40 @@ def test_numbers_of_numpy_become_pythons():
         (lambda: choice(), "choice must have one or more values, got none"),
         (lambda: choice([]), "choice must have one or more values, got none"),
         (lambda: choice("a", "b", "a"), "The values of choice must differ, got 'a' twice"),
-        (lambda: layers(shape="pyramide"), "shape of layers must be one of 'constant', .*'pyramide'. Did you mean 'pyramid'?"),
+        (
+            lambda: layers(shape="pyramide"),
+            "shape of layers must be one of 'constant', .*'pyramide'. Did you mean 'pyramid'?",
+        ),
         (lambda: layers(depth=0), "depth of layers must be an integer, 1 or more, a pair .*got 0"),
         (lambda: layers(depth=(0, 3)), r"depth of layers must be .*got \(0, 3\)"),
         (lambda: layers(depth=(3, 1)), "low of int_uniform must be below high=1, got 3"),
-        (lambda: layers(width=[32, 64, 128]), r"width of layers must be .*choice\(1, 2, 4\), got \[32, 64, 128\]"),
+        (
+            lambda: layers(width=[32, 64, 128]),
+            r"width of layers must be .*choice\(1, 2, 4\), got \[32, 64, 128\]",
+        ),
         (lambda: layers(width=uniform(1, 2)), r"width of layers must be .*got uniform\(1.0, 2.0\)"),
         (lambda: layers(width=choice(32, "64")), r"width of layers must be .*got choice\(32, '64'\)"),
         (lambda: layers(width=int_uniform(0, 3)), r"width of layers must be .*got int_uniform\(0, 3\)"),
         (lambda: layers(width=True), "width of layers must be .*got True"),
         (lambda: layers(narrowest=0), "narrowest of layers must be an integer, 1 or more, got 0"),
-        (lambda: tied(uniform(-1, 1)), r"scale of tied must be a scale of positive numbers .*got uniform\(-1.0, 1.0\)"),
+        (
+            lambda: tied(uniform(-1, 1)),
+            r"scale of tied must be a scale of positive numbers .*got uniform\(-1.0, 1.0\)",
+        ),
         (lambda: tied(0.1), "scale of tied must be a scale of positive numbers .*got 0.1"),
         (lambda: tied(layers()), "scale of tied must be a scale of positive numbers .*got layers"),
-        (lambda: tied(uniform(1, 2), to="a__b"), "to of tied must be the name of a parameter without a prefix, got 'a__b'"),
-        (lambda: tied(uniform(1, 2), base=0), "base of tied must be a number of rows, an integer of 1 or more, got 0"),
-        (lambda: tied(uniform(1, 2), rule="Linear"), "rule must be 'linear' or 'sqrt', got 'Linear'. Did you mean 'linear'?"),
+        (
+            lambda: tied(uniform(1, 2), to="a__b"),
+            "to of tied must be the name of a parameter without a prefix, got 'a__b'",
+        ),
+        (
+            lambda: tied(uniform(1, 2), base=0),
+            "base of tied must be a number of rows, an integer of 1 or more, got 0",
+        ),
+        (
+            lambda: tied(uniform(1, 2), rule="Linear"),
+            "rule must be 'linear' or 'sqrt', got 'Linear'. Did you mean 'linear'?",
+        ),
     ],
 )
 def test_other_arguments_are_checked(fails, words):
@@ -491,7 +543,7 @@ def test_other_arguments_are_checked(fails, words):
         fails()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Rates for batches
 
 
@@ -505,7 +557,9 @@ def test_rates_scale_with_batches(rule, power):
 
 def test_large_factors_want_a_warmup():
     assert scaled_learning_rate(0.01, 32, 256) == pytest.approx(0.08)
-    with pytest.warns(UserWarning, match="A batch of 512 rows in place of 32 makes the learning rate 16 times as large") as told:
+    with pytest.warns(
+        UserWarning, match="A batch of 512 rows in place of 32 makes the learning rate 16 times as large"
+    ) as told:
         assert scaled_learning_rate(0.01, 32, 512) == pytest.approx(0.16)
     assert told[0].filename == __file__ and "Cosine(warmup=5" in str(told[0].message)
     assert scaled_learning_rate(0.01, 32, 512, warmup=True) == pytest.approx(0.16)

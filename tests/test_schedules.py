@@ -33,7 +33,26 @@ from nnfast.schedules import (
 RATE, N_STEPS, N_EPOCHS = 0.1, 7, 12
 N_TOTAL = N_STEPS * N_EPOCHS
 # What a fit might report: falls, stays, and is negative where it is minus a score.
-METRICS = (0.9, 0.7, 0.7, 0.71, 0.69999, 0.2, 0.2, 0.2, 0.3, -0.1, -0.1, -0.1, -0.1, -0.1, -0.4, -0.4, -0.4, -0.4)
+METRICS = (
+    0.9,
+    0.7,
+    0.7,
+    0.71,
+    0.69999,
+    0.2,
+    0.2,
+    0.2,
+    0.3,
+    -0.1,
+    -0.1,
+    -0.1,
+    -0.1,
+    -0.1,
+    -0.4,
+    -0.4,
+    -0.4,
+    -0.4,
+)
 
 
 def halving(progress):
@@ -73,7 +92,9 @@ every_kind = pytest.mark.parametrize("schedule", KINDS, ids=repr)
 
 
 def walk(run, n_epochs, first=0):
-    """The rates of every step of some epochs, with the bookkeeping of a fit that stalls after every fourth."""
+    """The rates of every step of some epochs, with the bookkeeping of a fit that stalls after every
+    fourth.
+    """
     rates = []
     for epoch in range(first, first + n_epochs):
         rates.append(run.rates())
@@ -89,16 +110,20 @@ def fitted_rates(schedule, n_epochs=N_EPOCHS, **changes):
 
 
 def test_registry():
-    kinds = {kind for kind in vars(schedules).values() if isinstance(kind, type) and issubclass(kind, Schedule)}
+    kinds = {
+        kind for kind in vars(schedules).values() if isinstance(kind, type) and issubclass(kind, Schedule)
+    }
     assert kinds - {Schedule, Custom} == set(SCHEDULES.values()) == {type(s) for s in KINDS} - {Custom}
-    assert " ".join(SCHEDULES) == (
-        "constant invscaling adaptive step exponential polynomial cosine cosine_restarts linear one_cycle cyclic plateau"
+    assert (
+        " ".join(SCHEDULES)
+        == "constant invscaling adaptive step exponential polynomial cosine cosine_restarts linear one_cycle"
+        " cyclic plateau"
     )
     for name, kind in SCHEDULES.items():
         assert kind.name == name and kind().name == name and resolve_schedule(name) == kind()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Against torch
 
 
@@ -126,7 +151,9 @@ def one_cycle(L, o, **options):
 def warm(main, n_warmup):
     """A linear climb before torch's own schedule."""
     return lambda L, o: L.SequentialLR(
-        o, [L.LinearLR(o, start_factor=1 / n_warmup, total_iters=n_warmup - 1), main(L, o)], milestones=[n_warmup]
+        o,
+        [L.LinearLR(o, start_factor=1 / n_warmup, total_iters=n_warmup - 1), main(L, o)],
+        milestones=[n_warmup],
     )
 
 
@@ -135,7 +162,10 @@ def warm(main, n_warmup):
     [
         (Step(0.3, 2), lambda L, o: L.StepLR(o, 2 * N_STEPS, gamma=0.3)),
         (Step(every=3), lambda L, o: L.StepLR(o, 3 * N_STEPS)),
-        (Step(0.3, at=[1, 4, 8]), lambda L, o: L.MultiStepLR(o, [N_STEPS, 4 * N_STEPS, 8 * N_STEPS], gamma=0.3)),
+        (
+            Step(0.3, at=[1, 4, 8]),
+            lambda L, o: L.MultiStepLR(o, [N_STEPS, 4 * N_STEPS, 8 * N_STEPS], gamma=0.3),
+        ),
         (Exponential(0.9), lambda L, o: L.ExponentialLR(o, 0.9 ** (1 / N_STEPS))),
         (Polynomial(), lambda L, o: L.PolynomialLR(o, N_TOTAL)),
         (Polynomial(2.5), lambda L, o: L.PolynomialLR(o, N_TOTAL, power=2.5)),
@@ -154,7 +184,10 @@ def warm(main, n_warmup):
             lambda L, o: one_cycle(L, o, pct_start=0.45, div_factor=10, final_div_factor=100),
         ),
         (Cyclic(2, start_factor=0.1), lambda L, o: cyclic(L, o, base_lr=0.01, step_size_up=N_STEPS)),
-        (Cyclic(2, start_factor=0.0, floor=0.03), lambda L, o: cyclic(L, o, base_lr=0.03, step_size_up=N_STEPS)),
+        (
+            Cyclic(2, start_factor=0.0, floor=0.03),
+            lambda L, o: cyclic(L, o, base_lr=0.03, step_size_up=N_STEPS),
+        ),
         (
             Cyclic(4, "triangular2"),
             lambda L, o: cyclic(L, o, base_lr=0.025, step_size_up=2 * N_STEPS, mode="triangular2"),
@@ -214,7 +247,7 @@ def test_plateau_of_a_negative_metric_or_none():
         run.after_epoch(3)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # scikit-learn's three
 
 
@@ -236,7 +269,9 @@ def test_the_arithmetic_of_scikit_learn():
             go_on, words = run.after_stall()
             assert go_on is not stops
             assert words == (
-                f"Setting learning rate to {oracle.learning_rate:f}" if go_on else "Learning rate too small. Stopping."
+                f"Setting learning rate to {oracle.learning_rate:f}"
+                if go_on
+                else "Learning rate too small. Stopping."
             )
         run.after_epoch(100 * epoch, 1.0)
     assert not go_on
@@ -247,7 +282,9 @@ def test_the_arithmetic_of_scikit_learn():
 def test_only_adaptive_goes_on_after_a_stall(schedule):
     run = schedule.start(RATE, N_STEPS, N_EPOCHS)
     assert run.after_stall() == (
-        (True, "Setting learning rate to 0.020000") if isinstance(schedule, Adaptive) else (False, "Stopping.")
+        (True, "Setting learning rate to 0.020000")
+        if isinstance(schedule, Adaptive)
+        else (False, "Stopping.")
     )
 
 
@@ -257,7 +294,7 @@ def test_adaptive_stops_at_its_floor():
     assert run.learning_rate == 0.01
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What all have
 
 
@@ -266,7 +303,8 @@ def test_floor(schedule):
     floored, rates = fitted_rates(schedule, 3 * N_EPOCHS, floor=0.04), fitted_rates(schedule, 3 * N_EPOCHS)
     assert floored.min() >= 0.04 and floored.max() <= RATE * (1 + 1e-12)
     assert rates.min() >= 0 and rates.max() <= RATE * (1 + 1e-12)
-    if isinstance(schedule, Cosine | CosineRestarts | Linear | Polynomial):  # those between the floor and the base
+    # those between the floor and the base
+    if isinstance(schedule, Cosine | CosineRestarts | Linear | Polynomial):
         np.testing.assert_allclose(floored, 0.04 + 0.6 * rates, rtol=1e-12)
     elif not isinstance(schedule, OneCycle | Cyclic | Adaptive | Plateau):
         np.testing.assert_array_equal(floored, np.maximum(rates, 0.04))
@@ -290,9 +328,13 @@ def test_warmup(schedule, n_warmup, warmup, unit):
     first = replace(schedule).start(RATE, N_STEPS, N_EPOCHS).learning_rate
     ramp = first * np.arange(1, n_warmup + 1) / n_warmup
     np.testing.assert_allclose(rates[:n_warmup], ramp, rtol=1e-12)
-    if isinstance(schedule, Constant | Step | Exponential | CosineRestarts | Cyclic):  # those that go by epochs alone
-        np.testing.assert_allclose(rates[n_warmup:], fitted_rates(schedule)[: N_TOTAL - n_warmup], rtol=1e-10, atol=1e-15)
-    elif not isinstance(schedule, InvScaling | Adaptive | Plateau):  # those that fill what remains, here in one epoch
+    # those that go by epochs alone
+    if isinstance(schedule, Constant | Step | Exponential | CosineRestarts | Cyclic):
+        np.testing.assert_allclose(
+            rates[n_warmup:], fitted_rates(schedule)[: N_TOTAL - n_warmup], rtol=1e-10, atol=1e-15
+        )
+    # those that fill what remains, here in one epoch
+    elif not isinstance(schedule, InvScaling | Adaptive | Plateau):
         rest = walk(schedule.start(RATE, N_TOTAL - n_warmup, 1), 1)
         np.testing.assert_allclose(rates[n_warmup:], rest, rtol=1e-10, atol=1e-15)
 
@@ -314,7 +356,11 @@ def test_a_warmup_as_long_as_the_run_climbs_to_the_first_rate(schedule, n_warmup
 def test_warmup_delays_what_a_run_decides():
     run = InvScaling(warmup=10).start(RATE, N_STEPS, N_EPOCHS)
     rates = walk(run, 4)
-    assert set(rates[9:14]) == {RATE} and set(rates[14:21]) == {RATE / 101**0.5} and set(rates[21:]) == {RATE / 201**0.5}
+    assert (
+        set(rates[9:14]) == {RATE}
+        and set(rates[14:21]) == {RATE / 101**0.5}
+        and set(rates[21:]) == {RATE / 201**0.5}
+    )
     run = Plateau(0.5, patience=0, warmup=2, warmup_unit="epochs").start(RATE, N_STEPS, N_EPOCHS)
     for metric, expected in [(1.0, RATE), (2.0, RATE), (2.0, RATE / 2)]:
         run.after_epoch(1, metric)
@@ -329,7 +375,9 @@ def test_the_end(schedule):
         ends["one_cycle"] = RATE * schedule.start_factor * schedule.end_factor
     if schedule.name in ends:
         np.testing.assert_allclose(rates, ends[schedule.name], rtol=1e-12, atol=1e-17)
-    elif schedule.name not in ("constant", "adaptive", "plateau") and schedule != Step(factor=0.3, at=[1, 4.5, 8]):
+    elif schedule.name not in ("constant", "adaptive", "plateau") and schedule != Step(
+        factor=0.3, at=[1, 4.5, 8]
+    ):
         assert len(set(rates)) > 1
 
 
@@ -395,7 +443,9 @@ def test_another_schedule_goes_on_from_a_state():
     run = Plateau(0.5, patience=0).start(RATE, N_STEPS, N_EPOCHS)
     walk(run, 6)
     expected = fitted_rates(Cosine())[6 * N_STEPS :]
-    np.testing.assert_allclose(walk(Cosine().start(RATE, N_STEPS, N_EPOCHS, run.state), 6, 6), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        walk(Cosine().start(RATE, N_STEPS, N_EPOCHS, run.state), 6, 6), expected, rtol=1e-12
+    )
 
 
 class Holder(BaseEstimator):
@@ -418,7 +468,10 @@ def test_plain_values(schedule):
 
 def test_repr_says_what_is_not_the_default():
     assert repr(Cosine()) == "Cosine()"
-    assert repr(Step(0.1, at=[3, 5], warmup=2, warmup_unit="epochs")) == "Step(at=(3, 5), warmup=2, warmup_unit='epochs')"
+    assert (
+        repr(Step(0.1, at=[3, 5], warmup=2, warmup_unit="epochs"))
+        == "Step(at=(3, 5), warmup=2, warmup_unit='epochs')"
+    )
 
 
 def test_resolve_schedule():
@@ -488,14 +541,16 @@ def test_errors_name_parameter_and_value(kind, bad):
 
 
 def test_errors_of_a_start():
-    with pytest.raises(ValueError, match="floor of Cosine must be at most learning_rate_init=0.001, got 0.01"):
+    with pytest.raises(
+        ValueError, match="floor of Cosine must be at most learning_rate_init=0.001, got 0.01"
+    ):
         Cosine(floor=0.01).start(0.001, 10, 10)
     for bad in (-1.0, math.nan, math.inf, None):
         with pytest.raises(ValueError, match="learning_rate must return a factor .* at progress 0.0"):
             Custom(lambda progress, bad=bad: bad).start(RATE, N_STEPS, N_EPOCHS).rates()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The picture
 
 

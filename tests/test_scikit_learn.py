@@ -1,4 +1,6 @@
-"""The same random_state gives scikit-learn's run: curves, scores, stopping, parameters, over a grid of everything."""
+"""The same random_state gives scikit-learn's run: curves, scores, stopping, parameters, over a grid of
+everything.
+"""
 
 import inspect
 import warnings
@@ -35,7 +37,9 @@ SOLVERS = {
 
 @cache
 def table(task, n_samples=61):
-    """(X, y, sample_weight) of a task, with classes that overlap, so that losses and scores are not trivial."""
+    """(X, y, sample_weight) of a task, with classes that overlap, so that losses and scores are not
+    trivial.
+    """
     rng = np.random.RandomState(0)
     X = rng.normal(size=(n_samples, 5))
     signal = X @ rng.normal(size=(5, 3)) + 0.5 * rng.normal(size=(n_samples, 3))
@@ -94,7 +98,8 @@ def assert_same_run(ours, theirs, rtol=RTOL):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_stochastic_runs_are_equal(task, solver):
     X, y, weight = table(task)
-    # Any three options in all combinations; all five too, of a solver: a task has the half that its neighbours lack, since scikit-learn takes long.
+    # Any three options in all combinations; all five too, of a solver: a task has the half that its
+    # neighbours lack, since scikit-learn takes long.
     half = (TASKS.index(task) + list(SOLVERS).index(solver)) % 2
     n_stopped = 0
     for levels in product(range(len(ACTIVATIONS)), *4 * [(0, 1)]):
@@ -126,7 +131,11 @@ def test_depths_and_batch_sizes(hidden_layer_sizes, batch_size):
     for task in TASKS:
         X, y, _ = table(task)
         theirs, ours = pair(
-            task, hidden_layer_sizes=hidden_layer_sizes, batch_size=batch_size, max_iter=4, learning_rate_init=0.003
+            task,
+            hidden_layer_sizes=hidden_layer_sizes,
+            batch_size=batch_size,
+            max_iter=4,
+            learning_rate_init=0.003,
         )
         assert_same_run(train(ours, X, y), train(theirs, X, y))
 
@@ -163,7 +172,8 @@ def test_lbfgs_runs_are_equal(task, activation):
 
 
 def test_lbfgs_of_several_outputs_descends_the_loss():
-    # scikit-learn's gradient lacks the 1 / n_outputs of its loss, so the oracle here is the reference's own descent.
+    # scikit-learn's gradient lacks the 1 / n_outputs of its loss, so the oracle here is the reference's own
+    # descent.
     X, y, _ = table("multi_output")
     _, ours = pair("multi_output", solver="lbfgs", activation="tanh", max_iter=8, alpha=0.1)
     _, start = pair("multi_output", activation="tanh", max_iter=1, learning_rate_init=1e-300)
@@ -184,7 +194,7 @@ def test_lbfgs_of_several_outputs_descends_the_loss():
     assert train(ours, X, y).loss_ == pytest.approx(expected.fun, rel=RTOL)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Kinds of table
 
 
@@ -221,7 +231,9 @@ TABLES = {
     "longdouble": lambda X: X.astype(np.longdouble),
     "unaligned": _unaligned,
     "bool": lambda X: X > 0,
-    **{f"{dtype}": lambda X, dtype=dtype: (10 * abs(X)).astype(dtype) for dtype in ("int8", "uint8", "int64")},
+    **{
+        f"{dtype}": lambda X, dtype=dtype: (10 * abs(X)).astype(dtype) for dtype in ("int8", "uint8", "int64")
+    },
     "fortran int32": lambda X: np.asfortranarray((10 * X).astype(np.int32)),
 }
 
@@ -272,7 +284,9 @@ def test_precision_changes_the_arithmetic_alone(precision, dtype):
 
 
 @pytest.mark.parametrize("fitted", [np.float32, np.float64])
-@pytest.mark.parametrize("given", [np.float16, np.float32, np.float64, np.longdouble, np.int8, np.int64, bool])
+@pytest.mark.parametrize(
+    "given", [np.float16, np.float32, np.float64, np.longdouble, np.int8, np.int64, bool]
+)
 def test_dtypes_of_predictions(fitted, given):
     X, y, _ = table("regression")
     theirs, ours = (train(estimator, X.astype(fitted), y) for estimator in pair("regression", max_iter=2))
@@ -282,7 +296,7 @@ def test_dtypes_of_predictions(fitted, given):
     np.testing.assert_allclose(ours.predict(rows), theirs.predict(rows).astype(float), rtol=rtol, atol=rtol)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Going on
 
 
@@ -332,13 +346,21 @@ def test_warm_start(task, solver, early_stopping):
         assert_same_run(*(train(estimator, X, y) for estimator in (ours, theirs)))
 
 
-@pytest.mark.parametrize("solver", [solver for solver in SOLVERS if solver != "invscaling"])  # which goes by all rows ever seen
+# which goes by all rows ever seen
+@pytest.mark.parametrize("solver", [solver for solver in SOLVERS if solver != "invscaling"])
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "multi_output"])
 def test_a_warm_start_with_early_stopping_is_a_fit_from_the_last_weights(task, solver):
-    # scikit-learn trains on in the very arrays that hold its best epoch, and compares with an earlier fit's scores. So the oracle is its first
-    # fit from the weights that our first one ended with.
+    # scikit-learn trains on in the very arrays that hold its best epoch, and compares with an earlier fit's
+    # scores. So the oracle is its first fit from the weights that our first one ended with.
     X, y, _ = table(task)
-    theirs, ours = pair(task, **SOLVERS[solver], early_stopping=True, validation_fraction=0.2, max_iter=6, n_iter_no_change=100)
+    theirs, ours = pair(
+        task,
+        **SOLVERS[solver],
+        early_stopping=True,
+        validation_fraction=0.2,
+        max_iter=6,
+        n_iter_no_change=100,
+    )
     last = train(clone(ours).set_params(restore_best=False), X, y)
     train(ours.set_params(warm_start=True), X, y)
     n_before = len(ours.loss_curve_)
@@ -347,13 +369,16 @@ def test_a_warm_start_with_early_stopping_is_a_fit_from_the_last_weights(task, s
     theirs._init_coef = lambda *shape_and_dtype: [array.copy() for array in next(layers)]
     train(theirs, X, y)
     np.testing.assert_allclose(ours.loss_curve_[n_before:], theirs.loss_curve_, rtol=RTOL)
-    np.testing.assert_allclose(ours.validation_scores_[n_before:], theirs.validation_scores_, rtol=RTOL, atol=RTOL)
+    np.testing.assert_allclose(
+        ours.validation_scores_[n_before:], theirs.validation_scores_, rtol=RTOL, atol=RTOL
+    )
     assert ours.best_validation_score_ == pytest.approx(theirs.best_validation_score_)
     for mine, other in zip(ours.coefs_, theirs.coefs_, strict=True):
         np.testing.assert_allclose(mine, other, rtol=0, atol=100 * RTOL)
 
 
-# What is done in turn to one estimator of each library: a parameter is set, or it is trained on one of two tables.
+# What is done in turn to one estimator of each library: a parameter is set, or it is trained on one of two
+# tables.
 SETTINGS = {
     "max_iter": [1, 2, 5],
     "n_iter_no_change": [1, 3, 10],
@@ -374,7 +399,11 @@ def sequence(rng):
     for _ in range(rng.integers(3, 10)):
         kind = rng.choice(["set", "fit", "partial_fit"], p=[0.35, 0.4, 0.25])
         name = rng.choice(list(SETTINGS))
-        steps.append((kind, name, SETTINGS[name][rng.integers(len(SETTINGS[name]))]) if kind == "set" else (kind, int(rng.integers(2))))
+        steps.append(
+            (kind, name, SETTINGS[name][rng.integers(len(SETTINGS[name]))])
+            if kind == "set"
+            else (kind, int(rng.integers(2)))
+        )
     return [("fit", 0), *steps]
 
 
@@ -403,7 +432,7 @@ def test_many_sequences_of_calls_are_equal():
     assert_sequences_are_equal(range(200, 3000))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What is drawn, said and predicted
 
 
@@ -451,7 +480,9 @@ def test_predictions_and_scores(task):
     if is_classifier(ours):
         assert np.array_equal(mine, other)
         np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=RTOL)
-        np.testing.assert_allclose(ours.predict_log_proba(X), theirs.predict_log_proba(X), rtol=RTOL, atol=RTOL)
+        np.testing.assert_allclose(
+            ours.predict_log_proba(X), theirs.predict_log_proba(X), rtol=RTOL, atol=RTOL
+        )
     else:
         np.testing.assert_allclose(mine, other, rtol=RTOL, atol=RTOL)
     for sample_weight in (None, weight):
@@ -461,9 +492,11 @@ def test_predictions_and_scores(task):
 @pytest.mark.parametrize("kind", [str, object, bool, float, np.int8])
 def test_kinds_of_labels(kind):
     X, y, _ = table("binary")
-    y = {str: np.array(["b", "a"]), object: np.array(["b", "a"], dtype=object), bool: np.array([True, False])}.get(
-        kind, np.array([3, 1], dtype=kind)
-    )[(y > 0).astype(int)]
+    y = {
+        str: np.array(["b", "a"]),
+        object: np.array(["b", "a"], dtype=object),
+        bool: np.array([True, False]),
+    }.get(kind, np.array([3, 1], dtype=kind))[(y > 0).astype(int)]
     theirs, ours = (train(estimator, X, y) for estimator in pair("binary"))
     assert_same_run(ours, theirs)
     assert ours.classes_.dtype == theirs.classes_.dtype

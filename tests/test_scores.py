@@ -81,20 +81,25 @@ def test_metrics_of_numbers(engine, n_rows, n_outputs, weighted, dtype):
     wide = p.astype(np.float64)
     expected = metrics.mean_squared_error(y, wide, sample_weight=weight, multioutput="raw_values")
     np.testing.assert_allclose(engine.squared_errors(p, y, weight), expected, rtol=1e-12)
-    assert scores.r2(engine, y, weight)(p) == pytest.approx(metrics.r2_score(y, wide, sample_weight=weight), rel=1e-12, abs=1e-12)
+    assert scores.r2(engine, y, weight)(p) == pytest.approx(
+        metrics.r2_score(y, wide, sample_weight=weight), rel=1e-12, abs=1e-12
+    )
 
 
-@pytest.mark.parametrize(("function", "arguments"), [
-    ("accuracy", (np.zeros((3, 2)), np.array([0, 1, 2]))),
-    ("accuracy", (np.zeros((3, 2)), np.array([0, 1]))),
-    ("accuracy", (np.zeros((0, 2)), np.array([], dtype=np.intp))),
-    ("accuracy", (np.zeros((3, 2))[:, ::-1], np.array([0, 1, 1]))),
-    ("subset_accuracy", (np.zeros((3, 2)), np.zeros((3, 1), bool))),
-    ("log_loss", (np.zeros((3, 1)), np.array([0, 1, -1]))),
-    ("log_loss", (np.zeros((3, 2)), np.array([0, 1, 1]), np.ones(2))),
-    ("roc_auc", (np.zeros((3, 1)), np.array([0, 1, 2]))),
-    ("squared_errors", (np.zeros((3, 1)), np.zeros((3, 1), np.float32))),
-])
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("accuracy", (np.zeros((3, 2)), np.array([0, 1, 2]))),
+        ("accuracy", (np.zeros((3, 2)), np.array([0, 1]))),
+        ("accuracy", (np.zeros((0, 2)), np.array([], dtype=np.intp))),
+        ("accuracy", (np.zeros((3, 2))[:, ::-1], np.array([0, 1, 1]))),
+        ("subset_accuracy", (np.zeros((3, 2)), np.zeros((3, 1), bool))),
+        ("log_loss", (np.zeros((3, 1)), np.array([0, 1, -1]))),
+        ("log_loss", (np.zeros((3, 2)), np.array([0, 1, 1]), np.ones(2))),
+        ("roc_auc", (np.zeros((3, 1)), np.array([0, 1, 2]))),
+        ("squared_errors", (np.zeros((3, 1)), np.zeros((3, 1), np.float32))),
+    ],
+)
 def test_what_does_not_fit_is_refused(engine, function, arguments):
     with pytest.raises(ValueError, match="must"):
         getattr(engine, function)(*arguments)
@@ -103,9 +108,14 @@ def test_what_does_not_fit_is_refused(engine, function, arguments):
 BINARY, CLASSES, NUMBERS = (load(return_X_y=True) for load in (load_breast_cancer, load_iris, load_diabetes))
 SEVERAL = NUMBERS[0], np.c_[NUMBERS[1], NUMBERS[1] ** 0.5]
 SCORINGS = {
-    "accuracy": (BINARY, CLASSES), "neg_log_loss": (BINARY, CLASSES), "roc_auc": (BINARY,),
-    "roc_auc_ovr": (BINARY, CLASSES), "roc_auc_ovr_weighted": (BINARY, CLASSES),
-    "r2": (NUMBERS, SEVERAL), "neg_mean_squared_error": (NUMBERS, SEVERAL), "neg_root_mean_squared_error": (NUMBERS, SEVERAL),
+    "accuracy": (BINARY, CLASSES),
+    "neg_log_loss": (BINARY, CLASSES),
+    "roc_auc": (BINARY,),
+    "roc_auc_ovr": (BINARY, CLASSES),
+    "roc_auc_ovr_weighted": (BINARY, CLASSES),
+    "r2": (NUMBERS, SEVERAL),
+    "neg_mean_squared_error": (NUMBERS, SEVERAL),
+    "neg_root_mean_squared_error": (NUMBERS, SEVERAL),
 }
 CASES = [(scoring, number) for scoring, tables in SCORINGS.items() for number in range(len(tables))]
 
@@ -115,13 +125,16 @@ def fitted(scoring, table, **more):
     kind = MLPClassifier if y.ndim == 1 and y.dtype.kind in "iU" else MLPRegressor
     weight = 0.5 + np.random.default_rng(0).random(len(y))
     stopping = {"early_stopping": True, "validation_fraction": 0.3, "scoring": scoring}
-    estimator = kind(hidden_layer_sizes=(9,), max_iter=5, learning_rate_init=0.01, random_state=1, **stopping, **more)
+    estimator = kind(
+        hidden_layer_sizes=(9,), max_iter=5, learning_rate_init=0.01, random_state=1, **stopping, **more
+    )
     return estimator.fit((X - X.mean(axis=0)) / X.std(axis=0), y, weight)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize(("scoring", "number"), CASES)
-@pytest.mark.filterwarnings("ignore:The y_prob values do not sum to one")  # to float64's rounding, float32's do not
+# to float64's rounding, float32's do not
+@pytest.mark.filterwarnings("ignore:The y_prob values do not sum to one")
 def test_fits_are_scored_as_by_scikit_learns_scorer(monkeypatch, scoring, number, precision):
     table = SCORINGS[scoring][number]
     expected = fitted(get_scorer(scoring), table, precision=precision)  # an object: not compiled
@@ -132,14 +145,25 @@ def test_fits_are_scored_as_by_scikit_learns_scorer(monkeypatch, scoring, number
     assert len(set(estimator.validation_scores_)) > 1
 
 
-@pytest.mark.parametrize(("scoring", "y"), [
-    ("accuracy", np.zeros(40, int)),
-    ("neg_log_loss", np.r_[np.arange(3), np.zeros(37, int)]),
-    ("roc_auc_ovo", np.arange(40) % 3),
-    ("f1_macro", np.arange(40) % 3),
-    ("accuracy", np.c_[np.arange(40) % 2, np.arange(40) % 3 == 0].astype(int)),
-])
+@pytest.mark.parametrize(
+    ("scoring", "y"),
+    [
+        ("accuracy", np.zeros(40, int)),
+        ("neg_log_loss", np.r_[np.arange(3), np.zeros(37, int)]),
+        ("roc_auc_ovo", np.arange(40) % 3),
+        ("f1_macro", np.arange(40) % 3),
+        ("accuracy", np.c_[np.arange(40) % 2, np.arange(40) % 3 == 0].astype(int)),
+    ],
+)
 def test_other_scores_are_scikit_learns(scoring, y):
     y, n_outputs = y[3:], 3 if y.max() > 1 else 1
-    found = scores.compiled(scoring, ENGINE, MLPClassifier(), y, y if n_outputs > 1 else y.reshape(37, -1) * 1.0, n_outputs, np.float64)
+    found = scores.compiled(
+        scoring,
+        ENGINE,
+        MLPClassifier(),
+        y,
+        y if n_outputs > 1 else y.reshape(37, -1) * 1.0,
+        n_outputs,
+        np.float64,
+    )
     assert found is None

@@ -20,7 +20,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import nnfast
-from nnfast.tuning import HyperbandSearchCV, Space, choice, layers, log_uniform, one_minus_log_uniform, tied, uniform
+from nnfast.tuning import (
+    HyperbandSearchCV,
+    Space,
+    choice,
+    layers,
+    log_uniform,
+    one_minus_log_uniform,
+    tied,
+    uniform,
+)
 from nnfast.tuning.drawing import wrapped
 from nnfast.tuning.plots import (
     importances,
@@ -130,13 +139,16 @@ class Formula(ClassifierMixin, BaseEstimator):
         return float(self.a + self.b)
 
 
-# ---- what is drawn ---------------------------------------------------------------------------------------------------
+# ---- what is drawn
+# ---------------------------------------------------------------------------------------------------
 
 
 def lines_of(axes):
     """All polygons of a parallel-coordinates plot."""
     n = len(axes.get_xticks())
-    paths = [path.vertices for each in axes.collections for path in each.get_paths() if len(path.vertices) == n]
+    paths = [
+        path.vertices for each in axes.collections for path in each.get_paths() if len(path.vertices) == n
+    ]
     return [vertices[np.isfinite(vertices[:, 1])] for vertices in paths]
 
 
@@ -144,10 +156,19 @@ def test_parallel_coordinates_are_the_trials():
     search = drawn()
     axes = plot_parallel_coordinates(search)
     names = [label.get_text().replace("\n", "") for label in axes.get_xticklabels()]
-    short = ["learning_rate_init", "momentum", "dropout", "activation", "hidden_layer_sizes.depth", "hidden_layer_sizes.width"]
+    short = [
+        "learning_rate_init",
+        "momentum",
+        "dropout",
+        "activation",
+        "hidden_layer_sizes.depth",
+        "hidden_layer_sizes.width",
+    ]
     assert names == [*short, "accuracy"]
     results = search.cv_results_
-    low = min(score for score, status in zip(results["mean_test_score"], results["status"]) if status == "complete")
+    low = min(
+        score for score, status in zip(results["mean_test_score"], results["status"]) if status == "complete"
+    )
     expected = []
     for params, score in zip(results["params"], results["mean_test_score"], strict=True):
         sizes = params["step__hidden_layer_sizes"]
@@ -159,13 +180,19 @@ def test_parallel_coordinates_are_the_trials():
                 0.25 if params["step__activation"] == "relu" else 0.75,
                 (len(sizes) - 0.5) / 3,
                 np.log(sizes[0] / 15.5) / np.log(64.5 / 15.5),
-                np.clip((score - low) / (max(results["mean_test_score"][results["status"] == "complete"]) - low), 0, 1),
+                np.clip(
+                    (score - low) / (max(results["mean_test_score"][results["status"] == "complete"]) - low),
+                    0,
+                    1,
+                ),
             ]
         )
     vertices = lines_of(axes)
     assert len(vertices) == len(expected)
-    key = lambda row: tuple(np.round(row[:6], 6))  # noqa: E731
-    for line, wanted in zip(sorted((v[:, 1] for v in vertices), key=key), sorted(expected, key=key), strict=True):
+    key = lambda row: tuple(np.round(row[:6], 6))
+    for line, wanted in zip(
+        sorted((v[:, 1] for v in vertices), key=key), sorted(expected, key=key), strict=True
+    ):
         np.testing.assert_allclose(line, wanted[: len(line)], atol=1e-9)
         assert len(line) == (7 if np.isfinite(wanted[6]) else 6)  # no score: the line ends before its axis
     best = [line for line in axes.lines if line.get_linewidth() > 2]
@@ -206,7 +233,9 @@ def test_scales_are_guessed(values, ticks):
 
 def test_choices_are_in_the_users_order():
     search = RandomizedSearchCV(
-        Formula(a=0.5), {"layers": ["small", "medium", "large"], "a": log_uniform(1e-3, 1.0), "b": loguniform(0.1, 0.2)}, n_iter=9
+        Formula(a=0.5),
+        {"layers": ["small", "medium", "large"], "a": log_uniform(1e-3, 1.0), "b": loguniform(0.1, 0.2)},
+        n_iter=9,
     )
     search.set_params(random_state=0).fit(*table())
     columns = {column.name: column for column in read(search).columns}
@@ -226,14 +255,18 @@ def test_tied_rates_are_as_they_were_drawn():
 def test_slices_are_the_scores():
     search = drawn()
     axes = plot_slices(search)
-    assert len(axes) == 6 and axes[0].get_xlabel() == "learning_rate_init" and axes[0].get_ylabel() == "accuracy"
+    assert (
+        len(axes) == 6 and axes[0].get_xlabel() == "learning_rate_init" and axes[0].get_ylabel() == "accuracy"
+    )
     results = search.cv_results_
     points = np.concatenate([each.get_offsets().data for each in axes[0].collections])
     for params, score in zip(results["params"], results["mean_test_score"], strict=True):
         at = (np.log10(params["step__learning_rate_init"]) + 4) / 4
         near = points[np.isclose(points[:, 0], at)]
         low = axes[0].get_ylim()[0]
-        assert len(near) and (np.isclose(near[:, 1], score).any() if np.isfinite(score) else (near[:, 1] > low).all())
+        assert len(near) and (
+            np.isclose(near[:, 1], score).any() if np.isfinite(score) else (near[:, 1] > low).all()
+        )
 
 
 def test_learning_curves_are_the_curves():
@@ -249,14 +282,19 @@ def test_learning_curves_are_the_curves():
 
 
 def test_learning_curves_of_successive_halving():
-    search = HalvingRandomSearchCV(LogisticRegression(), {"C": loguniform(1e-4, 10)}, n_candidates=6, min_resources=18, cv=2)
+    search = HalvingRandomSearchCV(
+        LogisticRegression(), {"C": loguniform(1e-4, 10)}, n_candidates=6, min_resources=18, cv=2
+    )
     search.set_params(random_state=0).fit(*table())
     (axes,) = plot_learning_curves(search)
     assert axes.get_xlabel() == "samples" and len(axes.lines) == 6
     longest = max(axes.lines, key=lambda line: len(line.get_xdata()))
     assert list(longest.get_xdata()) == search.n_resources_
     trials = read(search)
-    assert set(trials.status[search.cv_results_["iter"] == 0]) == {"pruned"} and trials.best == search.best_index_
+    assert (
+        set(trials.status[search.cv_results_["iter"] == 0]) == {"pruned"}
+        and trials.best == search.best_index_
+    )
 
 
 def test_axes_may_be_given():
@@ -286,7 +324,8 @@ def test_searches_of_nnfast():
     assert len(plot_learning_curves(search)) == 2
 
 
-# ---- importances -----------------------------------------------------------------------------------------------------
+# ---- importances
+# -----------------------------------------------------------------------------------------------------
 
 
 def even_points(n):
@@ -302,7 +341,9 @@ def test_importances_are_shares_of_variance(warp):
     if warp == "choice":
         u, v = np.floor(u * 4) / 3, np.floor(v * 4) / 3
     scale = {"linear": uniform(0, 1), "log": log_uniform(1e-6, 1), "choice": choice(*range(4))}[warp]
-    value = {"linear": lambda u: u, "log": lambda u: 10 ** (6 * u - 6), "choice": lambda u: round(3 * u)}[warp]
+    value = {"linear": lambda u: u, "log": lambda u: 10 ** (6 * u - 6), "choice": lambda u: round(3 * u)}[
+        warp
+    ]
     params = [{"v": value(each), "u": value(other)} for each, other in zip(v, u, strict=True)]
     search = found(params, 2 * u + v, space={"v": scale, "u": scale})
     shares = importances(search)
@@ -327,9 +368,13 @@ def test_bars_are_importances():
     search = drawn()
     shares = importances(search)
     axes = plot_importance(search)  # and they are the same every time
-    assert [label.get_text() for label in axes.get_yticklabels()] == [name.removeprefix("step__") for name in shares]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        name.removeprefix("step__") for name in shares
+    ]
     np.testing.assert_array_equal([bar.get_width() for bar in axes.patches], list(shares.values()))
-    assert next(iter(shares)) == "step__learning_rate_init" and list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert next(iter(shares)) == "step__learning_rate_init" and list(shares.values()) == sorted(
+        shares.values(), reverse=True
+    )
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first on top
 
 
@@ -388,7 +433,8 @@ def test_no_parameter_in_common():
         importances(found([{"a": 1}, {"b": 2}], [0.5, 0.6]))
 
 
-# ---- odd searches ----------------------------------------------------------------------------------------------------
+# ---- odd searches
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("draw", [*PLOTS, importances, lambda search: report(search, "never.html")])
@@ -408,8 +454,12 @@ ODD = {
     "constant": found([{"a": 1, "b": "x"}] * 5, [1, 2, 3, 4, 5]),
     "missing": found([{"a": 1}, {"b": 0.5}, {"a": 3, "b": 0.7}], [1, 2, 3]),
     "infinite": found([{"a": 1}, {"a": 2}, {"a": 3}], [1, -np.inf, 3]),
-    "objects": found([{"a": StandardScaler()}, {"a": object()}, {"a": make_pipeline(StandardScaler())}], [1, 2, 3]),
-    "user's text": found([{"a_$x$": "<b>&$y$</b>" * 9}, {"a_$x$": "\N{SNOWMAN}\n漢"}, {"a_$x$": ""}], [1, 2, 3]),
+    "objects": found(
+        [{"a": StandardScaler()}, {"a": object()}, {"a": make_pipeline(StandardScaler())}], [1, 2, 3]
+    ),
+    "user's text": found(
+        [{"a_$x$": "<b>&$y$</b>" * 9}, {"a_$x$": "\N{SNOWMAN}\n漢"}, {"a_$x$": ""}], [1, 2, 3]
+    ),
     "many choices": found([{"a": f"choice {i}"} for i in range(26)], range(26)),
     "outliers": found([{"a": i} for i in range(20)], [*np.linspace(0.5, 0.9, 16), -1e9, -1e9, -3e8, -1e12]),
 }
@@ -436,7 +486,9 @@ def test_outliers_do_not_squash_the_scale(n):
 def test_stopped_trials_are_at_their_last_score():
     nothing = {"loss": np.empty(0), "score_epochs": np.empty(0, int), "score": np.empty(0)}
     curves = [nothing, nothing, {"score_epochs": np.array([1, 2]), "score": np.array([0.1, 0.5])}]
-    search = found([{"a": i, "b": i} for i in range(3)], [0.0, 1.0, np.nan], ["complete", "complete", "pruned"], curves)
+    search = found(
+        [{"a": i, "b": i} for i in range(3)], [0.0, 1.0, np.nan], ["complete", "complete", "pruned"], curves
+    )
     assert sorted(line[-1, 1] for line in lines_of(plot_parallel_coordinates(search))) == [0, 0.5, 1]
     points = [point for each in plot_slices(search)[0].collections for point in each.get_offsets().tolist()]
     assert any(np.allclose(point, [5 / 6, 0.5]) for point in points)
@@ -466,7 +518,10 @@ def test_several_metrics():
     assert read(search).metric == "neg_log_loss" and read(search).best == search.best_index_
     assert plot_slices(search, metric="accuracy")[0].get_ylabel() == "accuracy"
     assert read(search, "accuracy").best == np.argmax(search.cv_results_["mean_test_accuracy"])
-    with pytest.raises(ValueError, match=r"metric must be one of accuracy, neg_log_loss, got 'acuracy'. Did you mean 'accuracy'"):
+    with pytest.raises(
+        ValueError,
+        match=r"metric must be one of accuracy, neg_log_loss, got 'acuracy'. Did you mean 'accuracy'",
+    ):
         plot_slices(search, metric="acuracy")
     unnamed = grid(scoring=["accuracy", "neg_log_loss"], refit=False)
     with pytest.raises(ValueError, match="metric must name one of accuracy, neg_log_loss"):
@@ -490,23 +545,44 @@ def test_pipelines_and_many_grids():
     axes.figure.canvas.draw()
 
 
-# ---- words -----------------------------------------------------------------------------------------------------------
+# ---- words
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_long_names_are_broken():
     assert wrapped("hidden_layer_sizes.depth at 32 rows", 14) == "hidden_layer_\nsizes.depth at\n32 rows"
-    assert wrapped("a" * 20, 8) == "aaaaaaaa\naaaaaaaa\naaaa" and wrapped("alpha", 4) == "alph\na" and wrapped("", 4) == ""
+    assert (
+        wrapped("a" * 20, 8) == "aaaaaaaa\naaaaaaaa\naaaa"
+        and wrapped("alpha", 4) == "alph\na"
+        and wrapped("", 4) == ""
+    )
 
 
 def test_values_as_text():
-    pairs = {0.001: "0.001", 1e-5: "1e-5", 1.5e10: "1.5e10", 0.99952: "0.99952", 0.9: "0.9", 1 / 3: "0.3333", 12345: "12345"}
+    pairs = {
+        0.001: "0.001",
+        1e-5: "1e-5",
+        1.5e10: "1.5e10",
+        0.99952: "0.99952",
+        0.9: "0.9",
+        1 / 3: "0.3333",
+        12345: "12345",
+    }
     assert {value: text(value) for value in pairs} == pairs
     assert [text(each) for each in ((64, 32), (8,), (), None, np.True_, np.float64(0.5), -0.0, "a\n b")] == [
-        "64-32", "8", "()", "None", "True", "0.5", "-0", "a b",
-    ]  # fmt: skip
+        "64-32",
+        "8",
+        "()",
+        "None",
+        "True",
+        "0.5",
+        "-0",
+        "a b",
+    ]
 
 
-# ---- the report ------------------------------------------------------------------------------------------------------
+# ---- the report
+# ------------------------------------------------------------------------------------------------------
 
 
 class Page(HTMLParser):
@@ -557,13 +633,17 @@ def test_report(tmp_path):
     parsed = Page(page)
     rows = parsed.rows[1:]
     assert [row[0] for row in rows] == [str(i) for i in range(40)] and parsed.heads == len(rows[0])
-    for row, params, score in zip(rows, search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True):
+    for row, params, score in zip(
+        rows, search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
+    ):
         assert row[1] == ("" if np.isnan(score) else text(score))
         assert row[-len(params) :] == [text(value) for value in params.values()]
     names = {}
     exec(parsed.code, names)  # what is copied is Python
     assert names["params"] == search.cv_results_["params"][search.best_index_]
-    ids = [value for name, value in parsed.attributes if name == "id" and value[0] in "mp" and len(value) == 11]
+    ids = [
+        value for name, value in parsed.attributes if name == "id" and value[0] in "mp" and len(value) == 11
+    ]
     assert len(ids) == len(set(ids))
 
 
@@ -603,12 +683,18 @@ def test_report_of_odd_searches(search, tmp_path, monkeypatch):
 def test_report_of_scikit_learns_search(tmp_path):
     report(grid(scoring=["accuracy", "neg_log_loss"], refit="accuracy"), tmp_path / "out.html")
     parsed = Page((tmp_path / "out.html").read_text(encoding="utf-8"))
-    assert len(parsed.rows) == 9 and "GridSearchCV of DecisionTreeClassifier" in parsed.words and "neg_log_loss" in parsed.words
+    assert (
+        len(parsed.rows) == 9
+        and "GridSearchCV of DecisionTreeClassifier" in parsed.words
+        and "neg_log_loss" in parsed.words
+    )
 
 
 def test_where_a_report_cannot_go(tmp_path, monkeypatch):
     search = grid()
-    with pytest.raises(FileNotFoundError, match=r"^path must be in a folder that is there, got '.*none/out\.html'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^path must be in a folder that is there, got '.*none/out\.html'"
+    ):
         report(search, tmp_path / "none" / "out.html")
     with pytest.raises(IsADirectoryError, match="^path must be that of a file, got the folder"):
         report(search, tmp_path)
@@ -647,7 +733,10 @@ def test_without_optuna(monkeypatch, tmp_path):
 def test_without_matplotlib(monkeypatch, tmp_path):
     search = drawn()
     without(monkeypatch, "matplotlib")
-    for draw in (*(plot for plot in PLOTS if plot is not plot_importance), lambda search: report(search, tmp_path / "o.html")):
+    for draw in (
+        *(plot for plot in PLOTS if plot is not plot_importance),
+        lambda search: report(search, tmp_path / "o.html"),
+    ):
         with pytest.raises(ImportError, match=r"^drawing needs matplotlib: pip install 'nnfast\[plot\]'"):
             draw(search)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,6 @@
-"""The searches of nnfast.tuning: scikit-learn's contract, its scores as the oracle, how they end, and what they find."""
+"""The searches of nnfast.tuning: scikit-learn's contract, its scores as the oracle, how they end, and what
+they find.
+"""
 
 import pickle
 import signal
@@ -24,7 +26,14 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    cross_val_score,
+)
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, Normalizer, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -63,7 +72,10 @@ SEARCHES = {
 
 
 def network(**parameters):
-    return MLPClassifier(**{"hidden_layer_sizes": (8,), "batch_size": 32, "max_iter": 12, "tol": 1, "random_state": 0} | parameters)
+    return MLPClassifier(
+        **{"hidden_layer_sizes": (8,), "batch_size": 32, "max_iter": 12, "tol": 1, "random_state": 0}
+        | parameters
+    )
 
 
 def search(name, estimator=None, space=RATES, **parameters):
@@ -87,22 +99,43 @@ PIPELINE = Pipeline([("scale", StandardScaler()), ("mlp", network())])
 every_search = pytest.mark.parametrize("name", SEARCHES)
 
 
-CHECKED = {"hidden_layer_sizes": (8,), "batch_size": 4, "learning_rate_init": 0.02, "max_iter": 8, "tol": 1, "n_iter_no_change": 8}
+CHECKED = {
+    "hidden_layer_sizes": (8,),
+    "batch_size": 4,
+    "learning_rate_init": 0.02,
+    "max_iter": 8,
+    "tol": 1,
+    "n_iter_no_change": 8,
+}
 
 
-@parametrize_with_checks([
-    CoarseToFineSearchCV(MLPClassifier(**CHECKED), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, n_rounds=2, n_candidates=1),
-    HyperbandSearchCV(MLPRegressor(**CHECKED), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, max_epochs=8, eta=8),
-    BayesianSearchCV(MLPClassifier(**CHECKED), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, n_trials=2),
-])
+@parametrize_with_checks(
+    [
+        CoarseToFineSearchCV(
+            MLPClassifier(**CHECKED),
+            {"alpha": log_uniform(1e-4, 1)},
+            cv=2,
+            n_jobs=1,
+            n_rounds=2,
+            n_candidates=1,
+        ),
+        HyperbandSearchCV(
+            MLPRegressor(**CHECKED), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, max_epochs=8, eta=8
+        ),
+        BayesianSearchCV(
+            MLPClassifier(**CHECKED), {"alpha": log_uniform(1e-4, 1)}, cv=2, n_jobs=1, n_trials=2
+        ),
+    ]
+)
 def test_scikit_learns_checks(estimator, check):
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        # scikit-learn's splitters ask what kind of target one with an infinite number is, before anything is checked.
+        # scikit-learn's splitters ask what kind of target one with an infinite number is, before anything is
+        # checked.
         warnings.filterwarnings("ignore", "invalid value encountered in cast", RuntimeWarning)
         check(estimator)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The scores are scikit-learn's
 
 
@@ -141,10 +174,17 @@ CASES = {
     "sparse": {"X": csr_matrix(X)},
     "list": {"X": X.tolist(), "y": Y.tolist()},
     "Fortran": {"X": np.asfortranarray(X)},
-    "data frame": {"X": pd.DataFrame(X, columns=list("abcdef")), "y": pd.Series(Y, index=np.arange(len(Y))[::-1])},
+    "data frame": {
+        "X": pd.DataFrame(X, columns=list("abcdef")),
+        "y": pd.Series(Y, index=np.arange(len(Y))[::-1]),
+    },
     "words": {"y": np.array(["no", "yes", "maybe"], dtype=object)[Y]},
     "early stopping": {"estimator": network(early_stopping=True, max_iter=9)},
-    "lbfgs": {"estimator": network(solver="lbfgs", batch_size="auto"), "space": {"alpha": log_uniform(1e-4, 1)}, "not_for": ["hyperband", "bayes"]},
+    "lbfgs": {
+        "estimator": network(solver="lbfgs", batch_size="auto"),
+        "space": {"alpha": log_uniform(1e-4, 1)},
+        "not_for": ["hyperband", "bayes"],
+    },
     "weights": {"fit": {"sample_weight": WEIGHTS}},
     "groups": {"cv": GroupKFold(3), "fit": {"groups": GROUPS}},
     "masks": {"cv": [(GROUPS != i, GROUPS == i) for i in range(2)]},
@@ -153,14 +193,26 @@ CASES = {
     "a scorer": {"scoring": "neg_log_loss"},
     "several scorers": {"scoring": ["accuracy", "f1_macro"], "refit": "f1_macro"},
     "train scores": {"return_train_score": True},
-    "own scorer": {"scoring": lambda estimator, X, y: -np.abs(estimator.predict_proba(X)[:, 0] - (y == 0)).mean()},
-    "own scorers": {"scoring": lambda estimator, X, y: {"a": estimator.score(X, y), "b": float(len(y))}, "refit": "a"},
-    "pipeline": {"estimator": Pipeline([("scale", StandardScaler()), ("mlp", network())]), "space": in_pipeline(RATES)},
+    "own scorer": {
+        "scoring": lambda estimator, X, y: -np.abs(estimator.predict_proba(X)[:, 0] - (y == 0)).mean()
+    },
+    "own scorers": {
+        "scoring": lambda estimator, X, y: {"a": estimator.score(X, y), "b": float(len(y))},
+        "refit": "a",
+    },
+    "pipeline": {
+        "estimator": Pipeline([("scale", StandardScaler()), ("mlp", network())]),
+        "space": in_pipeline(RATES),
+    },
     "pipeline of more": {
-        "estimator": Pipeline([("scale", StandardScaler()), ("pca", PCA(random_state=0)), ("mlp", network())]),
-        "space": in_pipeline(RATES) | {"pca__n_components": int_uniform(2, 5), "scale": choice("passthrough", StandardScaler())},
+        "estimator": Pipeline(
+            [("scale", StandardScaler()), ("pca", PCA(random_state=0)), ("mlp", network())]
+        ),
+        "space": in_pipeline(RATES)
+        | {"pca__n_components": int_uniform(2, 5), "scale": choice("passthrough", StandardScaler())},
         "X": pd.DataFrame(X, columns=list("abcdef")),
-        "scoring": lambda estimator, X, y: estimator.score(X, y) + 0 * X["a"].sum(),  # the frame is what it sees
+        # the frame is what it sees
+        "scoring": lambda estimator, X, y: estimator.score(X, y) + 0 * X["a"].sum(),
     },
     "pipeline with weights": {
         "estimator": Pipeline([("scale", StandardScaler()), ("mlp", network())]),
@@ -168,8 +220,14 @@ CASES = {
         "fit": {"mlp__sample_weight": WEIGHTS, "scale__sample_weight": WEIGHTS},
     },
     "pipeline in a pipeline": {
-        "estimator": Pipeline([("scale", StandardScaler()), ("rest", Pipeline([("pca", PCA(random_state=0)), ("mlp", network())]))]),
-        "space": {f"rest__mlp__{name}": scale for name, scale in RATES.items()} | {"rest__pca__n_components": int_uniform(2, 5)},
+        "estimator": Pipeline(
+            [
+                ("scale", StandardScaler()),
+                ("rest", Pipeline([("pca", PCA(random_state=0)), ("mlp", network())])),
+            ]
+        ),
+        "space": {f"rest__mlp__{name}": scale for name, scale in RATES.items()}
+        | {"rest__pca__n_components": int_uniform(2, 5)},
         "fit": {"rest__mlp__sample_weight": WEIGHTS},
         "scoring": lambda estimator, X, y: estimator.score(X, y) + 0 * len(estimator[-1][-1].coefs_),
     },
@@ -177,9 +235,14 @@ CASES = {
         "estimator": Pipeline([("all", Pipeline([("mlp", network())]))]),
         "space": {f"all__mlp__{name}": scale for name, scale in RATES.items()},
     },
-    "pipeline of the network alone": {"estimator": Pipeline([("mlp", network())]), "space": in_pipeline(RATES)},
+    "pipeline of the network alone": {
+        "estimator": Pipeline([("mlp", network())]),
+        "space": in_pipeline(RATES),
+    },
     "pipeline of what does not pickle": {
-        "estimator": Pipeline([("log", FunctionTransformer(lambda table: np.log1p(np.abs(table)))), ("mlp", network())]),
+        "estimator": Pipeline(
+            [("log", FunctionTransformer(lambda table: np.log1p(np.abs(table)))), ("mlp", network())]
+        ),
         "space": in_pipeline(RATES),
     },
     "choice of what does not pickle": {
@@ -193,12 +256,17 @@ CASES = {
         }
         for each, step in STATELESS.items()
     },
-    "no step with a state": {"estimator": Pipeline([("step", Absolute()), ("mlp", network())]), "space": in_pipeline(RATES)},
+    "no step with a state": {
+        "estimator": Pipeline([("step", Absolute()), ("mlp", network())]),
+        "space": in_pipeline(RATES),
+    },
     "steps without state in pipelines in pipelines": {
-        "estimator": Pipeline([
-            ("a", Absolute()),
-            ("rest", Pipeline([("b", Normalizer()), ("c", Absolute()), ("mlp", network())])),
-        ]),
+        "estimator": Pipeline(
+            [
+                ("a", Absolute()),
+                ("rest", Pipeline([("b", Normalizer()), ("c", Absolute()), ("mlp", network())])),
+            ]
+        ),
         "space": {f"rest__{name}": scale for name, scale in in_pipeline(RATES).items()},
     },
     "choice of steps without state": {
@@ -216,13 +284,29 @@ CASES = {
         "scoring": lambda estimator, X, y: estimator.score(X, y) + X["a"].mean() + y.index.to_numpy().mean(),
     },
     "another estimator": {
-        "estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}, "pruner": None, "not_for": ["hyperband"],
+        "estimator": LogisticRegression(),
+        "space": {"C": log_uniform(1e-3, 10)},
+        "pruner": None,
+        "not_for": ["hyperband"],
     },
 }
 
 
 # How a table is read and scored is the same code for all searches: one is enough.
-SAME_FOR_ALL = {"float32", "list", "Fortran", "words", "masks", "ordered folds", "a scorer", "train scores", "own scorer", "groups", "sparse", "data frame"}
+SAME_FOR_ALL = {
+    "float32",
+    "list",
+    "Fortran",
+    "words",
+    "masks",
+    "ordered folds",
+    "a scorer",
+    "train scores",
+    "own scorer",
+    "groups",
+    "sparse",
+    "data frame",
+}
 
 
 @every_search
@@ -234,7 +318,11 @@ def test_the_scores_are_those_of_scikit_learns_search(name, case):
         return
     options.pop("pruner", None)
     # Few, and none that is given up: of such, scikit-learn knows nothing.
-    options |= {"coarse to fine": {"n_candidates": 2}, "hyperband": {"max_epochs": 3}, "bayes": {"n_trials": 4, "pruner": None}}[name]
+    options |= {
+        "coarse to fine": {"n_candidates": 2},
+        "hyperband": {"max_epochs": 3},
+        "bayes": {"n_trials": 4, "pruner": None},
+    }[name]
     ours = fitted(search(name, **options), table, y, **fit_params)
     results = ours.cv_results_
     for each in ("n_candidates", "max_epochs", "n_trials", "pruner", "space"):
@@ -254,25 +342,35 @@ def test_the_scores_are_those_of_scikit_learns_search(name, case):
 
 def test_metadata_is_routed():
     with config_context(enable_metadata_routing=True):
-        pipe = Pipeline([
-            ("scale", StandardScaler().set_fit_request(sample_weight=False)),
-            ("mlp", network().set_fit_request(sample_weight=True)),
-        ])
-        options = {"scoring": make_scorer(accuracy_score).set_score_request(sample_weight=True), "cv": GroupKFold(3)}
+        pipe = Pipeline(
+            [
+                ("scale", StandardScaler().set_fit_request(sample_weight=False)),
+                ("mlp", network().set_fit_request(sample_weight=True)),
+            ]
+        )
+        options = {
+            "scoring": make_scorer(accuracy_score).set_score_request(sample_weight=True),
+            "cv": GroupKFold(3),
+        }
         made = search("hyperband", pipe, in_pipeline(RATES), **options)
         made.fit(X, Y, sample_weight=WEIGHTS, groups=GROUPS)
         grid = [{k: [v] for k, v in params.items()} for params in made.cv_results_["params"]]
         theirs = fitted(GridSearchCV(pipe, grid, **options), X, Y, sample_weight=WEIGHTS, groups=GROUPS)
-    np.testing.assert_allclose(made.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-12)
+    np.testing.assert_allclose(
+        made.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-12
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The trials
 
 
 @every_search
 def test_trials_depend_on_the_seed_alone(name):
-    both = [fitted(search(name, network(random_state=None, dropout=0.1), RATES_AND_LAYERS, n_jobs=n), X, Y) for n in (1, 3)]
+    both = [
+        fitted(search(name, network(random_state=None, dropout=0.1), RATES_AND_LAYERS, n_jobs=n), X, Y)
+        for n in (1, 3)
+    ]
     for key in ("params", "mean_test_score", "status", "n_epochs"):
         np.testing.assert_array_equal(*(each.cv_results_[key] for each in both))
     for a, b in zip(*(each.best_estimator_.coefs_ for each in both), strict=True):
@@ -286,10 +384,16 @@ def test_what_is_recorded(name):
     made = fitted(search(name, space=RATES_AND_LAYERS, cv=2), X, Y)
     results = made.cv_results_
     n = len(results["params"])
-    assert set(results["status"]) <= {"complete", "pruned"} and (np.diff(np.sort(results["ended"])) >= 0).all()
+    assert (
+        set(results["status"]) <= {"complete", "pruned"} and (np.diff(np.sort(results["ended"])) >= 0).all()
+    )
     for i in range(n):
         curve = results["learning_curve"][i]
-        assert len(curve["loss"]) and np.isfinite(curve["loss"]).all() and len(curve["loss"]) <= results["n_epochs"][i]
+        assert (
+            len(curve["loss"])
+            and np.isfinite(curve["loss"]).all()
+            and len(curve["loss"]) <= results["n_epochs"][i]
+        )
         assert len(curve["score_epochs"]) == len(curve["score"]) >= 1
         if results["status"][i] == "complete":
             np.testing.assert_allclose(curve["score"][-1], results["mean_test_score"][i])
@@ -302,7 +406,13 @@ def test_what_is_recorded(name):
 @pytest.mark.parametrize("in_steps", [False, True])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"early_stopping": True, "n_iter_no_change": 2}, {"learning_rate": Cosine()}, {"dropout": 0.3, "solver": "sgd"}, {"normalization": "batch"}],
+    [
+        {},
+        {"early_stopping": True, "n_iter_no_change": 2},
+        {"learning_rate": Cosine()},
+        {"dropout": 0.3, "solver": "sgd"},
+        {"normalization": "batch"},
+    ],
     ids=lambda options: ", ".join(options) or "plain",
 )
 def test_survivors_are_trained_as_if_alone(options, in_steps):
@@ -367,7 +477,7 @@ def test_choices_that_are_arrays_are_refined_by():
     assert set(drawn[:9]) == {2, 10, 14} and set(drawn[9:]) == {2}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # No leaks
 
 
@@ -391,14 +501,20 @@ def test_networks_do_not_see_the_rows_that_score_them(name):
     test = np.arange(40)
     y[test] = 1e12
     made = fitted(
-        search(name, MLPRegressor(max_iter=12, early_stopping=True, random_state=0), cv=[(np.arange(40, 120), test)], refit=False,
-               scoring=lambda estimator, X, y: -np.abs(estimator.predict(X)).max()),
-        table, y,
+        search(
+            name,
+            MLPRegressor(max_iter=12, early_stopping=True, random_state=0),
+            cv=[(np.arange(40, 120), test)],
+            refit=False,
+            scoring=lambda estimator, X, y: -np.abs(estimator.predict(X)).max(),
+        ),
+        table,
+        y,
     )
     assert made.best_score_ > -100
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Known optima
 
 
@@ -422,14 +538,21 @@ class KnownNetwork(MLPClassifier):
         return -((np.log10(self.learning_rate_init) + 2) ** 2) - 1 / self.n_iter_
 
 
-KNOWN = {"rate": log_uniform(1e-6, 1), "units": int_uniform(1, 256), "kind": ["a", "b", "c"], "nothing": uniform(0, 1)}
+KNOWN = {
+    "rate": log_uniform(1e-6, 1),
+    "units": int_uniform(1, 256),
+    "kind": ["a", "b", "c"],
+    "nothing": uniform(0, 1),
+}
 
 
 @cache
 def random_best(n):
     """The median, over seeds, of the best of so many random draws."""
     bests = [
-        CoarseToFineSearchCV(Known(), KNOWN, n_rounds=1, n_candidates=n, cv=2, random_state=seed, n_jobs=1).fit(X, Y).best_score_
+        CoarseToFineSearchCV(Known(), KNOWN, n_rounds=1, n_candidates=n, cv=2, random_state=seed, n_jobs=1)
+        .fit(X, Y)
+        .best_score_
         for seed in range(5)
     ]
     return np.median(bests)
@@ -438,8 +561,12 @@ def random_best(n):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda seed: CoarseToFineSearchCV(Known(), KNOWN, n_rounds=4, n_candidates=15, cv=2, random_state=seed, n_jobs=1),
-        lambda seed: BayesianSearchCV(Known(), KNOWN, n_trials=60, pruner=None, cv=2, random_state=seed, n_jobs=1),
+        lambda seed: CoarseToFineSearchCV(
+            Known(), KNOWN, n_rounds=4, n_candidates=15, cv=2, random_state=seed, n_jobs=1
+        ),
+        lambda seed: BayesianSearchCV(
+            Known(), KNOWN, n_trials=60, pruner=None, cv=2, random_state=seed, n_jobs=1
+        ),
     ],
     ids=["coarse to fine", "bayes"],
 )
@@ -451,7 +578,11 @@ def test_the_best_is_found_within_60_trials(make):
 def test_hyperband_finds_the_best_in_the_epochs_of_fewer_candidates():
     made = [
         HyperbandSearchCV(
-            KnownNetwork((2,), n_iter_no_change=100), {"learning_rate_init": log_uniform(1e-6, 100)}, max_epochs=27, cv=2, random_state=seed
+            KnownNetwork((2,), n_iter_no_change=100),
+            {"learning_rate_init": log_uniform(1e-6, 100)},
+            max_epochs=27,
+            cv=2,
+            random_state=seed,
         ).fit(X, Y)
         for seed in range(5)
     ]
@@ -459,9 +590,16 @@ def test_hyperband_finds_the_best_in_the_epochs_of_fewer_candidates():
     n_whole = int(made[0].cv_results_["n_epochs"].sum() / 27)
     random = [
         CoarseToFineSearchCV(
-            KnownNetwork((2,), n_iter_no_change=100, max_iter=27), {"learning_rate_init": log_uniform(1e-6, 100)},
-            n_rounds=1, n_candidates=n_whole, cv=2, random_state=seed, refit=False,
-        ).fit(X, Y).best_score_
+            KnownNetwork((2,), n_iter_no_change=100, max_iter=27),
+            {"learning_rate_init": log_uniform(1e-6, 100)},
+            n_rounds=1,
+            n_candidates=n_whole,
+            cv=2,
+            random_state=seed,
+            refit=False,
+        )
+        .fit(X, Y)
+        .best_score_
         for seed in range(5)
     ]
     bests = [each.best_score_ for each in made]
@@ -491,13 +629,18 @@ def test_a_pruned_candidate_is_scored_once_an_epoch():
         calls.append(estimator.n_iter_)
         return estimator.score(X, y)
 
-    made = fitted(search("bayes", scoring=count, pruner=AfterThree(), n_trials=4, n_jobs=1, return_train_score=True), X, Y)
+    made = fitted(
+        search("bayes", scoring=count, pruner=AfterThree(), n_trials=4, n_jobs=1, return_train_score=True),
+        X,
+        Y,
+    )
     assert made.cv_results_["status"].tolist() == ["complete"] + ["pruned"] * 3
-    # The first one after each of 12 epochs in the first fold and at the end in two, with the rows trained on for each fold.
+    # The first one after each of 12 epochs in the first fold and at the end in two, with the rows trained on
+    # for each fold.
     assert len(calls) == 12 + 2 + 3 + 3 * (3 + 1)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # How a search ends
 
 
@@ -517,12 +660,29 @@ def test_what_diverges_is_recorded_and_stops_nothing(name):
 @every_search
 def test_what_diverges_ranks_last_whatever_its_error_score(name):
     space = {"learning_rate_init": [1e-2, 0.1, 1e200], "solver": ["sgd"]}
-    made = fitted(search(name, network(), space, scoring=["neg_log_loss", "accuracy"], refit="neg_log_loss", error_score=0.0), X, Y)
+    made = fitted(
+        search(
+            name,
+            network(),
+            space,
+            scoring=["neg_log_loss", "accuracy"],
+            refit="neg_log_loss",
+            error_score=0.0,
+        ),
+        X,
+        Y,
+    )
     results = made.cv_results_
     diverged = results["status"] == "diverged"
-    assert diverged.any() and (results["mean_test_neg_log_loss"][diverged] == 0).all() and not diverged[made.best_index_]
+    assert (
+        diverged.any()
+        and (results["mean_test_neg_log_loss"][diverged] == 0).all()
+        and not diverged[made.best_index_]
+    )
     for metric in ("neg_log_loss", "accuracy"):
-        assert results[f"rank_test_{metric}"][diverged].min() > results[f"rank_test_{metric}"][~diverged].max()
+        assert (
+            results[f"rank_test_{metric}"][diverged].min() > results[f"rank_test_{metric}"][~diverged].max()
+        )
     assert made.best_score_ == results["mean_test_neg_log_loss"][~diverged].max() < 0
     first = search(name, network(), space, refit=lambda results: 0)
     assert fitted(first, X, Y).best_index_ == 0
@@ -547,14 +707,18 @@ def test_a_function_of_several_metrics_is_searched_by_that_of_refit(name):
 @every_search
 def test_a_search_in_which_all_diverge_says_so(name):
     space = {"learning_rate_init": log_uniform(1e199, 1e200), "solver": ["sgd"]}
-    with pytest.raises(ValueError, match=r"All the \d+ trials failed or diverged.*(.|\n)*not finite in epoch 1"):
+    with pytest.raises(
+        ValueError, match=r"All the \d+ trials failed or diverged.*(.|\n)*not finite in epoch 1"
+    ):
         search(name, space=space).fit(X, Y)
     with pytest.raises(ValueError, match="not finite"):
         search(name, space=space, error_score="raise").fit(X, Y)
 
 
 @every_search
-@pytest.mark.parametrize("wrong", [{"activation": ["tanh", ["relu", "tanh"]]}, {"alpha_dropout": [False, True]}], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [{"activation": ["tanh", ["relu", "tanh"]]}, {"alpha_dropout": [False, True]}], ids=str
+)
 def test_what_fails_is_told(name, wrong):
     # Values that are accepted, but not together with the others.
     space, (parameter, (right, _)) = RATES | wrong, *wrong.items()
@@ -574,7 +738,9 @@ def test_rows_to_score_that_the_steps_do_not_take_fail_a_trial(name):
     estimator = Pipeline([("encode", encode), ("mlp", network())])
     unknown = "encode__onehotencoder__handle_unknown"
     made = search(name, estimator, in_pipeline(RATES) | {unknown: ["error", "ignore"]}, cv=KFold(3))
-    with pytest.warns(FitFailedWarning, match=r"\d+ of \d+ trials failed(.|\n)*Found unknown categories \['green'\]") as caught:
+    with pytest.warns(
+        FitFailedWarning, match=r"\d+ of \d+ trials failed(.|\n)*Found unknown categories \['green'\]"
+    ) as caught:
         fitted(made, table, Y)
     assert {each.filename for each in caught if each.category is FitFailedWarning} == {__file__}
     failed = np.array([params[unknown] == "error" for params in made.cv_results_["params"]])
@@ -608,7 +774,10 @@ def test_what_diverges_keeps_its_curves(name):
 
 @every_search
 def test_what_overflows_and_goes_back_to_its_best_epoch_counts_with_a_warning(name):
-    of_trials, of_a_fit = "trials overflowed, and are scored by their best epochs", "The loss or a gradient was not finite in epoch 4"
+    of_trials, of_a_fit = (
+        "trials overflowed, and are scored by their best epochs",
+        "The loss or a gradient was not finite in epoch 4",
+    )
     for n_seen, expected in ((0, of_trials), (300, of_a_fit)):  # the whole table is more rows than a fold
         estimator = network(early_stopping=True, solver="sgd", callbacks=[RateAt(3, 1e200, n_seen)])
         with warnings.catch_warnings(record=True, action="always") as caught:
@@ -639,7 +808,17 @@ def test_a_search_ends_when_its_time_is_over(name, endless, n_jobs):
 
 def test_fits_that_run_when_the_time_is_over_count():
     # One that would take days has the score of the epochs that it came to.
-    made = fitted(search("coarse to fine", network(max_iter=10**9, tol=0, n_iter_no_change=10**9), time_budget=0.7, n_jobs=3, refit=False), X, Y)
+    made = fitted(
+        search(
+            "coarse to fine",
+            network(max_iter=10**9, tol=0, n_iter_no_change=10**9),
+            time_budget=0.7,
+            n_jobs=3,
+            refit=False,
+        ),
+        X,
+        Y,
+    )
     assert made.cv_results_["status"][0] == "unfinished" and made.cv_results_["n_epochs"][0] > 1
     assert np.isfinite(made.best_score_)
 
@@ -662,28 +841,41 @@ TOO_SHORT = {
     "own choice": {"refit": lambda results: 0},
     "train scores": {"return_train_score": True},
     "error score": {"error_score": "raise"},
-    "lbfgs": {"estimator": network(solver="lbfgs", batch_size="auto"), "space": {"alpha": log_uniform(1e-4, 1)}},
+    "lbfgs": {
+        "estimator": network(solver="lbfgs", batch_size="auto"),
+        "space": {"alpha": log_uniform(1e-4, 1)},
+    },
     "another estimator": {"estimator": LogisticRegression(), "space": {"C": log_uniform(1e-3, 10)}},
 }
 
 
 @every_search
 @pytest.mark.parametrize("case", TOO_SHORT)
-def test_a_budget_too_short_for_a_trial_gives_the_estimator_as_it_was_given(name, case, tmp_path, monkeypatch):
+def test_a_budget_too_short_for_a_trial_gives_the_estimator_as_it_was_given(
+    name, case, tmp_path, monkeypatch
+):
     if case in ("lbfgs", "another estimator") and name == "hyperband":
         return
     options = TOO_SHORT[case] | ({"pruner": None} if name == "bayes" else {})
     made = search(name, **options, time_budget=1e-9)
-    with pytest.warns(ConvergenceWarning, match=r"time_budget=1e-09 seconds were over before .* as it was given") as caught:
+    with pytest.warns(
+        ConvergenceWarning, match=r"time_budget=1e-09 seconds were over before .* as it was given"
+    ) as caught:
         made.fit(X, Y)
     assert [each.filename for each in caught if "time_budget" in str(each.message)] == [__file__]
     results = made.cv_results_
-    assert results["params"] == [{}] and results["status"].tolist() == ["unfinished"] and results["n_epochs"].tolist() == [0]
+    assert (
+        results["params"] == [{}]
+        and results["status"].tolist() == ["unfinished"]
+        and results["n_epochs"].tolist() == [0]
+    )
     assert all(len(each) == 1 for each in results.values()) and np.isfinite(results["ended"]).all()
     scores = [key for key in results if ("_test_" in key or "_train_" in key) and not key.startswith("rank")]
     assert scores and all(np.isnan(results[key]).all() for key in scores)
     expected = {"coarse to fine": {"round"}, "hyperband": {"bracket"}, "bayes": set()}[name]
-    assert {key for key in ("round", "bracket") if key in results} == expected and all(results[key][0] == -1 for key in expected)
+    assert {key for key in ("round", "bracket") if key in results} == expected and all(
+        results[key][0] == -1 for key in expected
+    )
     if case == "several scorers without refit":
         assert not hasattr(made, "best_params_")
     else:
@@ -703,10 +895,21 @@ def test_a_budget_too_short_for_a_trial_gives_the_estimator_as_it_was_given(name
 
 
 def test_what_failed_within_a_budget_too_short_for_a_trial_is_told():
-    # By this seed, the first candidate fails at once. The second would take days, and only one of its folds begins.
+    # By this seed, the first candidate fails at once. The second would take days, and only one of its folds
+    # begins.
     endless = network(max_iter=10**9, tol=0, n_iter_no_change=10**9)
     space = {"activation": [["tanh"] * 5, "tanh"]}
-    made = search("coarse to fine", endless, space, n_rounds=1, n_candidates=2, n_jobs=1, random_state=2, time_budget=0.5, refit=False)
+    made = search(
+        "coarse to fine",
+        endless,
+        space,
+        n_rounds=1,
+        n_candidates=2,
+        n_jobs=1,
+        random_state=2,
+        time_budget=0.5,
+        refit=False,
+    )
     with warnings.catch_warnings(record=True, action="always") as caught:
         made.fit(X, Y)
     said = {each.category: str(each.message) for each in caught}
@@ -718,22 +921,42 @@ def test_what_failed_within_a_budget_too_short_for_a_trial_is_told():
 
 @pytest.mark.parametrize("budget", [0, 0.0, -1, np.nan, np.inf, -np.inf, "60s", "60", [60]], ids=repr)
 def test_budgets_that_are_none(budget):
-    with pytest.raises(ValueError, match="'time_budget' parameter of CoarseToFineSearchCV must be a float .*Got"):
+    with pytest.raises(
+        ValueError, match="'time_budget' parameter of CoarseToFineSearchCV must be a float .*Got"
+    ):
         search("coarse to fine", time_budget=budget).fit(X, Y)
 
 
 def test_fits_by_lbfgs_end_with_the_budget():
     # As far as it comes, a fit is the one that stops there by itself.
-    parameters = {"hidden_layer_sizes": (50,), "max_iter": 10**9, "max_fun": 10**9, "tol": 0, "batch_size": "auto"}
+    parameters = {
+        "hidden_layer_sizes": (50,),
+        "max_iter": 10**9,
+        "max_fun": 10**9,
+        "tol": 0,
+        "batch_size": "auto",
+    }
     endless = network(solver="lbfgs", callbacks=[Slow()], **parameters)
-    made = search("coarse to fine", endless, {"alpha": [1e-4]}, cv=2, n_rounds=1, n_candidates=1, n_jobs=2, time_budget=0.5, refit=False)
+    made = search(
+        "coarse to fine",
+        endless,
+        {"alpha": [1e-4]},
+        cv=2,
+        n_rounds=1,
+        n_candidates=1,
+        n_jobs=2,
+        time_budget=0.5,
+        refit=False,
+    )
     results = fitted(made, X, Y).cv_results_
     assert results["status"].tolist() == ["unfinished"] and np.isfinite(made.best_score_)
     made.set_params(n_jobs=1)  # so that one fold begins
     results = fitted(made, X, Y).cv_results_
     assert results["status"].tolist() == ["unfinished"] * 2 and np.isnan(results["split1_test_score"]).all()
     train, test = next(StratifiedKFold(2).split(X, Y))
-    alone = fitted(clone(endless).set_params(max_iter=int(results["n_epochs"][0]), callbacks=None), X[train], Y[train])
+    alone = fitted(
+        clone(endless).set_params(max_iter=int(results["n_epochs"][0]), callbacks=None), X[train], Y[train]
+    )
     assert results["split0_test_score"][0] == alone.score(X[test], Y[test])
 
 
@@ -741,13 +964,19 @@ def test_fits_by_lbfgs_end_with_the_budget():
 def test_an_iterator_of_splits_that_is_used_up_is_told(name):
     made = search(name, cv=iter(list(KFold(3).split(X))))
     fitted(made, X, Y)
-    with pytest.raises(ValueError, match="cv must give one split of X or more, got none of .* used up by one fit: use a list"):
+    with pytest.raises(
+        ValueError, match="cv must give one split of X or more, got none of .* used up by one fit: use a list"
+    ):
         made.fit(X, Y)
 
 
 @every_search
 def test_one_candidate_and_more_jobs_than_that(name):
-    one = {"coarse to fine": {"n_rounds": 1, "n_candidates": 1}, "hyperband": {"max_epochs": 1}, "bayes": {"n_trials": 1}}[name]
+    one = {
+        "coarse to fine": {"n_rounds": 1, "n_candidates": 1},
+        "hyperband": {"max_epochs": 1},
+        "bayes": {"n_trials": 1},
+    }[name]
     made = fitted(search(name, n_jobs=20, **one), X, Y)
     assert len(made.cv_results_["params"]) == 1 and made.best_index_ == 0 and made.score(X, Y) > 0
 
@@ -856,7 +1085,7 @@ def test_a_report_of_several_metrics_shows_the_one_it_is_told(tmp_path, monkeypa
         made.report(tmp_path / "out.html")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # On threads
 
 
@@ -889,7 +1118,7 @@ def test_the_table_is_not_copied():
     assert len(seen) > 20 and all(each is X for each in seen)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Optuna's studies
 
 
@@ -908,8 +1137,12 @@ def test_a_search_goes_on_from_its_storage(tmp_path):
     assert more.cv_results_["params"][:8] == first.cv_results_["params"]
     for key in ("mean_test_score", "split1_test_score", "status", "n_epochs", "mean_fit_time"):
         np.testing.assert_array_equal(more.cv_results_[key][:8], first.cv_results_[key])
-    done = fitted(search("bayes", n_trials=13, **kept), X, Y)  # there is nothing left to do but to fit the best
-    assert done.best_params_ == more.best_params_ and done.cv_results_["ended"].tolist() == more.cv_results_["ended"].tolist()
+    # there is nothing left to do but to fit the best
+    done = fitted(search("bayes", n_trials=13, **kept), X, Y)
+    assert (
+        done.best_params_ == more.best_params_
+        and done.cv_results_["ended"].tolist() == more.cv_results_["ended"].tolist()
+    )
     with pytest.raises(ValueError, match="study_name='s' is there already, of a search with another space"):
         search("bayes", space=RATES_AND_LAYERS, **kept).fit(X, Y)
     with pytest.raises(ValueError, match="another folds"):
@@ -917,10 +1150,11 @@ def test_a_search_goes_on_from_its_storage(tmp_path):
 
 
 def test_who_goes_on_with_a_study_draws_other_candidates(tmp_path):
-    rates = lambda made: [params["learning_rate_init"] for params in made.cv_results_["params"]]  # noqa: E731
+    rates = lambda made: [params["learning_rate_init"] for params in made.cv_results_["params"]]
     whole = rates(fitted(search("bayes", n_trials=9), X, Y))
     kept = {"storage": f"{tmp_path}/s.journal", "study_name": "s"}
-    assert rates(fitted(search("bayes", n_trials=4, **kept), X, Y)) == whole[:4]  # who begins it, those of the seed
+    # who begins it, those of the seed
+    assert rates(fitted(search("bayes", n_trials=4, **kept), X, Y)) == whole[:4]
     more = rates(fitted(search("bayes", n_trials=9, **kept), X, Y))
     assert more[:4] == whole[:4] and len(set(more)) == 9
 
@@ -940,7 +1174,8 @@ class InterruptedScore:
 
 def test_trials_that_never_began_do_not_count_among_n_trials(tmp_path):
     kept = {"storage": f"{tmp_path}/s.journal", "study_name": "s", "n_trials": 8, "n_jobs": 1, "pruner": None}
-    first = fitted(search("bayes", scoring=InterruptedScore(4), **kept), X, Y)  # the second of the four asked for
+    # the second of the four asked for
+    first = fitted(search("bayes", scoring=InterruptedScore(4), **kept), X, Y)
     assert first.cv_results_["status"].tolist() == ["complete", "unfinished"]
     more = fitted(search("bayes", scoring=InterruptedScore(0), **kept), X, Y)
     assert (more.cv_results_["status"] == "complete").sum() == 8
@@ -972,7 +1207,9 @@ def test_a_study_knows_its_search_in_another_process(tmp_path, changed):
     for n_trials in (1, 2):
         made = fitted(search("bayes", n_trials=n_trials, **make(), **kept), X, Y)
     assert len(made.cv_results_["params"]) == 2
-    with pytest.raises(ValueError, match=f"study_name='s' is there already, of a search with another {next(iter(changed))}: "):
+    with pytest.raises(
+        ValueError, match=f"study_name='s' is there already, of a search with another {next(iter(changed))}: "
+    ):
         search("bayes", **make(**changed), **kept).fit(X, Y)
 
 
@@ -980,7 +1217,9 @@ def test_a_study_knows_its_search_in_another_process(tmp_path, changed):
 def test_a_gaussian_process_asks():
     made = fitted(search("bayes", sampler="gp", cv=2), X, Y)
     assert len(made.cv_results_["params"]) == 13 and made.best_score_ > 0.5
-    assert fitted(search("bayes", sampler="gp", cv=2), X, Y).cv_results_["params"] == made.cv_results_["params"]
+    assert (
+        fitted(search("bayes", sampler="gp", cv=2), X, Y).cv_results_["params"] == made.cv_results_["params"]
+    )
 
 
 _KILLED = """
@@ -1003,7 +1242,10 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
     while n_done < 6 and time.monotonic() < end:
         time.sleep(0.2)
         try:
-            n_done = sum(trial.state.is_finished() for trial in optuna.load_study(study_name="s", storage=storage).trials)
+            n_done = sum(
+                trial.state.is_finished()
+                for trial in optuna.load_study(study_name="s", storage=storage).trials
+            )
         except (KeyError, AssertionError, optuna.exceptions.StorageInternalError):
             pass  # not there yet
     for process in both:
@@ -1013,10 +1255,12 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
     made = fitted(search("bayes", n_trials=n_done + 6, storage=storage, study_name="s"), X, Y)
     assert len(made.cv_results_["params"]) >= n_done + 6 - 4
     assert set(made.cv_results_["status"]) <= {"complete", "pruned"}
-    assert len({params["learning_rate_init"] for params in made.cv_results_["params"]}) == len(made.cv_results_["params"])
+    assert len({params["learning_rate_init"] for params in made.cv_results_["params"]}) == len(
+        made.cv_results_["params"]
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Wrong input
 
 
@@ -1024,19 +1268,55 @@ def test_processes_share_a_study_and_a_killed_one_resumes(tmp_path):
     ("name", "parameters", "message"),
     [
         ("hyperband", {"estimator": LogisticRegression()}, "needs an estimator that trains by epochs"),
-        ("hyperband", {"estimator": MLPClassifier(solver="lbfgs")}, "needs an estimator that trains by epochs"),
-        ("bayes", {"estimator": make_pipeline(StandardScaler(), LogisticRegression())}, "needs an estimator that trains by epochs"),
-        ("bayes", {"estimator": MLPClassifier(solver="lbfgs")}, "any other needs pruner=None, instead of pruner='median', got MLP"),
+        (
+            "hyperband",
+            {"estimator": MLPClassifier(solver="lbfgs")},
+            "needs an estimator that trains by epochs",
+        ),
+        (
+            "bayes",
+            {"estimator": make_pipeline(StandardScaler(), LogisticRegression())},
+            "needs an estimator that trains by epochs",
+        ),
+        (
+            "bayes",
+            {"estimator": MLPClassifier(solver="lbfgs")},
+            "any other needs pruner=None, instead of pruner='median', got MLP",
+        ),
         ("bayes", {"study_name": "s"}, "study_name='s' needs a storage"),
         ("bayes", {"sampler": "grid"}, "sampler"),
         ("hyperband", {"eta": 1}, "eta"),
-        ("hyperband", {"space": {"solver": ["adam", "lbfgs"]}}, "solver of the space must be stochastic solvers.* got 'lbfgs'"),
-        ("hyperband", {"space": RATES | {"max_iter": int_uniform(1, 9)}}, r"max_iter must not be in the space.*got int_uniform\(1, 9\)"),
-        ("hyperband", {"estimator": PIPELINE, "space": in_pipeline({"solver": ["lbfgs"]})}, "mlp__solver of the space must be"),
-        ("hyperband", {"estimator": PIPELINE, "space": {"mlp__max_iter": [3]}}, "mlp__max_iter must not be in the space"),
-        ("hyperband", {"estimator": PIPELINE, "space": {"mlp": [network(solver="lbfgs")]}}, "mlp of the space must be networks"),
+        (
+            "hyperband",
+            {"space": {"solver": ["adam", "lbfgs"]}},
+            "solver of the space must be stochastic solvers.* got 'lbfgs'",
+        ),
+        (
+            "hyperband",
+            {"space": RATES | {"max_iter": int_uniform(1, 9)}},
+            r"max_iter must not be in the space.*got int_uniform\(1, 9\)",
+        ),
+        (
+            "hyperband",
+            {"estimator": PIPELINE, "space": in_pipeline({"solver": ["lbfgs"]})},
+            "mlp__solver of the space must be",
+        ),
+        (
+            "hyperband",
+            {"estimator": PIPELINE, "space": {"mlp__max_iter": [3]}},
+            "mlp__max_iter must not be in the space",
+        ),
+        (
+            "hyperband",
+            {"estimator": PIPELINE, "space": {"mlp": [network(solver="lbfgs")]}},
+            "mlp of the space must be networks",
+        ),
         ("coarse to fine", {"n_candidates": 0}, "n_candidates"),
-        ("coarse to fine", {"n_candidates": None, "time_budget": 1}, "n_candidates=None needs n_rounds=1, .*; got n_rounds=2"),
+        (
+            "coarse to fine",
+            {"n_candidates": None, "time_budget": 1},
+            "n_candidates=None needs n_rounds=1, .*; got n_rounds=2",
+        ),
         ("coarse to fine", {"time_budget": 0}, "time_budget"),
         ("coarse to fine", {"space": {}}, "one or more parameters"),
         ("coarse to fine", {"space": {"alpha": 1.0}}, "alpha of a space must be"),
@@ -1051,38 +1331,94 @@ def test_wrong_parameters(name, parameters, message):
 
 # A space, of an estimator or of `network()`, and what is said of it.
 WRONG_SPACES = {
-    "typo": ({"alhpa": [1]}, None, "space must have parameters of the estimator, .* got 'alhpa'. Did you mean 'alpha'?"),
+    "typo": (
+        {"alhpa": [1]},
+        None,
+        "space must have parameters of the estimator, .* got 'alhpa'. Did you mean 'alpha'?",
+    ),
     "beside others": (RATES | {"batchsize": [8]}, None, "got 'batchsize'. Did you mean 'batch_size'"),
     "without the prefix": ({"alpha": [1]}, PIPELINE, "got 'alpha'. Did you mean 'mlp__alpha'"),
     "typo without the prefix": ({"alhpa": [1]}, PIPELINE, "got 'alhpa'. Did you mean 'mlp__alpha'"),
     "another prefix": ({"mpl__alpha": [1]}, PIPELINE, "got 'mpl__alpha'. Did you mean 'mlp__alpha'"),
     "prefix of no pipeline": ({"mlp__alpha": [1]}, None, "got 'mlp__alpha'. Did you mean 'alpha'"),
-    "name of another step": ({"scale__with_maen": [True]}, PIPELINE, "got 'scale__with_maen'. Did you mean 'scale__with_mean'"),
+    "name of another step": (
+        {"scale__with_maen": [True]},
+        PIPELINE,
+        "got 'scale__with_maen'. Did you mean 'scale__with_mean'",
+    ),
     "name of a pipeline": ({"memroy": [None]}, PIPELINE, "got 'memroy'. Did you mean 'memory'"),
     "step": ({"scaler": [StandardScaler()]}, PIPELINE, "got 'scaler'"),
     "pipeline within a pipeline": (
-        {"mlp__alpha": [1]}, Pipeline([("rest", PIPELINE)]), "got 'mlp__alpha'. Did you mean 'rest__mlp__alpha'"
+        {"mlp__alpha": [1]},
+        Pipeline([("rest", PIPELINE)]),
+        "got 'mlp__alpha'. Did you mean 'rest__mlp__alpha'",
     ),
     "of none of the choices": (
-        {"mlp": [network(), network(alpha=1.0)], "mlp__alhpa": [1]}, PIPELINE, "got 'mlp__alhpa'. Did you mean 'mlp__alpha'",
+        {"mlp": [network(), network(alpha=1.0)], "mlp__alhpa": [1]},
+        PIPELINE,
+        "got 'mlp__alhpa'. Did you mean 'mlp__alpha'",
     ),
     "default space of another estimator": (default_space(PIPELINE), None, "got 'mlp__learning_rate_init'"),
-    "choice": ({"activation": choice("relu", "tahn")}, None, "activation of the space: .* Got 'tahn' instead. Did you mean 'tanh'"),
-    "choice in a pipeline": (in_pipeline({"solver": ["sgd", "adma"]}), PIPELINE, "mlp__solver of the space: .*'adma'.* mean 'adam'"),
+    "choice": (
+        {"activation": choice("relu", "tahn")},
+        None,
+        "activation of the space: .* Got 'tahn' instead. Did you mean 'tanh'",
+    ),
+    "choice in a pipeline": (
+        in_pipeline({"solver": ["sgd", "adma"]}),
+        PIPELINE,
+        "mlp__solver of the space: .*'adma'.* mean 'adam'",
+    ),
     "choice of lists": ({"activation": [["relu"], ["tahn"]]}, None, "activation of the space: .*'tahn'"),
-    "choice of layers": ({"hidden_layer_sizes": [(8,), (8, 0)]}, None, r"hidden_layer_sizes of the space: .*> 0, got \[8, 0\]"),
+    "choice of layers": (
+        {"hidden_layer_sizes": [(8,), (8, 0)]},
+        None,
+        r"hidden_layer_sizes of the space: .*> 0, got \[8, 0\]",
+    ),
     "layers of another parameter": ({"batch_size": layers()}, None, "batch_size of the space: "),
-    "list of rates": ({"dropout": [[0.1], [1.5]]}, None, r"dropout of the space: dropout must be rates in \[0, 1\)"),
+    "list of rates": (
+        {"dropout": [[0.1], [1.5]]},
+        None,
+        r"dropout of the space: dropout must be rates in \[0, 1\)",
+    ),
     "callbacks that are none": ({"callbacks": [None, Callback()]}, None, "callbacks of the space: "),
-    "low end": ({"learning_rate_init": uniform(-1.0, 0.1)}, None, r"learning_rate_init of the space: .*Got -0.99"),
+    "low end": (
+        {"learning_rate_init": uniform(-1.0, 0.1)},
+        None,
+        r"learning_rate_init of the space: .*Got -0.99",
+    ),
     "high end": ({"momentum": uniform(0.5, 1.5)}, None, "momentum of the space: .*Got 1.4"),
-    "low end of integers": ({"n_iter_no_change": int_uniform(0, 9)}, None, "n_iter_no_change of the space: .*Got 0 instead"),
+    "low end of integers": (
+        {"n_iter_no_change": int_uniform(0, 9)},
+        None,
+        "n_iter_no_change of the space: .*Got 0 instead",
+    ),
     "numbers that are no integers": ({"batch_size": log_uniform(8, 64)}, None, "batch_size of the space: "),
-    "a distribution": ({"learning_rate_init": norm(0.001, 0.01)}, None, "learning_rate_init of the space: .*Got -0.0"),
-    "a tied rate": ({"alpha": tied(log_uniform(2, 3)), "beta_1": tied(log_uniform(2, 3)), "batch_size": [9]}, None, "beta_1 of the space"),
-    "network of a choice": ({"mlp": [network(), network(activation="tahn")]}, PIPELINE, "mlp of the space: .*Did you mean 'tanh'"),
-    "what the space does not vary": (RATES, network(activation="tahn"), "'activation' parameter .*Got 'tahn' instead. Did you mean"),
-    "what a step does not vary": (in_pipeline(RATES), Pipeline([("mlp", network(alpha=-1.0))]), "'alpha' parameter .*Got -1.0"),
+    "a distribution": (
+        {"learning_rate_init": norm(0.001, 0.01)},
+        None,
+        "learning_rate_init of the space: .*Got -0.0",
+    ),
+    "a tied rate": (
+        {"alpha": tied(log_uniform(2, 3)), "beta_1": tied(log_uniform(2, 3)), "batch_size": [9]},
+        None,
+        "beta_1 of the space",
+    ),
+    "network of a choice": (
+        {"mlp": [network(), network(activation="tahn")]},
+        PIPELINE,
+        "mlp of the space: .*Did you mean 'tanh'",
+    ),
+    "what the space does not vary": (
+        RATES,
+        network(activation="tahn"),
+        "'activation' parameter .*Got 'tahn' instead. Did you mean",
+    ),
+    "what a step does not vary": (
+        in_pipeline(RATES),
+        Pipeline([("mlp", network(alpha=-1.0))]),
+        "'alpha' parameter .*Got -1.0",
+    ),
 }
 
 
@@ -1101,8 +1437,16 @@ def test_wrong_spaces_are_told_before_the_first_trial(name, case, monkeypatch):
 def test_names_are_asked_of_any_estimator():
     for estimator, space, message in (
         (LogisticRegression(), {"c": [1]}, "got 'c'. Did you mean 'C'"),
-        (make_pipeline(StandardScaler(), LogisticRegression()), {"C": [1]}, "got 'C'. Did you mean 'logisticregression__C'"),
-        (BaggingClassifier(network(), n_estimators=2), {"estimator__activation": ["relu", "tahn"]}, "estimator__activation of the space: "),
+        (
+            make_pipeline(StandardScaler(), LogisticRegression()),
+            {"C": [1]},
+            "got 'C'. Did you mean 'logisticregression__C'",
+        ),
+        (
+            BaggingClassifier(network(), n_estimators=2),
+            {"estimator__activation": ["relu", "tahn"]},
+            "estimator__activation of the space: ",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             search("coarse to fine", estimator, space).fit(X, Y)
@@ -1119,17 +1463,39 @@ class Keywords(LogisticRegression):
     ("estimator", "space"),
     [
         (None, {"learning_rate": [lambda epoch, rate: rate, Cosine(), "constant"]}),
-        (None, {"solver": ["sgd", SGD(momentum=0.5)], "loss": ["log_loss"], "callbacks": [None, [Callback()]]}),
-        (None, {"dropout": uniform(0.0, 1.0), "learning_rate_init": uniform(0.0, 0.1), "beta_1": uniform(0.0, 1.0)}),
-        (None, {"learning_rate_init": gamma(2, scale=0.01), "alpha": norm(2, 0.8), "batch_size": randint(8, 64)}),
+        (
+            None,
+            {"solver": ["sgd", SGD(momentum=0.5)], "loss": ["log_loss"], "callbacks": [None, [Callback()]]},
+        ),
+        (
+            None,
+            {
+                "dropout": uniform(0.0, 1.0),
+                "learning_rate_init": uniform(0.0, 0.1),
+                "beta_1": uniform(0.0, 1.0),
+            },
+        ),
+        (
+            None,
+            {"learning_rate_init": gamma(2, scale=0.01), "alpha": norm(2, 0.8), "batch_size": randint(8, 64)},
+        ),
         (None, {"batch_size": ["auto", *range(8, 600)], "n_iter_no_change": [3, np.inf], "verbose": [False]}),
         (network(activation=None), {"activation": ["relu", ("elu", 0.5)]}),
-        (PIPELINE, in_pipeline(RATES) | {"scale": ["passthrough", StandardScaler()], "scale__with_mean": [True]}),
+        (
+            PIPELINE,
+            in_pipeline(RATES) | {"scale": ["passthrough", StandardScaler()], "scale__with_mean": [True]},
+        ),
         (PIPELINE, in_pipeline(RATES) | {"memory": [None]}),
-        (Pipeline([("mlp", None)]), {"mlp": [network(activation=None), network()], "mlp__activation": ["relu"]}),
+        (
+            Pipeline([("mlp", None)]),
+            {"mlp": [network(activation=None), network()], "mlp__activation": ["relu"]},
+        ),
         (PIPELINE, {"mlp": [network(), LogisticRegression()], "mlp__C": log_uniform(0.1, 1)}),
         (PIPELINE, {"mlp": [network(), LogisticRegression()], "mlp__alpha": log_uniform(0.1, 1)}),
-        (Pipeline([("rest", PIPELINE)]), {"rest": [PIPELINE, network()], "rest__mlp": [network()], "rest__mlp__alpha": [1.0]}),
+        (
+            Pipeline([("rest", PIPELINE)]),
+            {"rest": [PIPELINE, network()], "rest__mlp": [network()], "rest__mlp__alpha": [1.0]},
+        ),
         (Keywords(), {"any__C": [1.0]}),
         (BaggingClassifier(network()), {"estimator__alpha": [1.0]}),
     ],
@@ -1141,7 +1507,10 @@ def test_spaces_that_work_are_accepted(estimator, space):
 @every_search
 def test_a_space_of_steps_and_of_their_parameters(name):
     # The parameter is one of a choice's alone: the other choice fails with it, as it would have to.
-    space = in_pipeline(RATES) | {"scale": ["passthrough", StandardScaler()], "scale__with_mean": [True, False]}
+    space = in_pipeline(RATES) | {
+        "scale": ["passthrough", StandardScaler()],
+        "scale__with_mean": [True, False],
+    }
     with pytest.warns(FitFailedWarning, match="set_params"):
         made = fitted(search(name, PIPELINE, space), X, Y)
     failed = made.cv_results_["status"] == "failed"
@@ -1152,7 +1521,12 @@ def test_a_space_of_steps_and_of_their_parameters(name):
 def test_wrong_tables(name):
     broken = X.copy()
     broken[3, 3] = np.nan
-    for table, y, message in ((broken, Y, "NaN"), (X, Y[:5], "inconsistent"), (X[:1], Y[:1], "n_splits|samples"), (X[:, 0], Y, "2D")):
+    for table, y, message in (
+        (broken, Y, "NaN"),
+        (X, Y[:5], "inconsistent"),
+        (X[:1], Y[:1], "n_splits|samples"),
+        (X[:, 0], Y, "2D"),
+    ):
         with pytest.raises(ValueError, match=message):
             search(name).fit(table, y)
     with pytest.raises(ValueError, match="fit takes no validation_indices"):
@@ -1160,15 +1534,25 @@ def test_wrong_tables(name):
 
 
 def test_validation_rows_of_its_own():
-    made = fitted(search("hyperband", network(early_stopping=True)), X[20:], Y[20:], X_val=X[:20], y_val=Y[:20])
+    made = fitted(
+        search("hyperband", network(early_stopping=True)), X[20:], Y[20:], X_val=X[:20], y_val=Y[:20]
+    )
     assert len(made.best_estimator_.validation_scores_) == made.best_estimator_.n_iter_
     names = list("abcdef")
     of_frames = fitted(
-        search("hyperband", network(early_stopping=True)), pd.DataFrame(X[20:], columns=names), Y[20:],
-        X_val=pd.DataFrame(X[:20], columns=names), y_val=pd.Series(Y[:20]),
+        search("hyperband", network(early_stopping=True)),
+        pd.DataFrame(X[20:], columns=names),
+        Y[20:],
+        X_val=pd.DataFrame(X[:20], columns=names),
+        y_val=pd.Series(Y[:20]),
     )
-    np.testing.assert_array_equal(of_frames.cv_results_["mean_test_score"], made.cv_results_["mean_test_score"])
-    for held_out, message in (({"X_val": X[:20, 1:], "y_val": Y[:20]}, "X_val, y_val: X has 5 features"), ({"X_val": X[:20]}, "y_val")):
+    np.testing.assert_array_equal(
+        of_frames.cv_results_["mean_test_score"], made.cv_results_["mean_test_score"]
+    )
+    for held_out, message in (
+        ({"X_val": X[:20, 1:], "y_val": Y[:20]}, "X_val, y_val: X has 5 features"),
+        ({"X_val": X[:20]}, "y_val"),
+    ):
         with pytest.raises(ValueError, match=message):
             made.fit(X[20:], Y[20:], **held_out)
 
@@ -1178,7 +1562,9 @@ def test_validation_rows_of_a_pipeline_are_no_rows_of_x(name):
     # As many as X has, they are not cut into folds.
     estimator = Pipeline([("scale", StandardScaler()), ("mlp", network(early_stopping=True, max_iter=9))])
     own = {"mlp__X_val": X + 1, "mlp__y_val": Y, "mlp__sample_weight_val": WEIGHTS}
-    made = fitted(search(name, estimator, in_pipeline(RATES), **{"bayes": {"pruner": None}}.get(name, {})), X, Y, **own)
+    made = fitted(
+        search(name, estimator, in_pipeline(RATES), **{"bayes": {"pruner": None}}.get(name, {})), X, Y, **own
+    )
     for number, params in enumerate(made.cv_results_["params"]):
         for split, (train, test) in enumerate(StratifiedKFold(3).split(X, Y)):
             alone = fitted(clone(estimator).set_params(**params), X[train], Y[train], **own)
@@ -1213,9 +1599,15 @@ def test_the_best_is_profiled(name):
 
 @every_search
 def test_the_network_of_a_pipeline_may_give_way_to_another_estimator(name):
-    estimator, space = Pipeline([("scale", StandardScaler()), ("mlp", network())]), {"mlp": [network(), LogisticRegression()]}
+    estimator, space = (
+        Pipeline([("scale", StandardScaler()), ("mlp", network())]),
+        {"mlp": [network(), LogisticRegression()]},
+    )
     if name == "hyperband":
-        with pytest.raises(ValueError, match=r"mlp of the space must be networks that train by epochs.*got LogisticRegression"):
+        with pytest.raises(
+            ValueError,
+            match=r"mlp of the space must be networks that train by epochs.*got LogisticRegression",
+        ):
             search(name, estimator, space).fit(X, Y)
         return
     made = fitted(search(name, estimator, space, random_state=1), X, Y)
@@ -1223,7 +1615,9 @@ def test_the_network_of_a_pipeline_may_give_way_to_another_estimator(name):
     chosen = [type(params["mlp"]) for params in made.cv_results_["params"]]
     assert set(chosen) == set(expected)
     for split in range(3):
-        np.testing.assert_array_equal(made.cv_results_[f"split{split}_test_score"], [expected[each][split] for each in chosen])
+        np.testing.assert_array_equal(
+            made.cv_results_[f"split{split}_test_score"], [expected[each][split] for each in chosen]
+        )
 
 
 def fitted_scores(estimator):
@@ -1237,7 +1631,9 @@ def test_a_scorer_without_a_finite_score_is_told(name):
         raise RuntimeError("no score for you")
 
     with warnings.catch_warnings(action="ignore"):
-        with pytest.raises(ValueError, match=r"scoring must give finite numbers, got none (.|\n)*no score for you"):
+        with pytest.raises(
+            ValueError, match=r"scoring must give finite numbers, got none (.|\n)*no score for you"
+        ):
             search(name, scoring=broken).fit(X, Y)
         with pytest.raises(ValueError, match=r"scoring must give finite numbers, got none .*lambda.*>\.$"):
             search(name, scoring=lambda estimator, X, y: np.nan).fit(X, Y)

@@ -1,4 +1,6 @@
-"""Search spaces: what is drawn together, what is split into axes and joined again, and the spaces for an estimator."""
+"""Search spaces: what is drawn together, what is split into axes and joined again, and the spaces for an
+estimator.
+"""
 
 import copy
 import pickle
@@ -49,8 +51,12 @@ SPACES = {
         }
     ),
     "tied": Space({"learning_rate_init": tied(RATE, base=64), "batch_size": ROWS}),
-    "tied by the root": Space({"batch_size": [16, 64, "auto"], "learning_rate_init": tied(RATE, rule="sqrt")}),
-    "tied in a pipeline": Space({"a__b__learning_rate_init": tied(RATE), "a__b__batch_size": ROWS, "batch_size": [1]}),
+    "tied by the root": Space(
+        {"batch_size": [16, 64, "auto"], "learning_rate_init": tied(RATE, rule="sqrt")}
+    ),
+    "tied in a pipeline": Space(
+        {"a__b__learning_rate_init": tied(RATE), "a__b__batch_size": ROWS, "batch_size": [1]}
+    ),
     "of SciPy": Space(
         {
             "learning_rate_init": tied(stats.loguniform(1e-4, 0.1)),
@@ -67,10 +73,13 @@ every_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 
 
 def approximately(params):
-    return {name: pytest.approx(value, rel=1e-9) if isinstance(value, float) else value for name, value in params.items()}
+    return {
+        name: pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
+        for name, value in params.items()
+    }
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Spaces
 
 
@@ -160,7 +169,11 @@ def test_scipys_distributions_become_scales():
     assert [space.axes["batch_size"].low, space.axes["batch_size"].high] == [10, 19]
     assert repr(space["dropout"]) == "uniform(0.1, 0.4)"
     draws = {name: space[name].rvs(1000, random_state=0) for name in ("alpha", "tol", "beta_1", "max_iter")}
-    for name, scipys in (("alpha", stats.expon(scale=0.01)), ("tol", stats.norm(1, 0.1)), ("beta_1", stats.beta(9, 1))):
+    for name, scipys in (
+        ("alpha", stats.expon(scale=0.01)),
+        ("tol", stats.norm(1, 0.1)),
+        ("beta_1", stats.beta(9, 1)),
+    ):
         assert stats.kstest(draws[name], scipys.cdf).pvalue > 0.01
         assert np.isfinite(space[name].grid(3)).all()
     poisson = stats.poisson(20, loc=1)
@@ -174,26 +187,54 @@ def test_scipys_distributions_become_scales():
 @pytest.mark.parametrize(
     ("scales", "error", "words"),
     [
-        ([("alpha", uniform(0, 1))], TypeError, "a space must be a mapping of parameter names to scales, got"),
+        (
+            [("alpha", uniform(0, 1))],
+            TypeError,
+            "a space must be a mapping of parameter names to scales, got",
+        ),
         ({}, ValueError, "a space must have one or more parameters, got none"),
         ({1: uniform(0, 1)}, TypeError, "the names of a space must be those of parameters, str, got 1"),
-        ({"alpha": 0.1}, TypeError, r"alpha of a space must be a scale of .*got 0.1. For one value, use \[0.1\]"),
-        ({"solver": "sgd"}, TypeError, r"solver of a space must be .*got 'sgd'. For one value, use \['sgd'\]"),
+        (
+            {"alpha": 0.1},
+            TypeError,
+            r"alpha of a space must be a scale of .*got 0.1. For one value, use \[0.1\]",
+        ),
+        (
+            {"solver": "sgd"},
+            TypeError,
+            r"solver of a space must be .*got 'sgd'. For one value, use \['sgd'\]",
+        ),
         ({"alpha": stats.norm}, TypeError, "alpha of a space must be .*a frozen distribution of scipy.stats"),
-        ({"alpha": stats.dirichlet([1, 1])}, TypeError, "alpha of a space must be .*with rvs, cdf and ppf, got"),
+        (
+            {"alpha": stats.dirichlet([1, 1])},
+            TypeError,
+            "alpha of a space must be .*with rvs, cdf and ppf, got",
+        ),
         ({"alpha": {}}, TypeError, "alpha of a space must be .*got {}.$"),
         ({"alpha": []}, ValueError, "alpha of a space: choice must have one or more values"),
         ({"alpha": [1, 2, 1]}, ValueError, "alpha of a space: The values of choice must differ, got 1 twice"),
-        ({"alpha": tied(RATE)}, ValueError, "alpha is tied to 'batch_size', which must be in the space too, got alpha"),
+        (
+            {"alpha": tied(RATE)},
+            ValueError,
+            "alpha is tied to 'batch_size', which must be in the space too, got alpha",
+        ),
         (
             {"a__rate": tied(RATE), "batch_size": ROWS},
             ValueError,
             "a__rate is tied to 'a__batch_size', which must be in the space too, .*Did you mean 'batch_size'",
         ),
         ({"rate": tied(RATE, to="rate")}, ValueError, "rate, which rate is tied to, must be a scale of rows"),
-        ({"rate": tied(RATE), "batch_size": RATE}, ValueError, "batch_size, which rate is tied to, must be a scale of rows"),
+        (
+            {"rate": tied(RATE), "batch_size": RATE},
+            ValueError,
+            "batch_size, which rate is tied to, must be a scale of rows",
+        ),
         ({"rate": tied(RATE), "batch_size": [32, None]}, ValueError, r"batch_size, .*got choice\(32, None\)"),
-        ({"rate": tied(RATE), "batch_size": int_uniform(0, 9)}, ValueError, r"batch_size, .*got int_uniform\(0, 9\)"),
+        (
+            {"rate": tied(RATE), "batch_size": int_uniform(0, 9)},
+            ValueError,
+            r"batch_size, .*got int_uniform\(0, 9\)",
+        ),
     ],
 )
 def test_spaces_check(scales, error, words):
@@ -209,7 +250,7 @@ def test_split_and_join_check_names():
         space.join({"learning_rate_init": 0.1, "batch_size": 32, "alpha": 1})
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Ties
 
 
@@ -236,7 +277,7 @@ def test_auto_counts_as_200_rows():
     assert space.split({"rate": 0.02, "batch_size": "auto"}) == {"rate": 0.01, "batch_size": "auto"}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The priorities
 
 MOMENTA = {"sgd": "momentum", "rmsprop": "rho"}
@@ -291,7 +332,9 @@ def test_priorities_by_solver():
         third = {"learning_rate", "weight_decay" if solver in ("adamw", "lion") else "alpha"}
         assert set(space) == {"learning_rate_init"} | second | third
         assert space["learning_rate_init"].rule == ("linear" if solver == "sgd" else "sqrt")
-    lbfgs = default_space(make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(9, 9), solver="lbfgs")), tier=2)
+    lbfgs = default_space(
+        make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(9, 9), solver="lbfgs")), tier=2
+    )
     assert set(lbfgs) == {"mlpregressor__alpha", "mlpregressor__hidden_layer_sizes"}
     assert lbfgs.axes["mlpregressor__hidden_layer_sizes.depth"].low == 2
 
@@ -305,7 +348,11 @@ def test_records_vary_themselves():
     ):
         space = default_space(MLPClassifier(solver=record), tier)
         records = space["solver"].axis.choices
-        assert record in records and parameter not in space and {type(each) for each in records} == {type(record)}
+        assert (
+            record in records
+            and parameter not in space
+            and {type(each) for each in records} == {type(record)}
+        )
         assert len({getattr(each, parameter) for each in records}) == len(records) >= 5
         assert "solver" not in default_space(MLPClassifier(solver=record), tier - 1)
     assert "solver" not in default_space(MLPClassifier(solver=Adam()), 3)
@@ -328,7 +375,9 @@ def test_batches_suit_the_table():
 
 
 def test_pipelines_in_pipelines():
-    pipeline = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), ScikitMLPClassifier(solver="sgd")))
+    pipeline = make_pipeline(
+        StandardScaler(), make_pipeline(StandardScaler(), ScikitMLPClassifier(solver="sgd"))
+    )
     space = default_space(pipeline, 3)
     assert set(space) <= set(pipeline.get_params())
     assert {name.rpartition("__")[0] for name in space} == {"pipeline__mlpclassifier"}
@@ -338,7 +387,9 @@ def test_pipelines_in_pipelines():
 
 def test_a_default_space_goes_into_scikit_learns_search():
     X = np.random.RandomState(0).normal(size=(120, 3))
-    pipeline = make_pipeline(StandardScaler(), MLPRegressor(max_iter=3, tol=10, n_iter_no_change=1, random_state=0))
+    pipeline = make_pipeline(
+        StandardScaler(), MLPRegressor(max_iter=3, tol=10, n_iter_no_change=1, random_state=0)
+    )
     space = default_space(pipeline, 2, n_samples=len(X))
     search = RandomizedSearchCV(pipeline, dict(space), n_iter=2, cv=2, random_state=0).fit(X, X[:, 0])
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
@@ -353,12 +404,22 @@ def test_a_default_space_goes_into_scikit_learns_search():
         ((MLPClassifier(), 0), ValueError, "tier must be 1, 2 or 3, got 0"),
         ((MLPClassifier(), True), ValueError, "tier must be 1, 2 or 3, got True"),
         ((MLPClassifier(), "1"), ValueError, "tier must be 1, 2 or 3, got '1'"),
-        ((MLPClassifier(solver="adm"),), ValueError, "solver must be one of 'adam', .*got 'adm'. Did you mean 'adam'"),
-        ((ScikitMLPClassifier(solver="lion"),), ValueError, "solver must be one of 'adam', 'sgd', 'lbfgs', .*got 'lion'"),
+        (
+            (MLPClassifier(solver="adm"),),
+            ValueError,
+            "solver must be one of 'adam', .*got 'adm'. Did you mean 'adam'",
+        ),
+        (
+            (ScikitMLPClassifier(solver="lion"),),
+            ValueError,
+            "solver must be one of 'adam', 'sgd', 'lbfgs', .*got 'lion'",
+        ),
     ],
 )
 def test_default_spaces_check(arguments, error, words):
     with pytest.raises(error, match=words):
         default_space(*arguments)
-    with pytest.raises(ValueError, match="n_samples must be a number of rows, an integer of 1 or more, or None, got 0"):
+    with pytest.raises(
+        ValueError, match="n_samples must be a number of rows, an integer of 1 or more, or None, got 0"
+    ):
         default_space(MLPClassifier(), n_samples=0)

@@ -1,7 +1,8 @@
-"""States made by hand, moved over from scikit-learn, or pickled by another version: they predict, or the error names what is wrong.
+"""States made by hand, moved over from scikit-learn, or pickled by another version: they predict, or the
+error names what is wrong.
 
-The oracles are scikit-learn's own estimators, and for mutated states the rule that every method gives finite numbers of the right shape or
-raises an error that names the attribute.
+The oracles are scikit-learn's own estimators, and for mutated states the rule that every method gives finite
+numbers of the right shape or raises an error that names the attribute.
 """
 
 import copy
@@ -23,7 +24,15 @@ from sklearn.preprocessing import LabelBinarizer
 from small import BOTH, QUIET, small, table
 
 import nnfast
-from nnfast import DivergenceError, InconsistentVersionWarning, MLPClassifier, MLPRegressor, engines, inspect, state
+from nnfast import (
+    DivergenceError,
+    InconsistentVersionWarning,
+    MLPClassifier,
+    MLPRegressor,
+    engines,
+    inspect,
+    state,
+)
 from nnfast.tuning import CoarseToFineSearchCV
 
 pytestmark = QUIET
@@ -37,28 +46,68 @@ FITS = {
     "labels, batch": (MLPClassifier, {"normalization": "batch"}, RNG.randint(0, 2, (12, 3))),
     "one target": (MLPRegressor, {"solver": "sgd", "learning_rate": "adaptive"}, X[:, 0]),
     "several targets": (MLPRegressor, {"hidden_layer_sizes": ()}, X[:, :2]),
-    "best epoch restored": (MLPRegressor, {"early_stopping": True, "learning_rate_init": 1.0, "max_iter": 4}, X[:, 0]),
-    "quantiles, batch": (MLPRegressor, {"loss": "quantile", "quantile": [0.2, 0.8], "normalization": "batch"}, X[:, 0]),
+    "best epoch restored": (
+        MLPRegressor,
+        {"early_stopping": True, "learning_rate_init": 1.0, "max_iter": 4},
+        X[:, 0],
+    ),
+    "quantiles, batch": (
+        MLPRegressor,
+        {"loss": "quantile", "quantile": [0.2, 0.8], "normalization": "batch"},
+        X[:, 0],
+    ),
 }
 
 
 def fitted(what):
     cls, parameters, y = FITS[what]
-    parameters = {"hidden_layer_sizes": (5, 3), "max_iter": 2, "random_state": 0, "batch_size": 6} | parameters
-    estimator = cls(**parameters).fit(X, y, X_val=X[:6], y_val=y[:6]).set_params(early_stopping=False)  # which partial_fit refuses
+    parameters = {
+        "hidden_layer_sizes": (5, 3),
+        "max_iter": 2,
+        "random_state": 0,
+        "batch_size": 6,
+    } | parameters
+    # which partial_fit refuses
+    estimator = cls(**parameters).fit(X, y, X_val=X[:6], y_val=y[:6]).set_params(early_stopping=False)
     assert (estimator._last_parameters is not None) == (what == "best epoch restored")
     return estimator, y
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Mutations
 
 _PRIVATE = ("_label_binarizer", "_optimizer", "_no_improvement_count", "_history", "_last_parameters")
 MISSING = object()
 WHOLE = [
-    MISSING, None, 0, -1, 2.5, float("nan"), 10**30, True, "x", b"x", [], (), {}, [None], [[1.0]], [1, "x"], {"x": 1}, object(), LabelBinarizer,
-    LabelBinarizer(), np.float64(3), np.array(3.0), np.zeros(0), np.zeros(2), np.zeros((2, 2)), np.array(["a", "b"]), np.array([1, "a"], object),
-    [np.zeros((4, 4))], [np.zeros(3)] * 9,
+    MISSING,
+    None,
+    0,
+    -1,
+    2.5,
+    float("nan"),
+    10**30,
+    True,
+    "x",
+    b"x",
+    [],
+    (),
+    {},
+    [None],
+    [[1.0]],
+    [1, "x"],
+    {"x": 1},
+    object(),
+    LabelBinarizer,
+    LabelBinarizer(),
+    np.float64(3),
+    np.array(3.0),
+    np.zeros(0),
+    np.zeros(2),
+    np.zeros((2, 2)),
+    np.array(["a", "b"]),
+    np.array([1, "a"], object),
+    [np.zeros((4, 4))],
+    [np.zeros(3)] * 9,
 ]
 OF_LISTS = {
     "a tuple": tuple,
@@ -104,7 +153,10 @@ OF_ARRAYS = {
     "inf": with_one(-np.inf),
     "negative": lambda array: -1 - np.abs(array),
     "huge": with_one(1e30),
-    **{dtype: lambda array, dtype=dtype: array.astype(dtype) for dtype in ("f2", ">f8", "f4", "g", "c16", "i8", "i1", "?", "O", "U9", "S9")},
+    **{
+        dtype: lambda array, dtype=dtype: array.astype(dtype)
+        for dtype in ("f2", ">f8", "f4", "g", "c16", "i8", "i1", "?", "O", "U9", "S9")
+    },
 }
 
 
@@ -116,7 +168,9 @@ def replaced(container, key, value):
 
 
 def mutations(estimator):
-    """For each: what is changed, its name, and a function that changes it in an estimator of the same state."""
+    """For each: what is changed, its name, and a function that changes it in an estimator of the
+    same state.
+    """
     names = [name for name in vars(estimator) if name.endswith("_") or name in _PRIVATE]
     for name in names:
         value = vars(estimator)[name]
@@ -124,35 +178,63 @@ def mutations(estimator):
             yield name, other, lambda e, name=name, other=other: replaced(vars(e), name, other)
         if isinstance(value, list):
             for how, change in OF_LISTS.items():
-                yield name, how, lambda e, name=name, change=change: replaced(vars(e), name, change(vars(e)[name]))
+                yield (
+                    name,
+                    how,
+                    lambda e, name=name, change=change: replaced(vars(e), name, change(vars(e)[name])),
+                )
         if isinstance(value, list) and isinstance(value[0], np.ndarray):
             for i in range(len(value)):
                 for how, change in OF_ARRAYS.items():
-                    yield name, how, lambda e, name=name, i=i, change=change: replaced(vars(e)[name], i, change(vars(e)[name][i]))
+                    yield (
+                        name,
+                        how,
+                        lambda e, name=name, i=i, change=change: replaced(
+                            vars(e)[name], i, change(vars(e)[name][i])
+                        ),
+                    )
         if isinstance(value, dict):
             for key in value:
                 for other in WHOLE:
-                    yield name, (key, other), lambda e, name=name, key=key, other=other: replaced(vars(e)[name], key, other)
+                    yield (
+                        name,
+                        (key, other),
+                        lambda e, name=name, key=key, other=other: replaced(vars(e)[name], key, other),
+                    )
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
             for how, change in OF_ARRAYS.items():
-                yield name, how, lambda e, name=name, change=change: replaced(vars(e), name, change(vars(e)[name]))
+                yield (
+                    name,
+                    how,
+                    lambda e, name=name, change=change: replaced(vars(e), name, change(vars(e)[name])),
+                )
     if "_optimizer" in names:
         for which in range(len(estimator._optimizer["moments"])):
             for how, change in (OF_LISTS | OF_ARRAYS).items():
                 whole = how in OF_LISTS
 
                 def change_moments(e, which=which, change=change, whole=whole):
-                    container, key = (e._optimizer["moments"], which) if whole else (e._optimizer["moments"][which], 0)
+                    container, key = (
+                        (e._optimizer["moments"], which) if whole else (e._optimizer["moments"][which], 0)
+                    )
                     container[key] = change(container[key])
 
                 yield "_optimizer", ("moments", how), change_moments
         for key in estimator._optimizer["schedule"]:
             for other in WHOLE:
-                yield "_optimizer", ("schedule", key, other), lambda e, key=key, other=other: replaced(e._optimizer["schedule"], key, other)
+                yield (
+                    "_optimizer",
+                    ("schedule", key, other),
+                    lambda e, key=key, other=other: replaced(e._optimizer["schedule"], key, other),
+                )
     if "_label_binarizer" in names:
         for key in ("classes_", "y_type_"):
             for other in WHOLE:
-                yield "_label_binarizer", (key, other), lambda e, key=key, other=other: replaced(vars(e._label_binarizer), key, other)
+                yield (
+                    "_label_binarizer",
+                    (key, other),
+                    lambda e, key=key, other=other: replaced(vars(e._label_binarizer), key, other),
+                )
 
 
 def shape_of_predictions(estimator, y):
@@ -199,13 +281,22 @@ PREDICTIONS = {
     "weight_statistics": gives(lambda e, y: inspect.weight_statistics(e).norm, lambda e, y: (len(e.coefs_),)),
     "dead_units": gives(lambda e, y: inspect.dead_units(e, X).n_units, lambda e, y: (len(e.coefs_) - 1,)),
     "saturation": gives(lambda e, y: inspect.saturation(e, X).shares, lambda e, y: (len(e.coefs_) - 1,)),
-    "gradient_flow": gives(lambda e, y: inspect.gradient_flow(e, X, y).weight_norms, lambda e, y: (len(e.coefs_),)),
+    "gradient_flow": gives(
+        lambda e, y: inspect.gradient_flow(e, X, y).weight_norms, lambda e, y: (len(e.coefs_),)
+    ),
 }
-TRAININGS = {"partial_fit": trains(), "warm": trains(warm_start=True), "full": trains(warm_start="full"), "anew": trains(warm_start=False)}
+TRAININGS = {
+    "partial_fit": trains(),
+    "warm": trains(warm_start=True),
+    "full": trains(warm_start="full"),
+    "anew": trains(warm_start=False),
+}
 
 
 def outcomes(what, methods, step=1):
-    """What is wrong with the methods of mutated states, in words; of every so many mutations, one is tried."""
+    """What is wrong with the methods of mutated states, in words; of every so many mutations, one
+    is tried.
+    """
     estimator, y = fitted(what)
     frozen, wrong = pickle.dumps(estimator), []
     for name, how, change in islice(mutations(estimator), 0, None, step):
@@ -220,10 +311,13 @@ def outcomes(what, methods, step=1):
             try:
                 check(again, y)
             except DivergenceError as error:
-                if not (how == "huge" or (name == "_optimizer" and how[-1] in ("huge", "inf", "negative", 10**30))):
+                if not (
+                    how == "huge" or (name == "_optimizer" and how[-1] in ("huge", "inf", "negative", 10**30))
+                ):
                     wrong.append(f"{name} {how!r} {method}: {error!r}")
             except (ValueError, TypeError, AttributeError) as error:
-                fewer_levels = name == "quantiles_" and "output" in str(error)  # a network of the same shape, for other targets
+                # a network of the same shape, for other targets
+                fewer_levels = name == "quantiles_" and "output" in str(error)
                 if method == "anew" or not (name in str(error) or fewer_levels):
                     wrong.append(f"{name} {how!r} {method}: {error!r}")
             except Exception as error:
@@ -244,16 +338,45 @@ def test_mutated_states_work_or_say_what_is_wrong(what, step, methods):
 ERRORS = {
     "too many outputs": (
         lambda e: replaced(e.coefs_, 2, np.zeros((3, 6))),
-        ValueError, r"coefs_\[2\], of layer 3 of 3, must be of shape \(3, 3\) \(n_outputs_\), got \(3, 6\)",
+        ValueError,
+        r"coefs_\[2\], of layer 3 of 3, must be of shape \(3, 3\) \(n_outputs_\), got \(3, 6\)",
     ),
-    "a layer short": (lambda e: (e.coefs_.pop(), e.intercepts_.pop()), ValueError, r"coefs_ must have one array for each layer, 3 in all .* got 2"),
-    "transposed": (lambda e: replaced(e.coefs_, 1, e.coefs_[1].T), ValueError, r"coefs_\[1\], of layer 2 of 3, .* \(5, n_units\), got \(3, 5\)"),
-    "too few inputs": (lambda e: replaced(e.coefs_, 0, e.coefs_[0][1:]), ValueError, r"coefs_\[0\], .* \(4, n_units\) \(n_features_in_\), got \(3, 5\)"),
-    "integers": (lambda e: replaced(e.coefs_, 0, np.ones((4, 5), int)), TypeError, r"coefs_\[0\], .* float32 or float64.* got int64: .*astype"),
-    "NaN": (lambda e: replaced(e.intercepts_, 0, np.array([0, 0, np.nan, 0, 0])), ValueError, r"intercepts_\[0\], .* finite, got nan at 2"),
+    "a layer short": (
+        lambda e: (e.coefs_.pop(), e.intercepts_.pop()),
+        ValueError,
+        r"coefs_ must have one array for each layer, 3 in all .* got 2",
+    ),
+    "transposed": (
+        lambda e: replaced(e.coefs_, 1, e.coefs_[1].T),
+        ValueError,
+        r"coefs_\[1\], of layer 2 of 3, .* \(5, n_units\), got \(3, 5\)",
+    ),
+    "too few inputs": (
+        lambda e: replaced(e.coefs_, 0, e.coefs_[0][1:]),
+        ValueError,
+        r"coefs_\[0\], .* \(4, n_units\) \(n_features_in_\), got \(3, 5\)",
+    ),
+    "integers": (
+        lambda e: replaced(e.coefs_, 0, np.ones((4, 5), int)),
+        TypeError,
+        r"coefs_\[0\], .* float32 or float64.* got int64: .*astype",
+    ),
+    "NaN": (
+        lambda e: replaced(e.intercepts_, 0, np.array([0, 0, np.nan, 0, 0])),
+        ValueError,
+        r"intercepts_\[0\], .* finite, got nan at 2",
+    ),
     "no biases": (lambda e: replaced(vars(e), "intercepts_", MISSING), NotFittedError, "no intercepts_"),
-    "other labels": (lambda e: replaced(vars(e), "classes_", np.array(["a", "b"])), ValueError, "classes_ and _label_binarizer.classes_ .* same"),
-    "output": (lambda e: replaced(vars(e), "out_activation_", "logistic"), ValueError, "out_activation_ and n_outputs_ must be 'softmax' and 3"),
+    "other labels": (
+        lambda e: replaced(vars(e), "classes_", np.array(["a", "b"])),
+        ValueError,
+        "classes_ and _label_binarizer.classes_ .* same",
+    ),
+    "output": (
+        lambda e: replaced(vars(e), "out_activation_", "logistic"),
+        ValueError,
+        "out_activation_ and n_outputs_ must be 'softmax' and 3",
+    ),
 }
 
 
@@ -266,7 +389,7 @@ def test_errors_say_what_is_there_and_what_should_be(wrong):
         estimator.predict_proba(X)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # A state is checked once
 
 AFTER_A_CHECK = {
@@ -317,9 +440,17 @@ def test_a_state_is_checked_once_and_forgotten_with_its_arrays(engine, monkeypat
     estimator = pickle.loads(pickle.dumps(estimator)).set_params(engine=engine)
     monkeypatch.setattr(state, "_passed", {})
     for _ in range(3):
-        estimator.predict(X), estimator.predict_proba(X[:1]), estimator.score(X, y), estimator.hidden_activations(X), estimator.compiled()
+        (
+            estimator.predict(X),
+            estimator.predict_proba(X[:1]),
+            estimator.score(X, y),
+            estimator.hidden_activations(X),
+            estimator.compiled(),
+        )
         vars(estimator)["__dict__"] = 1  # an attribute that does not count
-        estimator.__dict__ = {name: list(value) if isinstance(value, list) else value for name, value in vars(estimator).items()}
+        estimator.__dict__ = {
+            name: list(value) if isinstance(value, list) else value for name, value in vars(estimator).items()
+        }
     assert len(checks) == 1 and len(state._passed) == 1
     with pytest.raises(ValueError, match="resize"):  # compiled code reads them without the GIL
         estimator.coefs_[0].resize((400, 500), refcheck=False)
@@ -343,7 +474,10 @@ def test_what_a_fit_publishes_has_passed(what, monkeypatch):
 
 
 def test_a_state_of_the_other_estimator_is_checked_anew():
-    for what, cls, missing in (("one target", MLPClassifier, "out_activation_|classes_"), ("two classes", MLPRegressor, None)):
+    for what, cls, missing in (
+        ("one target", MLPClassifier, "out_activation_|classes_"),
+        ("two classes", MLPRegressor, None),
+    ):
         estimator, _ = fitted(what)
         estimator.predict(X)
         other = cls(hidden_layer_sizes=(5, 3))
@@ -359,13 +493,13 @@ def test_the_states_that_are_remembered_have_a_limit(monkeypatch):
     monkeypatch.setattr(state, "_passed", {})
     monkeypatch.setattr(state, "_MOST_PASSED", 5)
     estimator, _ = fitted("two classes")
-    for n in range(20):
+    for _ in range(20):
         estimator._label_binarizer = copy.copy(estimator._label_binarizer)
         estimator.predict(X)
         assert 0 < len(state._passed) <= 5
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # scikit-learn's own fitted state
 
 THEIRS = {
@@ -379,12 +513,20 @@ THEIRS = {
 
 def their_fit(what, solver, dtype):
     theirs, ours, y = THEIRS[what]
-    return theirs(hidden_layer_sizes=(5, 3), solver=solver, max_iter=3, random_state=0).fit(X.astype(dtype), y), ours, y
+    return (
+        theirs(hidden_layer_sizes=(5, 3), solver=solver, max_iter=3, random_state=0).fit(X.astype(dtype), y),
+        ours,
+        y,
+    )
 
 
 def by_attributes(theirs, cls):
     ours = cls(**theirs.get_params())
-    moved = {name: copy.deepcopy(value) for name, value in vars(theirs).items() if name.endswith("_") or name in ("_label_binarizer", "_optimizer")}
+    moved = {
+        name: copy.deepcopy(value)
+        for name, value in vars(theirs).items()
+        if name.endswith("_") or name in ("_label_binarizer", "_optimizer")
+    }
     vars(ours).update(moved)
     return ours
 
@@ -401,9 +543,15 @@ def by_state(theirs, cls):
 @pytest.mark.parametrize("what", THEIRS)
 def test_a_state_of_scikit_learn_predicts_the_same(what, solver, dtype, move):
     theirs, cls, y = their_fit(what, solver, dtype)
-    ours, table, tolerance = move(theirs, cls), X.astype(dtype), {"rtol": 1e-5 if dtype == "float32" else 1e-12}
+    ours, table, tolerance = (
+        move(theirs, cls),
+        X.astype(dtype),
+        {"rtol": 1e-5 if dtype == "float32" else 1e-12},
+    )
     assert ours.get_params().items() >= theirs.get_params().items()
-    for method in ("predict_proba", "predict_log_proba") if hasattr(theirs, "predict_proba") else ("predict",):
+    for method in (
+        ("predict_proba", "predict_log_proba") if hasattr(theirs, "predict_proba") else ("predict",)
+    ):
         expected, got = getattr(theirs, method)(table), getattr(ours, method)(table)
         np.testing.assert_allclose(got, expected, **tolerance)
         assert got.dtype == expected.dtype
@@ -422,18 +570,27 @@ def test_partial_fit_on_a_state_of_scikit_learn_says_what_is_missing(what, move)
     ours = move(theirs, cls)
     before = pickle.dumps(ours.coefs_)
     for go_on in (lambda: ours.partial_fit(X, y), lambda: ours.set_params(warm_start="full").fit(X, y)):
-        with pytest.raises(TypeError, match="_optimizer, the dict with the moments .* got AdamOptimizer.* Delete the attribute _optimizer"):
+        with pytest.raises(
+            TypeError,
+            match=(
+                "_optimizer, the dict with the moments .* got AdamOptimizer.* Delete the attribute _optimizer"
+            ),
+        ):
             go_on()
         assert pickle.dumps(ours.coefs_) == before
     # A plain warm start takes no moments, as scikit-learn's does not: the same run.
     theirs.set_params(warm_start=True, max_iter=4, random_state=0).fit(X, y)
-    again = move(their_fit(what, "adam", "float64")[0], cls).set_params(warm_start=True, max_iter=4, random_state=0).fit(X, y)
+    again = (
+        move(their_fit(what, "adam", "float64")[0], cls)
+        .set_params(warm_start=True, max_iter=4, random_state=0)
+        .fit(X, y)
+    )
     np.testing.assert_allclose(again.loss_curve_, theirs.loss_curve_, rtol=1e-10)
     del ours._optimizer
     assert len(ours.partial_fit(X, y).loss_curve_) == 3 + 1
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Versions
 
 
@@ -467,9 +624,15 @@ def test_a_pickle_of_another_version_warns(name, monkeypatch):
             again = pickle.loads(pickled)
     np.testing.assert_array_equal(again.predict(rows), expected)
     warning = caught[-1].message  # a search's comes after its best estimator's
-    assert isinstance(warning, sklearn.exceptions.InconsistentVersionWarning) and isinstance(warning, InconsistentVersionWarning)
+    assert isinstance(warning, sklearn.exceptions.InconsistentVersionWarning) and isinstance(
+        warning, InconsistentVersionWarning
+    )
     assert str(warning).startswith(f"Trying to unpickle {name} of nnfast 0.1.1 with nnfast 9.8.7.")
-    assert (warning.estimator_name, warning.original_nnfast_version, warning.current_nnfast_version) == (name, "0.1.1", "9.8.7")
+    assert (warning.estimator_name, warning.original_nnfast_version, warning.current_nnfast_version) == (
+        name,
+        "0.1.1",
+        "9.8.7",
+    )
 
 
 @BOTH

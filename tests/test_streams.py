@@ -1,11 +1,13 @@
-"""Programs without a standard output or a standard error, where Python has None for it: what would be printed there is not, and all else is done."""
+"""Programs without a standard output or a standard error, where Python has None for it: what would be printed
+there is not, and all else is done.
+"""
 
 import sys
 
 import pytest
 from small import QUIET, small, table
 from test_cli import columns
-from test_cli_tune import few_epochs, few_trials  # noqa: F401  (fixtures)
+from test_cli_tune import few_epochs, few_trials  # noqa: F401
 
 from nnfast.__main__ import main
 from nnfast.tuning import CoarseToFineSearchCV, log_uniform
@@ -18,7 +20,9 @@ def fit(**parameters):
 
 
 def search(verbose):
-    CoarseToFineSearchCV(small(), SPACE, n_candidates=2, cv=2, random_state=0, verbose=verbose, n_jobs=1).fit(*table())
+    CoarseToFineSearchCV(small(), SPACE, n_candidates=2, cv=2, random_state=0, verbose=verbose, n_jobs=1).fit(
+        *table()
+    )
 
 
 def command(*arguments, code=0):

@@ -1,4 +1,6 @@
-"""What a word that is not accepted may have meant: other libraries' names, for values and for keyword arguments."""
+"""What a word that is not accepted may have meant: other libraries' names, for values and for keyword
+arguments.
+"""
 
 import inspect
 import pickle
@@ -20,10 +22,22 @@ from nnfast.suggestions import SYNONYMS, did_you_mean
 
 PARAMETERS = {cls: set(inspect.signature(cls).parameters) for cls in (MLPClassifier, MLPRegressor)}
 VALUES = {
-    *("activation loss solver learning_rate".split()),
-    *ACTIVATIONS, *CLASSIFIER_LOSSES, *REGRESSOR_LOSSES, *OPTIMIZERS, "lbfgs", *SCHEDULES, *INITIALIZERS, *NORMALIZATIONS, *get_scorer_names(),
-    "score", "loss", "float32", "float64", "bfloat16",
-}  # fmt: skip
+    *(["activation", "loss", "solver", "learning_rate"]),
+    *ACTIVATIONS,
+    *CLASSIFIER_LOSSES,
+    *REGRESSOR_LOSSES,
+    *OPTIMIZERS,
+    "lbfgs",
+    *SCHEDULES,
+    *INITIALIZERS,
+    *NORMALIZATIONS,
+    *get_scorer_names(),
+    "score",
+    "loss",
+    "float32",
+    "float64",
+    "bfloat16",
+}
 
 
 def message(call, *args, error=ValueError, **kwargs):
@@ -137,7 +151,9 @@ def test_keywords_of_constructors(cls, keyword):
     assert message(cls, error=TypeError, **{keyword: 3}) == python + hint
     estimator = cls()
     said = message(estimator.set_params, **{keyword: 3})
-    assert said.startswith(f"Invalid parameter {keyword!r} for estimator {cls.__name__}(). Valid parameters are: [")
+    assert said.startswith(
+        f"Invalid parameter {keyword!r} for estimator {cls.__name__}(). Valid parameters are: ["
+    )
     assert said.endswith("]." + hint)
 
 
@@ -172,7 +188,9 @@ def test_keywords_of_methods(cls, method, keyword, meant):
 
 
 def test_classes_are_for_partial_fit():
-    assert message(small().fit, *table(), error=TypeError, classes=[0, 1]).endswith(" Did you mean the argument 'classes' of partial_fit?")
+    assert message(small().fit, *table(), error=TypeError, classes=[0, 1]).endswith(
+        " Did you mean the argument 'classes' of partial_fit?"
+    )
 
 
 @BOTH
@@ -182,10 +200,16 @@ def test_signatures_are_what_they_were(cls):
     assert set(inspect.signature(cls).parameters) == set(cls().get_params())
     names = ["self", "X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val", "validation_indices"]
     assert list(inspect.signature(cls.fit).parameters) == names
-    assert list(inspect.signature(cls.partial_fit).parameters) == names[:4] + ["classes"] * (cls is MLPClassifier)
+    assert list(inspect.signature(cls.partial_fit).parameters) == names[:4] + ["classes"] * (
+        cls is MLPClassifier
+    )
     assert cls.fit.__name__ == "fit" and cls.fit.__doc__.startswith("Fit the network")
     assert has_fit_parameter(cls, "sample_weight")
     # What scikit-learn routes is read from the signatures.
     assert {"sample_weight", "X_val", "y_val"} <= set(cls().get_metadata_routing().fit.requests)
     estimator = small(cls, alpha=0.1)
-    assert pickle.loads(pickle.dumps(estimator)).get_params() == clone(estimator).get_params() == estimator.get_params()
+    assert (
+        pickle.loads(pickle.dumps(estimator)).get_params()
+        == clone(estimator).get_params()
+        == estimator.get_params()
+    )

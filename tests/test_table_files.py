@@ -1,4 +1,6 @@
-"""`nnfast.tables.read_table`: one table in many formats, what columns are taken for, and features of dates."""
+"""`nnfast.tables.read_table`: one table in many formats, what columns are taken for, and features
+of dates.
+"""
 
 import io
 import json
@@ -20,14 +22,18 @@ N = 240
 
 
 def table(n_rows=N):
-    """Dates, numbers and colours that a price is nearly a linear function of, with numbers of a few decimals."""
+    """Dates, numbers and colours that a price is nearly a linear function of, with numbers of a few
+    decimals.
+    """
     rng = np.random.RandomState(0)
     when = np.datetime64("2020-01-01") + rng.randint(0, 1500, n_rows)
     a, b = rng.normal(size=n_rows).round(4), (1000 + 90_000 * rng.uniform(size=n_rows)).round()
     colour = rng.choice(["green", "grün", "red"], n_rows)
     price = 2 * a + b / 10_000 + (when - when.min()).astype(int) / 200 + 3 * (colour == "red") + 10
     when = pandas.Series(when).astype("datetime64[us]")
-    return pandas.DataFrame({"when": when, "a": a, "b": b, "colour": colour.astype(object), "price": price.round(3)})
+    return pandas.DataFrame(
+        {"when": when, "a": a, "b": b, "colour": colour.astype(object), "price": price.round(3)}
+    )
 
 
 def text(frame, sep=",", day="%Y-%m-%d", **formats):
@@ -69,7 +75,9 @@ def packed(kind):
     def pack(frame):
         buffer = io.BytesIO()
         frame.to_csv(
-            buffer, index=False, compression={"method": kind, **({"archive_name": "t.csv"} if kind == "zip" else {})}
+            buffer,
+            index=False,
+            compression={"method": kind, **({"archive_name": "t.csv"} if kind == "zip" else {})},
         )
         return buffer.getvalue()
 
@@ -78,7 +86,8 @@ def packed(kind):
 
 T = table()
 MONTHS = "%d %b %Y", "%B %d, %Y", "%a, %d %b %Y"
-# Name of the file: (what writes it, options of the command line, columns that have missing values, what is said).
+# Name of the file: (what writes it, options of the command line, columns that have missing values, what is
+# said).
 FORMATS = {
     "plain.csv": (text, [], [], None),
     "table.parquet": (parquet, [], [], None),
@@ -94,18 +103,40 @@ FORMATS = {
     "spaces.txt": (lambda T: text(T, " "), [], [], None),
     "announced.csv": (lambda T: "sep=;\n" + text(T, ";"), [], [], None),
     "spaces after commas.csv": (lambda T: text(T).replace(",", ", "), [], [], None),
-    "separators at the end.csv": (lambda T: text(T).replace("\n", ",\n").replace(",\n", "\n", 1), [], [], None),
+    "separators at the end.csv": (
+        lambda T: text(T).replace("\n", ",\n").replace(",\n", "\n", 1),
+        [],
+        [],
+        None,
+    ),
     "separators at all ends.csv": (lambda T: text(T).replace("\n", ",\n"), [], [], "left out: 1 empty"),
     "carriage returns.csv": (lambda T: text(T).replace("\n", "\r\n"), [], [], None),
-    "quoted.csv": (lambda T: '"when";"a";"b";"colour";"price"\n' + text(T, ";").partition("\n")[2], [], [], None),
+    "quoted.csv": (
+        lambda T: '"when";"a";"b";"colour";"price"\n' + text(T, ";").partition("\n")[2],
+        [],
+        [],
+        None,
+    ),
     "comments.csv": (
         lambda T: "# made by hand\n\n# 2024-03-01, by us, for a test, of comments, here\n" + text(T),
-        [], [], "2 comment lines",
+        [],
+        [],
+        "2 comment lines",
     ),
-    "comment before names.csv": (lambda T: "# made by hand\n#" + text(T), [], [], "1 comment line at the top"),
+    "comment before names.csv": (
+        lambda T: "# made by hand\n#" + text(T),
+        [],
+        [],
+        "1 comment line at the top",
+    ),
     "utf-8 with a mark.csv": (lambda T: text(T).encode("utf-8-sig"), [], [], None),
     "utf-16.csv": (lambda T: text(T).encode("utf-16"), [], [], None),
-    "utf-16 without a mark.csv": (lambda T: text(T).encode("utf-16-le"), ["--encoding", "utf-16-le"], [], None),
+    "utf-16 without a mark.csv": (
+        lambda T: text(T).encode("utf-16-le"),
+        ["--encoding", "utf-16-le"],
+        [],
+        None,
+    ),
     "cp1252.csv": (lambda T: text(T).encode("cp1252"), [], [], "no UTF-8, and was read as cp1252"),
     "latin1.csv": (lambda T: text(T).encode("latin1"), ["--encoding", "latin1"], [], None),
     "day first.csv": (lambda T: text(T, day="%d.%m.%Y"), [], [], "day-first"),
@@ -122,30 +153,53 @@ FORMATS = {
     },
     "junk in dates.csv": (
         lambda T: text(T.assign(when=T["when"].dt.strftime("%d.%m.%Y")), when=junk("soon", "?", "0.0.0000")),
-        [], ["when"], "6 taken for missing: '",
+        [],
+        ["when"],
+        "6 taken for missing: '",
     ),
     "junk in numbers.csv": (
         lambda T: text(T, a=junk("?", "n/a", "-", "unknown", "#N/A", "oops")),
-        [], ["a"], "taken for missing: '.*' and . more",
+        [],
+        ["a"],
+        "taken for missing: '.*' and . more",
     ),
     "decimal commas.csv": (lambda T: text(T, ";", a=comma, price=comma), [], [], "Decimal mark: ','"),
     "decimal commas in quotes.csv": (lambda T: text(T, a=comma, price=comma), [], [], "Decimal mark: ','"),
     "decimal commas, said.csv": (lambda T: text(T, ";", a=comma, price=comma), ["--decimal", ","], [], None),
     "thousands.csv": (lambda T: text(T, b="{:,.0f}".format), [], [], "',' groups thousands"),
-    "thousands in semicolons.csv": (lambda T: text(T, ";", b="{:,.0f}".format), [], [], "',' groups thousands"),
-    "points group.csv": (lambda T: text(T, ";", b=german, a=comma, price=comma), [], [], r"'\.' groups thousands"),
-    "apostrophes group.csv": (lambda T: text(T, b=lambda value: f"{value:,.0f}".replace(",", "'")), [], [], None),
+    "thousands in semicolons.csv": (
+        lambda T: text(T, ";", b="{:,.0f}".format),
+        [],
+        [],
+        "',' groups thousands",
+    ),
+    "points group.csv": (
+        lambda T: text(T, ";", b=german, a=comma, price=comma),
+        [],
+        [],
+        r"'\.' groups thousands",
+    ),
+    "apostrophes group.csv": (
+        lambda T: text(T, b=lambda value: f"{value:,.0f}".replace(",", "'")),
+        [],
+        [],
+        None,
+    ),
     "narrow spaces group.csv": (
         lambda T: text(T, b=lambda value: f"{value:,.0f}".replace(",", "\u202f")),
-        [], [], None,
+        [],
+        [],
+        None,
     ),
     "currencies.csv": (lambda T: text(T, b="€ {:,.2f}".format, price="{} EUR".format), [], [], None),
     "percent.csv": (lambda T: text(T, a="{} %".format, b="{:.0f}%".format), [], [], None),
     "accountants.csv": (
         lambda T: text(T, a=lambda value: f"({-value:.4f})" if value < 0 else f"{value:.4f}"),
-        [], [], None,
+        [],
+        [],
+        None,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +231,12 @@ def test_a_table_is_the_same_in_all_formats(capsys, folder, name):
     (found,) = json.loads("\n".join(out))["tables"]
     columns = {each["column"]: each for each in found["columns"] if each["used"]}
     assert {column: each["taken_for"] for column, each in columns.items()} == {
-        "when": "date", "a": "number", "b": "number", "colour": "category", "price": "number"
-    }  # fmt: skip
+        "when": "date",
+        "a": "number",
+        "b": "number",
+        "colour": "category",
+        "price": "number",
+    }
     assert [column for column, each in columns.items() if each["missing"]] == gaps
     n_rows = {"read": N, "used": N, "train": N * 3 // 4, "held_out": N // 4}
     assert found["rows"] == n_rows | {"without_target": 0, "not_drawn": 0}
@@ -239,12 +297,12 @@ def test_units_of_the_target_do_not_matter(tmp_path):
         np.testing.assert_allclose(scaled, scores[0], rtol=1e-7, atol=1e-9)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What columns are taken for
 
 R = np.random.RandomState(1)
 ROWS = np.arange(100)
-WORDS = ["the customer wrote that number %d works as it should" % i for i in ROWS]
+WORDS = [f"the customer wrote that number {i} works as it should" for i in ROWS]
 COLUMNS = {
     "distinct whole numbers": ("amount", R.permutation(100_000)[:100], "number"),
     "whole numbers in steps": ("year", 1900 + ROWS, "number"),
@@ -259,11 +317,19 @@ COLUMNS = {
     "pandas' index": ("Unnamed: 0", ROWS, "identifier"),
     "distinct texts": ("ticket", [f"A{i}" for i in ROWS], "identifier"),
     "free text": ("note", WORDS, "text"),
-    "free text, of which some is missing": ("note", [None if i % 3 else word for i, word in enumerate(WORDS)], "text"),
+    "free text, of which some is missing": (
+        "note",
+        [None if i % 3 else word for i, word in enumerate(WORDS)],
+        "text",
+    ),
     "texts that recur": ("ticket", [f"A{i // 2}" for i in ROWS], "category"),
     "long texts that recur": ("note", [WORDS[i // 10] for i in ROWS], "category"),
     "words and numbers": ("size", [i if i % 2 else "even" for i in ROWS], "category"),
-    "a few levels beside numbers": ("children", ["3+" if i % 25 == 0 else str(i % 3) for i in ROWS], "category"),
+    "a few levels beside numbers": (
+        "children",
+        ["3+" if i % 25 == 0 else str(i % 3) for i in ROWS],
+        "category",
+    ),
     "one number": ("x", np.full(100, 7), "constant"),
     "one number, or none": ("x", np.where(ROWS % 2, 7, np.nan), "constant"),
     "one text": ("x", ["a"] * 100, "constant"),
@@ -280,7 +346,7 @@ COLUMNS = {
     "addresses": ("x", [f"10.0.{i % 20}.{i % 4}" for i in ROWS], "category"),
     "signs for missing values alone": ("x", ["?" if i % 2 else "-" for i in ROWS], "category"),
     "eight digits that are no dates": ("x", 12_340_000 + 97 * ROWS, "number"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
@@ -324,8 +390,8 @@ def test_a_copy_of_the_target_is_said_loudly(tmp_path):
     T.assign(cost=T["price"]).to_csv(tmp_path / "t.csv", index=False)
     notes = read_raw(tmp_path / "t.csv", "price").notes
     assert (
-        "WARNING: column 'cost' equals the target 'price' in each row: it gives the answer away (--drop 'cost')."
-        in notes
+        "WARNING: column 'cost' equals the target 'price' in each row: it gives the answer away (--drop"
+        " 'cost')." in notes
     )
     assert not any("WARNING" in note for note in read_raw(tmp_path / "t.csv", "price", drop=["cost"]).notes)
 
@@ -340,7 +406,9 @@ def test_a_target_is_read_as_it_is_asked_for(tmp_path):
         ([1, 2, "?"], [1, 2]),
         ([1.5, 2.5, 3.0], ["1.5", "2.5", "3.0"]),
     ):
-        pandas.DataFrame({"x": ROWS, "y": [values[i % 3] for i in ROWS]}).to_csv(tmp_path / "t.csv", index=False)
+        pandas.DataFrame({"x": ROWS, "y": [values[i % 3] for i in ROWS]}).to_csv(
+            tmp_path / "t.csv", index=False
+        )
         raw = read_raw(tmp_path / "t.csv", "y", task="classification")
         assert np.unique(raw.y_train).tolist() == classes
         n_missing = sum(i % 3 == 2 for i in ROWS) if len(classes) == 2 else 0
@@ -369,7 +437,18 @@ def test_new_rows_are_read_as_those_before(tmp_path):
     assert found[["when", "a"]].isna().all(axis=None) and found["b"][0] == 1
 
 
-@pytest.mark.parametrize("cell, value", [("12 %", 12), ("€ 5", 5), ('"0,5"', 0.5), ('"1,200.5"', 1200.5), ("1 200", 1200), ("1.234.567", 1234567), ("soon", np.nan)])
+@pytest.mark.parametrize(
+    "cell, value",
+    [
+        ("12 %", 12),
+        ("€ 5", 5),
+        ('"0,5"', 0.5),
+        ('"1,200.5"', 1200.5),
+        ("1 200", 1200),
+        ("1.234.567", 1234567),
+        ("soon", np.nan),
+    ],
+)
 def test_numbers_are_read_as_such_where_those_before_were_plain(cell, value, tmp_path):
     (tmp_path / "t.csv").write_text("a,price\n" + "".join(f"{i}.5,{i}\n" for i in range(40)))
     _, columns, _ = read_table(tmp_path / "t.csv")
@@ -383,7 +462,7 @@ def test_few_rows_leave_nothing_out(tmp_path):
     assert {"id", "one", "note"} < set(read_table(tmp_path / "t.csv").frame)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Text as numbers and dates
 
 
@@ -392,11 +471,26 @@ def test_numbers_of_all_sizes(decimal):
     rng = np.random.RandomState(0)
     values = (rng.normal(size=500) * 10.0 ** rng.randint(-3, 9, 500)).round(5)
     swap = str.maketrans(",.", ",." if decimal == "." else ".,")
-    for form in ("{:,.5f}", "{:.5f}", "{:+.5f}", "{:.17e}", "{!r}", " {:.5f} ", "$ {:,.5f}", "{:.5f} %", "{:,.5f} USD"):
+    for form in (
+        "{:,.5f}",
+        "{:.5f}",
+        "{:+.5f}",
+        "{:.17e}",
+        "{!r}",
+        " {:.5f} ",
+        "$ {:,.5f}",
+        "{:.5f} %",
+        "{:,.5f} USD",
+    ):
         texts = pandas.Series([form.format(value).translate(swap) for value in values.tolist()])
         np.testing.assert_allclose(numbers.parse(texts, decimal), values, rtol=1e-15)
     few = "0,123" if decimal == "." else "0.123"
-    for wrong in (few, *"- . , 1.2.3 1,2,3 e5 1e 12,34,567 0x10 1_000 $ inf".split(), "", "1 2"):
+    for wrong in (
+        few,
+        *["-", ".", ",", "1.2.3", "1,2,3", "e5", "1e", "12,34,567", "0x10", "1_000", "$", "inf"],
+        "",
+        "1 2",
+    ):
         assert np.isnan(numbers.parse(pandas.Series([wrong]), decimal)).all(), wrong
 
 
@@ -404,15 +498,22 @@ def test_numbers_of_all_sizes(decimal):
 @pytest.mark.parametrize(
     ("form", "order"),
     [
-        ("%Y-%m-%d", "year-first"), ("%Y-%m-%d %H:%M:%S", "year-first"), ("%Y-%m-%dT%H:%M:%S.%f", "year-first"),
+        ("%Y-%m-%d", "year-first"),
+        ("%Y-%m-%d %H:%M:%S", "year-first"),
+        ("%Y-%m-%dT%H:%M:%S.%f", "year-first"),
         ("%Y/%m/%d %H:%M", "year-first"),
-        ("%d.%m.%Y", "day-first"), ("%d.%m.%y", "day-first"), ("%d/%m/%Y %H:%M", "day-first"),
+        ("%d.%m.%Y", "day-first"),
+        ("%d.%m.%y", "day-first"),
+        ("%d/%m/%Y %H:%M", "day-first"),
         ("%d-%b-%Y", "day-first"),
-        ("%d %B %Y %I:%M:%S %p", "day-first"), ("%m/%d/%Y", "month-first"), ("%m-%d-%y %H:%M:%S", "month-first"),
+        ("%d %B %Y %I:%M:%S %p", "day-first"),
+        ("%m/%d/%Y", "month-first"),
+        ("%m-%d-%y %H:%M:%S", "month-first"),
         ("%b %d, %Y", "day-first"),
-        ("%Y-%m-%dT%H:%M:%SZ", "year-first"), ("%d.%m.%Y, %H:%M:%S", "day-first"),
+        ("%Y-%m-%dT%H:%M:%SZ", "year-first"),
+        ("%d.%m.%Y, %H:%M:%S", "day-first"),
     ],
-)  # fmt: skip
+)
 def test_dates_of_all_forms(form, order, n_rows):
     """The oracle is Python's own reading of what it has written."""
     rng = np.random.RandomState(0)
@@ -425,7 +526,9 @@ def test_dates_of_all_forms(form, order, n_rows):
     expected = np.array([type(days[0]).strptime(each, form) for each in texts], dtype="M8[us]")
     assert dates.order_of(texts) == (order, False)
     np.testing.assert_array_equal(dates.parse(texts, order), expected)
-    mixed = pandas.concat([texts, pandas.Series(["soon", "31.02.2024", "2024-13-01", "99"])], ignore_index=True)
+    mixed = pandas.concat(
+        [texts, pandas.Series(["soon", "31.02.2024", "2024-13-01", "99"])], ignore_index=True
+    )
     found = dates.parse(mixed, order)
     np.testing.assert_array_equal(found[:n_rows], expected)
     assert np.isnat(found[n_rows:]).all()
@@ -433,15 +536,23 @@ def test_dates_of_all_forms(form, order, n_rows):
 
 def test_dates_of_other_zones_and_ages():
     texts = pandas.Series(
-        ["2024-01-01T12:00+02:00", "2024-01-01 12:00 -0530", "01.02.0500", "31.12.9999", "1.1.2024 24:00", "29.2.2023"]
+        [
+            "2024-01-01T12:00+02:00",
+            "2024-01-01 12:00 -0530",
+            "01.02.0500",
+            "31.12.9999",
+            "1.1.2024 24:00",
+            "29.2.2023",
+        ]
     )
     expected = np.array(
-        ["2024-01-01T10:00", "2024-01-01T17:30", "0500-02-01", "9999-12-31", "2024-01-02", "NaT"], dtype="M8[us]"
+        ["2024-01-01T10:00", "2024-01-01T17:30", "0500-02-01", "9999-12-31", "2024-01-02", "NaT"],
+        dtype="M8[us]",
     )
     np.testing.assert_array_equal(dates.parse(texts, "day-first"), expected)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Features
 
 
@@ -459,9 +570,11 @@ def test_parts_of_dates_are_those_of_pandas():
     day = when.dt.normalize()
     expected = {
         "when_days": (when - when.min()) / pandas.Timedelta(days=1),
-        "when_year": when.dt.year, "when_month": when.dt.month,
-        "when_weekday": when.dt.day_of_week, "when_hour": (when - day) / pandas.Timedelta(hours=1),
-    }  # fmt: skip
+        "when_year": when.dt.year,
+        "when_month": when.dt.month,
+        "when_weekday": when.dt.day_of_week,
+        "when_hour": (when - day) / pandas.Timedelta(hours=1),
+    }
     for name, values in expected.items():
         np.testing.assert_allclose(features[name], values.astype(float), rtol=1e-12)
     with pytest.raises(ValueError, match="X has 1 columns, but DateParts was fitted on 2"):
@@ -477,7 +590,10 @@ TOLD = {
     "weekends": ((WHEN.dt.day_of_week > 4) + 0.3 * NOISE, ["weekday"]),
     "opening hours": (WHEN.dt.hour.between(9, 17) + 0.3 * NOISE, ["hour"]),
     "a year apart": ((WHEN.dt.year == 2021) + 0.3 * NOISE, ["year"]),
-    "classes": (np.where(WHEN.dt.day_of_week > 4, "closed", np.where(NOISE > 0, "open", "late")), ["weekday"]),
+    "classes": (
+        np.where(WHEN.dt.day_of_week > 4, "closed", np.where(NOISE > 0, "open", "late")),
+        ["weekday"],
+    ),
     "numbers of classes": ((WHEN.dt.month > 6) * 1, ["month"]),
     "two targets": (np.column_stack([NOISE, (WHEN.dt.day_of_week > 4) + 0.3 * NOISE]), ["weekday"]),
 }
@@ -502,14 +618,16 @@ def test_dates_of_few_rows_have_no_parts_to_tell_of():
 def test_an_encoder_takes_new_categories_and_gaps(tmp_path):
     encoder = make_encoder(T.drop(columns="price")).fit(T)
     assert not any(name.startswith("price") for name in encoder.get_feature_names_out())
-    row = pandas.DataFrame({"when": [pandas.NaT], "a": [np.nan], "b": [1.0], "colour": ["blue"], "more": [1]}).astype(
-        {"when": "datetime64[us]"}
-    )
+    row = pandas.DataFrame(
+        {"when": [pandas.NaT], "a": [np.nan], "b": [1.0], "colour": ["blue"], "more": [1]}
+    ).astype({"when": "datetime64[us]"})
     with pytest.warns(UnexpectedValuesWarning) as told:  # once
         features = encoder.transform(row)
     assert [re.search("'(.*?)' has (.*?) (that|in)", str(each.message)).groups()[:2] for each in told] == [
-        ("when", "missing values"), ("a", "missing values"), ("colour", "levels"),
-    ]  # fmt: skip
+        ("when", "missing values"),
+        ("a", "missing values"),
+        ("colour", "levels"),
+    ]
     assert np.isfinite(features).all()
     assert len(encoder.get_feature_names_out()) == encoder.transform(row).shape[1]
 
@@ -519,6 +637,8 @@ def test_numbers_whose_squares_overflow_are_named(column, remedy, tmp_path):
     frame = T.copy()
     frame.loc[3, column] = 1e300
     frame.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(tables.TableError, match=f"column '{column}' has numbers as large as 1e\\+300") as caught:
+    with pytest.raises(
+        tables.TableError, match=f"column '{column}' has numbers as large as 1e\\+300"
+    ) as caught:
         read_raw(tmp_path / "t.csv", "price")
     assert remedy in str(caught.value)

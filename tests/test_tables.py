@@ -1,4 +1,6 @@
-"""What a session reads and what it refuses: tables of every type and layout, wrong arguments, networks too large."""
+"""What a session reads and what it refuses: tables of every type and layout, wrong arguments, networks too
+large.
+"""
 
 import re
 import threading
@@ -7,11 +9,11 @@ import numpy as np
 import problems
 import pytest
 import scipy.sparse
+from nnfast.kernels import engine as compiled
 from problems import Problem, in_child, n_tasks
 
 from nnfast import engines
 from nnfast.engines import cython as engine
-from nnfast.kernels import engine as compiled
 from nnfast.network import Network, Parameters
 from nnfast.regularization import Regularization
 
@@ -36,7 +38,7 @@ def of_type(name, shape, rng):
     return x > 0 if name == "bool" else (abs(x) if name.startswith("u") else x).astype(name)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Dense tables
 
 
@@ -52,8 +54,12 @@ def test_a_dense_table_of_any_type_and_layout(name, dtype, tmp_path):
     read_only = X[::2, ::2].copy()
     read_only.flags.writeable = False
     tables = {
-        "C": X[::2, ::2].copy(), "F": np.asfortranarray(X[::2, ::2]), "sliced": X[::2, ::2], "read-only": read_only,
-        "backwards": X[::2, ::2][::-1, ::-1].copy()[::-1, ::-1], "mapped": np.load(tmp_path / "X.npy", mmap_mode="r"),
+        "C": X[::2, ::2].copy(),
+        "F": np.asfortranarray(X[::2, ::2]),
+        "sliced": X[::2, ::2],
+        "read-only": read_only,
+        "backwards": X[::2, ::2][::-1, ::-1].copy()[::-1, ::-1],
+        "mapped": np.load(tmp_path / "X.npy", mmap_mode="r"),
     }
     bits = trained(problem, expected)
     for table in tables.values():
@@ -78,7 +84,7 @@ def test_the_table_is_read_not_copied():
     assert ((before != after).any(axis=1) == (problem.rows == 7)).all()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Sparse tables
 
 
@@ -94,7 +100,9 @@ def test_a_sparse_table_of_any_type(density, dtype):
         reference = scipy.sparse.csr_array(X.astype(dtype))
         bits = trained(problem, reference)
         for a, b in zip(bits, dense, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-3 if dtype == np.float32 else 1e-10, atol=1e-4 if dtype == np.float32 else 1e-12)
+            np.testing.assert_allclose(
+                a, b, rtol=1e-3 if dtype == np.float32 else 1e-10, atol=1e-4 if dtype == np.float32 else 1e-12
+            )
         if density > engine.SPARSE_BELOW:
             assert_same_bits(bits, dense)
         for index_dtype in (np.int32, np.int64):
@@ -116,15 +124,27 @@ def test_a_sparse_table_with_duplicates_empty_rows_and_unused_space():
 def csr(data=(1.0, 2.0, 3.0), indices=(0, 11, 3), indptr=(0, 2, 3), index_dtype=np.int32):
     """A CSR array of shape (2, 12) that nobody has checked."""
     X = scipy.sparse.csr_array((2, 12))
-    X.data, X.indices, X.indptr = np.array(data), np.array(indices, index_dtype), np.array(indptr, index_dtype)
+    X.data, X.indices, X.indptr = (
+        np.array(data),
+        np.array(indices, index_dtype),
+        np.array(indptr, index_dtype),
+    )
     return X
 
 
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
 @pytest.mark.parametrize(
     "wrong",
-    [{"indices": (0, 12, 3)}, {"indices": (0, -1, 3)}, {"indptr": (0, 3, 2)}, {"indptr": (0, 2, 4)}, {"indptr": (1, 2, 3)}, {"indptr": (0, 3)},
-     {"indptr": (0, 2, 3, 3)}, {"data": (1.0, 2.0)}],
+    [
+        {"indices": (0, 12, 3)},
+        {"indices": (0, -1, 3)},
+        {"indptr": (0, 3, 2)},
+        {"indptr": (0, 2, 4)},
+        {"indptr": (1, 2, 3)},
+        {"indptr": (0, 3)},
+        {"indptr": (0, 2, 3, 3)},
+        {"data": (1.0, 2.0)},
+    ],
     ids=str,
 )
 def test_an_invalid_sparse_table(wrong, index_dtype):
@@ -147,7 +167,7 @@ def test_a_sparse_table_with_indices_of_another_type(index_dtype):
     assert in_child(same) == 0
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Wrong arguments
 
 
@@ -159,14 +179,21 @@ def misaligned(x):
 
 P = Problem()
 WRONG_TABLES = {
-    "float16": P.X.astype(np.float16), "object": P.X.astype(object), "complex128": P.X.astype(complex), ">f8": P.X.astype(">f8"),
-    "float64": misaligned(P.X), "float128" if np.dtype(np.longdouble).itemsize == 16 else "longdouble": P.X.astype(np.longdouble),
+    "float16": P.X.astype(np.float16),
+    "object": P.X.astype(object),
+    "complex128": P.X.astype(complex),
+    ">f8": P.X.astype(">f8"),
+    "float64": misaligned(P.X),
+    "float128" if np.dtype(np.longdouble).itemsize == 16 else "longdouble": P.X.astype(np.longdouble),
 }
 
 
 @pytest.mark.parametrize("name", WRONG_TABLES)
 def test_a_table_that_cannot_be_read(name):
-    with pytest.raises(TypeError, match=f"X must be an aligned array of a native integer type, bool, float32 or float64, got {name}"):
+    with pytest.raises(
+        TypeError,
+        match=f"X must be an aligned array of a native integer type, bool, float32 or float64, got {name}",
+    ):
         P.predicting(WRONG_TABLES[name])
 
 
@@ -192,7 +219,9 @@ WRONG_TARGETS = {
     "y must hold class numbers 0 .. 2, got 0 .. 3": (lambda: with_targets(np.arange(50) % 4)),
     "y must hold class numbers 0 .. 2, got -1 .. 1": (lambda: with_targets(np.arange(50) % 3 - 1)),
     "y must be C-contiguous": (lambda: with_targets(np.zeros(100, np.intp)[::2])),
-    "y .* float32 .*got float64": (lambda: with_targets(np.zeros((50, 3)), loss="squared_error", dtype=np.float32)),
+    "y .* float32 .*got float64": (
+        lambda: with_targets(np.zeros((50, 3)), loss="squared_error", dtype=np.float32)
+    ),
     r"y .*\(50, 3\).*got float64 .*\(50, 2\)": (lambda: with_targets(np.zeros((50, 2)), loss="poisson")),
     "y must be C-contiguous and aligned": (lambda: with_targets(np.zeros((3, 50)).T, loss="poisson")),
     "sample_weight .* float64 .*got float32": (lambda: with_targets(P.y, W.astype(np.float32))),
@@ -227,8 +256,12 @@ WRONG_CALLS = {
     r"has 4 such arrays, got 3": lambda s: s.load(Parameters(coefs[:1], intercepts)),
     r"\(12, 9\).*\(9, 12\)": lambda s: s.load(Parameters([coefs[0].T, coefs[1]], intercepts)),
     r"\(3,\).*\(2,\)": lambda s: s.load(Parameters(coefs, [intercepts[0], intercepts[1][:2]])),
-    r"C-contiguous and aligned, and writable": lambda s: s.store(Parameters([frozen(coefs[0].copy()), coefs[1]], intercepts)),
-    r"float32 or float64.*got int64": lambda s: s.store(Parameters([coefs[0].astype(int), coefs[1]], intercepts)),
+    r"C-contiguous and aligned, and writable": lambda s: s.store(
+        Parameters([frozen(coefs[0].copy()), coefs[1]], intercepts)
+    ),
+    r"float32 or float64.*got int64": lambda s: s.store(
+        Parameters([coefs[0].astype(int), coefs[1]], intercepts)
+    ),
 }
 
 
@@ -241,22 +274,31 @@ def test_wrong_calls(message):
         assert session.epoch(P.rows, 0.01) == expected.epoch(P.rows, 0.01)
 
 
-@pytest.mark.parametrize("flat, gradient, message", [
-    (np.zeros(3), None, r"flat .*\(147,\).*\(3,\)"), (np.zeros(147, np.float32), None, "flat .* float64 .*got float32"),
-    (None, np.zeros(5), r"gradient .*\(147,\).*\(5,\)"), (None, frozen(np.zeros(147)), "gradient .*writable"),
-])
+@pytest.mark.parametrize(
+    "flat, gradient, message",
+    [
+        (np.zeros(3), None, r"flat .*\(147,\).*\(3,\)"),
+        (np.zeros(147, np.float32), None, "flat .* float64 .*got float32"),
+        (None, np.zeros(5), r"gradient .*\(147,\).*\(5,\)"),
+        (None, frozen(np.zeros(147)), "gradient .*writable"),
+    ],
+)
 def test_wrong_vectors(flat, gradient, message):
     with P.session(optimizer=None) as session, pytest.raises(ValueError, match=message):
-        session.loss_gradient(np.zeros(147) if flat is None else flat, np.zeros(147) if gradient is None else gradient, P.rows)
+        session.loss_gradient(
+            np.zeros(147) if flat is None else flat, np.zeros(147) if gradient is None else gradient, P.rows
+        )
 
 
-@pytest.mark.parametrize("order", [[1, 2], np.arange(4, dtype=np.int32), np.arange(8)[::2]], ids=["list", "int32", "strided"])
+@pytest.mark.parametrize(
+    "order", [[1, 2], np.arange(4, dtype=np.int32), np.arange(8)[::2]], ids=["list", "int32", "strided"]
+)
 def test_wrong_orders_to_shuffle(order):
     with pytest.raises((TypeError, ValueError), match="order must be"):
         engine.shuffle(order, np.random.RandomState(0))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Too large
 
 
@@ -267,7 +309,14 @@ def test_a_network_too_large_for_memory(hidden, trains):
     before = n_tasks()
     network = Network((4, *hidden, 2), "relu", "log_loss")
     with pytest.raises((MemoryError, ValueError) if trains else MemoryError) as raised:
-        engine.Session(network, np.zeros((3, 4)), np.zeros(3, np.intp) if trains else None, dtype=np.float64, batch_size=3, n_threads=4)
+        engine.Session(
+            network,
+            np.zeros((3, 4)),
+            np.zeros(3, np.intp) if trains else None,
+            dtype=np.float64,
+            batch_size=3,
+            n_threads=4,
+        )
     if not isinstance(raised.value, MemoryError):
         assert re.search(r"larger than this engine schedules \(\d+\)", str(raised.value))
     elif "Unable to allocate" in str(raised.value):
@@ -295,7 +344,9 @@ def test_no_memory_for_the_buffers_leaves_nothing_behind(monkeypatch):
 @pytest.mark.parametrize("name", engines.ENGINES)
 @pytest.mark.parametrize("density", [0.05, 0.3])
 def test_indices_that_change_while_a_session_is_open(density, name, index_dtype, dtype, monkeypatch):
-    """Another thread may write to them in the midst of a run. Entries in no column are left out. In a child: reading them is a crash."""
+    """Another thread may write to them in the midst of a run. Entries in no column are left out. In a child:
+    reading them is a crash.
+    """
     if name == "numba":
         pytest.importorskip("numba")
     monkeypatch.setattr(problems, "engine", engines.get_engine(name))
@@ -316,11 +367,15 @@ def test_indices_that_change_while_a_session_is_open(density, name, index_dtype,
                 table.indices[::3] = wrong
                 left = table.data.copy()
                 left[::3] = 0
-                with problem.predicting(scipy.sparse.csr_array((left, indices, indptr), shape=table.shape)) as other:
+                with problem.predicting(
+                    scipy.sparse.csr_array((left, indices, indptr), shape=table.shape)
+                ) as other:
                     without = predictions(other)
                 got = predictions(session)
                 # Indices of another dtype than the engine's are copies.
-                assert np.allclose(got, without, rtol=1e-5) or (name == "numba" and index_dtype == np.int32 and np.array_equal(got, expected))
+                assert np.allclose(got, without, rtol=1e-5) or (
+                    name == "numba" and index_dtype == np.int32 and np.array_equal(got, expected)
+                )
                 session.epoch(problem.rows, 0.01)
                 session.evaluate()
                 table.indices[:] = indices

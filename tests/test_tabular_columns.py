@@ -1,4 +1,6 @@
-"""Columns of tables: what they are taken for, the same in all libraries; and tables that differ from the one of fit."""
+"""Columns of tables: what they are taken for, the same in all libraries; and tables that differ from the one
+of fit.
+"""
 
 import datetime as dt
 import threading
@@ -21,7 +23,7 @@ N = 40
 RNG = np.random.default_rng(0)
 HOLES = RNG.random(N) < 0.2
 NUMBERS = RNG.normal(size=N).round(3)
-UTC = dt.timezone.utc
+UTC = dt.UTC
 
 
 def with_holes(values):
@@ -111,7 +113,13 @@ def test_each_column_by_itself(library, column):
     """In blocks of rows, each of which may lack what another has, a column is read as all at once."""
     j = list(VALUES).index(column)
     X = LIBRARIES[library]()
-    one = X[column].to_frame() if library == "polars" else X.select([column]) if library.startswith("pyarrow") else None
+    one = (
+        X[column].to_frame()
+        if library == "polars"
+        else X.select([column])
+        if library.startswith("pyarrow")
+        else None
+    )
     if one is None:
         one = X[[column]] if library.startswith("pandas") else [[row[j]] for row in X]
     reader = ColumnReader()
@@ -156,26 +164,45 @@ def test_categories(X):
 
 
 FORCED = [
-    ("auto", ""), (None, ""), ([], ""), (["n"], "n"), ([0], "n"), ([-2], "n"), ([True, False], "n"), (np.array([False, True]), "d"),
-    (("n", "d"), "nd"), (np.array(["d"]), "d"), (np.array([1]), "d"), (["n", 1], "nd"),
-]  # fmt: skip
+    ("auto", ""),
+    (None, ""),
+    ([], ""),
+    (["n"], "n"),
+    ([0], "n"),
+    ([-2], "n"),
+    ([True, False], "n"),
+    (np.array([False, True]), "d"),
+    (("n", "d"), "nd"),
+    (np.array(["d"]), "d"),
+    (np.array([1]), "d"),
+    (["n", 1], "nd"),
+]
 
 
 @pytest.mark.parametrize("wanted, chosen", FORCED, ids=str)
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
 def test_categorical_features(make, wanted, chosen):
     X = make({"n": [3, 1, 2, 3, None], "d": [dt.date(2020, 1, i) for i in range(1, 6)]})
-    estimator = TabularRegressor(quality="fast", categorical_features=wanted, random_state=0).fit(X, [1.0, 2, 3, 1, 5])
+    estimator = TabularRegressor(quality="fast", categorical_features=wanted, random_state=0).fit(
+        X, [1.0, 2, 3, 1, 5]
+    )
     found = {each.name for each in estimator.columns_ if each.taken_for == "category"}
     assert found == {*chosen}
     if "n" in found:
         assert estimator._reader.levels[0] == ["3", "1", "2"]
 
 
-@pytest.mark.parametrize("wanted, said", [
-    (["m"], "categorical_features must be .* got 'm'"), ([7], "got 7"), ([True], "a boolean for each of the 2 columns of X, got 1"),
-    ([1.5], "got 1.5"), ("n", "categorical_features"), ([["n"]], "got "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wanted, said",
+    [
+        (["m"], "categorical_features must be .* got 'm'"),
+        ([7], "got 7"),
+        ([True], "a boolean for each of the 2 columns of X, got 1"),
+        ([1.5], "got 1.5"),
+        ("n", "categorical_features"),
+        ([["n"]], "got "),
+    ],
+)
 def test_wrong_categorical_features(wanted, said):
     with pytest.raises(ValueError, match=said):
         TabularRegressor(categorical_features=wanted).fit(pd.DataFrame({"n": [1, 2], "d": [1, 2]}), [1, 2])
@@ -192,7 +219,9 @@ def test_dates_become_days_and_the_parts_that_vary():
         if stamp is not pd.NaT:
             expected = [(stamp - stamps[0]).days, stamp.month, stamp.weekday()]
         np.testing.assert_array_equal(row, expected)
-    hours = ColumnReader().fit(np.array(["2021-03-01T05:30", "2021-03-02T23:45"], dtype="M8[m]")[:, np.newaxis])
+    hours = ColumnReader().fit(
+        np.array(["2021-03-01T05:30", "2021-03-02T23:45"], dtype="M8[m]")[:, np.newaxis]
+    )
     assert hours.numbers[:, -1].tolist() == [5.5, 23.75]
 
 
@@ -257,7 +286,7 @@ def test_what_is_no_table(case):
         TabularRegressor().fit(X, [1.0, 2])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Tables that differ from the one of fit
 
 FIT = {
@@ -280,7 +309,9 @@ def fitted(make):
 
 
 def row(**changes):
-    return {name: [values[0]] for name, values in FIT.items()} | {name: [value] for name, value in changes.items()}
+    return {name: [values[0]] for name, values in FIT.items()} | {
+        name: [value] for name, value in changes.items()
+    }
 
 
 DIFFERENT = {
@@ -313,8 +344,7 @@ def test_what_is_unexpected_is_warned_of_once(case, fitted, make):
 
 
 def test_one_thread_of_many_warns(fitted, make):
-    X, caught = make(row(c="z", n=None, more=1)), []
-    barrier = threading.Barrier(8)
+    X, barrier = make(row(c="z", n=None, more=1)), threading.Barrier(8)
 
     def predict():
         barrier.wait()
@@ -338,7 +368,10 @@ def test_another_order_of_columns_is_the_same(fitted, make):
 
 
 WRONG = {
-    "a missing column": ({k: v for k, v in row().items() if k != "c"}, "X lacks columns that it had in fit: 'c'"),
+    "a missing column": (
+        {k: v for k, v in row().items() if k != "c"},
+        "X lacks columns that it had in fit: 'c'",
+    ),
     "several missing columns": ({"n": [1.0]}, "'c', 'd', 'b'"),
     "a misspelt column": ({("N" if k == "n" else k): v for k, v in row().items()}, "'n'.*Did you mean 'N'"),
     "text for a number": (row(n="many"), "Column 'n' of X holds text such as 'many'.* a number"),
@@ -358,14 +391,18 @@ def test_what_cannot_be_read_is_an_error_that_names_the_column(case, fitted, mak
 
 @pytest.mark.parametrize("width", [1, 3])
 def test_arrays_of_another_width(width):
-    estimator = TabularRegressor(quality="fast").fit(np.random.default_rng(0).normal(size=(20, 2)), np.arange(20.0))
+    estimator = TabularRegressor(quality="fast").fit(
+        np.random.default_rng(0).normal(size=(20, 2)), np.arange(20.0)
+    )
     with pytest.raises(
         ValueError, match=f"X has {width} features, but TabularRegressor is expecting 2 features as input"
     ):
         estimator.predict(np.ones((4, width)))
 
 
-@pytest.mark.parametrize("estimator", [TabularRegressor(quality="fast", random_state=0), PiecewiseLinearEncoder()])
+@pytest.mark.parametrize(
+    "estimator", [TabularRegressor(quality="fast", random_state=0), PiecewiseLinearEncoder()]
+)
 def test_names_in_one_of_two_tables_are_warned_of(estimator):
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 2)), columns=["a", "b"])
     use = "predict" if hasattr(estimator, "predict") else "transform"
@@ -387,7 +424,7 @@ def test_columns_that_are_not_used_may_be_missing():
     assert only.predict(X[["constant"]]).tolist() == [2.5] * 4
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Levels of one row
 
 
@@ -396,7 +433,9 @@ def names_of(n):
 
 
 def test_levels_of_one_row_count_as_one_where_they_are_many():
-    X = pd.DataFrame({"few": [*"ab" * 15, *names_of(9)], "many": [*"aab" * 9, *names_of(12)], "all": names_of(39)})
+    X = pd.DataFrame(
+        {"few": [*"ab" * 15, *names_of(9)], "many": [*"aab" * 9, *names_of(12)], "all": names_of(39)}
+    )
     reader = ColumnReader(merges_rare=True)
     table = reader.fit(X)
     assert reader.levels == [["a", "b", *names_of(9)], ["a", "b", "rare"]]
@@ -426,5 +465,6 @@ def test_unseen_levels_are_rare_ones_and_warned_of_where_they_are_more_than_expe
             codes = reader.read(X).codes.ravel()
         assert codes.tolist() == [0] * (100 - new) + [2] * new
         assert [str(each.message) for each in caught] == n_warnings * [
-            f"Column 'c' has levels that fit saw in one row or not at all, in {new} rows; they count as one level."
+            f"Column 'c' has levels that fit saw in one row or not at all, in {new} rows; they count as one"
+            " level."
         ]

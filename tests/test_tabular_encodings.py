@@ -1,4 +1,6 @@
-"""The encodings: scikit-learn transformers, checked against formulas in NumPy and scikit-learn's own encoders."""
+"""The encodings: scikit-learn transformers, checked against formulas in NumPy and scikit-learn's own
+encoders.
+"""
 
 import pickle
 import tracemalloc
@@ -33,7 +35,14 @@ from nnfast.tabular.targets import scaled
 pd = pytest.importorskip("pandas")
 
 SUPERVISED = [TargetValueEncoder, PairEncoder]
-ENCODERS = [SmoothClipScaler, MissingIndicator, PiecewiseLinearEncoder, PeriodicEncoder, LevelEncoder, *SUPERVISED]
+ENCODERS = [
+    SmoothClipScaler,
+    MissingIndicator,
+    PiecewiseLinearEncoder,
+    PeriodicEncoder,
+    LevelEncoder,
+    *SUPERVISED,
+]
 ALL = pytest.mark.parametrize("cls", ENCODERS)
 
 # What `fit_transform` of these gives is out of fold, as scikit-learn's TargetEncoder's is.
@@ -57,14 +66,16 @@ def test_scikit_learns_checks(estimator, check):
 
 def table(n=600, seed=0):
     rng = np.random.default_rng(seed)
-    X = pd.DataFrame({
-        "normal": rng.normal(size=n),
-        "rounded": rng.integers(0, 30, n) / 4,
-        "holes": np.where(rng.random(n) < 0.2, np.nan, rng.exponential(size=n)),
-        "colour": rng.choice(["red", "green", "blue"], n),
-        "town": rng.choice([f"town {i}" for i in range(25)] + [None], n),
-        "answer": rng.choice(["yes", "no"], n),
-    })  # fmt: skip
+    X = pd.DataFrame(
+        {
+            "normal": rng.normal(size=n),
+            "rounded": rng.integers(0, 30, n) / 4,
+            "holes": np.where(rng.random(n) < 0.2, np.nan, rng.exponential(size=n)),
+            "colour": rng.choice(["red", "green", "blue"], n),
+            "town": rng.choice([f"town {i}" for i in range(25)] + [None], n),
+            "answer": rng.choice(["yes", "no"], n),
+        }
+    )
     y = X.normal * (X.answer == "yes") + X.rounded.isin([0.25, 3]) + 0.1 * rng.normal(size=n)
     return X, y.to_numpy()
 
@@ -141,10 +152,19 @@ def test_wrong_parameters_are_named(cls, name, value):
             call(X, y)
 
 
-@pytest.mark.parametrize("cls, name", [
-    (PiecewiseLinearEncoder, "n_bins"), (PeriodicEncoder, "n_frequencies"), (LevelEncoder, "min_rows"), (SmoothClipScaler, "clip"),
-    (LevelEncoder, "max_levels"), (TargetValueEncoder, "n_folds"), (PairEncoder, "n_folds"), (PairEncoder, "n_bins"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cls, name",
+    [
+        (PiecewiseLinearEncoder, "n_bins"),
+        (PeriodicEncoder, "n_frequencies"),
+        (LevelEncoder, "min_rows"),
+        (SmoothClipScaler, "clip"),
+        (LevelEncoder, "max_levels"),
+        (TargetValueEncoder, "n_folds"),
+        (PairEncoder, "n_folds"),
+        (PairEncoder, "n_bins"),
+    ],
+)
 def test_zero_is_too_few(cls, name):
     with pytest.raises(ValueError, match=f"'{name}' parameter .* Got 0"):
         cls(**{name: 0}).fit(*table(20))
@@ -168,7 +188,7 @@ def test_wrong_targets(cls, case):
             call(table(20)[0], y)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Formulas
 
 
@@ -249,7 +269,9 @@ def test_periodic(name):
 @pytest.mark.parametrize("min_rows, max_levels", [(1, 256), (10, 256), (25, 256), (1, 4), (1000, 256)])
 def test_levels_are_scikit_learns_one_hot_columns(min_rows, max_levels):
     X, _ = table()
-    found = LevelEncoder(min_rows, max_levels).set_output(transform="pandas").fit_transform(X[["colour", "town"]])
+    found = (
+        LevelEncoder(min_rows, max_levels).set_output(transform="pandas").fit_transform(X[["colour", "town"]])
+    )
     filled = X[["colour", "town"]].fillna("missing")
     theirs = OneHotEncoder(sparse_output=False).set_output(transform="pandas").fit_transform(filled)
     for column in ("colour", "town"):
@@ -257,7 +279,9 @@ def test_levels_are_scikit_learns_one_hot_columns(min_rows, max_levels):
         mine = [name for name in found if name.startswith(column)]
         frequent = counts[counts >= min_rows]
         assert len(mine) == min(len(frequent), max_levels)
-        assert all(counts[name.removeprefix(f"{column}_")] >= frequent.nlargest(max_levels).min() for name in mine)
+        assert all(
+            counts[name.removeprefix(f"{column}_")] >= frequent.nlargest(max_levels).min() for name in mine
+        )
         assert (found[mine] == theirs[mine]).all(axis=None)
 
 
@@ -304,7 +328,11 @@ def test_targets_by_value(kind, smoothing):
     out_of_fold = encoder.fit_transform(X, y)
     found = encoder.transform(X)
     k = t.shape[1]
-    assert [name.split("_target")[0] for name in encoder.get_feature_names_out()[::k]] == ["rounded", "colour", "town"]
+    assert [name.split("_target")[0] for name in encoder.get_feature_names_out()[::k]] == [
+        "rounded",
+        "colour",
+        "town",
+    ]
     fold_of = fold_numbers(len(X), 4, 5)
     assert np.bincount(fold_of).tolist() == [150] * 4
     for j, column in enumerate(["rounded", "colour", "town"]):
@@ -315,14 +343,18 @@ def test_targets_by_value(kind, smoothing):
             np.testing.assert_allclose(
                 found[i, j * k : j * k + k], t[same].sum(axis=0) / (same.sum() + smoothing), atol=1e-5
             )
-            expected = (t[others] - t[fold_of != fold_of[i]].mean(axis=0)).sum(axis=0) / (others.sum() + smoothing)
+            expected = (t[others] - t[fold_of != fold_of[i]].mean(axis=0)).sum(axis=0) / (
+                others.sum() + smoothing
+            )
             np.testing.assert_allclose(out_of_fold[i, j * k : j * k + k], expected, atol=1e-5)
 
 
 def test_targets_by_value_are_scikit_learns_target_encoder():
     X, y = table()
     t = (y - y.mean()) / y.std()
-    theirs = TargetEncoder(smooth=20.0, target_type="continuous").fit(X[["colour"]], t).transform(X[["colour"]])
+    theirs = (
+        TargetEncoder(smooth=20.0, target_type="continuous").fit(X[["colour"]], t).transform(X[["colour"]])
+    )
     ours = TargetValueEncoder(smoothing=20.0).fit(X[["colour"]], y).transform(X[["colour"]])
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
@@ -330,7 +362,9 @@ def test_targets_by_value_are_scikit_learns_target_encoder():
 def test_values_that_fit_did_not_see_are_the_mean():
     X, y = table()
     encoder = TargetValueEncoder().fit(X[["rounded", "holes"]], y)
-    assert encoder.transform(pd.DataFrame({"rounded": [0.1, 99, -1e30], "holes": [0.0] * 3})).ravel().tolist() == [
+    assert encoder.transform(
+        pd.DataFrame({"rounded": [0.1, 99, -1e30], "holes": [0.0] * 3})
+    ).ravel().tolist() == [
         0,
         0,
         0,
@@ -378,7 +412,7 @@ def test_pairs_of_levels_are_means_by_cell():
     assert encoder.transform(X)[:, 0].std() == pytest.approx(1, rel=1e-5)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Leaks
 
 
@@ -402,7 +436,8 @@ def all_pairs(monkeypatch):
 @pytest.mark.parametrize("cls", SUPERVISED)
 @pytest.mark.parametrize("name", NOISE_TABLES)
 def test_encodings_of_noise_tell_nothing_of_the_rows_own_targets(name, cls, all_pairs):
-    """Over many tables, the mean AUC of an encoded column is a half out of fold, and more in rows that were learned of.
+    """Over many tables, the mean AUC of an encoded column is a half out of fold, and more in rows that were
+    learned of.
 
     Among rows of one fold: those of another were encoded by their targets.
     """
@@ -412,7 +447,9 @@ def test_encodings_of_noise_tell_nothing_of_the_rows_own_targets(name, cls, all_
         X, y = NOISE_TABLES[name](rng, 400), rng.integers(0, 2, 400)
         encoder = cls(random_state=seed)
         Z, folds = encoder.fit_transform(X, y), fold_numbers(400, 5, seed)
-        out_of_fold += [[roc_auc_score(y[folds == k], column[folds == k]) for column in Z.T for k in range(5)]]
+        out_of_fold += [
+            [roc_auc_score(y[folds == k], column[folds == k]) for column in Z.T for k in range(5)]
+        ]
         learned += [[roc_auc_score(y, column) for column in encoder.transform(X).T]]
     if out_of_fold[0]:
         means = np.mean(out_of_fold, axis=1)
@@ -442,7 +479,7 @@ def test_what_a_row_becomes_does_not_depend_on_the_targets_of_its_fold(cls, weig
         assert np.abs(before - after).max() > 0.01
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Memory
 
 

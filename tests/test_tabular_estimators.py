@@ -22,7 +22,9 @@ from nnfast.tabular.encoding import Encoders
 pd = pytest.importorskip("pandas")
 
 NOT_REPEATED = {
-    "check_sample_weight_equivalence_on_dense_data": "folds are drawn at random, in which a row twice is not one of weight 2"
+    "check_sample_weight_equivalence_on_dense_data": (
+        "folds are drawn at random, in which a row twice is not one of weight 2"
+    )
 }
 CHECKS = [
     pytest.param(estimator, check, id=f"{cls.__name__}-{getattr(check, 'func', check).__name__}")
@@ -42,7 +44,7 @@ def test_scikit_learns_checks(estimator, check, request):
     check(estimator)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Targets
 
 LABELS = {
@@ -85,7 +87,8 @@ def test_labels_of_any_kind(kind):
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
     predicted = estimator.predict(X)
     assert predicted.dtype == estimator.classes_.dtype and set(predicted.tolist()) <= set(plain.tolist())
-    log_loss(plain.tolist(), p, labels=estimator.classes_)  # which warns of probabilities that do not sum to 1
+    # which warns of probabilities that do not sum to 1
+    log_loss(plain.tolist(), p, labels=estimator.classes_)
     if len(estimator.classes_) < 5:
         assert estimator.score(X, plain.tolist()) > 0.6
 
@@ -118,9 +121,14 @@ def test_several_labels():
 
 
 LOSSES = {
-    "squared_error": {}, "absolute_error": {}, "huber": {"huber_delta": 0.5}, "log_cosh": {}, "quantile": {"quantile": 0.9},
-    "poisson": {}, "gamma": {},
-}  # fmt: skip
+    "squared_error": {},
+    "absolute_error": {},
+    "huber": {"huber_delta": 0.5},
+    "log_cosh": {},
+    "quantile": {"quantile": 0.9},
+    "poisson": {},
+    "gamma": {},
+}
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -150,17 +158,26 @@ def test_several_outputs_keep_their_units():
 
 
 @pytest.mark.parametrize(
-    "loss, value", [("squared_error", 3.5), ("absolute_error", 3.5), ("poisson", 0.0), ("gamma", 1e-9), ("huber", -1e9)]
+    "loss, value",
+    [("squared_error", 3.5), ("absolute_error", 3.5), ("poisson", 0.0), ("gamma", 1e-9), ("huber", -1e9)],
 )
 def test_a_constant_target_is_what_is_predicted(loss, value):
     predicted = quick(TabularRegressor, loss=loss).fit(X, np.full(len(X), value)).predict(X)
     np.testing.assert_allclose(predicted, value, rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss, value", [
-    ("squared_error", np.mean), ("absolute_error", np.median), ("quantile", lambda y: np.quantile(y, 0.5)), ("poisson", np.mean),
-    ("gamma", np.mean), ("huber", None), ("log_cosh", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "loss, value",
+    [
+        ("squared_error", np.mean),
+        ("absolute_error", np.median),
+        ("quantile", lambda y: np.quantile(y, 0.5)),
+        ("poisson", np.mean),
+        ("gamma", np.mean),
+        ("huber", None),
+        ("log_cosh", None),
+    ],
+)
 def test_what_is_predicted_without_columns_to_use(loss, value):
     y = np.exp(2 * Z)
     predicted = quick(TabularRegressor, loss=loss).fit(np.ones((len(X), 1)), y).predict(np.ones((2, 1)))
@@ -171,10 +188,16 @@ def test_what_is_predicted_without_columns_to_use(loss, value):
 
 
 WRONG = {
-    "None": (None, "y"), "too few": (CODES[:5], "X has 120 rows, y has 5"), "three dimensions": (np.ones((120, 1, 1)), "y"),
-    "NaN": (NAN, "y.*NaN"), "infinite": (np.where(np.isnan(NAN), np.inf, NAN), "y.*infinity"), "complex": (Z * 1j, "Complex.* y"),
-    "objects with None": (np.where(np.isnan(NAN), None, CODES), "y.*(NaN|class labels)"), "dates": (X.when, "y"), "sparse": ("sparse", "y"),
-}  # fmt: skip
+    "None": (None, "y"),
+    "too few": (CODES[:5], "X has 120 rows, y has 5"),
+    "three dimensions": (np.ones((120, 1, 1)), "y"),
+    "NaN": (NAN, "y.*NaN"),
+    "infinite": (np.where(np.isnan(NAN), np.inf, NAN), "y.*infinity"),
+    "complex": (Z * 1j, "Complex.* y"),
+    "objects with None": (np.where(np.isnan(NAN), None, CODES), "y.*(NaN|class labels)"),
+    "dates": (X.when, "y"),
+    "sparse": ("sparse", "y"),
+}
 
 
 @BOTH
@@ -191,29 +214,47 @@ def test_targets_that_are_none(cls, case):
         quick(cls).fit(X, y)
 
 
-@pytest.mark.parametrize("cls, more, y, said", [
-    (TabularRegressor, {}, LABELS["text"], "y must be numbers, got .*"),
-    (TabularClassifier, {}, Z, "Unknown label type: y"),
-    (TabularClassifier, {}, np.stack([CODES, CODES], axis=1), "Unknown label type: y"),
-    (TabularClassifier, {}, np.array([1, "a"] * 60, dtype=object), "y"),
-    (TabularRegressor, {"loss": "poisson"}, Z, "loss='poisson' needs y >= 0, got y with -"),
-    (TabularRegressor, {"loss": "gamma"}, np.maximum(Z, 0), "loss='gamma' needs y > 0, got y with 0.0"),
-    (TabularRegressor, {"loss": "mse"}, Z, "'loss' parameter of TabularRegressor"),
-    (TabularRegressor, {"loss": "quantile", "quantile": 1.5}, Z, "quantile.* 1.5"),
-    (TabularRegressor, {"loss": "quantile", "quantile": [0.1, 1.5]}, Z, "quantile.* 1.5"),
-    (TabularRegressor, {"loss": "quantile", "quantile": [0.1, 0.9]}, np.stack([Z, Z], axis=1), "quantile"),
-    (TabularRegressor, {"loss": "quantile", "quantile": [0.9, 0.1]}, Z, "quantile must increase"),
-    (TabularRegressor, {"loss": "huber", "huber_delta": 0}, Z, "'huber_delta' parameter"),
-    (TabularClassifier, {"class_weight": {7: 1}}, CODES, "class_weight"),
-    (TabularClassifier, {"class_weight": {0: -1, 1: 1, 2: 1}}, CODES, "class_weight.*-1"),
-    (TabularClassifier, {"quality": "good"}, CODES, "'quality' parameter of TabularClassifier"),
-    (TabularClassifier, {"time_budget": 0}, CODES, "'time_budget' parameter"),
-    (TabularRegressor, {"blend": "trees"}, np.stack([Z, Z], axis=1), "blend='trees' cannot be used here: y has several outputs"),
-    (TabularClassifier, {"time_column": "wen"}, CODES, "time_column .*'wen'. Did you mean 'when'"),
-    (TabularClassifier, {"time_column": 7}, CODES, "time_column must be the name or the number .* got 7"),
-    (TabularClassifier, {"time_column": "c"}, CODES, "time_column must hold dates or numbers, got text in column 'c'"),
-    (TabularClassifier, {"time_column": "b"}, CODES, "time_column must have a value in each row"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cls, more, y, said",
+    [
+        (TabularRegressor, {}, LABELS["text"], "y must be numbers, got .*"),
+        (TabularClassifier, {}, Z, "Unknown label type: y"),
+        (TabularClassifier, {}, np.stack([CODES, CODES], axis=1), "Unknown label type: y"),
+        (TabularClassifier, {}, np.array([1, "a"] * 60, dtype=object), "y"),
+        (TabularRegressor, {"loss": "poisson"}, Z, "loss='poisson' needs y >= 0, got y with -"),
+        (TabularRegressor, {"loss": "gamma"}, np.maximum(Z, 0), "loss='gamma' needs y > 0, got y with 0.0"),
+        (TabularRegressor, {"loss": "mse"}, Z, "'loss' parameter of TabularRegressor"),
+        (TabularRegressor, {"loss": "quantile", "quantile": 1.5}, Z, "quantile.* 1.5"),
+        (TabularRegressor, {"loss": "quantile", "quantile": [0.1, 1.5]}, Z, "quantile.* 1.5"),
+        (
+            TabularRegressor,
+            {"loss": "quantile", "quantile": [0.1, 0.9]},
+            np.stack([Z, Z], axis=1),
+            "quantile",
+        ),
+        (TabularRegressor, {"loss": "quantile", "quantile": [0.9, 0.1]}, Z, "quantile must increase"),
+        (TabularRegressor, {"loss": "huber", "huber_delta": 0}, Z, "'huber_delta' parameter"),
+        (TabularClassifier, {"class_weight": {7: 1}}, CODES, "class_weight"),
+        (TabularClassifier, {"class_weight": {0: -1, 1: 1, 2: 1}}, CODES, "class_weight.*-1"),
+        (TabularClassifier, {"quality": "good"}, CODES, "'quality' parameter of TabularClassifier"),
+        (TabularClassifier, {"time_budget": 0}, CODES, "'time_budget' parameter"),
+        (
+            TabularRegressor,
+            {"blend": "trees"},
+            np.stack([Z, Z], axis=1),
+            "blend='trees' cannot be used here: y has several outputs",
+        ),
+        (TabularClassifier, {"time_column": "wen"}, CODES, "time_column .*'wen'. Did you mean 'when'"),
+        (TabularClassifier, {"time_column": 7}, CODES, "time_column must be the name or the number .* got 7"),
+        (
+            TabularClassifier,
+            {"time_column": "c"},
+            CODES,
+            "time_column must hold dates or numbers, got text in column 'c'",
+        ),
+        (TabularClassifier, {"time_column": "b"}, CODES, "time_column must have a value in each row"),
+    ],
+)
 def test_wrong_parameters_and_targets_are_named(cls, more, y, said):
     estimator = quick(cls, **more)
     before = pickle.dumps(estimator)
@@ -224,11 +265,15 @@ def test_wrong_parameters_and_targets_are_named(cls, more, y, said):
 
 @pytest.mark.parametrize("make", [np.asarray, pd.DataFrame])
 def test_time_columns_of_tables_without_names(make):
-    with pytest.raises(ValueError, match="time_column must be the name or the number of a column of X, got 'when'"):
-        quick(TabularRegressor, time_column="when").fit(make(np.random.default_rng(0).normal(size=(120, 2))), Z)
+    with pytest.raises(
+        ValueError, match="time_column must be the name or the number of a column of X, got 'when'"
+    ):
+        quick(TabularRegressor, time_column="when").fit(
+            make(np.random.default_rng(0).normal(size=(120, 2))), Z
+        )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Weights
 
 
@@ -240,28 +285,43 @@ def test_equal_weights_change_no_bit_and_their_scale_neither(cls):
     for weights in (np.ones(len(X)), np.full(len(X), 7.0), [3] * len(X)):
         assert np.array_equal(outputs(quick(cls).fit(X, y, sample_weight=weights), X), expected)
     uneven = np.where(X.c == "x", 2.0, 1.0)
-    assert np.array_equal(*(outputs(quick(cls).fit(X, y, sample_weight=uneven * scale), X) for scale in (1, 1024)))
+    assert np.array_equal(
+        *(outputs(quick(cls).fit(X, y, sample_weight=uneven * scale), X) for scale in (1, 1024))
+    )
 
 
-@pytest.mark.parametrize("cls, more", [
-    (TabularClassifier, {}), *[(TabularRegressor, {"loss": loss}) for loss in LOSSES if loss != "gamma"],
-    (TabularClassifier, {"blend": "trees"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cls, more",
+    [
+        (TabularClassifier, {}),
+        *[(TabularRegressor, {"loss": loss}) for loss in LOSSES if loss != "gamma"],
+        (TabularClassifier, {"blend": "trees"}),
+    ],
+)
 @pytest.mark.parametrize("columns", [["c", "a"], ["nothing"]])
 def test_predictions_move_towards_rows_of_more_weight(cls, more, columns):
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"a": rng.normal(size=200), "c": rng.choice(list("xy"), 200), "nothing": 1})[columns]
     y = (rng.random(200) < 0.5).astype(int) * (1 if cls is TabularClassifier else 1.5)
-    means = [quick(cls, **more).fit(X, y, sample_weight=np.where(y > 0, weight, 3 - weight)) for weight in (1, 2)]
+    means = [
+        quick(cls, **more).fit(X, y, sample_weight=np.where(y > 0, weight, 3 - weight)) for weight in (1, 2)
+    ]
     low, high = (
-        outputs(each, X)[:, 1].mean() if cls is TabularClassifier else each.predict(X).mean() for each in means
+        outputs(each, X)[:, 1].mean() if cls is TabularClassifier else each.predict(X).mean()
+        for each in means
     )
     assert low < high
 
 
-@pytest.mark.parametrize("weights, said", [
-    ([1.0] * 5, "sample_weight"), ([np.nan] * 120, "sample_weight"), ([-1.0] + [1] * 119, "sample_weight"), ([0.0] * 120, "sample_weight"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "weights, said",
+    [
+        ([1.0] * 5, "sample_weight"),
+        ([np.nan] * 120, "sample_weight"),
+        ([-1.0] + [1] * 119, "sample_weight"),
+        ([0.0] * 120, "sample_weight"),
+    ],
+)
 @BOTH
 def test_wrong_weights(cls, weights, said):
     with pytest.raises(ValueError, match=said):
@@ -281,7 +341,12 @@ def test_class_weights():
     X, y = rng.normal(size=(300, 2)), (rng.random(300) < 0.15).astype(int)
     shares = {
         name: quick(TabularClassifier, class_weight=each).fit(X, y).predict_proba(X)[:, 1].mean()
-        for name, each in {"none": None, "balanced": "balanced", "more": {0: 1, 1: 20}, "ones": {0: 1, 1: 1}}.items()
+        for name, each in {
+            "none": None,
+            "balanced": "balanced",
+            "more": {0: 1, 1: 20},
+            "ones": {0: 1, 1: 1},
+        }.items()
     }
     assert shares["none"] == shares["ones"] < 0.3 < shares["balanced"] < shares["more"]
     labels = np.stack([y, 1 - y], axis=1)
@@ -290,7 +355,7 @@ def test_class_weights():
     assert quick(TabularClassifier, class_weight="balanced").fit(X, labels).predict_proba(X).shape == (300, 2)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # scikit-learn's tools, threads, pickles
 
 
@@ -311,7 +376,9 @@ def test_scikit_learns_tools(cls):
     assert np.isfinite(cross_val_score(quick(cls), X, y, cv=3)).all()
     search = GridSearchCV(quick(cls), {"categorical_features": ["auto", ["c"]]}, cv=2).fit(X, y)
     assert search.best_params_.keys() == {"categorical_features"}
-    pipe = make_pipeline(FunctionTransformer(lambda frame: frame.assign(more=frame.a**2)), quick(cls)).fit(X, y)
+    pipe = make_pipeline(FunctionTransformer(lambda frame: frame.assign(more=frame.a**2)), quick(cls)).fit(
+        X, y
+    )
     assert len(pipe.predict(X)) == len(X)
     again = clone(search.best_estimator_)
     assert again.get_params() == search.best_estimator_.get_params() and not hasattr(again, "n_features_in_")
@@ -365,11 +432,12 @@ def test_pickles_do_not_hold_the_table(cls, blend):
             outputs(again, rows[["a", "c", "when", "v"]]), outputs(estimator, rows[["a", "c", "when", "v"]])
         )
         # What importances need to know of the rows is a byte a round.
-        assert [(each.dtype, each.shape) for each in vars(again).pop("_validated").members] == [(np.uint8, (n,))] * (
-            1 + (blend is not None)
-        )
+        assert [(each.dtype, each.shape) for each in vars(again).pop("_validated").members] == [
+            (np.uint8, (n,))
+        ] * (1 + (blend is not None))
         lengths = {len(each) for each in arrays_in(again) if isinstance(each, list) or each.ndim}
-        assert not lengths & {n, *range(int(0.75 * n), n), n // 5, n // 5 + 1}  # rows, and those of the sides of a fold
+        # rows, and those of the sides of a fold
+        assert not lengths & {n, *range(int(0.75 * n), n), n // 5, n // 5 + 1}
         sizes.append(len(data))
     if blend is None:
         assert sizes[1] < 1.1 * sizes[0]  # one may have a pair of columns or two that the other has not
@@ -380,9 +448,13 @@ def test_pickles_do_not_hold_the_table(cls, blend):
 @pytest.mark.usefixtures("few_trees")
 def test_pickles_do_not_hold_texts_of_one_row(cls, blend):
     X, z = table(200)
-    X = X[["a", "c"]].assign(name=[f"Person {i};" for i in range(200)], place=[f"Place {i % 120};" for i in range(200)])
+    X = X[["a", "c"]].assign(
+        name=[f"Person {i};" for i in range(200)], place=[f"Place {i % 120};" for i in range(200)]
+    )
     data = pickle.dumps(quick(cls, blend=blend, oof_predictions=True).fit(X, targets(cls, z)))
-    assert {text for text in [*X["name"], *X["place"]] if text.encode() in data} == {f"Place {i};" for i in range(80)}
+    assert {text for text in [*X["name"], *X["place"]] if text.encode() in data} == {
+        f"Place {i};" for i in range(80)
+    }
     few = X[["a"]].assign(who=["nobody"] * 180 + [f"Person {i};" for i in range(20)])
     assert b"Person" not in pickle.dumps(quick(cls, blend=blend).fit(few, targets(cls, z)))
 
@@ -391,7 +463,7 @@ def test_there_are_no_encodings_of_targets_where_there_is_nothing_to_encode():
     assert Encoders([]).n_inputs == 0
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What does not end well
 
 
@@ -405,7 +477,9 @@ def test_a_fit_that_fails_changes_nothing(cls, fitted, monkeypatch):
     before = pickle.dumps(estimator)
     for error in (MemoryError, RuntimeError):
         with monkeypatch.context() as patch:
-            patch.setattr(fitting, "train_network", lambda *args, error=error, **kwargs: (_ for _ in ()).throw(error()))
+            patch.setattr(
+                fitting, "train_network", lambda *args, error=error, **kwargs: (_ for _ in ()).throw(error())
+            )
             for n_jobs in (1, 2):
                 with pytest.raises(error):
                     estimator.set_params(n_jobs=n_jobs).fit(X[["a"]], y)
@@ -443,7 +517,9 @@ def test_control_c(cls, n_jobs, monkeypatch):
     monkeypatch.setattr(fitting, "train_network", train)
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(X, y)
-    assert estimator.budget_.members and all(each.n_epochs < each.max_epochs for each in estimator.budget_.members)
+    assert estimator.budget_.members and all(
+        each.n_epochs < each.max_epochs for each in estimator.budget_.members
+    )
     assert estimator.score(X, y) > 0.5
     again = quick(cls, time_budget=estimator.budget_)
     assert len(again.fit(X, y).budget_.members) == len(estimator.budget_.members)

@@ -1,4 +1,6 @@
-"""How ensembles are fitted: budgets, qualities, weights of rounds, factors of inputs, predictions out of fold."""
+"""How ensembles are fitted: budgets, qualities, weights of rounds, factors of inputs, predictions out of
+fold.
+"""
 
 import itertools
 import re
@@ -41,7 +43,7 @@ def trained(estimator):
     return [(each.round, each.fold, each.max_epochs, each.n_epochs) for each in estimator.budget_.members]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Budgets
 
 
@@ -55,7 +57,8 @@ def ticking(monkeypatch):
 
 @BOTH
 @pytest.mark.parametrize(
-    "blend, seconds", [(None, 1), (None, 12), (None, 40), (None, 250), ("trees", 1), ("trees", 6), ("trees", 150)]
+    "blend, seconds",
+    [(None, 1), (None, 12), (None, 40), (None, 250), ("trees", 1), ("trees", 6), ("trees", 150)],
 )
 def test_a_budget_repeats_a_fit_that_was_stopped_early(cls, blend, seconds, ticking, few_trees):
     y = targets(cls)
@@ -63,7 +66,9 @@ def test_a_budget_repeats_a_fit_that_was_stopped_early(cls, blend, seconds, tick
     assert first.budget_.seconds == seconds
     assert first.budget_.members and (first.budget_.trees is None) == (blend is None)
     for n_jobs in (1, 2):
-        again = quick(cls, time_budget=first.budget_, blend=blend, oof_predictions=True, n_jobs=n_jobs).fit(X, y)
+        again = quick(cls, time_budget=first.budget_, blend=blend, oof_predictions=True, n_jobs=n_jobs).fit(
+            X, y
+        )
         assert trained(again) == trained(first) and again.budget_.seconds == seconds
         assert np.array_equal(outputs(again), outputs(first))
         assert np.array_equal(again.oof_predictions_, first.oof_predictions_, equal_nan=True)
@@ -88,7 +93,9 @@ def test_a_budget_repeats_a_fit_as_planned(cls):
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_budget_of_seconds_ends_in_time(n_jobs):
-    """Of a fit that would take many times as long. The bound allows for a machine that does other things too."""
+    """Of a fit that would take many times as long. The bound allows for a machine that does other
+    things too.
+    """
     X, z = table(5000)
     start = time.monotonic()
     estimator = quick(TabularRegressor, quality="best", time_budget=0.7, n_jobs=n_jobs).fit(X, z)
@@ -98,10 +105,12 @@ def test_a_budget_of_seconds_ends_in_time(n_jobs):
 
 def test_more_seconds_than_the_plan_needs_train_more_rounds(ticking):
     estimator = quick(TabularRegressor, time_budget=400).fit(X, Z)
-    assert len({each.round for each in estimator.budget_.members}) > len(recipes.plan("regression", "fast", 120, 3))
+    assert len({each.round for each in estimator.budget_.members}) > len(
+        recipes.plan("regression", "fast", 120, 3)
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Qualities
 
 
@@ -119,7 +128,13 @@ def test_qualities_differ_in_how_much_they_train(task, n_rows):
 def test_the_recipes_of_the_best_quality_see_numbers_otherwise():
     found = [recipe for recipe, _ in recipes.plan("binary", "best", 5000, 10)]
     assert found[0] == found[-1] == recipes.default_recipe("binary", 5000, 10)
-    assert [(each.n_bins, each.n_frequencies) for each in found] == [(32, 0), (8, 0), (0, 0), (0, 16), (32, 0)]
+    assert [(each.n_bins, each.n_frequencies) for each in found] == [
+        (32, 0),
+        (8, 0),
+        (0, 0),
+        (0, 16),
+        (32, 0),
+    ]
 
 
 @pytest.mark.parametrize("quality, n_folds", [("fast", 5), ("default", 10)])
@@ -129,7 +144,7 @@ def test_a_quality_trains_its_plan(quality, n_folds):
     assert trained(estimator) == [(0, k, recipe.max_epochs, recipe.max_epochs) for k in range(n_folds)]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Weights of rounds
 
 
@@ -140,11 +155,14 @@ def test_rounds_and_a_constant_share_a_weight_of_one(cls):
     ensemble, read = estimator._ensemble, estimator._reader.read(X)
     weights = [each.weight for each in ensemble.rounds]
     assert [type(each).__name__ for each in ensemble.rounds] == ["TreeRound", "Round"]
-    assert min(*weights, ensemble.constant_weight) >= 0 and sum(weights) + ensemble.constant_weight == pytest.approx(1)
+    assert min(*weights, ensemble.constant_weight) >= 0 and sum(
+        weights
+    ) + ensemble.constant_weight == pytest.approx(1)
     constant = np.array([np.mean(y == k) for k in (0, 1)]) if cls is TabularClassifier else y.mean()
     np.testing.assert_allclose(ensemble.constant, np.atleast_1d(constant), atol=0.01)
     by_hand = (
-        sum(each.weight * each.outputs(read) for each in ensemble.rounds) + ensemble.constant_weight * ensemble.constant
+        sum(each.weight * each.outputs(read) for each in ensemble.rounds)
+        + ensemble.constant_weight * ensemble.constant
     )
     np.testing.assert_allclose(outputs(estimator), by_hand.reshape(outputs(estimator).shape), rtol=1e-12)
 
@@ -172,7 +190,9 @@ def test_a_blend_is_no_worse_than_the_best_of_its_parts(name, n_outputs):
     rng = np.random.default_rng(n_outputs)
     for scale in (0.0, 0.1, 1.0, 100.0):
         y = rng.normal(size=(50, 2))
-        parts = [y + scale * rng.exponential() * rng.normal(size=y.shape) + rng.normal() for _ in range(n_outputs)]
+        parts = [
+            y + scale * rng.exponential() * rng.normal(size=y.shape) + rng.normal() for _ in range(n_outputs)
+        ]
         weights = blend_weights(parts, lambda z, y=y: LOSSES[name](z, y))
         assert weights.shape == (n_outputs,) and (weights >= 0).all() and weights.sum() == pytest.approx(1)
         blended = sum(weight * part for weight, part in zip(weights, parts, strict=True))
@@ -193,10 +213,11 @@ def test_a_part_that_is_right_has_all_the_weight():
     assert weights.tolist() == [0, 1, 0]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Factors of inputs
 
-# Eight columns of +-1, orthogonal to each other: the correlation of one with a mean of them is its share's root.
+# Eight columns of +-1, orthogonal to each other: the correlation of one with a mean of them is its share's
+# root.
 SIGNS = np.array([[(-1) ** bin(i & j).count("1") for j in range(8)] for i in range(8)])
 LARGE = np.tile(SIGNS, (50, 1))  # 400 rows
 
@@ -210,7 +231,9 @@ def by_formula(relevance, strength):
 def test_factors_of_inputs_are_those_of_the_closed_form(strength):
     share = np.array([0.6, 0.3, 0.1])
     target = LARGE[:, 1:4] @ np.sqrt(share)  # of mean 0 and variance 1
-    factors = relevance_factors(LARGE[:, 1:4].astype(np.float32), target[:, np.newaxis], np.arange(3), strength)
+    factors = relevance_factors(
+        LARGE[:, 1:4].astype(np.float32), target[:, np.newaxis], np.arange(3), strength
+    )
     assert factors.dtype == np.float32
     np.testing.assert_allclose(factors, by_formula(share - 2 / 400, strength), rtol=1e-5)
     # Neither scale nor shift of an input counts, nor the number of a column.
@@ -224,7 +247,9 @@ def test_inputs_of_a_column_have_the_factor_of_the_best_of_them_for_any_target()
     targets = np.stack([LARGE[:, 1], np.sqrt(0.5) * (LARGE[:, 2] + LARGE[:, 3])], axis=1)
     inputs = LARGE[:, [3, 1, 2, 5]].astype(np.float32)  # relevances 0.5, 1, 0.5 and 0
     factors = relevance_factors(inputs, targets, np.array([0, 0, 1, 2]), 1.0)
-    np.testing.assert_allclose(factors, by_formula(np.array([1, 0.5, 0]) - 2 / 400, 1.0)[[0, 0, 1, 2]], rtol=1e-5)
+    np.testing.assert_allclose(
+        factors, by_formula(np.array([1, 0.5, 0]) - 2 / 400, 1.0)[[0, 0, 1, 2]], rtol=1e-5
+    )
 
 
 def test_factors_of_many_inputs_are_those_of_each_by_the_same_rows():
@@ -264,7 +289,7 @@ def test_predictions_out_of_fold_are_those_of_the_member_that_a_row_validated(cl
         np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-5)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Predictions out of fold
 
 
@@ -272,7 +297,8 @@ def test_predictions_out_of_fold_are_those_of_the_member_that_a_row_validated(cl
 def test_predictions_out_of_fold_have_the_shape_of_predictions(cls):
     estimator = quick(cls, oof_predictions=True).fit(X, targets(cls))
     assert (
-        estimator.oof_predictions_.shape == outputs(estimator).shape and np.isfinite(estimator.oof_predictions_).all()
+        estimator.oof_predictions_.shape == outputs(estimator).shape
+        and np.isfinite(estimator.oof_predictions_).all()
     )
     assert not hasattr(quick(cls).fit(X, targets(cls)), "oof_predictions_")
     several = np.stack([targets(cls), 1 - targets(cls), targets(cls)], axis=1)
@@ -285,7 +311,9 @@ def test_predictions_out_of_fold_are_of_members_that_have_not_seen_a_row():
     groups = np.repeat(np.arange(30), 10)
     signal, own = 3 * rng.normal(size=300), rng.normal(size=30)[groups]
     X = np.column_stack([signal, np.eye(30)[groups]])
-    estimator = quick(TabularRegressor, quality="default", oof_predictions=True).fit(X, signal + own, groups=groups)
+    estimator = quick(TabularRegressor, quality="default", oof_predictions=True).fit(
+        X, signal + own, groups=groups
+    )
     assert np.corrcoef(estimator.oof_predictions_ - signal, own)[0, 1] < 0.5
     assert np.corrcoef(estimator.predict(X) - signal, own)[0, 1] > 0.6
 
@@ -306,7 +334,7 @@ def test_rows_of_their_own_that_validate_leave_no_predictions_out_of_fold(cls):
     assert np.isnan(estimator.oof_predictions_).all()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What a fit says
 
 
@@ -323,11 +351,13 @@ def test_a_fit_says_nothing_or_a_line_a_member(cls, capsys):
     members = estimator._ensemble.rounds[0].members
     assert said == [
         (
-            str(k), f"{min(each.curves.validation_loss):.6g}",
-            str(1 + int(np.argmin(each.curves.validation_loss))), str(len(each.curves.loss)),
+            str(k),
+            f"{min(each.curves.validation_loss):.6g}",
+            str(1 + int(np.argmin(each.curves.validation_loss))),
+            str(len(each.curves.loss)),
         )
         for k, each in enumerate(members, 1)
-    ]  # fmt: skip
+    ]
 
 
 @BOTH

@@ -1,4 +1,6 @@
-"""What users see of fitted tabular ensembles: summaries, HTML, importances, training curves, compiled predictors."""
+"""What users see of fitted tabular ensembles: summaries, HTML, importances, training curves, compiled
+predictors.
+"""
 
 import pickle
 import re
@@ -89,7 +91,7 @@ def test_all_need_a_fit(cls, method):
         METHODS[method](cls())
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Summaries
 
 
@@ -162,10 +164,12 @@ def test_html_shows_the_columns_once_fitted():
             assert name in "".join(summary.text) and "script" not in summary.tags
             assert "units by layer" in "".join(summary.text)
         with config_context(display="text"):
-            assert not hasattr(estimator, "_repr_html_") and list(estimator._repr_mimebundle_()) == ["text/plain"]
+            assert not hasattr(estimator, "_repr_html_") and list(estimator._repr_mimebundle_()) == [
+                "text/plain"
+            ]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Importances
 
 
@@ -297,7 +301,7 @@ def test_rows_are_kept_in_a_byte_each(fitted):
         assert (np.diff(members[0][np.argsort(X[:, 0].astype(float))].astype(int)) >= 0).all()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Curves of the training
 
 
@@ -328,7 +332,7 @@ def test_without_networks_there_are_no_curves(fitted):
         fitted[0].plot_training()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Compiled predictors
 
 
@@ -343,7 +347,11 @@ def test_compiled_answers_are_the_estimators_to_the_bit(fitted):
     expected = answers(estimator, fresh)
     compiled = estimator.compiled()
     encoded = compiled.encode(fresh)
-    assert encoded.dtype == np.float32 and encoded.flags.c_contiguous and encoded.shape == (50, compiled.n_inputs_)
+    assert (
+        encoded.dtype == np.float32
+        and encoded.flags.c_contiguous
+        and encoded.shape == (50, compiled.n_inputs_)
+    )
     for predictor in (compiled, pickle.loads(pickle.dumps(compiled))):
         for rows in (encoded, np.asfortranarray(encoded), encoded.repeat(2, axis=0)[::2]):
             assert all(map(np.array_equal, answers(predictor, rows), expected))
@@ -385,7 +393,9 @@ def test_encoded_rows_are_checked(fitted):
         with pytest.raises(TypeError, match="encoded must be an array of float32"):
             compiled.predict(wrong)
     for wrong in (encoded[0], encoded[:, 1:]):
-        with pytest.raises(ValueError, match=rf"encoded must be of shape \(n_samples, {compiled.n_inputs_}\)"):
+        with pytest.raises(
+            ValueError, match=rf"encoded must be of shape \(n_samples, {compiled.n_inputs_}\)"
+        ):
             compiled.predict(wrong)
     assert compiled.predict(encoded[:0]).shape == (0,)
 

@@ -1,4 +1,6 @@
-"""Odd tables: no error, no warning, no NaN, and no predictor that is worse than a constant by more than noise."""
+"""Odd tables: no error, no warning, no NaN, and no predictor that is worse than a constant by more than
+noise.
+"""
 
 import datetime
 import string
@@ -10,12 +12,13 @@ import pytest
 from nnfast.tabular import TabularClassifier, TabularRegressor
 
 N_TEST = 150
-# What counts as noise: so many standard errors of the mean difference of losses, and this part of the constant's loss,
-# or of a loss of 0.1: probabilities of a constant have a row more, which is a bit of each class.
+# What counts as noise: so many standard errors of the mean difference of losses, and this part of the
+# constant's loss, or of a loss of 0.1: probabilities of a constant have a row more, which is a bit of each
+# class.
 NOISE, LITTLE = 3.5, 0.02
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Columns: functions of (rng, n, s), s in [-1, 1] a hidden number that the targets depend on
 
 
@@ -71,18 +74,22 @@ COLUMNS = {
     "unicode": lambda rng, n, s: np.array(["naïve", "日本", "🙂", "\u0000", "a\u0301", "\n"], dtype=object)[
         np.round(2.5 * s + 2.5).astype(int)
     ],
-    "long text": lambda rng, n, s: np.array([string.printable * 100 + "xy"[int(v > 0)] for v in s], dtype=object),
+    "long text": lambda rng, n, s: np.array(
+        [string.printable * 100 + "xy"[int(v > 0)] for v in s], dtype=object
+    ),
     "10,000 levels": lambda rng, n, s: words(rng, n, s, 10_000),
     "all different": lambda rng, n, s: np.array([f"row {v!r}" for v in rng.random(n)], dtype=object),
     "one rare level": lambda rng, n, s: np.where(np.arange(n) == 2, "rare", "frequent").astype(object),
     "levels": lambda rng, n, s: np.array(list("abcde"), dtype=object)[np.round(2 * s + 2).astype(int)],
-    "levels with holes": lambda rng, n, s: holes(np.array(list("abcde"))[np.round(2 * s + 2).astype(int)], rng),
+    "levels with holes": lambda rng, n, s: holes(
+        np.array(list("abcde"))[np.round(2 * s + 2).astype(int)], rng
+    ),
     "dates": lambda rng, n, s: days(s),
     "hours": lambda rng, n, s: days(s, "h"),
     "dates with holes": lambda rng, n, s: days(s).where(rng.random(n) < 0.7),
-    "two dates": lambda rng, n, s: np.where(s > 0, np.datetime64("1700-01-01"), np.datetime64("2200-12-31")).astype(
-        "M8[us]"
-    ),
+    "two dates": lambda rng, n, s: np.where(
+        s > 0, np.datetime64("1700-01-01"), np.datetime64("2200-12-31")
+    ).astype("M8[us]"),
     "zoned dates": lambda rng, n, s: days(s).tz_localize("UTC").tz_convert("Asia/Tokyo"),
     "durations": lambda rng, n, s: pd.to_timedelta(s, unit="D"),
     "categories of numbers": lambda rng, n, s: pd.Categorical(np.round(3 * s)),
@@ -107,12 +114,14 @@ def table(rng, n, columns):
     return pd.DataFrame({f"{j} {name}": COLUMNS[name](rng, n, s) for j, name in enumerate(columns)}), s
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Targets: functions of (rng, s)
 
 CLASSES = {
     "two classes": lambda rng, s: np.where(s + 0.5 * rng.normal(size=len(s)) > 0, "yes", "no"),
-    "five classes": lambda rng, s: np.clip(np.round(2 * s + 2 + 0.5 * rng.normal(size=len(s))), 0, 4).astype(int),
+    "five classes": lambda rng, s: np.clip(np.round(2 * s + 2 + 0.5 * rng.normal(size=len(s))), 0, 4).astype(
+        int
+    ),
     "a rare class": lambda rng, s: np.where(s == s.max(), 7, 3),
     "random classes": lambda rng, s: rng.integers(0, 3, len(s)),
     "labels": lambda rng, s: np.stack([s > 0, rng.random(len(s)) < 0.5, s == s.min()], axis=1).astype(int),
@@ -125,12 +134,18 @@ NUMBERS = {
     "numbers of 1e300": (lambda rng, s: 1e300 * s, {}),
     "numbers of 1e-300": (lambda rng, s: 1e-300 * s, {"loss": "huber", "huber_delta": 1e-300}),
     "huge integers": (lambda rng, s: (1e18 * s).astype(np.int64), {}),
-    "two outputs": (lambda rng, s: np.stack([s, 1e6 * rng.normal(size=len(s))], axis=1), {"loss": "log_cosh"}),
+    "two outputs": (
+        lambda rng, s: np.stack([s, 1e6 * rng.normal(size=len(s))], axis=1),
+        {"loss": "log_cosh"},
+    ),
     "counts": (lambda rng, s: rng.poisson(np.exp(s)), {"loss": "poisson"}),
     "rare counts": (lambda rng, s: (s == s.max()).astype(int), {"loss": "poisson"}),
     "gamma": (lambda rng, s: rng.gamma(2, np.exp(s)), {"loss": "gamma"}),
     "gamma over many scales": (lambda rng, s: np.exp(50 * s), {"loss": "gamma"}),
-    "quantiles": (lambda rng, s: s + rng.normal(size=len(s)), {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}),
+    "quantiles": (
+        lambda rng, s: s + rng.normal(size=len(s)),
+        {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]},
+    ),
 }
 TASKS = [*CLASSES, *NUMBERS]
 
@@ -146,7 +161,7 @@ def outputs(estimator, X):
     return estimator.predict_proba(X) if hasattr(estimator, "classes_") else estimator.predict(X)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Losses of rows, by formulas of their own, and the constants that minimize them
 
 
@@ -179,11 +194,15 @@ def constant(y, task):
     loss = NUMBERS[task][1].get("loss", "")
     if loss == "quantile":
         return np.quantile(y, NUMBERS[task][1]["quantile"])
-    return (np.median if loss in ("absolute_error", "huber", "log_cosh") else np.mean)(y.astype(np.float64), axis=0)
+    return (np.median if loss in ("absolute_error", "huber", "log_cosh") else np.mean)(
+        y.astype(np.float64), axis=0
+    )
 
 
 def check(task, columns, n, seed=0, **more):
-    """Fit to n rows, and compare with the best constant on others: mean difference of losses, in standard errors."""
+    """Fit to n rows, and compare with the best constant on others: mean difference of losses, in standard
+    errors.
+    """
     rng = np.random.default_rng(seed)
     X, s = table(rng, n + N_TEST, columns)
     y = CLASSES[task](rng, s) if task in CLASSES else NUMBERS[task][0](rng, s)
@@ -196,9 +215,16 @@ def check(task, columns, n, seed=0, **more):
         assert (predicted >= 0).all() and (predicted <= 1).all()
         if y.ndim == 1:
             np.testing.assert_allclose(predicted.sum(axis=1), 1, rtol=1e-12)
-        losses = [class_losses(each, y, getattr(estimator, "classes_", None)) for each in (predicted, trivial)]
-        # Where the rows that judge lack a class or a label, their spread says nothing of it: that of all rows does.
-        lacks = (y[n:] == y[n]).all(axis=0).any() if y.ndim == 2 else len(np.unique(y[n:])) < len(np.unique(y[:n]))
+        losses = [
+            class_losses(each, y, getattr(estimator, "classes_", None)) for each in (predicted, trivial)
+        ]
+        # Where the rows that judge lack a class or a label, their spread says nothing of it: that of all rows
+        # does.
+        lacks = (
+            (y[n:] == y[n]).all(axis=0).any()
+            if y.ndim == 2
+            else len(np.unique(y[n:])) < len(np.unique(y[:n]))
+        )
         judging = (losses[0] - losses[1])[0 if lacks else n :]
     else:
         losses = [number_losses(each[n:], y[n:], NUMBERS[task][1]) for each in (predicted, trivial)]
@@ -249,7 +275,11 @@ def test_odd_targets_with_trees(columns, task):
 @pytest.mark.parametrize("task", ["two classes", "a rare class", "numbers", "labels"])
 @pytest.mark.parametrize(
     "columns, n",
-    [(["signal"] + ["noise"] * 1999, 200), (["signal", "levels"], 3000), (["10,000 levels", "signal"], 20_000)],
+    [
+        (["signal"] + ["noise"] * 1999, 200),
+        (["signal", "levels"], 3000),
+        (["10,000 levels", "signal"], 20_000),
+    ],
 )
 def test_large_odd_tables(columns, n, task):
     check(task, columns, n, seed=4)

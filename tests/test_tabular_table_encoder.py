@@ -33,7 +33,9 @@ def make_table(n=N):
         "number": np.where(rng.uniform(size=n) < 0.1, np.nan, rng.normal(size=n)),
         "whole": rng.integers(0, 5, n),
         "truth": rng.uniform(size=n) < 0.3,
-        "text": [None if i % 50 == 0 else ("red", "green", "blue", "grey")[(i + i // 4) % 4] for i in range(n)],
+        "text": [
+            None if i % 50 == 0 else ("red", "green", "blue", "grey")[(i + i // 4) % 4] for i in range(n)
+        ],
         "sex": [("f", "m")[i % 2] for i in range(n)],
         "when": [day + datetime.timedelta(days=int(i), hours=int(i) % 24) for i in rng.integers(0, 700, n)],
         "constant": np.ones(n),
@@ -81,7 +83,9 @@ def test_the_encodings_stand_side_by_side(n_bins):
 def test_what_columns_became():
     encoder = TableEncoder().fit(frame())
     became = {each.name: each.became for each in encoder.columns_}
-    assert sum(count for each in became.values() for count in each.values()) == len(encoder.get_feature_names_out())
+    assert sum(count for each in became.values() for count in each.values()) == len(
+        encoder.get_feature_names_out()
+    )
     bins = PiecewiseLinearEncoder(4).fit(frame()[["number"]]).get_feature_names_out()
     assert became["number"] == {"scaled": 1, "missing": 1, "bins": len(bins)}
     assert became["sex"] == {"levels": 1}
@@ -131,7 +135,7 @@ def test_parts_of_dates_that_tell_nothing_of_the_targets_are_left_out():
     weekend = (when.day_of_week > 4).astype(float) + 0.1 * np.random.default_rng(0).normal(size=N)
 
     def numbers(y):
-        return [name for name in TableEncoder(n_bins=0).fit(X, y).get_feature_names_out()]
+        return list(TableEncoder(n_bins=0).fit(X, y).get_feature_names_out())
 
     assert numbers(None) == ["when_days", "when_year", "when_month", "when_weekday"]
     assert numbers(weekend) == ["when_days", "when_weekday"]
@@ -161,7 +165,9 @@ def test_tables_of_any_library_give_the_same(library):
         X = np.array(list(columns.values()), dtype=object).T
         X = X.tolist() if library == "list" else X
     else:
-        X = getattr(pytest.importorskip(library), {"polars": "DataFrame", "pyarrow": "table"}[library])(columns)
+        X = getattr(pytest.importorskip(library), {"polars": "DataFrame", "pyarrow": "table"}[library])(
+            columns
+        )
     np.testing.assert_array_equal(TableEncoder().fit_transform(X), expected)
 
 

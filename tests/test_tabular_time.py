@@ -15,7 +15,9 @@ def test_members_do_not_train_on_later_rows(blend):
     other = y.copy()
     other[180:] = 1 - other[180:]  # the first member is validated on rows 150 to 179
     fits = [
-        TabularClassifier(quality="fast", time_column=0, blend=blend, n_jobs=1, random_state=0).fit(X, targets)
+        TabularClassifier(quality="fast", time_column=0, blend=blend, n_jobs=1, random_state=0).fit(
+            X, targets
+        )
         for targets in (y, other)
     ]
     first = [each._ensemble.rounds[-1].members[0] for each in fits]

@@ -1,4 +1,6 @@
-"""The rows that validate the members of tabular ensembles: folds, groups, times, `X_val`; and that nothing leaks."""
+"""The rows that validate the members of tabular ensembles: folds, groups, times, `X_val`; and that nothing
+leaks.
+"""
 
 from functools import partial
 
@@ -30,7 +32,13 @@ def test_random_folds(n, n_folds):
             assert len(each.validation) in (n // len(folds), n // len(folds) + 1)
             if strata is not None and n >= 17:
                 for stratum in np.unique(strata):
-                    assert abs(np.sum(strata[each.validation] == stratum) - np.sum(strata == stratum) / len(folds)) <= 1
+                    assert (
+                        abs(
+                            np.sum(strata[each.validation] == stratum)
+                            - np.sum(strata == stratum) / len(folds)
+                        )
+                        <= 1
+                    )
 
 
 @pytest.mark.parametrize("n_groups", [2, 3, 40])
@@ -50,13 +58,23 @@ def test_folds_without_the_rows_of_weight_0_keep_groups(make):
     for fold, whole in zip(kept, make(n_folds=5), strict=True):
         assert fold.train.tolist() == [row for row in whole.train if row % 3]
         assert fold.validation.tolist() == [row for row in whole.validation if row % 3]
-        assert fold.groups.tolist() == [group for row, group in zip(whole.train, whole.groups, strict=True) if row % 3]
+        assert fold.groups.tolist() == [
+            group for row, group in zip(whole.train, whole.groups, strict=True) if row % 3
+        ]
 
 
-@pytest.mark.parametrize("when", [
-    np.arange(100.0), np.arange(100) // 7, np.array([0] * 60 + [1] * 40), np.array([0] * 10 + [1] * 90), np.arange(2),
-    np.datetime64("2020-01-01") + np.arange(50) % 13,
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "when",
+    [
+        np.arange(100.0),
+        np.arange(100) // 7,
+        np.array([0] * 60 + [1] * 40),
+        np.array([0] * 10 + [1] * 90),
+        np.arange(2),
+        np.datetime64("2020-01-01") + np.arange(50) % 13,
+    ],
+    ids=str,
+)
 def test_validation_rows_are_later(when):
     order = np.random.default_rng(0).permutation(len(when))
     folds = time_folds(when[order], 5)
@@ -78,10 +96,12 @@ def seen(monkeypatch):
 
 
 GROUPS = {
-    "integers": np.arange(120) // 10, "text": [f"g{i // 10}" for i in range(120)], "series": pd.Series([f"g{i // 10}" for i in range(120)]),
+    "integers": np.arange(120) // 10,
+    "text": [f"g{i // 10}" for i in range(120)],
+    "series": pd.Series([f"g{i // 10}" for i in range(120)]),
     "mixed": np.array([i // 10 if i < 60 else f"g{i // 10}" for i in range(120)], dtype=object),
     "categories": pd.Series(pd.Categorical([f"g{i // 10}" for i in range(120)])),
-}  # fmt: skip
+}
 
 
 @BOTH
@@ -123,9 +143,15 @@ WRONG_FITS = {
     "y_val alone": ({"y_val": CODES}, "y_val without X_val"),
     "weights alone": ({"sample_weight_val": np.ones(40)}, "sample_weight_val without X_val"),
     "lengths": ({"X_val": X_VAL, "y_val": CODES[:7]}, "X_val has 40 rows, y_val has 7"),
-    "weights of another length": ({"X_val": X_VAL, "y_val": CODES[:40], "sample_weight_val": [1.0]}, "sample_weight"),
+    "weights of another length": (
+        {"X_val": X_VAL, "y_val": CODES[:40], "sample_weight_val": [1.0]},
+        "sample_weight",
+    ),
     "an unknown class": ({"X_val": X_VAL, "y_val": CODES[:40] + 5}, "y_val has a class that y does not have"),
-    "classes of another kind": ({"X_val": X_VAL, "y_val": ["0"] * 40}, "y_val has a class that y does not have: '0'"),
+    "classes of another kind": (
+        {"X_val": X_VAL, "y_val": ["0"] * 40},
+        "y_val has a class that y does not have: '0'",
+    ),
     "labels for classes": ({"X_val": X_VAL, "y_val": np.eye(40, 2, dtype=int)}, "y_val"),
     "groups and X_val": (
         {"X_val": X_VAL, "y_val": CODES[:40], "groups": CODES},
@@ -161,7 +187,7 @@ def test_time_and_groups_are_one_too_many():
         quick(TabularClassifier, time_column="same").fit(X.assign(same=1), CODES)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Leaks
 
 LEAKS = {
@@ -182,7 +208,10 @@ def test_noise_is_predicted_by_chance(cls, name):
         X, y = LEAKS[name](rng, 1200), rng.normal(size=1200)
         y = (y > 0).astype(int) if cls is TabularClassifier else y
         estimator = quick(cls, oof_predictions=True).fit(X[:600], y[:600])
-        for predicted, true in ((estimator.oof_predictions_, y[:600]), (outputs(estimator, X[600:]), y[600:])):
+        for predicted, true in (
+            (estimator.oof_predictions_, y[:600]),
+            (outputs(estimator, X[600:]), y[600:]),
+        ):
             predicted = predicted[:, 1] if predicted.ndim == 2 else predicted
             scores.append(roc_auc_score(true > 0, predicted) if predicted.std() > 1e-9 else 0.5)
     out_of_fold, held_out = np.mean(scores[::2]), np.mean(scores[1::2])
@@ -196,9 +225,13 @@ def test_noise_is_predicted_by_chance(cls, name):
 @BOTH
 @pytest.mark.usefixtures("short_networks")
 def test_no_targets_of_validation_rows_reach_the_inputs_of_a_member(cls, monkeypatch):
-    """The inputs of a member, of training and of validation rows, do not change with the targets of its validation rows."""
+    """The inputs of a member, of training and of validation rows, do not change with the targets of its
+    validation rows.
+    """
     rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.integers(0, 12, (400, 3)) / 7, columns=list("abc")).assign(d=rng.choice(list("uvwxyz"), 400))
+    X = pd.DataFrame(rng.integers(0, 12, (400, 3)) / 7, columns=list("abc")).assign(
+        d=rng.choice(list("uvwxyz"), 400)
+    )
     y = targets(cls, (X.a > 0.8) * (X.d > "w") + X.b + 0.1 * rng.normal(size=400))
     X_val, inputs, plain = X[300:], [], fitting.train_network
 

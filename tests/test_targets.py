@@ -1,4 +1,6 @@
-"""What the estimators accept as y: numbers, class labels, matrices of 0 and 1; and what they say of everything else."""
+"""What the estimators accept as y: numbers, class labels, matrices of 0 and 1; and what they say of
+everything else.
+"""
 
 import datetime
 import re
@@ -43,17 +45,33 @@ NO_NUMBERS = {
     "dates in nanoseconds": (lambda: DAYS.astype("M8[ns]"), TypeError, "dates"),
     "a column of dates": (lambda: DAYS.reshape(-1, 1), TypeError, "dates"),
     "two columns of dates": (lambda: np.column_stack([DAYS, DAYS]), TypeError, "dates"),
-    "date objects": (lambda: np.array([datetime.date(2020, 1, 1)] * N, dtype=object), TypeError, "datetime.date"),
+    "date objects": (
+        lambda: np.array([datetime.date(2020, 1, 1)] * N, dtype=object),
+        TypeError,
+        "datetime.date",
+    ),
     "datetime64 objects": (lambda: np.array([*DAYS], dtype=object), TypeError, "datetime64"),
     "timedelta64 objects": (lambda: np.array([*(DAYS - DAYS[0])], dtype=object), TypeError, "timedelta64"),
     "series of dates": (lambda: pd.Series(DAYS), TypeError, "dates"),
     "series with a time zone": (lambda: pd.Series(DAYS).dt.tz_localize("UTC"), TypeError, "Timestamp"),
     "frame of dates": (lambda: pd.DataFrame({"when": DAYS}), TypeError, "'when'"),
-    "frame of numbers and dates": (lambda: pd.DataFrame({"much": X[:, 0], "when": DAYS}), TypeError, "'when'"),
+    "frame of numbers and dates": (
+        lambda: pd.DataFrame({"much": X[:, 0], "when": DAYS}),
+        TypeError,
+        "'when'",
+    ),
     "polars series of dates": (lambda: polars().Series(DAYS), TypeError, "dates"),
-    "polars frame of numbers and dates": (lambda: polars().DataFrame({"much": X[:, 0], "when": DAYS}), TypeError, "'when'"),
+    "polars frame of numbers and dates": (
+        lambda: polars().DataFrame({"much": X[:, 0], "when": DAYS}),
+        TypeError,
+        "'when'",
+    ),
     "pyarrow array of dates": (lambda: pa.array(DAYS), TypeError, "dates"),
-    "pyarrow table of numbers and dates": (lambda: pa.table({"much": X[:, 0], "when": DAYS}), TypeError, "'when'"),
+    "pyarrow table of numbers and dates": (
+        lambda: pa.table({"much": X[:, 0], "when": DAYS}),
+        TypeError,
+        "'when'",
+    ),
     "text": (lambda: np.array(["a", "b"] * (N // 2)), ValueError, "'a'"),
     "a list of text": (lambda: ["a", "b"] * (N // 2), ValueError, "'a'"),
     "text objects": (lambda: np.array([1.0, "b"] * (N // 2), dtype=object), ValueError, "'b'"),
@@ -120,7 +138,9 @@ def test_targets_that_float32_cannot_hold(value, parameters):
         regressor.fit(table, y)
     with pytest.raises(ValueError, match=r"y_val.*1e\+(300|39).*float32"):
         regressor.fit(table, X[:, 0], X_val=table, y_val=y)
-    MLPRegressor(hidden_layer_sizes=(3,), solver="lbfgs", max_iter=2, tol=1e9).fit(X, np.where(y == value, 1e100, y))
+    MLPRegressor(hidden_layer_sizes=(3,), solver="lbfgs", max_iter=2, tol=1e9).fit(
+        X, np.where(y == value, 1e100, y)
+    )
 
 
 def test_targets_that_float32_makes_zero_are_outside_of_gammas_domain():
@@ -129,7 +149,7 @@ def test_targets_that_float32_makes_zero_are_outside_of_gammas_domain():
         MLPRegressor(loss="gamma", precision="float32").fit(X, y)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Labels
 
 MATRICES = {
@@ -175,7 +195,9 @@ def test_a_label_matrix_is_of_zero_and_one_or_refused(name, solver, loss):
     ids=["bool", "float", "uint8", "big endian", "sparse", "list", "frame"],
 )
 def test_label_matrices_of_zero_and_one_train_alike(y):
-    got, expected = (MLPClassifier((3,), max_iter=3, tol=1e9, random_state=0).fit(X, each) for each in (y, ZERO_ONE))
+    got, expected = (
+        MLPClassifier((3,), max_iter=3, tol=1e9, random_state=0).fit(X, each) for each in (y, ZERO_ONE)
+    )
     np.testing.assert_array_equal(got.coefs_[0], expected.coefs_[0])
 
 
@@ -185,7 +207,26 @@ def test_all_labels_or_none_are_label_matrices():
 
 
 BITS = (X[:, 0] > 0).astype(int)
-DTYPES = ["?", "i1", "<i4", ">i2", ">i4", ">i8", "u1", ">u8", "f2", "<f4", ">f4", ">f8", "g", "<U3", ">U3", "O", "M8[D]", "m8[s]"]
+DTYPES = [
+    "?",
+    "i1",
+    "<i4",
+    ">i2",
+    ">i4",
+    ">i8",
+    "u1",
+    ">u8",
+    "f2",
+    "<f4",
+    ">f4",
+    ">f8",
+    "g",
+    "<U3",
+    ">U3",
+    "O",
+    "M8[D]",
+    "m8[s]",
+]
 SERIES = {
     "str": pd.Series(np.array(["no", "yes"])[BITS]),
     "category": pd.Series(np.array(["no", "yes"])[BITS], dtype="category"),
@@ -202,7 +243,9 @@ LABELS |= {f"three {dtype}": (np.arange(N) % 3).astype(dtype) for dtype in ("i1"
 @pytest.mark.parametrize("name", LABELS)
 def test_labels_have_scikit_learns_dtype(name):
     y = LABELS[name]
-    ours, theirs = (cls((3,), max_iter=2, random_state=0).fit(X, y) for cls in (MLPClassifier, TheirClassifier))
+    ours, theirs = (
+        cls((3,), max_iter=2, random_state=0).fit(X, y) for cls in (MLPClassifier, TheirClassifier)
+    )
     in_parts = MLPClassifier((3,), random_state=0).partial_fit(X, y, classes=theirs.classes_)
     for classifier in (ours, in_parts):
         assert classifier.classes_.dtype == theirs.classes_.dtype

@@ -56,7 +56,11 @@ def scalar(reader, tag):
 
 
 def runs(logdir):
-    return sorted(str(path.relative_to(logdir)) for path in Path(logdir).rglob("*") if path.is_dir() and any(path.glob("events*")))
+    return sorted(
+        str(path.relative_to(logdir))
+        for path in Path(logdir).rglob("*")
+        if path.is_dir() and any(path.glob("events*"))
+    )
 
 
 def callback_of(estimator):
@@ -74,7 +78,7 @@ class Fail(Callback):
             raise self.error
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The callback
 
 
@@ -121,7 +125,9 @@ def test_histograms_and_gradients(normalization, tmp_path):
     reader = read(tmp_path / "net-1")
     groups = {"coefs": 2, "intercepts": 2} | ({"scales": 1, "shifts": 1} if normalization else {})
     arrays = {f"{group}_{layer}" for group, n in groups.items() for layer in range(n)}
-    assert set(reader.Tags()["histograms"]) == {f"{kind}/{name}" for kind in ("weights", "gradients") for name in arrays}
+    assert set(reader.Tags()["histograms"]) == {
+        f"{kind}/{name}" for kind in ("weights", "gradients") for name in arrays
+    }
     for kind, which, epochs in (("weights", 0, [2, 4, 6]), ("gradients", 1, [3, 6])):
         for name in arrays:
             group, layer = name.split("_")
@@ -147,7 +153,11 @@ def test_histograms_and_gradients(normalization, tmp_path):
 @pytest.mark.parametrize("where", ["callback", "epoch 1", "interrupt", "divergence", "beginning"])
 def test_files_are_closed_however_a_fit_ends(where, tmp_path):
     X, y = table()
-    fail = {"callback": Fail(3, KeyError()), "epoch 1": Fail(1, ValueError()), "interrupt": Fail(3, KeyboardInterrupt())}
+    fail = {
+        "callback": Fail(3, KeyError()),
+        "epoch 1": Fail(1, ValueError()),
+        "interrupt": Fail(3, KeyboardInterrupt()),
+    }
     estimator = small(callbacks=[TensorBoard(tmp_path), *([fail[where]] if where in fail else [])])
     if where == "divergence":
         estimator.set_params(solver="sgd", learning_rate_init=1e30, precision="float32")
@@ -205,7 +215,11 @@ def test_copies_that_go_on_at_once_write_files_of_their_own(tmp_path, monkeypatc
 
 def test_a_fit_goes_on_from_a_checkpoint_as_if_it_had_not_been_killed(tmp_path):
     X, y = table()
-    callbacks = [TensorBoard(tmp_path), Checkpoint(tmp_path / "net-{epoch}.joblib", every=2), Fail(5, KeyboardInterrupt())]
+    callbacks = [
+        TensorBoard(tmp_path),
+        Checkpoint(tmp_path / "net-{epoch}.joblib", every=2),
+        Fail(5, KeyboardInterrupt()),
+    ]
     estimator = small(max_iter=9, warm_start="full", callbacks=callbacks)
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(X, y)
@@ -279,12 +293,14 @@ def test_without_tensorboardx(tmp_path, monkeypatch):
     assert not (tmp_path / "logs").exists()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Trials
 
 
 def hparams(logdir):
-    """What the HPARAMS tab gets from TensorBoard: (experiment, {trial: its session}, {trial: {metric: value}})."""
+    """What the HPARAMS tab gets from TensorBoard: (experiment, {trial: its session}, {trial: {metric:
+    value}}).
+    """
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(logdir)).Reload()
     provider = MultiplexerDataProvider(multiplexer, str(logdir))
     context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
@@ -294,13 +310,18 @@ def hparams(logdir):
         request, "", True, contents, context.hparams_from_data_provider(request, "", None)
     )
     wanted = api_pb2.ListSessionGroupsRequest(
-        start_index=0, slice_size=1000, allowed_statuses=list(api_pb2.Status.values()), include_metrics=True,
+        start_index=0,
+        slice_size=1000,
+        allowed_statuses=list(api_pb2.Status.values()),
+        include_metrics=True,
         col_params=[api_pb2.ColParams(metric=info.name) for info in experiment.metric_infos]
         + [api_pb2.ColParams(hparam=info.name) for info in experiment.hparam_infos],
     )
     groups = list_session_groups.Handler(request, context, "", wanted).run().session_groups
     sessions = {group.name: group for group in groups}
-    values = {name: {each.name.tag: each.value for each in group.metric_values} for name, group in sessions.items()}
+    values = {
+        name: {each.name.tag: each.value for each in group.metric_values} for name, group in sessions.items()
+    }
     return experiment, contents, sessions, values
 
 
@@ -311,11 +332,32 @@ def value_of(message):
 def test_trials(tmp_path):
     log = TrialLog(tmp_path)
     assert not any(tmp_path.iterdir())
-    curve = {"loss": np.array([0.9, 0.5, 0.25]), "score_epochs": np.array([2, 3]), "score": np.array([0.5, 0.75])}
+    curve = {
+        "loss": np.array([0.9, 0.5, 0.25]),
+        "score_epochs": np.array([2, 3]),
+        "score": np.array([0.5, 0.75]),
+    }
     trials = [
-        ({"alpha": 0.5, "solver": "adam", "hidden_layer_sizes": (64, 32), "early_stopping": True}, {"score": 0.625, "auc": 2}, curve),
-        ({"alpha": np.float32(0.25), "solver": "sgd", "hidden_layer_sizes": [16], "early_stopping": np.False_}, {"score": 0.5}, None),
-        ({"alpha": 1, "solver": "sgd", "momentum": 0.5, "random_state": None}, {"score": math.nan}, {"loss": [1.0, math.inf], "score_epochs": [1], "score": [0.5]}),
+        (
+            {"alpha": 0.5, "solver": "adam", "hidden_layer_sizes": (64, 32), "early_stopping": True},
+            {"score": 0.625, "auc": 2},
+            curve,
+        ),
+        (
+            {
+                "alpha": np.float32(0.25),
+                "solver": "sgd",
+                "hidden_layer_sizes": [16],
+                "early_stopping": np.False_,
+            },
+            {"score": 0.5},
+            None,
+        ),
+        (
+            {"alpha": 1, "solver": "sgd", "momentum": 0.5, "random_state": None},
+            {"score": math.nan},
+            {"loss": [1.0, math.inf], "score_epochs": [1], "score": [0.5]},
+        ),
         ({"alpha": math.inf, "hidden_layer_sizes": np.array([3, 4]), "steps": (1.5, "a")}, {}, {}),
     ]
     statuses = ["complete", "pruned", "diverged", "failed"]
@@ -348,7 +390,10 @@ def test_trials(tmp_path):
     assert scalar(reader, "training_loss") == ([1, 2, 3], [pytest.approx(0.9), 0.5, 0.25])
     assert scalar(reader, "score") == ([2, 3], [0.5, 0.625])
     assert scalar(reader, "auc") == ([3], [2])
-    texts = [read(log.folder / name).Tensors("status/text_summary")[0].tensor_proto.string_val[0].decode() for name in names]
+    texts = [
+        read(log.folder / name).Tensors("status/text_summary")[0].tensor_proto.string_val[0].decode()
+        for name in names
+    ]
     assert texts == statuses
     again = TrialLog(tmp_path)
     again.write(7, {}, {})
@@ -357,10 +402,20 @@ def test_trials(tmp_path):
 
 def test_a_finished_search_of_scikit_learn(tmp_path):
     X, y = table()
-    space = {"learning_rate_init": loguniform(1e-3, 1e-1), "hidden_layer_sizes": [(4,), (8, 4)], "solver": ["adam", "sgd"]}
+    space = {
+        "learning_rate_init": loguniform(1e-3, 1e-1),
+        "hidden_layer_sizes": [(4,), (8, 4)],
+        "solver": ["adam", "sgd"],
+    }
     search = RandomizedSearchCV(
-        small(max_iter=3), space, n_iter=6, cv=2, random_state=0, return_train_score=True,
-        scoring={"accuracy": "accuracy", "loss": "neg_log_loss"}, refit="loss",
+        small(max_iter=3),
+        space,
+        n_iter=6,
+        cv=2,
+        random_state=0,
+        return_train_score=True,
+        scoring={"accuracy": "accuracy", "loss": "neg_log_loss"},
+        refit="loss",
     ).fit(X, y)
     folder = log_search(search, tmp_path)
     assert folder == tmp_path / "search-1"
@@ -378,7 +433,9 @@ def test_a_finished_search_of_scikit_learn(tmp_path):
     for number in range(6):
         of_trial = values[f"search-1/trial-{number:04d}"]
         assert of_trial["accuracy"] == pytest.approx(search.cv_results_["mean_test_accuracy"][number])
-        assert of_trial["train_loss"] == pytest.approx(search.cv_results_["mean_train_loss"][number], rel=1e-6)
+        assert of_trial["train_loss"] == pytest.approx(
+            search.cv_results_["mean_train_loss"][number], rel=1e-6
+        )
 
 
 def test_trials_that_failed(tmp_path):
@@ -405,7 +462,11 @@ def test_searches_with_curves_and_statuses(tmp_path):
         "status": np.array(["complete", "pruned"]),
         "learning_curve": np.array(
             [
-                {"loss": np.array([3.0, 2.0]), "score_epochs": np.array([1, 2]), "score": np.array([0.25, 0.75])},
+                {
+                    "loss": np.array([3.0, 2.0]),
+                    "score_epochs": np.array([1, 2]),
+                    "score": np.array([0.25, 0.75]),
+                },
                 {"loss": np.array([4.0]), "score_epochs": np.array([1]), "score": np.array([0.125])},
             ]
         ),
@@ -419,12 +480,22 @@ def test_searches_with_curves_and_statuses(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "scorers", [{}, {"scoring": ["accuracy", "neg_log_loss"], "refit": "accuracy", "return_train_score": True}], ids=["one", "several"]
+    "scorers",
+    [{}, {"scoring": ["accuracy", "neg_log_loss"], "refit": "accuracy", "return_train_score": True}],
+    ids=["one", "several"],
 )
 def test_searches_write_the_same_while_they_run_and_afterwards(scorers, tmp_path):
     space = {"learning_rate_init": [1e-3, 1e-2, 0.1, 1e200], "solver": ["sgd"]}
     search = HyperbandSearchCV(
-        small(), space, max_epochs=3, cv=2, random_state=1, n_jobs=1, tensorboard=tmp_path / "during", error_score=-5.0, **scorers
+        small(),
+        space,
+        max_epochs=3,
+        cv=2,
+        random_state=1,
+        n_jobs=1,
+        tensorboard=tmp_path / "during",
+        error_score=-5.0,
+        **scorers,
     ).fit(*table())
     assert {"complete", "pruned", "diverged"} == set(search.cv_results_["status"])
     log_search(search, tmp_path / "after")
@@ -434,7 +505,10 @@ def test_searches_write_the_same_while_they_run_and_afterwards(scorers, tmp_path
     best = during[f"search-1/trial-{search.best_index_:04d}"]
     assert set(best) == {"score", "training_loss", "fit_seconds", *names}
     failed = int(np.flatnonzero(search.cv_results_["status"] == "diverged")[0])
-    assert "score" not in during[f"search-1/trial-{failed:04d}"] and "accuracy" not in during[f"search-1/trial-{failed:04d}"]
+    assert (
+        "score" not in during[f"search-1/trial-{failed:04d}"]
+        and "accuracy" not in during[f"search-1/trial-{failed:04d}"]
+    )
 
 
 def test_what_is_no_fitted_search(tmp_path):

@@ -19,7 +19,9 @@ def run(tool, *arguments):
 def test_bits_are_the_same_and_what_differs_is_named(tmp_path):
     printed = run("bits.py", "--only", "solver lion float32")
     found = json.loads(printed.stdout)
-    assert {name.partition(", ")[2] for name in found} == {f"solver lion float32, {n} threads" for n in (1, 3)}
+    assert {name.partition(", ")[2] for name in found} == {
+        f"solver lion float32, {n} threads" for n in (1, 3)
+    }
     before = tmp_path / "before.json"
     before.write_text(printed.stdout)
     again = run("bits.py", "--only", "solver lion float32", "--compare", before)
@@ -32,9 +34,13 @@ def test_bits_are_the_same_and_what_differs_is_named(tmp_path):
 
 
 def test_speeds_of_a_version_and_itself():
-    done = run("speed.py", sys.executable, sys.executable, "--rounds", "1", "--only", "compiled", "--most", "1e-9")
+    done = run(
+        "speed.py", sys.executable, sys.executable, "--rounds", "1", "--only", "compiled", "--most", "1e-9"
+    )
     name, old, new, ratio = done.stdout.splitlines()[1].rsplit(maxsplit=3)
     assert name == "compiled, a row" and all(float(each.replace(",", "")) > 0 for each in (old, new, ratio))
     assert done.returncode == 1 and "slower by more than 1e-09: compiled, a row" in done.stdout
-    done = run("speed.py", sys.executable, sys.executable, "--rounds", "1", "--only", "compiled", "--most", "1e9")
+    done = run(
+        "speed.py", sys.executable, sys.executable, "--rounds", "1", "--only", "compiled", "--most", "1e9"
+    )
     assert done.returncode == 0

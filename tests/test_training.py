@@ -1,4 +1,6 @@
-"""The fit: validation sets, scorers, what is monitored, records, going on, and interrupts between any two lines."""
+"""The fit: validation sets, scorers, what is monitored, records, going on, and interrupts between any two
+lines.
+"""
 
 import copy
 import pickle
@@ -51,7 +53,13 @@ def table(task="binary", n_samples=60):
 
 def small(task="binary", **parameters):
     cls = MLPRegressor if task in ("regression", "multi_output") else MLPClassifier
-    defaults = {"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "batch_size": 16, "learning_rate_init": 0.01}
+    defaults = {
+        "hidden_layer_sizes": (5,),
+        "max_iter": 5,
+        "random_state": 0,
+        "batch_size": 16,
+        "learning_rate_init": 0.01,
+    }
     return cls(**defaults | parameters)
 
 
@@ -66,7 +74,7 @@ def same(ours, others):
 HELD_OUT = np.r_[3:15, 40:48]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Validation sets
 
 
@@ -86,10 +94,17 @@ def test_a_table_and_indices_and_a_mask_are_the_same_validation_set(task, early_
         by_rows = small(task, **parameters).fit(X, y, w(slice(None)), validation_indices=indices)
         assert same(by_rows, by_table)
         assert by_rows.loss_curve_ == by_table.loss_curve_
-        np.testing.assert_allclose(by_rows.validation_loss_curve_, by_table.validation_loss_curve_, rtol=1e-12)
+        np.testing.assert_allclose(
+            by_rows.validation_loss_curve_, by_table.validation_loss_curve_, rtol=1e-12
+        )
         np.testing.assert_allclose(by_rows.validation_scores_, by_table.validation_scores_, rtol=1e-12)
     sparse = small(task, **parameters).fit(
-        X[train], y[train], w(train), X_val=scipy.sparse.csr_array(X[HELD_OUT]), y_val=y[HELD_OUT], sample_weight_val=w(HELD_OUT)
+        X[train],
+        y[train],
+        w(train),
+        X_val=scipy.sparse.csr_array(X[HELD_OUT]),
+        y_val=y[HELD_OUT],
+        sample_weight_val=w(HELD_OUT),
     )
     np.testing.assert_allclose(sparse.validation_loss_curve_, by_table.validation_loss_curve_, rtol=1e-12)
 
@@ -99,10 +114,16 @@ def test_a_table_and_indices_and_a_mask_are_the_same_validation_set(task, early_
 def test_validation_losses_are_the_data_losses_of_the_predictions(task, sparse):
     X, y, weight = table(task)
     estimator = small(task, alpha=10.0, max_iter=1).fit(
-        X, y, X_val=scipy.sparse.csr_array(X[:20]) if sparse else X[:20], y_val=y[:20], sample_weight_val=weight[:20]
+        X,
+        y,
+        X_val=scipy.sparse.csr_array(X[:20]) if sparse else X[:20],
+        y_val=y[:20],
+        sample_weight_val=weight[:20],
     )
     if task == "multiclass":
-        rows = -np.log(estimator.predict_proba(X[:20]))[np.arange(20), np.searchsorted(estimator.classes_, y[:20])]
+        rows = -np.log(estimator.predict_proba(X[:20]))[
+            np.arange(20), np.searchsorted(estimator.classes_, y[:20])
+        ]
     elif task == "binary":
         rows = -np.log(estimator.predict_proba(X[:20]))[np.arange(20), (y[:20] > 0).astype(int)]
     elif task == "multilabel":
@@ -110,7 +131,9 @@ def test_validation_losses_are_the_data_losses_of_the_predictions(task, sparse):
         rows = -np.log(np.where(y[:20] == 1, p, 1 - p)).sum(axis=1)
     else:
         rows = ((estimator.predict(X[:20]) - y[:20]) ** 2).reshape(20, -1).mean(axis=1) / 2
-    assert estimator.validation_loss_curve_[0] == pytest.approx(np.average(rows, weights=weight[:20]), rel=1e-9)
+    assert estimator.validation_loss_curve_[0] == pytest.approx(
+        np.average(rows, weights=weight[:20]), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("solver", STOCHASTIC)
@@ -130,7 +153,9 @@ def test_a_validation_set_alone_decides_nothing(solver):
 def test_early_stopping_with_a_given_set_draws_no_split(cls):
     X, y, _ = table("binary" if cls is MLPClassifier else "regression")
     rows, held_out = train_test_split(np.arange(len(X)), random_state=0, test_size=0.1)
-    estimator = cls(hidden_layer_sizes=(5,), early_stopping=True, random_state=0, max_iter=3).fit(X, y, validation_indices=held_out)
+    estimator = cls(hidden_layer_sizes=(5,), early_stopping=True, random_state=0, max_iter=3).fit(
+        X, y, validation_indices=held_out
+    )
     plain = cls(hidden_layer_sizes=(5,), random_state=0, max_iter=3).fit(X[np.sort(rows)], y[np.sort(rows)])
     np.testing.assert_allclose(estimator.loss_curve_, plain.loss_curve_, rtol=1e-9)
 
@@ -154,7 +179,7 @@ def test_weights_of_the_validation_set_must_sum_to_something():
         small().fit(X, y, 1 - weight, validation_indices=np.arange(9))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Scores, and what is monitored
 
 
@@ -173,7 +198,10 @@ def test_weights_of_the_validation_set_must_sum_to_something():
         ("multi_output", "neg_mean_squared_error"),
         ("regression", make_scorer(max_error, greater_is_better=False)),
         ("regression", lambda estimator, X, y: -np.abs(estimator.predict(X) - y).sum()),
-        ("regression", lambda estimator, X, y, sample_weight=None: 0 if sample_weight is None else sample_weight.sum()),
+        (
+            "regression",
+            lambda estimator, X, y, sample_weight=None: 0 if sample_weight is None else sample_weight.sum(),
+        ),
     ],
 )
 def test_scorers_give_what_they_give_the_fitted_estimator(task, scoring, weighted):
@@ -190,8 +218,10 @@ def test_scorers_give_what_they_give_the_fitted_estimator(task, scoring, weighte
     assert len(estimator.validation_scores_) == 5
     assert all(type(score) is float for score in estimator.validation_scores_)
     assert same(estimator, small(task).fit(X, y))
-    by_rows = small(task, scoring=scoring).fit(X, y, weight if weighted else None, validation_indices=np.arange(30, 60))
-    with_weights = {name: weight[30:] for name in with_weights}
+    by_rows = small(task, scoring=scoring).fit(
+        X, y, weight if weighted else None, validation_indices=np.arange(30, 60)
+    )
+    with_weights = dict.fromkeys(with_weights, weight[30:])
     assert np.isfinite(by_rows.validation_scores_).all()
 
 
@@ -229,7 +259,9 @@ def test_scorers_that_give_no_number(value):
 def test_a_score_of_nan_neither_stalls_nor_is_best():
     X, y, _ = table()
     given = iter([np.nan, 0.5, np.nan, np.nan, 0.4, np.nan])
-    estimator = small(scoring=lambda *_: next(given), early_stopping=True, max_iter=6, n_iter_no_change=1).fit(X, y)
+    estimator = small(
+        scoring=lambda *_: next(given), early_stopping=True, max_iter=6, n_iter_no_change=1
+    ).fit(X, y)
     assert estimator.n_iter_ == 6
     assert estimator.best_validation_score_ == 0.5
 
@@ -245,8 +277,16 @@ def test_unknown_scorers_are_named():
 @pytest.mark.parametrize("restore_best", [False, True])
 def test_the_best_epoch_is_that_of_what_is_monitored(scoring, monitor, restore_best):
     X, y, _ = table()
-    parameters = {"scoring": scoring, "monitor": monitor, "learning_rate_init": 0.3, "n_iter_no_change": 4, "max_iter": 60}
-    estimator = small(early_stopping=True, restore_best=restore_best, **parameters).fit(X, y, validation_indices=HELD_OUT)
+    parameters = {
+        "scoring": scoring,
+        "monitor": monitor,
+        "learning_rate_init": 0.3,
+        "n_iter_no_change": 4,
+        "max_iter": 60,
+    }
+    estimator = small(early_stopping=True, restore_best=restore_best, **parameters).fit(
+        X, y, validation_indices=HELD_OUT
+    )
     n_iter = estimator.n_iter_
     assert n_iter < 60
     losses, scores = np.array(estimator.validation_loss_curve_), np.array(estimator.validation_scores_)
@@ -258,7 +298,9 @@ def test_the_best_epoch_is_that_of_what_is_monitored(scoring, monitor, restore_b
     best = int(values.argmax())
     assert best + 1 < n_iter
     n_epochs = best + 1 if restore_best else n_iter
-    expected = small(**parameters | {"max_iter": n_epochs, "n_iter_no_change": 1000}).fit(X, y, validation_indices=HELD_OUT)
+    expected = small(**parameters | {"max_iter": n_epochs, "n_iter_no_change": 1000}).fit(
+        X, y, validation_indices=HELD_OUT
+    )
     assert same(estimator, expected)
     # scikit-learn's rule of patience, said anew
     stalled, top = 0, -np.inf
@@ -273,7 +315,10 @@ def test_what_is_said_of_a_stall_names_what_is_monitored(monitor, capsys):
     X, y, _ = table()
     small(early_stopping=True, monitor=monitor, tol=10.0, n_iter_no_change=1, verbose=True).fit(X, y)
     said = capsys.readouterr().out
-    assert f"Validation {monitor} did not improve more than tol=10.000000 for 1 consecutive epochs. Stopping." in said
+    assert (
+        f"Validation {monitor} did not improve more than tol=10.000000 for 1 consecutive epochs. Stopping."
+        in said
+    )
 
 
 @pytest.mark.parametrize("monitor", ["score", "loss"])
@@ -306,7 +351,7 @@ def test_divergence_restores_the_best_epoch_if_it_is_kept(monitor, restore_best,
         assert same(estimator, small(early_stopping=True, restore_best=False, max_iter=3).fit(X, y))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Records
 
 
@@ -350,9 +395,12 @@ def test_learning_rates_are_those_of_the_last_updates():
     inv = small(**sgd, learning_rate="invscaling", power_t=0.3).fit(X, y)
     expected = [0.5] + [0.5 / (60 * epoch + 1) ** 0.3 for epoch in range(1, 5)]
     np.testing.assert_allclose(inv.learning_rate_curve_, expected, rtol=1e-14)
-    assert small(learning_rate="invscaling").fit(X, y).learning_rate_curve_ == [0.01] * 5  # 'adam' does not use it
+    # 'adam' does not use it
+    assert small(learning_rate="invscaling").fit(X, y).learning_rate_curve_ == [0.01] * 5
     linear = small(learning_rate=lambda progress: 1 - progress).fit(X, y).learning_rate_curve_
-    np.testing.assert_allclose(linear, [0.01 * (1 - (4 * epoch - 1) / 20) for epoch in range(1, 6)], rtol=1e-12)
+    np.testing.assert_allclose(
+        linear, [0.01 * (1 - (4 * epoch - 1) / 20) for epoch in range(1, 6)], rtol=1e-12
+    )
 
 
 def test_lbfgs_keeps_a_history_and_measures_a_validation_set():
@@ -369,8 +417,12 @@ def test_lbfgs_keeps_a_history_and_measures_a_validation_set():
             assert watched.validation_scores_[-1] == watched.score(X[HELD_OUT], y[HELD_OUT])
     train = np.setdiff1d(np.arange(60), HELD_OUT)
     by_rows = small(solver="lbfgs", max_iter=8).fit(X, y, validation_indices=HELD_OUT)
-    np.testing.assert_allclose(by_rows.loss_, small(solver="lbfgs", max_iter=8).fit(X[train], y[train]).loss_, rtol=1e-9)
-    assert len(plain.set_params(solver="adam").partial_fit(X, y).loss_curve_) == len(plain.history_["loss"]) == 1
+    np.testing.assert_allclose(
+        by_rows.loss_, small(solver="lbfgs", max_iter=8).fit(X[train], y[train]).loss_, rtol=1e-9
+    )
+    assert (
+        len(plain.set_params(solver="adam").partial_fit(X, y).loss_curve_) == len(plain.history_["loss"]) == 1
+    )
 
 
 @pytest.mark.parametrize("validates", [False, True])
@@ -385,7 +437,7 @@ def test_lbfgs_and_other_solvers_do_not_mix_their_records(validates):
     assert_records(estimator.set_params(solver="sgd").fit(X, y, **more), 3, validates)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Going on
 
 
@@ -401,12 +453,19 @@ def assert_went_on(ours, whole):
 
 
 @pytest.mark.parametrize(
-    "learning_rate", ["constant", "invscaling", "adaptive", "step", "exponential", "plateau", "cosine_restarts"]
+    "learning_rate",
+    ["constant", "invscaling", "adaptive", "step", "exponential", "plateau", "cosine_restarts"],
 )
 @pytest.mark.parametrize("solver", STOCHASTIC)
 def test_fits_and_partial_fits_in_pieces_are_one_fit(solver, learning_rate):
     X, y, _ = table()
-    parameters = {"solver": solver, "learning_rate": learning_rate, "shuffle": False, "n_iter_no_change": 1, "tol": 0.02}
+    parameters = {
+        "solver": solver,
+        "learning_rate": learning_rate,
+        "shuffle": False,
+        "n_iter_no_change": 1,
+        "tol": 0.02,
+    }
     whole = small(**parameters, max_iter=6).fit(X, y)
     n_iter = whole.n_iter_
     pieces = small(**parameters, warm_start="full")
@@ -423,7 +482,13 @@ def test_fits_and_partial_fits_in_pieces_are_one_fit(solver, learning_rate):
 @pytest.mark.parametrize("monitor", ["score", "loss"])
 def test_full_warm_starts_go_on_with_early_stopping(monitor):
     X, y, _ = table()
-    parameters = {"shuffle": False, "early_stopping": True, "monitor": monitor, "restore_best": False, "n_iter_no_change": 100}
+    parameters = {
+        "shuffle": False,
+        "early_stopping": True,
+        "monitor": monitor,
+        "restore_best": False,
+        "n_iter_no_change": 100,
+    }
     whole = small(**parameters, max_iter=4).fit(X, y, validation_indices=HELD_OUT)
     pieces = small(**parameters, max_iter=2, warm_start="full")
     for _ in range(2):
@@ -449,15 +514,26 @@ MEASURES = {
 @pytest.mark.parametrize("now", MEASURES)
 def test_patience_goes_on_where_the_training_loss_is_the_same_as_before(before, now):
     X, y, _ = table()
-    estimator = small(max_iter=3, warm_start=True, validation_fraction=0.3, learning_rate="plateau", solver="sgd")
+    estimator = small(
+        max_iter=3, warm_start=True, validation_fraction=0.3, learning_rate="plateau", solver="sgd"
+    )
     parameters, rows = MEASURES[before]
     estimator.set_params(**parameters).fit(X, y, **rows)
     goes_on = before == now and not MEASURES[now][0].get("early_stopping")
     # As if the earlier fit had come to what no later one does, and had stalled.
-    estimator._optimizer |= {"best": 1e9, "schedule": estimator._optimizer["schedule"] | {"best": -1e9, "n_bad": 5}}
+    estimator._optimizer |= {
+        "best": 1e9,
+        "schedule": estimator._optimizer["schedule"] | {"best": -1e9, "n_bad": 5},
+    }
     estimator._no_improvement_count = 10
     estimator = pickle.loads(pickle.dumps(estimator)) if before != "function" else estimator
-    defaults = {"early_stopping": False, "monitor": "score", "scoring": None, "loss": "log_loss", "focal_gamma": 2.0}
+    defaults = {
+        "early_stopping": False,
+        "monitor": "score",
+        "scoring": None,
+        "loss": "log_loss",
+        "focal_gamma": 2.0,
+    }
     parameters, rows = MEASURES[now]
     estimator.set_params(**defaults | parameters).fit(X, y, **rows)
     assert estimator.n_iter_ == (1 if goes_on else 3)
@@ -469,7 +545,9 @@ def test_patience_goes_on_where_the_training_loss_is_the_same_as_before(before, 
 
 def test_a_warm_start_with_another_score_restores_its_own_best():
     X, y, _ = table()
-    estimator = small(early_stopping=True, scoring=lambda estimator, X, y: 1e9, warm_start=True, n_iter_no_change=2).fit(X, y)
+    estimator = small(
+        early_stopping=True, scoring=lambda estimator, X, y: 1e9, warm_start=True, n_iter_no_change=2
+    ).fit(X, y)
     assert estimator.n_iter_ == 4
     before = pickle.loads(pickle.dumps(estimator.coefs_))
     estimator.set_params(scoring="loss", learning_rate_init=0.001).fit(X, y)
@@ -485,7 +563,9 @@ def test_many_fits_with_early_stopping_learn_as_much_as_one(name, warm_start):
     parameters = {"hidden_layer_sizes": (32,), "early_stopping": True, "n_iter_no_change": 1000}
     rng = np.random.default_rng(0)
     for seed in range(2):
-        whole = MLPClassifier(max_iter=60, random_state=seed, **parameters).fit(scale(X), y).score(scale(X), y)
+        whole = (
+            MLPClassifier(max_iter=60, random_state=seed, **parameters).fit(scale(X), y).score(scale(X), y)
+        )
         for longest in (1, 20):
             pieces, left = MLPClassifier(warm_start=warm_start, random_state=seed, **parameters), 60
             while left:
@@ -523,7 +603,9 @@ def test_the_last_weights_are_gone_on_with_and_the_best_are_kept():
 
 def test_plateau_keeps_its_rate_where_the_measure_changes():
     X, y, _ = table()
-    estimator = small(max_iter=8, warm_start=True, learning_rate=Plateau(patience=0, threshold=1), solver="sgd").fit(X, y)
+    estimator = small(
+        max_iter=8, warm_start=True, learning_rate=Plateau(patience=0, threshold=1), solver="sgd"
+    ).fit(X, y)
     rate = estimator._optimizer["schedule"]["rate"]
     assert rate < 0.01
     estimator.set_params(early_stopping=True, max_iter=1).fit(X, y)
@@ -532,7 +614,13 @@ def test_plateau_keeps_its_rate_where_the_measure_changes():
 
 def test_warm_starts_forget_moments_and_scikit_learns_schedules():
     X, y, _ = table()
-    parameters = {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "n_iter_no_change": 1, "max_iter": 8}
+    parameters = {
+        "solver": "sgd",
+        "learning_rate": "adaptive",
+        "tol": 10.0,
+        "n_iter_no_change": 1,
+        "max_iter": 8,
+    }
     plain, full = (small(**parameters, warm_start=warm_start).fit(X, y) for warm_start in (True, "full"))
     assert same(plain, full)
     assert plain.learning_rate_curve_[-1] < 0.01
@@ -550,7 +638,13 @@ def test_warm_starts_forget_moments_and_scikit_learns_schedules():
 def test_what_does_not_fit_is_not_gone_on_with():
     X, y, _ = table()
     estimator = small(warm_start="full", learning_rate="cosine").fit(X, y)
-    for other in ({"solver": "sgd"}, {"solver": "lion"}, {"learning_rate": "step"}, {"solver": "lbfgs"}, {"solver": "adam"}):
+    for other in (
+        {"solver": "sgd"},
+        {"solver": "lion"},
+        {"learning_rate": "step"},
+        {"solver": "lbfgs"},
+        {"solver": "adam"},
+    ):
         assert np.isfinite(estimator.set_params(**other).fit(X, y).loss_)
 
 
@@ -579,7 +673,7 @@ def test_moments_are_kept_in_the_fitted_dtype_and_pickle():
     assert_went_on(pickle.loads(pickle.dumps(pieces)).fit(X.astype(np.float32), y), whole)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Interrupts
 
 
@@ -597,13 +691,23 @@ OPTIONS = [
     {"early_stopping": True},
     {"early_stopping": True, "scoring": cheap_score},
     {"callbacks": [Watcher()]},
-    {"early_stopping": True, "scoring": cheap_score, "monitor": "loss", "callbacks": [Watcher()], "restore_best": False},
+    {
+        "early_stopping": True,
+        "scoring": cheap_score,
+        "monitor": "loss",
+        "callbacks": [Watcher()],
+        "restore_best": False,
+    },
 ]
-FILES = tuple(f"{name}.py" for name in ("training", "monitoring", "schedules", "reporting", "callbacks", "scores", "base"))
+FILES = tuple(
+    f"{name}.py"
+    for name in ("training", "monitoring", "schedules", "reporting", "callbacks", "scores", "base")
+)
 
 
 def interrupted_before_each_line(within, files, make, fit):
-    """Estimators whose fit was interrupted, once before each line that it runs in `files` and below `within`, a function.
+    """Estimators whose fit was interrupted, once before each line that it runs in `files` and below `within`,
+    a function.
 
     Python raises KeyboardInterrupt between any two lines; here it is raised before each line in turn.
     """
@@ -643,7 +747,9 @@ def interrupted_before_each_line(within, files, make, fit):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("options", "own_table"), [*product(OPTIONS, [False]), ({}, True), (OPTIONS[2], True)])
+@pytest.mark.parametrize(
+    ("options", "own_table"), [*product(OPTIONS, [False]), ({}, True), (OPTIONS[2], True)]
+)
 def test_interrupts_between_any_two_lines_of_an_epoch(options, own_table):
     X, y, _ = table()
     more = {"X_val": X[:20], "y_val": y[:20]} if own_table else {}
@@ -651,7 +757,10 @@ def test_interrupts_between_any_two_lines_of_an_epoch(options, own_table):
     whole = [small(**parameters | {"max_iter": n, "restore_best": False}).fit(X, y, **more) for n in (1, 2)]
     n_interrupted = n_with_moments = 0
     for estimator in interrupted_before_each_line(
-        nnfast.training._Fit._epoch, FILES, lambda: small(**parameters), lambda estimator: estimator.fit(X, y, **more)
+        nnfast.training._Fit._epoch,
+        FILES,
+        lambda: small(**parameters),
+        lambda estimator: estimator.fit(X, y, **more),
     ):
         n_interrupted += 1
         if not hasattr(estimator, "coefs_"):  # before there was a whole epoch
@@ -709,11 +818,14 @@ def assert_as_of(estimator, n_iter, whole):
         assert estimator.validation_scores_ == expected.validation_scores_
     else:  # the last is NaN if the scorer was interrupted
         assert estimator.validation_scores_[:-1] == expected.validation_scores_[:-1]
-        assert estimator.validation_scores_[-1] in (expected.validation_scores_[-1], pytest.approx(np.nan, nan_ok=True))
+        assert estimator.validation_scores_[-1] in (
+            expected.validation_scores_[-1],
+            pytest.approx(np.nan, nan_ok=True),
+        )
     assert {len(values) for values in estimator.history_.values()} == {n_iter}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # With normalization and dropout
 
 
@@ -726,7 +838,14 @@ REGULARIZED = [
     {"normalization": "batch"},
     {"normalization": "layer"},
     {"dropout": 0.3},
-    {"normalization": "batch", "dropout": 0.2, "input_dropout": 0.1, "l1": 0.01, "max_norm": 1.0, "clip_norm": 1.0},
+    {
+        "normalization": "batch",
+        "dropout": 0.2,
+        "input_dropout": 0.1,
+        "l1": 0.01,
+        "max_norm": 1.0,
+        "clip_norm": 1.0,
+    },
 ]
 
 
@@ -741,7 +860,9 @@ def test_all_arrays_are_restored_and_gone_on_with(more, early_stopping):
         seen.append([array.copy() for array in all_arrays(estimator)])
         return 0.0
 
-    whole = small(**parameters, early_stopping=early_stopping, scoring=look, max_iter=12, n_iter_no_change=100)
+    whole = small(
+        **parameters, early_stopping=early_stopping, scoring=look, max_iter=12, n_iter_no_change=100
+    )
     whole.fit(X, y, validation_indices=HELD_OUT)
     best = int(np.argmin(whole.validation_loss_curve_)) if early_stopping else 11
     assert best < 11 or not early_stopping or "dropout" in more
@@ -763,7 +884,16 @@ def test_only_dropout_draws_a_seed():
     assert states[0] == states[1] != states[2] == states[3]
 
 
-@pytest.mark.parametrize("learning_rate, warns", [("constant", True), ("step", True), ("cosine", False), ("one_cycle", False), (lambda p: 1 - p / 2, False)])
+@pytest.mark.parametrize(
+    "learning_rate, warns",
+    [
+        ("constant", True),
+        ("step", True),
+        ("cosine", False),
+        ("one_cycle", False),
+        (lambda p: 1 - p / 2, False),
+    ],
+)
 def test_a_schedule_that_plans_its_end_is_not_said_to_have_missed_it(learning_rate, warns):
     X, y = np.random.RandomState(0).normal(size=(60, 3)), np.arange(60) % 2
     with warnings.catch_warnings(record=True) as caught:

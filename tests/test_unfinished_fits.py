@@ -1,4 +1,6 @@
-"""Fits that do not end well: failures, interrupts (those between any two lines are in test_training.py), divergence."""
+"""Fits that do not end well: failures, interrupts (those between any two lines are in test_training.py),
+divergence.
+"""
 
 import os
 import pickle
@@ -19,7 +21,8 @@ from nnfast import DivergenceError, MLPRegressor, engines
 pytestmark = QUIET
 
 SENTENCE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+    " preprocessed."
 )
 
 
@@ -57,23 +60,31 @@ def test_a_failure_before_training_changes_nothing(cls, solver, monkeypatch):
 
 
 def assert_as_of_a_whole_epoch(estimator, X, y):
-    """The estimator is, to the bit, what a fit of n_iter_ epochs gives. Returns whether it still has its moments."""
+    """The estimator is, to the bit, what a fit of n_iter_ epochs gives. Returns whether it still has its
+    moments.
+    """
     n_iter = estimator.n_iter_
     assert len(estimator.loss_curve_) == n_iter
     assert estimator.t_ == n_iter * len(X)
-    same = clone(estimator).set_params(max_iter=max(1, n_iter), n_iter_no_change=10**6, verbose=False).fit(X, y)
+    same = (
+        clone(estimator).set_params(max_iter=max(1, n_iter), n_iter_no_change=10**6, verbose=False).fit(X, y)
+    )
     if n_iter:
         assert estimator.loss_ == same.loss_
         assert estimator.loss_curve_ == same.loss_curve_
         assert estimator.best_loss_ == same.best_loss_
-        for mine, other in zip(estimator.coefs_ + estimator.intercepts_, same.coefs_ + same.intercepts_, strict=True):
+        for mine, other in zip(
+            estimator.coefs_ + estimator.intercepts_, same.coefs_ + same.intercepts_, strict=True
+        ):
             assert np.array_equal(mine, other)
     assert estimator.predict(X).shape == y.shape
     has_moments = estimator._optimizer["moments"] is not None
     estimator.partial_fit(X, y)
     assert len(estimator.loss_curve_) == n_iter + 1
     if n_iter and has_moments:
-        assert all(np.array_equal(a, b) for a, b in zip(estimator.coefs_, same.partial_fit(X, y).coefs_, strict=True))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(estimator.coefs_, same.partial_fit(X, y).coefs_, strict=True)
+        )
     return has_moments
 
 
@@ -177,7 +188,9 @@ def test_an_interrupted_first_epoch_keeps_an_earlier_fit(monkeypatch):
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_divergence_raises_and_names_epoch_and_step(cls, solver):
     X, y = table()
-    estimator = small(cls, solver=solver, activation="identity", learning_rate_init=1e200, hidden_layer_sizes=(5, 5))
+    estimator = small(
+        cls, solver=solver, activation="identity", learning_rate_init=1e200, hidden_layer_sizes=(5, 5)
+    )
     with np.errstate(all="ignore"), pytest.raises(DivergenceError) as caught:
         estimator.fit(X, y)
     message = str(caught.value)

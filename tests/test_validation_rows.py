@@ -53,8 +53,10 @@ def test_kinds_of_held_out_rows(cls, kind):
     if "X_val" in held_out:  # the same rows in the same order, so the same run
         np.testing.assert_allclose(estimator.loss_curve_, alone.loss_curve_, rtol=1e-12)
     assert estimator.t_ == alone.t_ == 30 * 5
-    expected = log_loss(y[30:], estimator.predict_proba(X[30:])) if cls is MLPClassifier else (
-        mean_squared_error(y[30:], estimator.predict(X[30:])) / 2
+    expected = (
+        log_loss(y[30:], estimator.predict_proba(X[30:]))
+        if cls is MLPClassifier
+        else (mean_squared_error(y[30:], estimator.predict(X[30:])) / 2)
     )
     assert estimator.validation_loss_curve_[-1] == pytest.approx(expected, rel=rtol)
     assert estimator.validation_scores_[-1] == pytest.approx(estimator.score(X[30:], y[30:]), rel=rtol)
@@ -80,7 +82,10 @@ def test_weights_of_held_out_rows():
 @pytest.mark.parametrize(
     "held_out, words",
     [
-        (lambda X, y: as_table(X, y) | {"validation_indices": [1]}, "X_val and y_val, or validation_indices, not both"),
+        (
+            lambda X, y: as_table(X, y) | {"validation_indices": [1]},
+            "X_val and y_val, or validation_indices, not both",
+        ),
         (lambda X, y: {"X_val": X}, "X_val without y_val"),
         (lambda X, y: {"y_val": y}, "y_val without X_val"),
         (lambda X, y: {"sample_weight_val": y}, "sample_weight_val without X_val"),
@@ -89,7 +94,10 @@ def test_weights_of_held_out_rows():
         (lambda X, y: {"X_val": X, "y_val": y[:3]}, "X_val, y_val: .*40, 3"),
         (lambda X, y: {"X_val": X * np.nan, "y_val": y}, "X_val, y_val: .*NaN"),
         (lambda X, y: as_table(X, y) | {"sample_weight_val": y[:3]}, "sample_weight_val: "),
-        (lambda X, y: as_table(X, y) | {"sample_weight_val": np.zeros(10)}, "sample_weight_val.*(positive|non-zero)"),
+        (
+            lambda X, y: as_table(X, y) | {"sample_weight_val": np.zeros(10)},
+            "sample_weight_val.*(positive|non-zero)",
+        ),
         (lambda X, y: {"validation_indices": [40]}, "validation_indices.*below 40, got 40"),
         (lambda X, y: {"validation_indices": [-41]}, "validation_indices.*got -41"),
         (lambda X, y: {"validation_indices": [3, 4, -37]}, "validation_indices.*row 3 several times"),
@@ -97,10 +105,19 @@ def test_weights_of_held_out_rows():
         (lambda X, y: {"validation_indices": np.zeros(40, bool)}, "validation_indices.*got 0 of 40"),
         (lambda X, y: {"validation_indices": np.ones(39, bool)}, "mask.*n_samples=40.*39"),
         (lambda X, y: {"validation_indices": []}, "validation_indices.*at least one row.*got 0 of 40"),
-        (lambda X, y: {"validation_indices": next(KFold(4).split(X))}, "validation_indices.*pair.*pass the second"),
-        (lambda X, y: {"validation_indices": next(KFold(2).split(X))}, "validation_indices.*pair.*pass the second"),
+        (
+            lambda X, y: {"validation_indices": next(KFold(4).split(X))},
+            "validation_indices.*pair.*pass the second",
+        ),
+        (
+            lambda X, y: {"validation_indices": next(KFold(2).split(X))},
+            "validation_indices.*pair.*pass the second",
+        ),
         (lambda X, y: {"validation_indices": [[1, 2], [3]]}, "validation_indices: .*inhomogeneous"),
-        (lambda X, y: {"validation_indices": np.array([2**64 - 1], np.uint64)}, "validation_indices.*got 18446744073709551615"),
+        (
+            lambda X, y: {"validation_indices": np.array([2**64 - 1], np.uint64)},
+            "validation_indices.*got 18446744073709551615",
+        ),
         (lambda X, y: {"validation_indices": [0.5]}, "validation_indices.*float64"),
         (lambda X, y: {"validation_indices": [[1, 2]]}, r"validation_indices.*shape \(1, 2\)"),
         (lambda X, y: {"validation_indices": 3}, r"validation_indices.*shape \(\)"),
@@ -132,7 +149,10 @@ def test_targets_of_held_out_rows_that_do_not_fit():
             small(cls).fit(X, target, X_val=X, y_val=y_val)
     # some of the classes are enough
     assert len(small().fit(X, y, X_val=X[y == 1], y_val=y[y == 1]).validation_scores_) == 5
-    assert len(small(warm_start=True).fit(X, y).fit(X, y, X_val=X[y == 1], y_val=y[y == 1]).validation_scores_) == 5
+    assert (
+        len(small(warm_start=True).fit(X, y).fit(X, y, X_val=X[y == 1], y_val=y[y == 1]).validation_scores_)
+        == 5
+    )
 
 
 def test_names_of_held_out_features():
@@ -154,7 +174,9 @@ def test_held_out_rows_go_through_a_pipeline():
         pipeline = make_pipeline(StandardScaler(), mlp, transform_input=["X_val"])
         pipeline.fit(X, y, X_val=X[30:], y_val=y[30:])
     assert pipeline[-1].validation_loss_curve_ == pytest.approx(expected.validation_loss_curve_)
-    pipeline = make_pipeline(StandardScaler(), small()).fit(X, y, mlpclassifier__validation_indices=range(30, 40))
+    pipeline = make_pipeline(StandardScaler(), small()).fit(
+        X, y, mlpclassifier__validation_indices=range(30, 40)
+    )
     assert len(pipeline[-1].validation_scores_) == 5
 
 
@@ -167,5 +189,7 @@ def test_partial_fit_takes_no_held_out_rows(cls):
 
 def test_what_is_set_on_an_estimator_while_it_is_fitted_stays():
     X, y = table()
-    estimator = small(callbacks=[types.SimpleNamespace(on_fit_begin=lambda estimator, state: setattr(estimator, "note", 1))])
+    estimator = small(
+        callbacks=[types.SimpleNamespace(on_fit_begin=lambda estimator, state: setattr(estimator, "note", 1))]
+    )
     assert estimator.fit(X, y).note == 1

@@ -1,6 +1,8 @@
-"""The vector functions' errors: at most 4 ULP (without FMA one: 4.4) over their whole range, in every instruction set and dtype; and the activations' slopes'.
+"""The vector functions' errors: at most 4 ULP (without FMA one: 4.4) over their whole range, in every
+instruction set and dtype; and the activations' slopes'.
 
-The oracle is the libm of a wider type: float64's for float32, x86's 80-bit long double for float64, mpmath where that has no function.
+The oracle is the libm of a wider type: float64's for float32, x86's 80-bit long double for float64, mpmath
+where that has no function.
 """
 
 from functools import cache
@@ -8,9 +10,8 @@ from functools import cache
 import mpmath
 import numpy as np
 import pytest
-from scipy.special import ndtr
-
 from nnfast.kernels import engine
+from scipy.special import ndtr
 
 ISAS = engine.instruction_sets()
 ANY = "anything"
@@ -20,8 +21,8 @@ def logistic(x):
     return 1 / (1 + np.exp(-x))
 
 
-# name: (oracle, domain, limits in ULP for float32 and float64). All promise 4; these are what was measured with GCC 12 (the most of all
-# instruction sets), and a quarter for what another compiler contracts into FMA.
+# name: (oracle, domain, limits in ULP for float32 and float64). All promise 4; these are what was measured
+# with GCC 12 (the most of all instruction sets), and a quarter for what another compiler contracts into FMA.
 FUNCTIONS = {
     "exp": (np.exp, ANY, 1.3, 1.25),
     "log": (np.log, ANY, 1.1, 1.05),
@@ -30,8 +31,9 @@ FUNCTIONS = {
     "reciprocal": (lambda x: 1 / x, "normals", 1.65, 3.65),
 }
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The activations' formulas, and their derivatives', for x of a wider type; p: the activation's own parameter. A gate that has closed wins over any z.
+# ------------------------------------------------------------------------------------------------------------
+# The activations' formulas, and their derivatives', for x of a wider type; p: the activation's own parameter.
+# A gate that has closed wins over any z.
 
 
 def number(x, digits):
@@ -94,7 +96,9 @@ def mish_slope(x, p):
     """With e = exp(-|x|), so that nothing is subtracted from 1."""
     x = near(x)
     e = np.exp(-abs(x))
-    square = np.where(x > 0, e * (1 + e) / (1 + 2 * e + 2 * e * e) ** 2 * e, e * (1 + e) / (e * e + 2 * e + 2) ** 2)
+    square = np.where(
+        x > 0, e * (1 + e) / (1 + 2 * e + 2 * e * e) ** 2 * e, e * (1 + e) / (e * e + 2 * e + 2) ** 2
+    )
     return np.tanh(np.maximum(x, 0) + np.log1p(e)) + 4 * x * square
 
 
@@ -121,16 +125,26 @@ FORMULAS = {
     "relu": (lambda x, p: np.where(x < 0, 0, x), lambda x, p: np.where(x > 0, 1, 0)),
     "leaky_relu": (lambda x, p: np.where(x > 0, x, p * x), lambda x, p: np.where(x > 0, 1, p)),
     "elu": (elu, elu_slope),
-    "selu": (lambda x, p: selu_scale(x) * elu(x, selu_alpha(x)), lambda x, p: selu_scale(x) * elu_slope(x, selu_alpha(x))),
+    "selu": (
+        lambda x, p: selu_scale(x) * elu(x, selu_alpha(x)),
+        lambda x, p: selu_scale(x) * elu_slope(x, selu_alpha(x)),
+    ),
     "gelu": (lambda x, p: times_gate(x, normal(x)[0]), gelu_slope),
     "gelu_tanh": (lambda x, p: times_gate(x, logistic(tanh_gate(x)[0])), gelu_tanh_slope),
-    "gelu_sigmoid": (lambda x, p: swish(x, number(x, "1.702")), lambda x, p: swish_slope(x, number(x, "1.702"))),
+    "gelu_sigmoid": (
+        lambda x, p: swish(x, number(x, "1.702")),
+        lambda x, p: swish_slope(x, number(x, "1.702")),
+    ),
     "silu": (lambda x, p: swish(x, 1), lambda x, p: swish_slope(x, 1)),
     "mish": (lambda x, p: times_gate(x, through_softplus(x)), mish_slope),
-    "softplus": (lambda x, p: (np.maximum(p * x, 0) + np.log1p(np.exp(-abs(p * x)))) / p, lambda x, p: logistic(p * x)),
+    "softplus": (
+        lambda x, p: (np.maximum(p * x, 0) + np.log1p(np.exp(-abs(p * x)))) / p,
+        lambda x, p: logistic(p * x),
+    ),
 }
 # name and parameter: limits in ULP for float32 and float64, as above; then in eps for the slope.
-# Without FMA, on the baseline, a few arguments in a million have more than 4 ULP in GELU: 4.4 at most, of 30 million.
+# Without FMA, on the baseline, a few arguments in a million have more than 4 ULP in GELU: 4.4 at most, of 30
+# million.
 WITHOUT_FMA = {"gelu": 4.65}
 # Where the tail on the left has gone, GELU is 0 - 0.
 ANY_ZERO = ("gelu",)
@@ -171,7 +185,17 @@ RANGES = {
     "sqrt": [(0.25, 4)],
     "reciprocal": [(0.5, 2)],
 }
-OF_ACTIVATIONS = [(-1, 1), (-1e-3, 1e-3), (-40, 40), (-14, -2), (-110, -80), (-760, -690), (-450, -405), (-8, 0), (0, 8)]
+OF_ACTIVATIONS = [
+    (-1, 1),
+    (-1e-3, 1e-3),
+    (-40, 40),
+    (-14, -2),
+    (-110, -80),
+    (-760, -690),
+    (-450, -405),
+    (-8, 0),
+    (0, 8),
+]
 
 
 def within(domain, x):
@@ -188,8 +212,22 @@ def within(domain, x):
 def specials(dtype):
     """Zeros, infinities, NaN, and the neighbours of every border."""
     info = np.finfo(dtype)
-    borders = [0, 1, 2, 0.5, 20, np.log(2), np.sqrt(0.5), np.sqrt(2), info.max, info.smallest_normal, info.smallest_subnormal, info.eps]
-    borders += [12, 16, 22, 40, 50, 120, 800, 1000, 120 / 1.702, 800 / 1.702, 13.2, 38.5]  # where an activation takes another way
+    borders = [
+        0,
+        1,
+        2,
+        0.5,
+        20,
+        np.log(2),
+        np.sqrt(0.5),
+        np.sqrt(2),
+        info.max,
+        info.smallest_normal,
+        info.smallest_subnormal,
+        info.eps,
+    ]
+    # where an activation takes another way
+    borders += [12, 16, 22, 40, 50, 120, 800, 1000, 120 / 1.702, 800 / 1.702, 13.2, 38.5]
     lowest = np.log(info.smallest_subnormal)
     borders += [np.log(info.max), np.log(info.smallest_normal), lowest, lowest - np.log(2)]
     at = np.array(borders + [-x for x in borders], dtype).view(f"u{dtype.itemsize}")
@@ -204,10 +242,16 @@ def points(name, dtype):
     rng = np.random.default_rng(0)
     is_activation = name in ACTIVATIONS
     if dtype == np.float32:
-        everywhere = np.arange(0, 2**32, 8191 if is_activation else 4093, dtype=np.uint64).astype(np.uint32).view(dtype)
+        everywhere = (
+            np.arange(0, 2**32, 8191 if is_activation else 4093, dtype=np.uint64)
+            .astype(np.uint32)
+            .view(dtype)
+        )
         count = 200_001
     else:
-        everywhere = rng.integers(0, 2**64, 100_000 if is_activation else 400_000, dtype=np.uint64).view(dtype)
+        everywhere = rng.integers(0, 2**64, 100_000 if is_activation else 400_000, dtype=np.uint64).view(
+            dtype
+        )
         count = 100_001
     if is_activation:
         count //= 5
@@ -236,23 +280,35 @@ def exact(name, dtype, which=0):
 
 def compute(isa, name, x):
     table = engine.Table(isa, x.dtype)
-    return table.activation(name.partition(" ")[0], x, parameter_of(name, x.dtype)) if name in ACTIVATIONS else table.map(name, x)
+    return (
+        table.activation(name.partition(" ")[0], x, parameter_of(name, x.dtype))
+        if name in ACTIVATIONS
+        else table.map(name, x)
+    )
 
 
 def compute_with_slope(isa, name, x):
-    return engine.Table(isa, x.dtype).activation_and_slope(name.partition(" ")[0], x, parameter_of(name, x.dtype))
+    return engine.Table(isa, x.dtype).activation_and_slope(
+        name.partition(" ")[0], x, parameter_of(name, x.dtype)
+    )
 
 
 def error_in_ulp(got, true, *, any_zero=False):
-    """The largest error over the finite results; everything else must be right exactly, the sign of zero included, unless any zero will do."""
+    """The largest error over the finite results; everything else must be right exactly, the sign of zero
+    included, unless any zero will do.
+    """
     with np.errstate(all="ignore"):
         nearest = true.astype(got.dtype)
     np.testing.assert_array_equal(np.isnan(got), np.isnan(nearest))
-    np.testing.assert_array_equal(np.where(np.isinf(nearest) | np.isinf(got), got, 0), np.where(np.isinf(nearest) | np.isinf(got), nearest, 0))
+    np.testing.assert_array_equal(
+        np.where(np.isinf(nearest) | np.isinf(got), got, 0),
+        np.where(np.isinf(nearest) | np.isinf(got), nearest, 0),
+    )
     zeros = (nearest == 0) & (got == 0) & (not any_zero)
     np.testing.assert_array_equal(np.signbit(got[zeros]), np.signbit(nearest[zeros]))
     finite = np.isfinite(nearest)
-    ulp = np.spacing(np.minimum(np.abs(nearest[finite]), np.finfo(got.dtype).max / 1.5)).astype(true.dtype)  # max has no neighbour above
+    # max has no neighbour above
+    ulp = np.spacing(np.minimum(np.abs(nearest[finite]), np.finfo(got.dtype).max / 1.5)).astype(true.dtype)
     return float((np.abs(got[finite].astype(true.dtype) - true[finite]) / ulp).max())
 
 
@@ -275,7 +331,9 @@ def test_error_is_within_its_limit(name, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_error_of_the_slope_is_within_its_limit(name, dtype):
-    """In eps of the dtype, of the slope or of 1, whichever is more; and the activation is the same with the slope as without."""
+    """In eps of the dtype, of the slope or of 1, whichever is more; and the activation is the same with the
+    slope as without.
+    """
     x, true = points(name, dtype), exact(name, dtype, 1)
     numbers = ~np.isnan(x)
     errors = {}
@@ -301,7 +359,9 @@ def test_adams_quotient(isa, dtype):
     m = rng.uniform(-2, 2, len(v)).astype(dtype)
     epsilon = dtype.type(1e-8)
     w, zeros = np.zeros_like(v), np.zeros_like(v)
-    engine.Table(isa, dtype).update("adam", w, zeros, (m, v), rate=1.0, beta_1=1.0, beta_2=1.0, epsilon=float(epsilon))
+    engine.Table(isa, dtype).update(
+        "adam", w, zeros, (m, v), rate=1.0, beta_1=1.0, beta_2=1.0, epsilon=float(epsilon)
+    )
     wide = np.float64 if dtype == np.float32 else np.longdouble
     true = -m.astype(wide) / (np.sqrt(v.astype(wide)) + epsilon.astype(wide))
     error = error_in_ulp(w, true)
@@ -314,7 +374,9 @@ def test_adams_quotient(isa, dtype):
 @pytest.mark.parametrize("name", EVERY)
 def test_avx2_and_avx512_return_the_same_bits(name, dtype):
     x = points(name, dtype)
-    narrow, wide = ((compute_with_slope if name in ACTIVATIONS else compute)(isa, name, x) for isa in ("avx2", "avx512"))
+    narrow, wide = (
+        (compute_with_slope if name in ACTIVATIONS else compute)(isa, name, x) for isa in ("avx2", "avx512")
+    )
     np.testing.assert_array_equal(np.isnan(narrow), np.isnan(wide))
     narrow, wide = np.asarray(narrow), np.asarray(wide)
     numbers = ~np.isnan(narrow)
@@ -330,8 +392,26 @@ def test_values_that_have_names(isa, dtype):
     info = np.finfo(dtype)
     inf, nan = np.inf, np.nan
     expected = {
-        "exp": [(0.0, 1), (-0.0, 1), (-inf, 0), (inf, inf), (nan, nan), (info.max, inf), (-info.max, 0), (info.smallest_subnormal, 1)],
-        "log": [(1, 0.0), (0.0, -inf), (-0.0, -inf), (-1, nan), (-inf, nan), (inf, inf), (nan, nan), (-info.smallest_subnormal, nan)],
+        "exp": [
+            (0.0, 1),
+            (-0.0, 1),
+            (-inf, 0),
+            (inf, inf),
+            (nan, nan),
+            (info.max, inf),
+            (-info.max, 0),
+            (info.smallest_subnormal, 1),
+        ],
+        "log": [
+            (1, 0.0),
+            (0.0, -inf),
+            (-0.0, -inf),
+            (-1, nan),
+            (-inf, nan),
+            (inf, inf),
+            (nan, nan),
+            (-info.smallest_subnormal, nan),
+        ],
         "log1p_unit": [(0.0, 0.0)],
         "tanh": [(0.0, 0.0), (-0.0, -0.0), (inf, 1), (-inf, -1), (nan, nan), (info.max, 1), (-info.max, -1)],
         "logistic": [(0.0, 0.5), (-0.0, 0.5), (inf, 1), (-inf, 0), (nan, nan), (info.max, 1), (-info.max, 0)],
@@ -356,12 +436,23 @@ def test_values_that_have_names(isa, dtype):
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_slopes_far_away_and_at_the_kink(name, isa, dtype):
-    """0 or 1 or what the formula says at both ends, never NaN; at 0 the slope of the left side (the SELU's is its scale times its alpha)."""
+    """0 or 1 or what the formula says at both ends, never NaN; at 0 the slope of the left side (the SELU's is
+    its scale times its alpha).
+    """
     p = parameter_of(name, dtype)
     kind = name.partition(" ")[0]
     left = {"identity": 1, "leaky_relu": p}.get(kind, 0)
     right = {"logistic": 0, "tanh": 0, "selu": 1.0507009873554805}.get(kind, 1)
-    zero = {"identity": 1, "tanh": 1, "logistic": 0.25, "relu": 0, "leaky_relu": p, "elu": p, "selu": 1.7580993408473768, "mish": 0.6}.get(kind, 0.5)
+    zero = {
+        "identity": 1,
+        "tanh": 1,
+        "logistic": 0.25,
+        "relu": 0,
+        "leaky_relu": p,
+        "elu": p,
+        "selu": 1.7580993408473768,
+        "mish": 0.6,
+    }.get(kind, 0.5)
     x = np.array([-np.inf, -np.finfo(dtype).max, -1e6, 1e6, np.finfo(dtype).max, np.inf, 0.0, -0.0], dtype)
     _, slope = compute_with_slope(isa, name, x)
     expected = np.array([left] * 3 + [right] * 3 + [zero] * 2)
@@ -372,6 +463,12 @@ def test_the_measure_sees_an_error():
     """A result five ULP off, a wrong sign of zero, a lost NaN or infinity: none passes."""
     true = np.exp(np.linspace(1, 2, 1001, dtype=np.float32).astype(np.float64))
     assert 4.4 < error_in_ulp((true.astype(np.float32).view(np.int32) + 5).view(np.float32), true) < 5.6
-    for wrong, right in ((-0.0, 0.0), (0.0, np.nan), (np.nan, 0.0), (np.finfo(np.float32).max, np.inf), (np.inf, 1.0)):
+    for wrong, right in (
+        (-0.0, 0.0),
+        (0.0, np.nan),
+        (np.nan, 0.0),
+        (np.finfo(np.float32).max, np.inf),
+        (np.inf, 1.0),
+    ):
         with pytest.raises(AssertionError):
             error_in_ulp(np.array([wrong, 1], np.float32), np.array([right, 1], np.float64))

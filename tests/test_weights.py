@@ -6,7 +6,9 @@ import pytest
 from nnfast import MLPClassifier, MLPRegressor
 from nnfast.weights import LARGEST, NEGLIGIBLE, SMALLEST, in_range
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*(iterations|lbfgs failed):sklearn.exceptions.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*(iterations|lbfgs failed):sklearn.exceptions.ConvergenceWarning"
+)
 
 N = 60
 RNG = np.random.RandomState(0)
@@ -47,7 +49,9 @@ def test_ratios_are_kept(scale):
 @pytest.mark.parametrize("small", [0.0, 5e-324, 1e-300, 1e-30])
 @pytest.mark.parametrize("name", FITS)
 def test_weights_that_are_next_to_nothing_beside_others_are_nothing(name, small):
-    got, expected = (fitted(FITS[name], np.where(np.arange(N) % 3, 1.0, each)).predict_proba(X) for each in (small, 0.0))
+    got, expected = (
+        fitted(FITS[name], np.where(np.arange(N) % 3, 1.0, each)).predict_proba(X) for each in (small, 0.0)
+    )
     np.testing.assert_array_equal(got, expected)
 
 
@@ -56,20 +60,33 @@ def test_class_weights(scale):
     for precision in ("float32", "float64"):
         kw = {"max_iter": 5, "random_state": 0, "precision": precision}
         got, expected = (
-            MLPClassifier((8,), class_weight={0: each, 1: 3 * each}, **kw).fit(X, Y, sample_weight=np.full(N, scale))
+            MLPClassifier((8,), class_weight={0: each, 1: 3 * each}, **kw).fit(
+                X, Y, sample_weight=np.full(N, scale)
+            )
             for each in (scale, 0.5)
         )
         np.testing.assert_allclose(got.predict_proba(X), expected.predict_proba(X), rtol=1e-3)
         labels = np.column_stack([Y, 1 - Y])
         dicts = [{0: scale, 1: scale}] * 2
-        assert np.isfinite(MLPClassifier((8,), class_weight=dicts, **kw).fit(X, labels).predict_proba(X)).all()
+        assert np.isfinite(
+            MLPClassifier((8,), class_weight=dicts, **kw).fit(X, labels).predict_proba(X)
+        ).all()
 
 
 @pytest.mark.parametrize("scale", [SMALLEST * 2, 1e-9, 1e-3, 1.0, 1e3, 1e9, LARGEST / 2])
 def test_ordinary_weights_are_the_same_to_the_bit(scale):
-    for weight in (np.full(N, scale), np.where(np.arange(N) % 2, scale, 0.0), RNG.uniform(0.5, 1, N) * scale, -np.full(N, scale)):
+    for weight in (
+        np.full(N, scale),
+        np.where(np.arange(N) % 2, scale, 0.0),
+        RNG.uniform(0.5, 1, N) * scale,
+        -np.full(N, scale),
+    ):
         assert in_range(weight) is weight
-    assert in_range(np.array([scale, -scale / 2, 2 * NEGLIGIBLE])).tolist() == [scale, -scale / 2, 2 * NEGLIGIBLE]
+    assert in_range(np.array([scale, -scale / 2, 2 * NEGLIGIBLE])).tolist() == [
+        scale,
+        -scale / 2,
+        2 * NEGLIGIBLE,
+    ]
     assert in_range(None) is None
 
 
@@ -101,5 +118,13 @@ def test_errors_name_the_weights(name):
 
 
 def test_what_scikit_learn_accepts_is_accepted():
-    for weight in (2.0, 3, [1] * N, np.ones(N, bool), np.ones(N, "f2"), np.where(np.arange(N) % 9, 1.0, -1.0), np.ones(N, object)):
+    for weight in (
+        2.0,
+        3,
+        [1] * N,
+        np.ones(N, bool),
+        np.ones(N, "f2"),
+        np.where(np.arange(N) % 9, 1.0, -1.0),
+        np.ones(N, object),
+    ):
         assert np.isfinite(fitted({}, weight).predict_proba(X)).all()

@@ -1,4 +1,6 @@
-"""The same network in PyTorch, an oracle: its functions, its autograd and its optimizers, in float64. Importing it needs PyTorch."""
+"""The same network in PyTorch, an oracle: its functions, its autograd and its optimizers, in float64.
+Importing it needs PyTorch.
+"""
 
 import numpy as np
 import torch
@@ -34,7 +36,9 @@ def quantile(z, y, *levels):
 
 LOSSES = {
     # of each row, from logits
-    "log_loss": lambda z, y, smoothing=0.0: F.cross_entropy(z, y, reduction="none", label_smoothing=smoothing),
+    "log_loss": lambda z, y, smoothing=0.0: F.cross_entropy(
+        z, y, reduction="none", label_smoothing=smoothing
+    ),
     "focal": lambda z, y, gamma=2.0: focal(F.log_softmax(z, 1).gather(1, y[:, None])[:, 0], gamma),
     "binary_log_loss": lambda z, y: F.binary_cross_entropy_with_logits(z, y, reduction="none").sum(1),
     "binary_focal": lambda z, y, gamma=2.0: focal(F.logsigmoid(z * (2 * y - 1)), gamma).sum(1),
@@ -54,9 +58,16 @@ class Twin:
     def __init__(self, network, parameters):
         self.network = network
         copies = parameters.map(lambda array: torch.tensor(array.astype(np.float64), requires_grad=True))
-        self.coefs, self.intercepts, self.scales, self.shifts = copies.coefs, copies.intercepts, copies.scales, copies.shifts
+        self.coefs, self.intercepts, self.scales, self.shifts = (
+            copies.coefs,
+            copies.intercepts,
+            copies.scales,
+            copies.shifts,
+        )
         self.learned = copies.learned()
-        self.means, self.variances = ([array.detach() for array in arrays] for arrays in (copies.means, copies.variances))
+        self.means, self.variances = (
+            [array.detach() for array in arrays] for arrays in (copies.means, copies.variances)
+        )
 
     def forward(self, X, training=True):
         """The logits; in training the running statistics follow."""
@@ -65,7 +76,15 @@ class Twin:
             a = a @ self.coefs[i] + self.intercepts[i]
             if network.normalization == "batch":
                 statistics = self.means[i], self.variances[i]
-                a = F.batch_norm(a, *statistics, self.scales[i], self.shifts[i], training, network.norm_momentum, network.norm_eps)
+                a = F.batch_norm(
+                    a,
+                    *statistics,
+                    self.scales[i],
+                    self.shifts[i],
+                    training,
+                    network.norm_momentum,
+                    network.norm_eps,
+                )
             elif network.normalization == "layer":
                 a = F.layer_norm(a, a.shape[1:], self.scales[i], self.shifts[i], network.norm_eps)
             a = ACTIVATIONS[name](a, parameter)

@@ -1,11 +1,12 @@
-"""Whether two versions of nnfast give the same bits: hashes of some hundred runs, of everything that a fit leaves.
+"""Whether two versions of nnfast give the same bits: hashes of some hundred runs, of everything that a fit
+leaves.
 
     python tools/bits.py > before.json                 # with the one version
-    python tools/bits.py --compare before.json         # with the other: names what differs, and fails if anything does
-    python tools/bits.py --only dropout --compare before.json
+    python tools/bits.py --compare before.json         # with the other: names what differs, and fails if
+    anything does python tools/bits.py --only dropout --compare before.json
 
-Each run is hashed for each instruction set that the CPU has, with one thread and three, in a process for each set.
-Hashes are of one machine: NumPy's own functions differ between CPUs.
+Each run is hashed for each instruction set that the CPU has, with one thread and three, in a process for each
+set. Hashes are of one machine: NumPy's own functions differ between CPUs.
 """
 
 import argparse
@@ -17,9 +18,21 @@ import sys
 import warnings
 
 ATTRIBUTES = (
-    "coefs_", "intercepts_", "norm_scales_", "norm_shifts_", "running_means_", "running_variances_", "loss_curve_",
-    "validation_scores_", "loss_", "best_loss_", "best_validation_score_", "n_iter_", "t_", "oof_predictions_",
-)  # fmt: skip
+    "coefs_",
+    "intercepts_",
+    "norm_scales_",
+    "norm_shifts_",
+    "running_means_",
+    "running_variances_",
+    "loss_curve_",
+    "validation_scores_",
+    "loss_",
+    "best_loss_",
+    "best_validation_score_",
+    "n_iter_",
+    "t_",
+    "oof_predictions_",
+)
 
 
 def runs():
@@ -54,21 +67,47 @@ def runs():
             add(f"{kind} {precision}", kind, **options)
             add(f"{kind} batch {precision}", kind, normalization="batch", dropout=0.2, **options)
     for each in SCHEDULES:
-        add(f"schedule {each}", "early" if each == "plateau" else "classes", learning_rate=each, solver="sgd", **single)
+        add(
+            f"schedule {each}",
+            "early" if each == "plateau" else "classes",
+            learning_rate=each,
+            solver="sgd",
+            **single,
+        )
     for each in (*INITIALIZERS, "auto"):
         add(f"initializer {each}", "classes", initializer=each, **single)
-    penalties = {"l1": 0.01, "clip_norm": 0.5, "clip_value": 0.01, "max_norm": 1.0, "weight_decay": 0.1, "alpha": 0.1}
+    penalties = {
+        "l1": 0.01,
+        "clip_norm": 0.5,
+        "clip_value": 0.01,
+        "max_norm": 1.0,
+        "weight_decay": 0.1,
+        "alpha": 0.1,
+    }
     for name, value in penalties.items():
         solver = "adamw" if name == "weight_decay" else "adam"
         for normalization in (None, "batch"):
-            add(f"{name}, {normalization}", "classes", solver=solver, normalization=normalization, **{name: value}, **single)
+            add(
+                f"{name}, {normalization}",
+                "classes",
+                solver=solver,
+                normalization=normalization,
+                **{name: value},
+                **single,
+            )
         add(f"{name}, sparse", "sparse", solver=solver, **{name: value}, **single)
     for monitor in ("score", "loss"):
         for restore in (True, False):
             options = {"monitor": monitor, "restore_best": restore, "n_iter_no_change": 2}
             add(f"early stopping by {monitor}, {restore}", "early", **options, **single)
     add("two activations", "deep", activation=["gelu", "tanh", "relu"], **single)
-    add("parameters of activations", "deep", activation="leaky_relu", activation_params={"negative_slope": 0.2}, **single)
+    add(
+        "parameters of activations",
+        "deep",
+        activation="leaky_relu",
+        activation_params={"negative_slope": 0.2},
+        **single,
+    )
     add("alpha dropout", "classes", activation="selu", dropout=0.2, alpha_dropout=True, **single)
     add("class weights", "classes", class_weight="balanced", **single)
     add("label smoothing", "classes", label_smoothing=0.1, **single)
@@ -83,14 +122,21 @@ def runs():
         add(f"bfloat16 {kind} batch", kind, precision="bfloat16", normalization="batch", dropout=0.2)
     for kind in ("classes", "several numbers", "sparse"):
         for normalization in (None, "batch", "layer"):
-            add(f"numba {kind}, {normalization}", kind, engine="numba", normalization=normalization, dropout=0.2, **single)
+            add(
+                f"numba {kind}, {normalization}",
+                kind,
+                engine="numba",
+                normalization=normalization,
+                dropout=0.2,
+                **single,
+            )
     for kind in ("table of classes", "table of numbers"):
         for quality in ("fast", "best"):
             add(f"{kind}, {quality}", kind, quality=quality)
     return found
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What fits: functions of options, a number of threads and a folder for files, which return what is hashed
 
 
@@ -115,9 +161,13 @@ def _regressor(options, n_threads, **more):
 
 def _defaults(n_threads):
     return {
-        "hidden_layer_sizes": (19, 10), "batch_size": 32, "max_iter": 6, "tol": 0.0, "random_state": 3,
+        "hidden_layer_sizes": (19, 10),
+        "batch_size": 32,
+        "max_iter": 6,
+        "tol": 0.0,
+        "random_state": 3,
         "n_threads": n_threads,
-    }  # fmt: skip
+    }
 
 
 def _fitted(estimator, X, y, *given, **more):
@@ -210,7 +260,9 @@ def mapped(options, n_threads, folder):
 
 def more_rows(options, n_threads, folder):
     rng, X = _rows(3000)
-    return _fitted(_classifier(options, n_threads, batch_size=1200, max_iter=3), X, rng.integers(0, 11, len(X)))
+    return _fitted(
+        _classifier(options, n_threads, batch_size=1200, max_iter=3), X, rng.integers(0, 11, len(X))
+    )
 
 
 def many_units(options, n_threads, folder):
@@ -257,13 +309,29 @@ def table_of_numbers(options, n_threads, folder):
 FITS = {
     each.__name__.replace("_", " "): each
     for each in (
-        classes, two_classes, labels, numbers, several_numbers, counts, sparse, weighted, early, deep, warm,
-        partial_fits, mapped, more_rows, many_units, own_activation, table_of_classes, table_of_numbers,
+        classes,
+        two_classes,
+        labels,
+        numbers,
+        several_numbers,
+        counts,
+        sparse,
+        weighted,
+        early,
+        deep,
+        warm,
+        partial_fits,
+        mapped,
+        more_rows,
+        many_units,
+        own_activation,
+        table_of_classes,
+        table_of_numbers,
     )
-}  # fmt: skip
+}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 
 
 def digest(results):
@@ -308,10 +376,13 @@ def hashes(only):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", help="runs whose names hold this text")
     parser.add_argument("--compare", metavar="FILE", help="what another version printed")
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # the process of one instruction set
+    # the process of one instruction set
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(hashes(options.only)))
@@ -322,7 +393,9 @@ def main():
     for instruction_set in engine.instruction_sets():
         command = [sys.executable, __file__, "--one", "--only", options.only]
         environment = os.environ | {"NNFAST_ISA": instruction_set}
-        output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+        output = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
         found |= {f"{instruction_set}, {name}": value for name, value in json.loads(output).items()}
     if options.compare is None:
         print(json.dumps(found, indent=1))
@@ -336,8 +409,10 @@ def main():
     for name in missing:
         print("missing:", name)
     new = len(found.keys() - before.keys())
-    print(f"{len(before) - len(different) - len(missing)} runs are the same, {len(different)} differ, {len(missing)} are "
-          f"missing, {new} are new.")  # fmt: skip
+    print(
+        f"{len(before) - len(different) - len(missing)} runs are the same, {len(different)} differ, "
+        f"{len(missing)} are missing, {new} are new."
+    )
     return 1 if different or missing else 0
 
 

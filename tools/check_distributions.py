@@ -1,6 +1,7 @@
 """Checks what `python -m build` made: python tools/check_distributions.py DIST
 
-The wheel holds the package and nothing that it was built from; the sdist holds all that building and testing take.
+The wheel holds the package and nothing that it was built from; the sdist holds all that building and testing
+take.
 """
 
 import sys
@@ -12,8 +13,21 @@ LARGEST_WHEEL = 3_000_000  # bytes
 SOURCES = (".c", ".h", ".pyx", ".pxd", ".pxi")
 IN_SDIST = (
     *("pyproject.toml", "setup.py", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
-    *("nnfast/py.typed", "nnfast/estimators.py", "kernels/engine.pyx", "kernels/README.md", "kernels/src/dense.h", "kernels/jit/elementwise.py"),
-    *("tests/reference.py", "tests/test_package.py", "bench/conftest.py", "docs/index.md", "tools/check_distributions.py"),
+    *(
+        "nnfast/py.typed",
+        "nnfast/estimators.py",
+        "kernels/engine.pyx",
+        "kernels/README.md",
+        "kernels/src/dense.h",
+        "kernels/jit/elementwise.py",
+    ),
+    *(
+        "tests/reference.py",
+        "tests/test_package.py",
+        "bench/conftest.py",
+        "docs/index.md",
+        "tools/check_distributions.py",
+    ),
 )
 
 
@@ -24,7 +38,10 @@ def main(folder):
         print(problem)
     if problems:
         return 1
-    print(f"{wheel.name}: {wheel.stat().st_size:,} bytes; {sdist.name}: {sdist.stat().st_size:,} bytes; both as they should be")
+    print(
+        f"{wheel.name}: {wheel.stat().st_size:,} bytes; {sdist.name}: {sdist.stat().st_size:,} bytes; both as"
+        " they should be"
+    )
     return 0
 
 
@@ -40,7 +57,12 @@ def _problems_of_wheel(path):
             yield f"{path.name}: {name} is neither in nnfast/ nor in {info}"
         if name.endswith(SOURCES):
             yield f"{path.name}: {name} is source, which an installed package does not need"
-    for name in ("nnfast/py.typed", "nnfast/kernels/__init__.py", "nnfast/kernels/jit/elementwise.py", f"{info}licenses/LICENSE"):
+    for name in (
+        "nnfast/py.typed",
+        "nnfast/kernels/__init__.py",
+        "nnfast/kernels/jit/elementwise.py",
+        f"{info}licenses/LICENSE",
+    ):
         if name not in names:
             yield f"{path.name}: {name} is missing"
     if not any(name.startswith("nnfast/kernels/engine.") for name in names):
@@ -52,7 +74,9 @@ def _problems_of_sdist(path):
     with tarfile.open(path) as file:
         names = {name.removeprefix(f"{root}/") for name in file.getnames()}
     here = Path(__file__).parents[1]
-    tables = [str(table.relative_to(here)) for table in here.glob("kernels/**/*.[ch]") if table.name != "engine.c"]
+    tables = [
+        str(table.relative_to(here)) for table in here.glob("kernels/**/*.[ch]") if table.name != "engine.c"
+    ]
     included = [str(each.relative_to(here)) for each in here.glob("kernels/*.pxi")]
     for name in (*IN_SDIST, *tables, *included):
         if name not in names:

@@ -22,7 +22,11 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.formulas += tag == "math"
         for name, value in attributes:
-            if name in ("src", "href", "data", "poster") and (tag, name) not in LINKS and ELSEWHERE.match(value or ""):
+            if (
+                name in ("src", "href", "data", "poster")
+                and (tag, name) not in LINKS
+                and ELSEWHERE.match(value or "")
+            ):
                 self.loaded.append(value)
 
 

@@ -1,11 +1,12 @@
 """Whether one version of nnfast is slower than another: both in turns, each in a process of its own.
 
-    python tools/speed.py OLD NEW                      # the Pythons of two environments, each with its version
-    python tools/speed.py OLD NEW --rounds 21 --only predict
-    python tools/speed.py OLD NEW --most 1.03          # fails if the median ratio of anything is above
+    python tools/speed.py OLD NEW                      # the Pythons of two environments, each with its
+    version python tools/speed.py OLD NEW --rounds 21 --only predict python tools/speed.py OLD NEW --most 1.03
+    # fails if the median ratio of anything is above
 
-Of each thing the fastest seconds of both are shown, and the median over the rounds of new / old: a round measures both,
-one after the other, and who begins alternates, so that what the machine does besides falls on both.
+Of each thing the fastest seconds of both are shown, and the median over the rounds of new / old: a round
+measures both, one after the other, and who begins alternates, so that what the machine does besides falls on
+both.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def things():
     return [*steps, *PREDICTIONS, "import"]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The process of a version: reads what to measure, a line each, and answers with seconds
 
 
@@ -68,8 +69,15 @@ def prepare(name):
     shape, dtype = name.removeprefix("step of ").rsplit(", ", 1)
     units, batch_size, n_rows, n_epochs = SHAPES[shape]
     X, y = rng.normal(size=(n_rows, units[0])).astype(dtype), rng.integers(0, units[-1], n_rows)
-    estimator = MLPClassifier(units[1:-1], batch_size=batch_size, max_iter=n_epochs, tol=0.0, n_iter_no_change=10**6,
-                              precision=dtype, random_state=0)  # fmt: skip
+    estimator = MLPClassifier(
+        units[1:-1],
+        batch_size=batch_size,
+        max_iter=n_epochs,
+        tol=0.0,
+        n_iter_no_change=10**6,
+        precision=dtype,
+        random_state=0,
+    )
     return lambda: timed(lambda: estimator.fit(X, y)) / (n_epochs * -(-n_rows // batch_size))
 
 
@@ -79,7 +87,7 @@ def timed(action):
     return time.perf_counter() - start
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 
 
 class Version:
@@ -106,7 +114,9 @@ class Version:
 def main():
     if sys.argv[1:] == ["--serve"]:
         return serve()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("old", help="a Python that has the one version")
     parser.add_argument("new", help="a Python that has the other")
     parser.add_argument("--rounds", type=int, default=11)

@@ -1,7 +1,9 @@
-"""Sizes that are no multiple of a vector: whether they cost in proportion. Epochs of the engine alone, without the estimator around it.
+"""Sizes that are no multiple of a vector: whether they cost in proportion. Epochs of the engine alone,
+without the estimator around it.
 
-One size at a time of a net of 64 inputs, hidden layers of 64 and 64 units, 16 classes and batches of 256. Percent of peak counts useful
-arithmetic only, so that a layer of 17 units, which takes two vectors of 16, cannot have more than half of what 32 have.
+One size at a time of a net of 64 inputs, hidden layers of 64 and 64 units, 16 classes and batches of 256.
+Percent of peak counts useful arithmetic only, so that a layer of 17 units, which takes two vectors of 16,
+cannot have more than half of what 32 have.
 """
 
 import functools
@@ -19,15 +21,43 @@ from nnfast.network import Network
 from nnfast.optimizers import Adam
 
 BASE = {"features": 64, "width": 64, "classes": 16, "batch": 256}
-_AROUND = sorted({near for step in (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288) for near in (step - 1, step, step + 1)})
+_AROUND = sorted(
+    {
+        near
+        for step in (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288)
+        for near in (step - 1, step, step + 1)
+    }
+)
 AXES = {
     "width": (*range(1, 15), *_AROUND, 300),
-    "batch": (*range(1, 15), *_AROUND, 300, 400, 500, 511, 512, 513, 514, 520, 544, 576, 640, 768, 1000, 1023, 1024, 1025, 1100, 1536),
+    "batch": (
+        *range(1, 15),
+        *_AROUND,
+        300,
+        400,
+        500,
+        511,
+        512,
+        513,
+        514,
+        520,
+        544,
+        576,
+        640,
+        768,
+        1000,
+        1023,
+        1024,
+        1025,
+        1100,
+        1536,
+    ),
     "features": (*range(1, 15), *_AROUND, 300),
     "classes": (*range(3, 15), *_AROUND, 300),
 }
 SECONDS = 0.003  # of an epoch, roughly
-# So often, and so many seconds apart, what is flagged is measured again, beside what it is compared with: shared machines have slow moments.
+# So often, and so many seconds apart, what is flagged is measured again, beside what it is compared with:
+# shared machines have slow moments.
 AGAIN, APART = 3, 1
 
 
@@ -45,9 +75,23 @@ def run(session):
 
 
 def _sweep(session, axis, values, dtype, threads):
-    rows = {value: {"axis": axis, "value": value, "dtype": dtype, "threads": threads, "round": [], "us": [], "peak": [], "company": []} for value in values}
+    rows = {
+        value: {
+            "axis": axis,
+            "value": value,
+            "dtype": dtype,
+            "threads": threads,
+            "round": [],
+            "us": [],
+            "peak": [],
+            "company": [],
+        }
+        for value in values
+    }
     for again in range(1 + AGAIN):
-        swept = session.processes["nnfast"].call(__name__, "sweep", axis=axis, values=values, dtype=dtype, threads=threads, rounds=session.rounds)
+        swept = session.processes["nnfast"].call(
+            __name__, "sweep", axis=axis, values=values, dtype=dtype, threads=threads, rounds=session.rounds
+        )
         for value, samples in swept.items():
             rows[value]["flops"] = shape_of(axis, value).flops_a_step
             rows[value]["round"] += range(again * session.rounds, (again + 1) * session.rounds)
@@ -57,16 +101,21 @@ def _sweep(session, axis, values, dtype, threads):
         if not values:
             break
         time.sleep(APART)
-    print(f"cliffs: {axis}, {dtype}, {threads} threads: {len(rows)} points, {len(values)} compared again", flush=True)
+    print(
+        f"cliffs: {axis}, {dtype}, {threads} threads: {len(rows)} points, {len(values)} compared again",
+        flush=True,
+    )
     return list(rows.values())
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # In the side's process
 
 
 def sweep(axis, values, dtype, threads, rounds):
-    """Samples of every value. Each round passes over all of them, so that the machine's moods strike all alike."""
+    """Samples of every value. Each round passes over all of them, so that the machine's moods strike all
+    alike.
+    """
     samples = {value: {"us": [], "peak": [], "company": []} for value in values}
     for _ in range(rounds):
         for value in values:
@@ -90,7 +139,9 @@ def _microseconds(shape, dtype, threads):
     y = np.arange(len(X)) % shape.n_classes
     network = Network(shape.layer_units, "relu", "log_loss")
     rows, times = np.arange(len(X)), []
-    with engine.Session(network, X, y, dtype=dtype, batch_size=shape.batch_size, optimizer=Adam(), n_threads=threads) as session:
+    with engine.Session(
+        network, X, y, dtype=dtype, batch_size=shape.batch_size, optimizer=Adam(), n_threads=threads
+    ) as session:
         session.load(network.initialize(np.random.RandomState(0), np.dtype(dtype)))
         for _ in range(4):
             start = time.perf_counter()

@@ -1,4 +1,6 @@
-"""What a library costs before and beside training: seconds to import it, megabytes installed, megabytes of memory while shape l trains."""
+"""What a library costs before and beside training: seconds to import it, megabytes installed, megabytes of
+memory while shape l trains.
+"""
 
 import importlib.metadata
 import importlib.util
@@ -29,7 +31,11 @@ TRAIN = ("nnfast", "scikit-learn", "PyTorch", "JAX")
 
 def run(session):
     """A row for each library that is installed."""
-    libraries = [library for library in IMPORTS if machine.version_of(PACKAGES[library]) and (not session.libraries or library in session.libraries)]
+    libraries = [
+        library
+        for library in IMPORTS
+        if machine.version_of(PACKAGES[library]) and (not session.libraries or library in session.libraries)
+    ]
     for library in IMPORTS.keys() - libraries:
         session.note(f"{library}: not measured")
     seconds = {library: [] for library in ("Python alone", *libraries)}
@@ -41,15 +47,25 @@ def run(session):
                 del seconds[library]
             else:
                 seconds[library].append(time.perf_counter() - start)
-    rows = [{"library": "Python alone", "import_seconds": seconds["Python alone"][1:], "megabytes": None, "with_dependencies": None, "training_megabytes": None}]
+    rows = [
+        {
+            "library": "Python alone",
+            "import_seconds": seconds["Python alone"][1:],
+            "megabytes": None,
+            "with_dependencies": None,
+            "training_megabytes": None,
+        }
+    ]
     for library in [*seconds][1:]:
-        rows.append({
-            "library": library,
-            "import_seconds": seconds[library][1:],  # the first brought the files into memory
-            "megabytes": installed_bytes(PACKAGES[library]) / 1e6,
-            "with_dependencies": sum(map(installed_bytes, closure(PACKAGES[library]))) / 1e6,
-            "training_megabytes": _training_megabytes(session, library) if library in TRAIN else None,
-        })
+        rows.append(
+            {
+                "library": library,
+                "import_seconds": seconds[library][1:],  # the first brought the files into memory
+                "megabytes": installed_bytes(PACKAGES[library]) / 1e6,
+                "with_dependencies": sum(map(installed_bytes, closure(PACKAGES[library]))) / 1e6,
+                "training_megabytes": _training_megabytes(session, library) if library in TRAIN else None,
+            }
+        )
         print(rows[-1], flush=True)
     return rows
 
@@ -57,7 +73,11 @@ def run(session):
 def installed_bytes(package):
     """Bytes of the package's files, without byte code."""
     if package == "nnfast":  # which may be a checkout, of which only a part would be installed
-        folders = {Path(folder) for name in ("nnfast", "nnfast.kernels") for folder in importlib.util.find_spec(name).submodule_search_locations}
+        folders = {
+            Path(folder)
+            for name in ("nnfast", "nnfast.kernels")
+            for folder in importlib.util.find_spec(name).submodule_search_locations
+        }
         files = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
     else:
         files = {Path(file.locate()) for file in importlib.metadata.files(package) or ()}
@@ -82,17 +102,21 @@ def _training_megabytes(session, library):
     """The most memory a fresh process takes for two epochs of shape l, beyond what it took with the table."""
     session.open([Side(library, library, "float32", session.n_threads)])
     try:
-        return session.attempt(library, __name__, "measure_memory", library=library, n_threads=session.n_threads)
+        return session.attempt(
+            library, __name__, "measure_memory", library=library, n_threads=session.n_threads
+        )
     finally:
         session.close()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # In the side's process
 
 
 def measure_memory(library, n_threads):
-    """Megabytes by which two epochs raise the process's peak of resident memory; None where Linux does not tell."""
+    """Megabytes by which two epochs raise the process's peak of resident memory; None where Linux does not
+    tell.
+    """
     from bench.peers import trainer
 
     status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")

@@ -1,4 +1,6 @@
-"""Training over a grid of networks and tables: each axis by itself from two centres, then points drawn from the whole grid."""
+"""Training over a grid of networks and tables: each axis by itself from two centres, then points drawn from
+the whole grid.
+"""
 
 from dataclasses import replace
 
@@ -29,12 +31,16 @@ FLOPS, BYTES = 2e9, 1.6e8
 
 
 def run(session):
-    """Rows as the training part's; those along an axis from a centre have "axis" and "centre", the others None."""
+    """Rows as the training part's; those along an axis from a centre have "axis" and "centre", the others
+    None.
+    """
     session.open(usual_sides(session.n_threads))
     rows, measured = [], {}  # the centres lie on several axes, but are measured once
     for axis, centre, shape in points(session.quick):
         if shape not in measured:
-            measured[shape] = compare(session, shape, libraries=None if shape.density == 1 else MULTILAYER, rounds=ROUNDS)
+            measured[shape] = compare(
+                session, shape, libraries=None if shape.density == 1 else MULTILAYER, rounds=ROUNDS
+            )
             if shape.density < 1 and not measured[shape]:
                 session.note(f"sparse tables: only {' and '.join(MULTILAYER)} train on them")
         rows += [row | {"axis": axis, "centre": centre} for row in measured[shape]]
@@ -65,7 +71,17 @@ def points(quick):
 
 def shape_of(point):
     """The Shape of a point of the grid; an epoch has batches enough to be timed, for a table that fits."""
-    shape = Shape("", point["features"], (point["width"],) * point["depth"], point["classes"], point["batch"], 1, point["density"])
-    batches = min(FLOPS / shape.flops_a_step, BYTES / (8 * shape.n_features * shape.density * shape.batch_size))
+    shape = Shape(
+        "",
+        point["features"],
+        (point["width"],) * point["depth"],
+        point["classes"],
+        point["batch"],
+        1,
+        point["density"],
+    )
+    batches = min(
+        FLOPS / shape.flops_a_step, BYTES / (8 * shape.n_features * shape.density * shape.batch_size)
+    )
     # A table has a row of every class.
     return replace(shape, batches=int(max(2, -(-shape.n_classes // shape.batch_size), min(batches, 100))))

@@ -15,7 +15,11 @@ def run(session):
     session.open(usual_sides(session.n_threads))
     found = []
     for n_rows in ROWS[:3] if session.quick else ROWS:
-        shape = replace(SHAPES["m"], name=f"{n_rows:,} rows", batches=max(1, n_rows // SHAPES["m"].batch_size))
+        shape = replace(
+            SHAPES["m"], name=f"{n_rows:,} rows", batches=max(1, n_rows // SHAPES["m"].batch_size)
+        )
         for row in compare(session, shape, epochs=EPOCHS, whole=True, rounds=min(session.rounds, 3)):
-            found.append(row | {"rows": n_rows, "seconds": [us * 1e-6 * EPOCHS * shape.batches for us in row["us"]]})
+            found.append(
+                row | {"rows": n_rows, "seconds": [us * 1e-6 * EPOCHS * shape.batches for us in row["us"]]}
+            )
     return found

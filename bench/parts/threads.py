@@ -4,7 +4,12 @@ from bench.parts.training import compare
 from bench.shapes import SHAPES
 from bench.sides import Side
 
-LIBRARIES = {"nnfast": ("float32", "float64"), "scikit-learn": ("float32",), "PyTorch": ("float32",), "JAX": ("float32",)}
+LIBRARIES = {
+    "nnfast": ("float32", "float64"),
+    "scikit-learn": ("float32",),
+    "PyTorch": ("float32",),
+    "JAX": ("float32",),
+}
 
 
 def run(session):

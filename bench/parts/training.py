@@ -21,18 +21,31 @@ def run(session):
 def compare(session, shape, epochs=None, libraries=None, rounds=None, whole=False):
     """Rows of one shape: samples of all sides, or those of some libraries, in turns.
 
-    `epochs` of a sample are by default each side's own, as many as fill a quarter of a second; losses are compared after the last epoch
-    that both sides have. `whole`: see `sample`. Sides that fail are left out.
+    `epochs` of a sample are by default each side's own, as many as fill a quarter of a second; losses are
+    compared after the last epoch that both sides have. `whole`: see `sample`. Sides that fail are left out.
     """
     opened = {}
     for name, process in session.processes.items():
         side = process.side
         if libraries is None or side.framework in libraries:
-            answer = session.attempt(name, __name__, "open_trainer", library=side.framework, shape=shape, dtype=side.dtype, n_threads=side.threads)
+            answer = session.attempt(
+                name,
+                __name__,
+                "open_trainer",
+                library=side.framework,
+                shape=shape,
+                dtype=side.dtype,
+                n_threads=side.threads,
+            )
             if answer is not None:
                 opened[name] = answer | ({"epochs": epochs} if epochs else {})
 
-    samples = session.in_turns(__name__, "sample", {name: {"epochs": answer["epochs"], "whole": whole} for name, answer in opened.items()}, rounds)
+    samples = session.in_turns(
+        __name__,
+        "sample",
+        {name: {"epochs": answer["epochs"], "whole": whole} for name, answer in opened.items()},
+        rounds,
+    )
     reference = "scikit-learn float64" if "scikit-learn float64" in samples else next(iter(samples), None)
     rows = []
     for name, taken in samples.items():
@@ -49,7 +62,9 @@ def compare(session, shape, epochs=None, libraries=None, rounds=None, whole=Fals
             "peak": [sample["peak"] for sample in taken],
             "company": [sample["company"] for sample in taken],
             "losses": losses,
-            "difference": session.check(check_losses, f"{name}, {shape}", losses, samples[reference][-1]["losses"], min(both)),
+            "difference": session.check(
+                check_losses, f"{name}, {shape}", losses, samples[reference][-1]["losses"], min(both)
+            ),
             "pools": opened[name]["pools"],
         }
         rows.append(row)
@@ -57,7 +72,7 @@ def compare(session, shape, epochs=None, libraries=None, rounds=None, whole=Fals
     return rows
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # In the side's process
 
 _trainer = None
@@ -83,8 +98,9 @@ def opened_trainer():
 def sample(epochs, whole=False):
     """One timed run from the start.
 
-    What an estimator's `fit` does once, such as validation and drawing the weights, is not timed of the frameworks. `whole` fits have it; otherwise it
-    is taken off: the time of a fit of one epoch from that of a fit of one epoch more than asked for.
+    What an estimator's `fit` does once, such as validation and drawing the weights, is not timed of the
+    frameworks. `whole` fits have it; otherwise it is taken off: the time of a fit of one epoch from that of a
+    fit of one epoch more than asked for.
     """
     set_up = None if whole or not _trainer.sets_up else _trainer.ready(1)
     train = _trainer.ready(epochs if set_up is None else epochs + 1)
@@ -93,7 +109,11 @@ def sample(epochs, whole=False):
         if set_up is not None:
             seconds -= _timed(set_up)[0]
         seconds_of_all, losses = _timed(train)
-    return {"seconds": seconds + seconds_of_all, "losses": [float(loss) for loss in losses[:epochs]], "company": company.share}
+    return {
+        "seconds": seconds + seconds_of_all,
+        "losses": [float(loss) for loss in losses[:epochs]],
+        "company": company.share,
+    }
 
 
 def _timed(function):

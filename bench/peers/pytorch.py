@@ -1,4 +1,6 @@
-"""PyTorch: eager with fused Adam, and the same with the network and its loss compiled. The table is a tensor, and batches are gathered from it."""
+"""PyTorch: eager with fused Adam, and the same with the network and its loss compiled. The table is a tensor,
+and batches are gathered from it.
+"""
 
 import torch
 
@@ -6,7 +8,9 @@ from bench.work import BETA_1, BETA_2, EPSILON, LEARNING_RATE
 
 
 class Eager:
-    """The loop that every tutorial shows, with what makes it fast on a CPU: fused Adam, `index_select`, no `.item()` within an epoch."""
+    """The loop that every tutorial shows, with what makes it fast on a CPU: fused Adam, `index_select`, no
+    `.item()` within an epoch.
+    """
 
     sets_up = False
 
@@ -34,7 +38,9 @@ class Eager:
             for layer, coef, intercept in zip(self.model[::2], coefs, intercepts):
                 layer.weight.copy_(torch.from_numpy(coef.T))
                 layer.bias.copy_(torch.from_numpy(intercept))
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=LEARNING_RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True)
+        optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=LEARNING_RATE, betas=(BETA_1, BETA_2), eps=EPSILON, fused=True
+        )
         return lambda: self.train(optimizer, torch.from_numpy(orders))
 
     def train(self, optimizer, orders):

@@ -1,4 +1,6 @@
-"""JAX: an epoch is one compiled call, a `scan` over its batches, with the gather inside and the parameters donated."""
+"""JAX: an epoch is one compiled call, a `scan` over its batches, with the gather inside and the parameters
+donated.
+"""
 
 from functools import partial
 
@@ -22,12 +24,21 @@ class Scan:
         self.y = jnp.asarray(problem.y.astype(np.int32))
         binary = problem.shape.layer_units[-1] == 1
         self.epoch = jax.jit(partial(_epoch, binary=binary), donate_argnums=0)
-        self.probabilities = jax.jit(lambda parameters, X: (jax.nn.sigmoid if binary else jax.nn.softmax)(_outputs(parameters, X)))
+        self.probabilities = jax.jit(
+            lambda parameters, X: (jax.nn.sigmoid if binary else jax.nn.softmax)(_outputs(parameters, X))
+        )
 
     def ready(self, epochs):
         coefs, intercepts, orders = self.problem.start(epochs)
-        parameters = [(jnp.asarray(coef), jnp.asarray(intercept)) for coef, intercept in zip(coefs, intercepts)]
-        state = (parameters, jax.tree.map(jnp.zeros_like, parameters), jax.tree.map(jnp.zeros_like, parameters), jnp.zeros((), self.X.dtype))
+        parameters = [
+            (jnp.asarray(coef), jnp.asarray(intercept)) for coef, intercept in zip(coefs, intercepts)
+        ]
+        state = (
+            parameters,
+            jax.tree.map(jnp.zeros_like, parameters),
+            jax.tree.map(jnp.zeros_like, parameters),
+            jnp.zeros((), self.X.dtype),
+        )
         state, orders = jax.block_until_ready(state), orders.astype(np.int32)
         return lambda: self.train(state, orders)
 

@@ -1,7 +1,7 @@
 """Makes nnfast's docstrings reStructuredText, and leaves out what others document.
 
-In these docstrings an indented block is a formula, as in Markdown, and neither | nor a last _ means anything. The lists
-of numpydoc's sections, whose descriptions are indented as well, keep their form.
+In these docstrings an indented block is a formula, as in Markdown, and neither | nor a last _ means anything.
+The lists of numpydoc's sections, whose descriptions are indented as well, keep their form.
 """
 
 import re
@@ -12,9 +12,16 @@ _SPECIAL = re.compile(r"(``?[^`]*``?|^\w+ : )|(\||_(?!\w))")
 
 
 def _is_formula(lines, i):
-    """Whether an indented block of a formula begins at line i, after the blank line that divides it from a text."""
+    """Whether an indented block of a formula begins at line i, after the blank line that divides it from a
+    text.
+    """
     before = next((line for line in reversed(lines[:i]) if line), "")
-    return lines[i].startswith("    ") and not lines[i - 1] and not before.startswith(" ") and not before.endswith("::")
+    return (
+        lines[i].startswith("    ")
+        and not lines[i - 1]
+        and not before.startswith(" ")
+        and not before.endswith("::")
+    )
 
 
 def to_rst(lines):

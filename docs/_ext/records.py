@@ -1,7 +1,7 @@
 """Puts nnfast's records into the pages: names, formulas, defaults, advice and papers stand in the code alone.
 
-A line such as `<!-- records: activations -->` of a page becomes what one of the functions of `MARKS` makes of its
-words, as Markdown. So a new record documents itself.
+A line such as `<!-- records: activations -->` of a page becomes what one of the functions of `MARKS` makes of
+its words, as Markdown. So a new record documents itself.
 """
 
 import inspect
@@ -16,8 +16,8 @@ from nnfast.activations import ACTIVATIONS, ALIASES
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
-from nnfast.option_needs import OPTIONS
 from nnfast.optimizers import OPTIMIZERS
+from nnfast.option_needs import OPTIONS
 from nnfast.schedules import SCHEDULES, Adaptive
 
 _MARK = re.compile(r"^<!-- (records|parameters|curves): (.+?) -->$", re.MULTILINE)
@@ -43,11 +43,17 @@ def _linked(reference):
 
 def _section(record, *details):
     return "\n\n".join(
-        [f"### {record.name}", _block(record.formula), record.advice, *details, f"*{_linked(record.reference)}.*"]
+        [
+            f"### {record.name}",
+            _block(record.formula),
+            record.advice,
+            *details,
+            f"*{_linked(record.reference)}.*",
+        ]
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Records
 
 
@@ -110,7 +116,11 @@ def _normalizations():
 
 def _options():
     rows = [
-        [f"`{name}`", *("; ".join(need.words for need in needs) for needs in (option.needs, option.strict)), option.note]
+        [
+            f"`{name}`",
+            *("; ".join(need.words for need in needs) for needs in (option.needs, option.strict)),
+            option.note,
+        ]
         for name, option in OPTIONS.items()
     ]
     return _table(["option", "has no effect without", "is an error without", "remarks"], rows)
@@ -130,7 +140,7 @@ def _records(what, *words):
     return _RECORDS[what](*words)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Parameters of the estimators
 
 
@@ -147,7 +157,7 @@ def _parameters(*names):
     return _table(["parameter", "accepts", "default"], rows)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Curves, as small drawings beside each other
 
 
@@ -164,7 +174,10 @@ def _drawing(name, x, solid, dashed=None, limits=None):
     if dashed is not None:
         lines.append(f'<polyline points="{points(dashed)}" stroke-dasharray="3 3" opacity="0.7"/>')
     lines.append(f'<polyline points="{points(solid)}" stroke-width="2"/>')
-    svg = f'<svg viewBox="0 0 120 88" fill="none" stroke="currentColor" aria-label="{name}">{"".join(lines)}</svg>'
+    svg = (
+        '<svg viewBox="0 0 120 88" fill="none" stroke="currentColor"'
+        f' aria-label="{name}">{"".join(lines)}</svg>'
+    )
     return f'<figure style="margin:0">{svg}<figcaption>{name}</figcaption></figure>'
 
 
@@ -200,7 +213,9 @@ _CURVES = {"activations": _activation_curves, "losses": _loss_curves, "schedules
 
 
 def _curves(what):
-    style = "display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:0.8rem;text-align:center"
+    style = (
+        "display:grid;grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr));gap:0.8rem;text-align:center"
+    )
     return f'<div style="{style}">{"".join(_CURVES[what]())}</div>'
 
 

@@ -1,6 +1,8 @@
-"""How the functions of this folder are compiled: those that Python calls, those that are called by address, and those that only these call.
+"""How the functions of this folder are compiled: those that Python calls, those that are called by address,
+and those that only these call.
 
-The first two kinds are kept on disk. Numba looks whether a function's own file has changed since, so names have a digest of all that might be in it.
+The first two kinds are kept on disk. Numba looks whether a function's own file has changed since, so names
+have a digest of all that might be in it.
 """
 
 import hashlib
@@ -26,16 +28,20 @@ def inner(function):
 
 
 def c_function(arguments):
-    """Made a function of a dtype, whose answer, compiled when it is first asked for, has the `address` of a C function that returns nothing.
+    """Made a function of a dtype, whose answer, compiled when it is first asked for, has the `address` of a C
+    function that returns nothing.
 
-    arguments: a letter for each, T for a pointer to the dtype's numbers, i for an integer and d for a float64.
+    arguments: a letter for each, T for a pointer to the dtype's numbers, i for an integer and d for a
+    float64.
     """
 
     def decorate(function):
         @cache
         def of(name):
             letters = {"T": types.CPointer(getattr(types, name)), "i": types.intp, "d": types.float64}
-            return cfunc(types.void(*(letters[letter] for letter in arguments)), **OPTIONS, cache=True)(_named(function))
+            return cfunc(types.void(*(letters[letter] for letter in arguments)), **OPTIONS, cache=True)(
+                _named(function)
+            )
 
         return wraps(function)(lambda dtype: of(np.dtype(dtype).name))
 

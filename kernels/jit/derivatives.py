@@ -1,8 +1,19 @@
-"""Derivatives of what `expressions.py` can say, by the chain rule: nodes of the same graph. None stands for zero, so that no 0 * inf comes up."""
+"""Derivatives of what `expressions.py` can say, by the chain rule: nodes of the same graph. None stands for
+zero, so that no 0 * inf comes up.
+"""
 
 import math
 
-from nnfast.kernels.jit.expressions import NotCompilable, Number, copysign, operands_first, power, select, sign, unary
+from nnfast.kernels.jit.expressions import (
+    NotCompilable,
+    Number,
+    copysign,
+    operands_first,
+    power,
+    select,
+    sign,
+    unary,
+)
 
 
 def _d_arcsin(y, x):
@@ -44,7 +55,10 @@ _SLOPES = {  # by each operand, of the value y and the operands
     "logaddexp": (lambda y, a, b: unary("expit", a - b), lambda y, a, b: unary("expit", b - a)),
     "power": (lambda y, a, b: b * power(a, b - 1), lambda y, a, b: y * unary("log", a)),
     "copysign": (lambda y, a, b: copysign(a.graph.constant(1), b) * sign(a), None),
-    "floor": (None,), "ceil": (None,), "trunc": (None,), "rint": (None,),
+    "floor": (None,),
+    "ceil": (None,),
+    "trunc": (None,),
+    "rint": (None,),
 }
 _WITHOUT_SLOPE = {"gamma": "math.gamma", "lgamma": "math.lgamma"}
 
@@ -66,13 +80,18 @@ def _slope(node, slopes):
         condition, yes, no = node.args
         if slopes[yes] is None and slopes[no] is None:
             return None
-        return select(condition, *(node.graph.constant(0) if slopes[each] is None else slopes[each] for each in (yes, no)))
+        return select(
+            condition,
+            *(node.graph.constant(0) if slopes[each] is None else slopes[each] for each in (yes, no)),
+        )
     total = None
     for operand, each in enumerate(node.args):
         if slopes[each] is None:
             continue
         if node.op not in _SLOPES:
-            raise NotCompilable(f"uses {_WITHOUT_SLOPE.get(node.op, node.op)}, whose derivative nnfast does not know")
+            raise NotCompilable(
+                f"uses {_WITHOUT_SLOPE.get(node.op, node.op)}, whose derivative nnfast does not know"
+            )
         partial = _SLOPES[node.op][operand]
         if partial is None:
             continue

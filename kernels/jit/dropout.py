@@ -3,9 +3,9 @@
 from types import FunctionType
 
 import numpy as np
+from nnfast.kernels.jit.compiling import inner
 
 from nnfast import regularization
-from nnfast.kernels.jit.compiling import inner
 
 
 def _compiled(function, **others):
@@ -22,7 +22,12 @@ unit_hash = _compiled(regularization.unit_hash)
 @inner
 def drop_out(layer, key, a, slope):
     """Drop units of one row, and scale and shift the others; their slopes likewise."""
-    scale, shift, dropped, zero = a.dtype.type(layer.kept_scale), a.dtype.type(layer.kept_shift), a.dtype.type(layer.dropped), a.dtype.type(0)
+    scale, shift, dropped, zero = (
+        a.dtype.type(layer.kept_scale),
+        a.dtype.type(layer.kept_shift),
+        a.dtype.type(layer.dropped),
+        a.dtype.type(0),
+    )
     for unit in range(len(a)):
         kept = unit_hash(key, np.uint32(unit)) >= layer.drop_below
         slope[unit] = slope[unit] * scale if kept else zero

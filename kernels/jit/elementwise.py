@@ -1,10 +1,12 @@
 """Kernels over arrays, made of functions of one number and compiled by Numba to functions that C can call.
 
-What a function computes is traced (`tracing.py`), written as vector operations (`vector_math.py`) and given to LLVM as such, 64 bytes at a time,
-so that no loop waits for a compiler to see that it can be vectorised. A kernel allocates nothing, raises nothing and needs no GIL; it is compiled
-for the CPU that it runs on. T is float32 or float64; pointers must be aligned as T is, and arrays may be the same but not overlap otherwise.
+What a function computes is traced (`tracing.py`), written as vector operations (`vector_math.py`) and given
+to LLVM as such, 64 bytes at a time, so that no loop waits for a compiler to see that it can be vectorised. A
+kernel allocates nothing, raises nothing and needs no GIL; it is compiled for the CPU that it runs on. T is
+float32 or float64; pointers must be aligned as T is, and arrays may be the same but not overlap otherwise.
 
-Kernels with a name, those of the records, are kept on disk where Numba keeps what it caches, found by a digest of all that they are made of.
+Kernels with a name, those of the records, are kept on disk where Numba keeps what it caches, found by a
+digest of all that they are made of.
 """
 
 import ctypes
@@ -17,14 +19,13 @@ from threading import RLock
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.registry import cpu_target
-from numba.extending import intrinsic
-
 from nnfast.kernels.jit.derivatives import differentiate
 from nnfast.kernels.jit.expressions import Graph, Integer, NotCompilable, operands_first
 from nnfast.kernels.jit.tracing import run
 from nnfast.kernels.jit.vector_math import lowered
+from numba.core import cgutils, types
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
 
 VECTOR_BYTES = 64
 
@@ -38,12 +39,13 @@ class Kernel:
     compiled: object = field(repr=False)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The kernels
 
 
 def activation(f, df, dtype, *, has_parameter=False, name=None):
-    """``void (T *a, T *slope, intptr n, double parameter)``: a holds z, and becomes f(z); slope, unless it is NULL, f'(z).
+    """``void (T *a, T *slope, intptr n, double parameter)``: a holds z, and becomes f(z); slope, unless it is
+    NULL, f'(z).
 
     Parameters
     ----------
@@ -73,9 +75,11 @@ def activation(f, df, dtype, *, has_parameter=False, name=None):
 
 
 def loss(f, df, dtype, *, has_parameter=False, name=None):
-    """``void (const T *y, T *z, T *value, const T *parameters, intptr n)``: value becomes f(y, z), and z df(y, z), the derivative by z.
+    """``void (const T *y, T *z, T *value, const T *parameters, intptr n)``: value becomes f(y, z), and z
+    df(y, z), the derivative by z.
 
-    parameters holds a number for each element if f and df take one after y and z, and is not read otherwise. df may be None as above.
+    parameters holds a number for each element if f and df take one after y and z, and is not read otherwise.
+    df may be None as above.
     """
     graph = Graph(dtype)
     y, z = graph.input(0), graph.input(1)
@@ -96,15 +100,22 @@ def output(f, dtype, *, name=None):
     """``void (T *z, intptr n)``: z becomes f(z)."""
     graph = Graph(dtype)
     outputs = lowered([one(run(f, graph, (graph.input(0),)))])
-    return _compiled(lambda builder, arguments: _emit_loop(builder, graph, arguments[1], {0: arguments[0]}, {}, [(outputs[0], arguments[0])]),
-                     f"Tn {graph.dtype}", outputs, name)
+    return _compiled(
+        lambda builder, arguments: _emit_loop(
+            builder, graph, arguments[1], {0: arguments[0]}, {}, [(outputs[0], arguments[0])]
+        ),
+        f"Tn {graph.dtype}",
+        outputs,
+        name,
+    )
 
 
 def elementwise(function, n_arrays, n_scalars, dtype, *, name=None):
-    """``void (T *x0, T *x1, ..., const double *scalars, intptr n)``: x0, x1, ... become what ``function(x0, x1, ..., *scalars)`` returns.
+    """``void (T *x0, T *x1, ..., const double *scalars, intptr n)``: x0, x1, ... become what ``function(x0,
+    x1, ..., *scalars)`` returns.
 
-    That is a tuple of numbers for the first arrays, or one number for the first. What is made of scalars alone, of which there are n_scalars, is
-    rounded to T last.
+    That is a tuple of numbers for the first arrays, or one number for the first. What is made of scalars
+    alone, of which there are n_scalars, is rounded to T last.
     """
     graph = Graph(dtype)
     inputs = [graph.input(i) for i in range(n_arrays + n_scalars)]
@@ -115,7 +126,9 @@ def elementwise(function, n_arrays, n_scalars, dtype, *, name=None):
 
     def emit(builder, arguments):
         *arrays, scalars, n = arguments
-        loaded = {n_arrays + i: builder.load(builder.gep(scalars, [ir.IntType(64)(i)])) for i in range(n_scalars)}
+        loaded = {
+            n_arrays + i: builder.load(builder.gep(scalars, [ir.IntType(64)(i)])) for i in range(n_scalars)
+        }
         _emit_loop(builder, graph, n, dict(enumerate(arrays)), loaded, list(zip(outputs, arrays)))
 
     return _compiled(emit, f"{'T' * n_arrays}Dn {graph.dtype}", outputs, name)
@@ -133,7 +146,7 @@ def one(result):
     return result
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Compiling
 
 _NUMBA_TYPES = {"n": types.intp, "d": types.float64, "D": types.CPointer(types.float64)}
@@ -143,7 +156,9 @@ _lock = RLock()
 
 
 def _compiled(emit, signature, outputs, name):
-    """The kernel that `emit` writes; `signature` is a letter an argument, and the dtype. Made once for all that compute the same."""
+    """The kernel that `emit` writes; `signature` is a letter an argument, and the dtype. Made once for all
+    that compute the same.
+    """
     digest = hashlib.sha256(f"{signature}\n{_listing(outputs)}\n{_sources()}".encode()).hexdigest()
     with _lock:
         if digest not in _made:
@@ -177,10 +192,14 @@ def _compile(emit, signature, kept_as):
 
 
 def _template(n_arguments, typed, name):
-    """A function of so many arguments that is the vector code. Numba finds what it has cached by the qualified name and this file."""
+    """A function of so many arguments that is the vector code. Numba finds what it has cached by the
+    qualified name and this file.
+    """
     names = ", ".join(f"x{i}" for i in range(n_arguments))
     namespace = {"typed": typed, "__name__": __name__}
-    code = f"def body(context, {names}):\n    return typed({names})\ndef kernel({names}):\n    body({names})\n"
+    code = (
+        f"def body(context, {names}):\n    return typed({names})\ndef kernel({names}):\n    body({names})\n"
+    )
     exec(compile(code, __file__, "exec"), namespace)
     namespace["body"] = intrinsic(namespace["body"])
     function = namespace["kernel"]
@@ -190,7 +209,10 @@ def _template(n_arguments, typed, name):
 
 def _listing(outputs):
     """Everything that the operations are, as text."""
-    lines = (f"{node.number} {type(node).__name__} {node.op} {node.value} {[each.number for each in node.args]}" for node in operands_first(outputs))
+    lines = (
+        f"{node.number} {type(node).__name__} {node.op} {node.value} {[each.number for each in node.args]}"
+        for node in operands_first(outputs)
+    )
     return "\n".join([*lines, str([node.number for node in outputs])])
 
 
@@ -200,14 +222,16 @@ def _sources():
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Vector code
 
 
 def _emit_loop(builder, graph, n, inputs, scalars, outputs):
-    """Over n elements: `inputs` are pointers and `scalars` float64 numbers, by the number of the input that they are; outputs (node, pointer).
+    """Over n elements: `inputs` are pointers and `scalars` float64 numbers, by the number of the input that
+    they are; outputs (node, pointer).
 
-    In two rounds: whole vectors, where nothing but the operations is in the loop, then the rest by way of one vector on the stack.
+    In two rounds: whole vectors, where nothing but the operations is in the loop, then the rest by way of one
+    vector on the stack.
     """
     real = ir.DoubleType() if graph.is_double else ir.FloatType()
     size = graph.dtype.itemsize
@@ -229,8 +253,13 @@ def _emit_loop(builder, graph, n, inputs, scalars, outputs):
         for end, buffer in zip(ends[: len(inputs)], buffers):
             _copy(builder, end, buffer, copied)
         chosen = [builder.select(is_rest, buffer, pointer) for buffer, pointer in zip(buffers, pointers)]
-        with cgutils.for_range_slice(builder, zero, builder.select(is_rest, left, whole), width, n.type) as (start, _):
-            places = [builder.bitcast(builder.gep(pointer, [start]), vector.as_pointer()) for pointer in chosen]
+        with cgutils.for_range_slice(builder, zero, builder.select(is_rest, left, whole), width, n.type) as (
+            start,
+            _,
+        ):
+            places = [
+                builder.bitcast(builder.gep(pointer, [start]), vector.as_pointer()) for pointer in chosen
+            ]
             loaded = {number: builder.load(place, align=size) for number, place in zip(inputs, places)}
             values = _Vectors(builder, graph, vector).values([node for node, _ in outputs], loaded, given)
             for value, place in zip(values, places[len(inputs) :]):
@@ -240,13 +269,21 @@ def _emit_loop(builder, graph, n, inputs, scalars, outputs):
 
 
 def _of_scalars(builder, outputs, scalars):
-    """What there is in float64 of the nodes that are made of scalars alone, which are rounded last: 1 - beta has all digits of T so, as in NumPy."""
+    """What there is in float64 of the nodes that are made of scalars alone, which are rounded last: 1 - beta
+    has all digits of T so, as in NumPy.
+    """
     made = {}
     for node in operands_first(outputs):
         if node.op == "input" and node.value in scalars:
             made[node] = scalars[node.value]
-        elif node.op in _OF_SCALARS and any(each in made for each in node.args) and all(each in made or each.op == "constant" for each in node.args):
-            operands = [made[each] if each in made else ir.Constant(ir.DoubleType(), each.value) for each in node.args]
+        elif (
+            node.op in _OF_SCALARS
+            and any(each in made for each in node.args)
+            and all(each in made or each.op == "constant" for each in node.args)
+        ):
+            operands = [
+                made[each] if each in made else ir.Constant(ir.DoubleType(), each.value) for each in node.args
+            ]
             made[node] = getattr(builder, _OF_SCALARS[node.op])(*operands)
     return made
 
@@ -258,17 +295,48 @@ def _copy(builder, source, target, n):
 
 def _splat(builder, vector, value):
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+    return builder.shuffle_vector(
+        first,
+        ir.Constant(vector, ir.Undefined),
+        ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None),
+    )
 
 
-# Functions of libm, called a lane at a time: name of the float64 one by operation, whose float32 twin ends in f.
-_LIBM = {"power": "pow", "gamma": "tgamma", "lgamma": "lgamma", "exp2": "exp2", "log2": "log2", "log10": "log10", "cbrt": "cbrt", "tan": "tan",
-         "arcsin": "asin", "arccos": "acos", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh"}
+# Functions of libm, called a lane at a time: name of the float64 one by operation, whose float32 twin ends in
+# f.
+_LIBM = {
+    "power": "pow",
+    "gamma": "tgamma",
+    "lgamma": "lgamma",
+    "exp2": "exp2",
+    "log2": "log2",
+    "log10": "log10",
+    "cbrt": "cbrt",
+    "tan": "tan",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+}
 _OF_SCALARS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "neg": "fneg"}
 _COMPARISONS = {"lt": "<", "le": "<=", "eq": "=="}
-_ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "iadd": "add", "isub": "sub", "iand": "and_", "shl": "shl", "ashr": "ashr",
-               "and": "and_", "or": "or_"}
-_INSTRUCTIONS = {"abs": "fabs"} | {name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "fma", "copysign")}
+_ARITHMETIC = {
+    "add": "fadd",
+    "sub": "fsub",
+    "mul": "fmul",
+    "div": "fdiv",
+    "iadd": "add",
+    "isub": "sub",
+    "iand": "and_",
+    "shl": "shl",
+    "ashr": "ashr",
+    "and": "and_",
+    "or": "or_",
+}
+_INSTRUCTIONS = {"abs": "fabs"} | {
+    name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "fma", "copysign")
+}
 
 
 @cache
@@ -293,7 +361,10 @@ class _Vectors:
         self.builder, self.graph, self.vector = builder, graph, vector
         self.real, self.lanes = vector.element, vector.count
         self.bits = ir.IntType(64 if graph.is_double else 32)
-        self.integers, self.mask = ir.VectorType(self.bits, self.lanes), ir.VectorType(ir.IntType(1), self.lanes)
+        self.integers, self.mask = (
+            ir.VectorType(self.bits, self.lanes),
+            ir.VectorType(ir.IntType(1), self.lanes),
+        )
         self.suffix = f"v{self.lanes}f{self.bits.width}"
 
     def values(self, outputs, inputs, given):
@@ -301,7 +372,11 @@ class _Vectors:
         made = dict(given)
         for node in operands_first(outputs):
             if node not in made:
-                made[node] = inputs[node.value] if node.op == "input" else self._value(node, [made[each] for each in node.args])
+                made[node] = (
+                    inputs[node.value]
+                    if node.op == "input"
+                    else self._value(node, [made[each] for each in node.args])
+                )
         return [made[node] for node in outputs]
 
     def _value(self, node, args):
@@ -310,7 +385,8 @@ class _Vectors:
             return self._constant(node.value) if not isinstance(node, Integer) else self._integer(node.value)
         if op in _ARITHMETIC:
             return getattr(builder, _ARITHMETIC[op])(*args)
-        if op == "fma" and not _has_fma():  # a call of libm for each lane would take too long: tails of erfc and ndtr lose some digits
+        # a call of libm for each lane would take too long: tails of erfc and ndtr lose some digits
+        if op == "fma" and not _has_fma():
             return builder.fadd(builder.fmul(*args[:2]), args[2])
         if op in _INSTRUCTIONS:
             return self._call(f"llvm.{_INSTRUCTIONS[op]}.{self.suffix}", self.vector, args)
@@ -343,7 +419,9 @@ class _Vectors:
         return ir.Constant(self.integers, [ir.Constant(self.bits, value)] * self.lanes)
 
     def _function(self, name, result, args):
-        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, [each.type for each in args]), name)
+        return cgutils.get_or_insert_function(
+            self.builder.module, ir.FunctionType(result, [each.type for each in args]), name
+        )
 
     def _call(self, name, result, args):
         return self.builder.call(self._function(name, result, args), args)
@@ -376,7 +454,9 @@ class _Vectors:
         builder = self.builder
         size = self._call(f"llvm.fabs.{self.suffix}", self.vector, [x])
         beyond = builder.fcmp_ordered(">", size, self._constant(limit if _has_fma() else 0.5))
-        somewhere = builder.icmp_unsigned("!=", builder.bitcast(beyond, ir.IntType(self.lanes)), ir.IntType(self.lanes)(0))
+        somewhere = builder.icmp_unsigned(
+            "!=", builder.bitcast(beyond, ir.IntType(self.lanes)), ir.IntType(self.lanes)(0)
+        )
         before = builder.block
         with builder.if_then(somewhere, likely=False):
             slow = self._lane_by_lane(name, [x])

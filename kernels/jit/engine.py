@@ -1,6 +1,8 @@
-"""The class Engine: one network, its memory, and the kernels that it is made of. What kernels/engine.pyx is for the other engine.
+"""The class Engine: one network, its memory, and the kernels that it is made of. What kernels/engine.pyx is
+for the other engine.
 
-Nothing is packed: parameters are one flat vector in the order of Parameters.learned, and a row-major matrix product a layer is BLAS's.
+Nothing is packed: parameters are one flat vector in the order of Parameters.learned, and a row-major matrix
+product a layer is BLAS's.
 """
 
 import os
@@ -9,20 +11,19 @@ from threading import Lock
 from time import perf_counter
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
-
 from nnfast.kernels.jit import clock as clocks
 from nnfast.kernels.jit import network, normalization, run
 from nnfast.kernels.jit.memory import blas
 from nnfast.kernels.jit.tables import Table, gatherer
+from threadpoolctl import ThreadpoolController
 
 POLL_SECONDS = 0.1  # a signal's handler can run after so long
 _NO_RATES = np.zeros((0, 0))
 
 
-
 class Engine:
-    """One network over one table. Built in steps: the constructor says what there is, `use_...` give it a table and targets, `attach` memory.
+    """One network over one table. Built in steps: the constructor says what there is, `use_...` give it a
+    table and targets, `attach` memory.
 
     Parameters
     ----------
@@ -47,26 +48,66 @@ class Engine:
         Whether there are targets, and whether there will be phase_seconds().
     """
 
-    def __init__(self, dtype, layer_units, activations, loss, loss_kernels, loss_parameters, optimizer, update, normalization, norm_eps,
-                 norm_momentum, n_threads, *, capacity, batch_size, trains, times):
+    def __init__(
+        self,
+        dtype,
+        layer_units,
+        activations,
+        loss,
+        loss_kernels,
+        loss_parameters,
+        optimizer,
+        update,
+        normalization,
+        norm_eps,
+        norm_momentum,
+        n_threads,
+        *,
+        capacity,
+        batch_size,
+        trains,
+        times,
+    ):
         self._dtype, self._units, self._optimizer = np.dtype(dtype), list(layer_units), optimizer
-        self._capacity, self._batch_size, self._trains, self._n_threads = capacity, batch_size, trains, n_threads
+        self._capacity, self._batch_size, self._trains, self._n_threads = (
+            capacity,
+            batch_size,
+            trains,
+            n_threads,
+        )
         self._normalization, self._norm_eps, self._norm_momentum = normalization, norm_eps, norm_momentum
         self._activations, self._update_kernel = activations, update
-        self._loss, self._loss_kernels, self._loss_parameters, self._gradient_scale = loss, loss_kernels, loss_parameters, 1.0
+        self._loss, self._loss_kernels, self._loss_parameters, self._gradient_scale = (
+            loss,
+            loss_kernels,
+            loss_parameters,
+            1.0,
+        )
         self._kept = []
         self._dropout, self._limits = ([], 0), {}
-        self._clock = np.zeros(clocks.SLOTS + len(clocks.PHASES) * (len(layer_units) - 1) if times else 0, np.int64)
+        self._clock = np.zeros(
+            clocks.SLOTS + len(clocks.PHASES) * (len(layer_units) - 1) if times else 0, np.int64
+        )
         self._seconds_a_tick = 0.0
         self.n_moments = optimizer.n_moments if optimizer else 0
         self.raised, self.stopped, self.step, self.rows_begun, self.t = None, False, 0, 0, 0
         none, number, T = np.zeros(0, np.int64), np.zeros(0), self._dtype
         self._table = Table(
-            x=0, row_bytes=0, column_bytes=0, gather=0, is_csr=False, is_sparse=False, data=number.astype(T), indices=none, indptr=none,
-            y=np.zeros((0, 0), T), labels=none, weight=number,
+            x=0,
+            row_bytes=0,
+            column_bytes=0,
+            gather=0,
+            is_csr=False,
+            is_sparse=False,
+            data=number.astype(T),
+            indices=none,
+            indptr=none,
+            y=np.zeros((0, 0), T),
+            labels=none,
+            weight=number,
         )
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # What it works on
 
     def use_dense(self, X):
@@ -74,13 +115,23 @@ class Engine:
         address, kernel = gatherer(X.dtype, self._dtype)
         self._kept += [kernel, X]
         row_bytes, column_bytes = X.strides
-        self._table = self._table._replace(x=X.ctypes.data, row_bytes=row_bytes, column_bytes=column_bytes, gather=address)
+        self._table = self._table._replace(
+            x=X.ctypes.data, row_bytes=row_bytes, column_bytes=column_bytes, gather=address
+        )
 
     def use_csr(self, data, indices, indptr, is_sparse, chunk_entries):
         """The table in CSR form; is_sparse: the first layer goes over its non-zeros."""
-        data, indices, indptr = data.astype(self._dtype, copy=False), indices.astype(np.int64, copy=False), indptr.astype(np.int64, copy=False)
+        data, indices, indptr = (
+            data.astype(self._dtype, copy=False),
+            indices.astype(np.int64, copy=False),
+            indptr.astype(np.int64, copy=False),
+        )
         self._table = self._table._replace(
-            is_csr=True, is_sparse=is_sparse, data=_writable(data), indices=_writable(indices), indptr=_writable(indptr)
+            is_csr=True,
+            is_sparse=is_sparse,
+            data=_writable(data),
+            indices=_writable(indices),
+            indptr=_writable(indptr),
         )
         self._kept += [data, indices, indptr]
 
@@ -97,10 +148,18 @@ class Engine:
 
     def set_update(self, *, alpha=0.0, l1=0.0, clip_norm=0.0, clip_value=0.0, max_norm=0.0):
         """Regularization; limits of 0 are none."""
-        self._limits = {"alpha": alpha, "l1": l1, "clip_norm": clip_norm, "clip_value": clip_value, "max_norm": max_norm}
+        self._limits = {
+            "alpha": alpha,
+            "l1": l1,
+            "clip_norm": clip_norm,
+            "clip_value": clip_value,
+            "max_norm": max_norm,
+        }
 
     def use_dropout(self, rates, seed):
-        """For inputs and every hidden layer: the rate, and what is done to units that are kept (scale, shift) and dropped (value)."""
+        """For inputs and every hidden layer: the rate, and what is done to units that are kept (scale, shift)
+        and dropped (value).
+        """
         self._dropout = rates, seed
 
     def attach(self):
@@ -108,7 +167,11 @@ class Engine:
         T, units, capacity, memory = self._dtype, self._units, self._capacity, _Plan()
         layers = np.zeros(len(units) - 1, network.LAYER)
         layers["n_in"], layers["n_out"] = units[:-1], units[1:]
-        hidden, is_normalized, is_batch = layers[:-1], self._normalization is not None, self._normalization == "batch"
+        hidden, is_normalized, is_batch = (
+            layers[:-1],
+            self._normalization is not None,
+            self._normalization == "batch",
+        )
         # What is learned, in the order of Parameters.learned; then what goes with it number by number.
         layers["w"] = memory.take(layers["n_in"] * layers["n_out"])
         n_weights = memory.used
@@ -117,7 +180,9 @@ class Engine:
             hidden["scale"] = memory.take(hidden["n_out"])
             hidden["shift"] = memory.take(hidden["n_out"])
         n = memory.used
-        gradient, *moments = (memory.take([n * wanted])[0] for wanted in (self._trains, self.n_moments > 0, self.n_moments > 1))
+        gradient, *moments = (
+            memory.take([n * wanted])[0] for wanted in (self._trains, self.n_moments > 0, self.n_moments > 1)
+        )
         self._moments = list(zip(moments, range(self.n_moments)))
         if is_batch:
             self._statistics = memory.used
@@ -136,38 +201,77 @@ class Engine:
         columns, *of_rows = memory.take([2 * widest, *[capacity] * 3])
         *of_outputs, loss_parameters = memory.take([units[-1] * capacity * self._trains] * 5)
         if self._activations:
-            hidden["activation"], hidden["parameter"] = zip(*((kernel.address, parameter) for kernel, parameter in self._activations))
+            hidden["activation"], hidden["parameter"] = zip(
+                *((kernel.address, parameter) for kernel, parameter in self._activations)
+            )
         rates, seed = self._dropout
         rates = [(int(rate * 2**32), *kept) for rate, *kept in rates] or [(0, 1.0, 0.0, 0.0)]
         for name, values in zip(("drop_below", "kept_scale", "kept_shift", "dropped"), zip(*rates[1:])):
             hidden[name] = values
         value, slope, exp, output = (kernel.address if kernel else 0 for kernel in self._loss_kernels)
         n_outputs, is_mean, (product, dot, axpy) = units[-1], self._loss.is_mean, blas(T)
-        normalize, normalize_back = (kernel(T).address for kernel in normalization.BY_NAME[self._normalization]) if is_normalized else (0, 0)
+        normalize, normalize_back = (
+            (kernel(T).address for kernel in normalization.BY_NAME[self._normalization])
+            if is_normalized
+            else (0, 0)
+        )
         self._memory = np.zeros(memory.used, T)
         own = self._memory[loss_parameters : loss_parameters + n_outputs * capacity * self._trains]
         own.reshape(-1, n_outputs)[:] = self._loss_parameters or 0.0
         if len(self._clock):
             self._clock[clocks.N_LAYERS] = len(layers)
         self._net = network.Net(
-            layers=layers, memory=self._memory, scalars=np.zeros(16), losses=np.zeros(capacity), clock=self._clock, capacity=capacity,
-            n_weights=n_weights, n_parameters=n, gradient=gradient, m=moments[0], v=moments[1],
-            dz=dz, other_dz=other_dz, columns=columns, of_rows=tuple(of_rows), of_outputs=tuple(of_outputs), gemm=product, dot=dot, axpy=axpy,
-            normalize=normalize, normalize_back=normalize_back, by_batch=is_batch, eps=float(self._norm_eps), momentum=float(self._norm_momentum),
-            of_classes=self._loss.of_classes, loss=value, slope=slope, exp=exp, output=output,
-            output_kind=network.OUTPUT_KINDS.index(self._loss.out_activation), loss_parameters=loss_parameters,
-            mean_factor=1 / n_outputs if is_mean else 1.0, slope_factor=T.type(self._gradient_scale),
-            input_drop_below=np.uint32(rates[0][0]), input_scale=T.type(rates[0][1]), seed=np.uint64(seed),
+            layers=layers,
+            memory=self._memory,
+            scalars=np.zeros(16),
+            losses=np.zeros(capacity),
+            clock=self._clock,
+            capacity=capacity,
+            n_weights=n_weights,
+            n_parameters=n,
+            gradient=gradient,
+            m=moments[0],
+            v=moments[1],
+            dz=dz,
+            other_dz=other_dz,
+            columns=columns,
+            of_rows=tuple(of_rows),
+            of_outputs=tuple(of_outputs),
+            gemm=product,
+            dot=dot,
+            axpy=axpy,
+            normalize=normalize,
+            normalize_back=normalize_back,
+            by_batch=is_batch,
+            eps=float(self._norm_eps),
+            momentum=float(self._norm_momentum),
+            of_classes=self._loss.of_classes,
+            loss=value,
+            slope=slope,
+            exp=exp,
+            output=output,
+            output_kind=network.OUTPUT_KINDS.index(self._loss.out_activation),
+            loss_parameters=loss_parameters,
+            mean_factor=1 / n_outputs if is_mean else 1.0,
+            slope_factor=T.type(self._gradient_scale),
+            input_drop_below=np.uint32(rates[0][0]),
+            input_scale=T.type(rates[0][1]),
+            seed=np.uint64(seed),
         )
         limits = dict.fromkeys(("alpha", "l1", "clip_norm", "clip_value", "max_norm"), 0.0) | self._limits
-        self._update = run.Update(kernel=self._update_kernel.address if self._update_kernel else 0, n_moments=self.n_moments, **limits)
+        self._update = run.Update(
+            kernel=self._update_kernel.address if self._update_kernel else 0,
+            n_moments=self.n_moments,
+            **limits,
+        )
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # Parameters
 
     def load(self, learned, means, variances, moments, t):
-        """Take float32 or float64 arrays; learned: those of all coefs, intercepts, scales and shifts; moments: likewise for each, or None for
-        zeros."""
+        """Take float32 or float64 arrays; learned: those of all coefs, intercepts, scales and shifts;
+        moments: likewise for each, or None for zeros.
+        """
         _pack(learned, self._memory)
         _pack([*means, *variances], self._memory[self._statistics :])
         for start, which in self._moments:
@@ -183,7 +287,9 @@ class Engine:
         _unpack(self._memory[self._statistics :], [*means, *variances])
 
     def release_weights(self):
-        """After it only release_moment() and close() may be called. Here all memory is one, and goes with close()."""
+        """After it only release_moment() and close() may be called. Here all memory is one, and goes with
+        close().
+        """
 
     def release_moment(self, which, arrays):
         """Write moment 0 or 1 into arrays."""
@@ -193,21 +299,24 @@ class Engine:
         """Write what differentiate() left into arrays."""
         _unpack(self._memory[self._net.gradient :], arrays)
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # Runs
 
     def train(self, order, rates):
-        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean loss, or None if a loss or gradient
-        was not finite, in step `step`.
+        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean
+        loss, or None if a loss or gradient was not finite, in step `step`.
 
-        A run goes on for about POLL_SECONDS at a time: a signal's handler runs where Python code does. Where it raises, `stopped` is true.
+        A run goes on for about POLL_SECONDS at a time: a signal's handler runs where Python code does. Where
+        it raises, `stopped` is true.
         """
         n_batches = -(-len(order) // self._batch_size)
         scalars = self._scalars(np.broadcast_to(rates, n_batches))
         order = _writable(order)
         self._begin(evaluates=False)
         total, self.step, self.stopped = 0.0, 0, True
-        batches = max(1, n_batches if self._expected_seconds(len(order)) < POLL_SECONDS else self._batches_a_poll())
+        batches = max(
+            1, n_batches if self._expected_seconds(len(order)) < POLL_SECONDS else self._batches_a_poll()
+        )
         with blas_threads(self._n_threads):
             while self.step < n_batches:
                 first = self.step * self._batch_size
@@ -245,14 +354,20 @@ class Engine:
     def _scalars(self, rates):
         """What each step's kernel takes, a row each: see `run.move`."""
         steps = self.t + 1 + np.arange(len(rates))
-        columns = np.zeros((len(rates), run.RATES)), *(np.broadcast_to(each, len(rates))[:, None] for each in self._optimizer.rates(rates, steps))
+        columns = (
+            np.zeros((len(rates), run.RATES)),
+            *(np.broadcast_to(each, len(rates))[:, None] for each in self._optimizer.rates(rates, steps)),
+        )
         scalars = np.hstack(columns)
-        scalars[scalars > 0] = np.maximum(scalars[scalars > 0], np.finfo(self._dtype).tiny)  # what is positive stays so, such as epsilon
+        # what is positive stays so, such as epsilon
+        scalars[scalars > 0] = np.maximum(scalars[scalars > 0], np.finfo(self._dtype).tiny)
         scalars[:, run.THRESHOLD], scalars[:, run.SHRINK] = rates, self._optimizer.shrink(rates)
         return scalars
 
     def differentiate(self, order):
-        """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows' weights sum to zero."""
+        """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows'
+        weights sum to zero.
+        """
         self._begin(evaluates=False)
         with blas_threads(self._n_threads):
             *_, loss, weight = self._run(run.DIFFERENTIATE, _writable(order))
@@ -286,7 +401,7 @@ class Engine:
         """Let go of the memory. Nothing else may be called after it."""
         self._net = self._update = self._table = self._kept = self._memory = None
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # The clock of a profile
 
     def _begin(self, evaluates):
@@ -306,7 +421,9 @@ class Engine:
 
 
 def blas_gflops(dtype, n_threads, rounds):
-    """GFLOP/s of products of large matrices, the best of some; `rounds` says how many, 64 multiply-adds each."""
+    """GFLOP/s of products of large matrices, the best of some; `rounds` says how many, 64
+    multiply-adds each.
+    """
     a = np.ones((512, 512), dtype)
     out, best = np.empty_like(a), np.inf
     with blas_threads(n_threads):
@@ -317,7 +434,7 @@ def blas_gflops(dtype, n_threads, rounds):
     return 2 * a.size * len(a) / best / 1e9
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Arrays
 
 
@@ -355,7 +472,9 @@ class _Memory:
 
 
 def _writable(array):
-    """The array, as one that may be written to: compiled code would be compiled once more for others. It writes to none of these."""
+    """The array, as one that may be written to: compiled code would be compiled once more for others. It
+    writes to none of these.
+    """
     if array.flags.writeable:
         return array
     interface = array.__array_interface__
@@ -363,8 +482,9 @@ def _writable(array):
 
 
 class blas_threads:
-    """A context in which BLAS uses at most so many threads. BLAS has one number for the process: of calls that go on at the same time, the least
-    counts."""
+    """A context in which BLAS uses at most so many threads. BLAS has one number for the process: of calls
+    that go on at the same time, the least counts.
+    """
 
     _lock, _asked, _before = Lock(), [], []
 

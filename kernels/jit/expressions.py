@@ -1,8 +1,9 @@
 """What a function of numbers computes, as a graph of operations: made by running it on `Number`s.
 
-Operations of one graph with equal operands are one node, so a and f'(z) (`derivatives.py`) share what they have in common. Python's numbers take
-the width of what they meet, as in NumPy 2: a graph has one width for all. Comparisons are `Condition`s, and `if` asks its graph what to take them
-for: see `tracing.py`, which takes every path in turn.
+Operations of one graph with equal operands are one node, so a and f'(z) (`derivatives.py`) share what they
+have in common. Python's numbers take the width of what they meet, as in NumPy 2: a graph has one width for
+all. Comparisons are `Condition`s, and `if` asks its graph what to take them for: see `tracing.py`, which
+takes every path in turn.
 """
 
 import math
@@ -41,7 +42,9 @@ class Graph:
 
 
 class Node:
-    """`op` of the nodes `args`; `value` is what a constant is; `number` counts the graph's nodes, so that operands come first."""
+    """`op` of the nodes `args`; `value` is what a constant is; `number` counts the graph's nodes, so that
+    operands come first.
+    """
 
     __slots__ = ("graph", "op", "args", "value", "number")
     __hash__ = object.__hash__
@@ -124,7 +127,9 @@ def _comparison(op):
 
 
 class Number(Node):
-    """A real number that is not known yet. Everything that a function may do with one is here or in FUNCTIONS."""
+    """A real number that is not known yet. Everything that a function may do with one is here or in
+    FUNCTIONS.
+    """
 
     __slots__ = ()
     __hash__ = object.__hash__
@@ -192,7 +197,10 @@ class Number(Node):
         return bool(self != 0)
 
     def __float__(self):
-        raise NotCompilable("turns a number that is not known yet into a Python number, or gives it to a function that nnfast does not know")
+        raise NotCompilable(
+            "turns a number that is not known yet into a Python number, or gives it to a function that nnfast"
+            " does not know"
+        )
 
     __int__ = __index__ = __complex__ = __float__
 
@@ -242,11 +250,18 @@ def integer(graph, value):
     return graph.node(Integer, "constant", value=value)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Operations; what is known already is computed, in float64
 
 _ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
-_COMPARISONS = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "eq": operator.eq, "ne": operator.ne}
+_COMPARISONS = {
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
 
 
 def arithmetic(op, x, y):
@@ -270,14 +285,22 @@ def compare(op, x, y):
 
 
 def select(condition, yes, no):
-    """yes where the condition holds, else no. Where both are one operation of operands that differ in one place, the operands are selected."""
+    """yes where the condition holds, else no. Where both are one operation of operands that differ in one
+    place, the operands are selected.
+    """
     if condition is True or condition is False:
         return yes if condition else no
     if yes is no:
         return yes
     if condition.op == "not":
         return select(condition.args[0], no, yes)
-    if yes.op == no.op and yes.args and type(yes) is type(no) and len(yes.args) == len(no.args) and yes.value == no.value:
+    if (
+        yes.op == no.op
+        and yes.args
+        and type(yes) is type(no)
+        and len(yes.args) == len(no.args)
+        and yes.value == no.value
+    ):
         differing = [i for i, (a, b) in enumerate(zip(yes.args, no.args)) if a is not b]
         if len(differing) == 1 and isinstance(yes.args[differing[0]], Number):
             args = list(yes.args)
@@ -296,7 +319,11 @@ def _known(op, *values):
     from scipy import special
 
     with np.errstate(all="ignore"):
-        return float(getattr(np, op, None)(*values) if hasattr(np, op) else getattr(special, {"lgamma": "gammaln"}.get(op, op))(*values))
+        return float(
+            getattr(np, op, None)(*values)
+            if hasattr(np, op)
+            else getattr(special, {"lgamma": "gammaln"}.get(op, op))(*values)
+        )
 
 
 def power(x, y):
@@ -320,7 +347,9 @@ def whole_power(x, n):
 
 
 def maximum(x, y):
-    """The larger one; NaN where one is. Where they are equal the slope is that of the one that is not known."""
+    """The larger one; NaN where one is. Where they are equal the slope is that of the one that is
+    not known.
+    """
     if x.op == "constant":
         x, y = y, x
     return select((x > y) | (x != x), x, y)
@@ -343,10 +372,12 @@ def copysign(x, y):
 def fma(x, y, z):
     """x y + z, rounded once."""
     graph = next(each.graph for each in (x, y, z) if isinstance(each, Node))
-    return graph.node(Number, "fma", *(each if isinstance(each, Number) else graph.constant(each) for each in (x, y, z)))
+    return graph.node(
+        Number, "fma", *(each if isinstance(each, Number) else graph.constant(each) for each in (x, y, z))
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What functions may call, by the names that math, NumPy and SciPy share
 
 
@@ -379,28 +410,106 @@ def _of(op):
 
 FUNCTIONS = {
     name: _of(name)
-    for name in ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "sinh", "cosh", "sin", "cos", "arctan", "erf", "erfc", "expit", "ndtr",
-                 "floor", "ceil", "trunc", "rint", "exp2", "log2", "log10", "cbrt", "tan", "arcsin", "arccos", "arcsinh", "arccosh", "arctanh",
-                 "gamma", "lgamma")
+    for name in (
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "sqrt",
+        "tanh",
+        "sinh",
+        "cosh",
+        "sin",
+        "cos",
+        "arctan",
+        "erf",
+        "erfc",
+        "expit",
+        "ndtr",
+        "floor",
+        "ceil",
+        "trunc",
+        "rint",
+        "exp2",
+        "log2",
+        "log10",
+        "cbrt",
+        "tan",
+        "arcsin",
+        "arccos",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "gamma",
+        "lgamma",
+    )
 } | {
-    "abs": abs, "absolute": abs, "fabs": abs, "negative": operator.neg, "positive": operator.pos, "add": operator.add, "subtract": operator.sub,
-    "multiply": operator.mul, "divide": operator.truediv, "true_divide": operator.truediv, "floor_divide": operator.floordiv,
-    "remainder": operator.mod, "power": power, "pow": power, "float_power": power, "square": lambda x: x * x, "reciprocal": lambda x: 1 / x,
-    "sign": sign, "copysign": copysign, "maximum": maximum, "minimum": minimum, "fmax": maximum, "fmin": minimum, "clip": _clip,
-    "log": _log, "logit": lambda x: unary("log", x) - unary("log1p", -x), "logaddexp": _logaddexp, "xlogy": _xlogy,
+    "abs": abs,
+    "absolute": abs,
+    "fabs": abs,
+    "negative": operator.neg,
+    "positive": operator.pos,
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "true_divide": operator.truediv,
+    "floor_divide": operator.floordiv,
+    "remainder": operator.mod,
+    "power": power,
+    "pow": power,
+    "float_power": power,
+    "square": lambda x: x * x,
+    "reciprocal": lambda x: 1 / x,
+    "sign": sign,
+    "copysign": copysign,
+    "maximum": maximum,
+    "minimum": minimum,
+    "fmax": maximum,
+    "fmin": minimum,
+    "clip": _clip,
+    "log": _log,
+    "logit": lambda x: unary("log", x) - unary("log1p", -x),
+    "logaddexp": _logaddexp,
+    "xlogy": _xlogy,
     "log_expit": lambda x: -_logaddexp(x.graph.constant(0), -x),
-    "hypot": lambda x, y: unary("sqrt", x * x + y * y), "radians": lambda x: x * (math.pi / 180), "degrees": lambda x: x * (180 / math.pi),
-    "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "greater_equal": operator.ge, "equal": operator.eq,
-    "not_equal": operator.ne, "isnan": lambda x: x != x, "isfinite": _isfinite, "isinf": lambda x: abs(x) == math.inf,
-    "heaviside": lambda x, y: select(x > 0, x.graph.constant(1), select(x == 0, y, select(x < 0, x.graph.constant(0), x))),
+    "hypot": lambda x, y: unary("sqrt", x * x + y * y),
+    "radians": lambda x: x * (math.pi / 180),
+    "degrees": lambda x: x * (180 / math.pi),
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+    "isnan": lambda x: x != x,
+    "isfinite": _isfinite,
+    "isinf": lambda x: abs(x) == math.inf,
+    "heaviside": lambda x, y: select(
+        x > 0, x.graph.constant(1), select(x == 0, y, select(x < 0, x.graph.constant(0), x))
+    ),
 }
 FUNCTIONS |= {
     new: FUNCTIONS[name]
-    for new, name in (("atan", "arctan"), ("asin", "arcsin"), ("acos", "arccos"), ("asinh", "arcsinh"), ("acosh", "arccosh"), ("atanh", "arctanh"),
-                      ("gammaln", "lgamma"), ("loggamma", "lgamma"))
+    for new, name in (
+        ("atan", "arctan"),
+        ("asin", "arcsin"),
+        ("acos", "arccos"),
+        ("asinh", "arcsinh"),
+        ("acosh", "arccosh"),
+        ("atanh", "arctanh"),
+        ("gammaln", "lgamma"),
+        ("loggamma", "lgamma"),
+    )
 }
-_ON_CONDITIONS = {"logical_and": operator.and_, "logical_or": operator.or_, "logical_not": operator.invert, "bitwise_and": operator.and_,
-                  "bitwise_or": operator.or_, "invert": operator.invert}
+_ON_CONDITIONS = {
+    "logical_and": operator.and_,
+    "logical_or": operator.or_,
+    "logical_not": operator.invert,
+    "bitwise_and": operator.and_,
+    "bitwise_or": operator.or_,
+    "invert": operator.invert,
+}
 
 
 def call(name, args, origin="numpy"):
@@ -419,8 +528,13 @@ def call(name, args, origin="numpy"):
 
 def _call_ufunc(ufunc, method, inputs, options):
     if method != "__call__" or options:
-        raise NotCompilable(f"uses numpy.{ufunc.__name__} with {', '.join(options) or method}, which has no meaning for one number")
-    return call(ufunc.__name__, inputs, "numpy" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special")
+        raise NotCompilable(
+            f"uses numpy.{ufunc.__name__} with {', '.join(options) or method}, which has no meaning for one"
+            " number"
+        )
+    return call(
+        ufunc.__name__, inputs, "numpy" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
+    )
 
 
 def _call_numpy(function, args, options):
@@ -440,7 +554,10 @@ def _call_numpy(function, args, options):
         return graph.constant(0).like(args[1])
     if name == "clip":
         bounds = dict(zip(("a", "a_min", "a_max"), args)) | options
-        return call("clip", [bounds["a"], bounds.get("a_min", bounds.get("min")), bounds.get("a_max", bounds.get("max"))])
+        return call(
+            "clip",
+            [bounds["a"], bounds.get("a_min", bounds.get("min")), bounds.get("a_max", bounds.get("max"))],
+        )
     if name in ("abs", "sign", "round", "real"):
         return {"abs": abs, "sign": sign, "round": round, "real": operator.pos}[name](*args)
     raise NotCompilable(f"uses numpy.{name}, which nnfast does not know")

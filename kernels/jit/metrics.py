@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-
 from nnfast.kernels.jit.compiling import entry
 
 PART = 256  # rows whose sums are added up by themselves, so that rounding does not grow with the rows
@@ -62,7 +61,9 @@ def accuracy(outputs, y, weight):
 @_takes_weight
 @entry
 def subset_accuracy(outputs, labels, weight):
-    """The sums of the weights of the rows all of whose outputs are above 0.5 where the labels are 1, and not where they are 0, and of all."""
+    """The sums of the weights of the rows all of whose outputs are above 0.5 where the labels are 1, and not
+    where they are 0, and of all.
+    """
     hits = np.empty(len(outputs))
     for row in range(len(outputs)):
         hit = True
@@ -75,8 +76,9 @@ def subset_accuracy(outputs, labels, weight):
 @_takes_weight
 @entry
 def log_loss(outputs, y, weight, epsilon):
-    """The sums of weight * -log(probability of y), and of the weights. Probabilities are kept within epsilon .. 1 - epsilon; a single column is that
-    of y = 1."""
+    """The sums of weight * -log(probability of y), and of the weights. Probabilities are kept within epsilon
+    .. 1 - epsilon; a single column is that of y = 1.
+    """
     losses = np.empty(len(outputs))
     one = outputs.dtype.type(1)
     least = outputs.dtype.type(epsilon)
@@ -91,8 +93,9 @@ def log_loss(outputs, y, weight, epsilon):
 
 @entry
 def areas_under_roc(positives, start, all, areas):
-    """Writes the areas of several columns, a row of `all` each, ascending; the outputs of the positive rows of column k, ascending, are
-    positives[start[k] : start[k + 1]]. NaN where all rows are of one kind."""
+    """Writes the areas of several columns, a row of `all` each, ascending; the outputs of the positive rows
+    of column k, ascending, are positives[start[k] : start[k + 1]]. NaN where all rows are of one kind.
+    """
     n = all.shape[1]
     for k in range(len(all)):
         below, not_above, area = 0, 0, 0.0
@@ -109,7 +112,9 @@ def areas_under_roc(positives, start, all, areas):
 
 @entry
 def split_columns(outputs, y, own, following, columns):
-    """Writes each row's output of class y to own[following[y]], which moves on, and the outputs by columns."""
+    """Writes each row's output of class y to own[following[y]], which moves on, and the outputs by
+    columns.
+    """
     for row in range(len(outputs)):
         own[following[y[row]]] = outputs[row, y[row]]
         following[y[row]] += 1
@@ -119,7 +124,9 @@ def split_columns(outputs, y, own, following, columns):
 
 @entry
 def weighted_roc_auc(outputs, column, order, y, positive, weight):
-    """The area of one column, where rows have weights, from `order`, the rows by its ascending outputs. NaN if the weights of one kind are zero."""
+    """The area of one column, where rows have weights, from `order`, the rows by its ascending outputs. NaN
+    if the weights of one kind are zero.
+    """
     area, positives, others, at = 0.0, 0.0, 0.0, 0
     while at < len(order):
         value, equal_positives, equal_others = outputs[order[at], column], 0.0, 0.0
@@ -141,7 +148,9 @@ def weighted_roc_auc(outputs, column, order, y, positive, weight):
 @_takes_weight
 @entry
 def squared_errors(outputs, y, weight, errors):
-    """Writes the sum over the rows of weight * (y - output)^2 of each output, and returns the sum of the weights."""
+    """Writes the sum over the rows of weight * (y - output)^2 of each output, and returns the sum of the
+    weights.
+    """
     squares, total = np.empty(len(outputs)), 0.0
     for k in range(outputs.shape[1]):
         for row in range(len(outputs)):

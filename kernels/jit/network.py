@@ -1,17 +1,19 @@
-"""A network in training: rows forward through its layers, the loss, and the way back to the gradient. Products are BLAS's, all else is loops.
+"""A network in training: rows forward through its layers, the loss, and the way back to the gradient.
+Products are BLAS's, all else is loops.
 
-Read `forward`, `lose` and `backward` first: they are the textbook's. What is done to single numbers (activations, losses, updates) comes from the
-records' own formulas, which `elementwise.py` compiles; those kernels are called by their addresses.
+Read `forward`, `lose` and `backward` first: they are the textbook's. What is done to single numbers
+(activations, losses, updates) comes from the records' own formulas, which `elementwise.py` compiles; those
+kernels are called by their addresses.
 
-All numbers of the arithmetic, T, lie in one array, `net.memory`: whatever is called "where" is the place of a first number there. Rows are those of
-one chunk of a batch, n of them, and a layer's values an array of shape (n, n_out), row by row.
+All numbers of the arithmetic, T, lie in one array, `net.memory`: whatever is called "where" is the place of a
+first number there. Rows are those of one chunk of a batch, n of them, and a layer's values an array of shape
+(n, n_out), row by row.
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-
 from nnfast.kernels.jit.clock import BACKWARD, FORWARD, GRADIENT, LOSS, NORMALIZATION, enter
 from nnfast.kernels.jit.compiling import inner
 from nnfast.kernels.jit.dropout import drop_out, layer_key, row_key
@@ -22,16 +24,33 @@ OUTPUT_KINDS = ("identity", "logistic", "exp", "softmax")
 SOFTMAX = OUTPUT_KINDS.index("softmax")
 
 # A layer. All but the sizes, the activation and dropout's numbers are where something is.
-LAYER = np.dtype([
-    ("n_in", np.int64), ("n_out", np.int64),
-    ("w", np.int64), ("b", np.int64), ("scale", np.int64), ("shift", np.int64),  # what it learns: see Net.gradient
-    ("mean", np.int64), ("variance", np.int64),  # running statistics
-    ("x", np.int64), ("a", np.int64),  # its inputs, the values of the layer below, and its own; those of the last become dz
-    ("slope", np.int64),  # derivatives of its activation
-    ("normal", np.int64), ("root", np.int64),  # what was normalised, before scale and shift, and what it was divided by: normalization.py
-    ("activation", np.int64), ("parameter", np.float64),  # the kernel's address, and its own
-    ("drop_below", np.uint32), ("kept_scale", np.float64), ("kept_shift", np.float64), ("dropped", np.float64),  # see drop_out
-])
+LAYER = np.dtype(
+    [
+        ("n_in", np.int64),
+        ("n_out", np.int64),
+        # what it learns: see Net.gradient
+        ("w", np.int64),
+        ("b", np.int64),
+        ("scale", np.int64),
+        ("shift", np.int64),
+        ("mean", np.int64),
+        ("variance", np.int64),  # running statistics
+        # its inputs, the values of the layer below, and its own; those of the last become dz
+        ("x", np.int64),
+        ("a", np.int64),
+        ("slope", np.int64),  # derivatives of its activation
+        # what was normalised, before scale and shift, and what it was divided by: normalization.py
+        ("normal", np.int64),
+        ("root", np.int64),
+        ("activation", np.int64),
+        ("parameter", np.float64),  # the kernel's address, and its own
+        # see drop_out
+        ("drop_below", np.uint32),
+        ("kept_scale", np.float64),
+        ("kept_shift", np.float64),
+        ("dropped", np.float64),
+    ]
+)
 
 
 class Net(NamedTuple):
@@ -75,7 +94,7 @@ class Net(NamedTuple):
     seed: object  # uint64
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Forward
 
 
@@ -83,8 +102,9 @@ class Net(NamedTuple):
 def forward(net, table, rows, first, step, trains, drops):
     """Bring the table's rows through all layers, to the logits.
 
-    first: the number of the first of them in its batch, step: steps done, which dropout goes by; trains: whether slopes are wanted and a batch is
-    normalised by its own statistics; drops: whether units are dropped.
+    first: the number of the first of them in its batch, step: steps done, which dropout goes by; trains:
+    whether slopes are wanted and a batch is normalised by its own statistics; drops: whether units are
+    dropped.
     """
     n, last = len(rows), len(net.layers) - 1
     gather(net, table, rows, first, step, drops)
@@ -95,7 +115,19 @@ def forward(net, table, rows, first, step, trains, drops):
         if i == 0 and table.is_sparse:
             forward_sparse(net, table, rows, first, step, drops)
         else:
-            add_product(net.gemm, n, layer.n_out, layer.n_in, net.memory, layer.x, False, layer.w, False, net.memory.dtype.type(0), layer.a)
+            add_product(
+                net.gemm,
+                n,
+                layer.n_out,
+                layer.n_in,
+                net.memory,
+                layer.x,
+                False,
+                layer.w,
+                False,
+                net.memory.dtype.type(0),
+                layer.a,
+            )
         add_to_rows(z, vector(net.memory, layer.b, layer.n_out))
         if i < last:
             if net.normalize:
@@ -124,17 +156,22 @@ def activate(net, i, n, first, step, trains, drops):
         key = layer_key(net.seed, np.uint64(step), np.uint64(i + 1))
         for row in range(n):
             at = row * layer.n_out
-            a, slope = vector(memory, layer.a + at, layer.n_out), vector(memory, layer.slope + at, layer.n_out)
+            a, slope = (
+                vector(memory, layer.a + at, layer.n_out),
+                vector(memory, layer.slope + at, layer.n_out),
+            )
             drop_out(layer, row_key(key, np.uint64(first + row)), a, slope)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The loss
 
 
 @inner
 def lose(net, table, rows, trains):
-    """The sum of the rows' losses, times their weights. Logits become what is sent back where `trains`, else nothing of use."""
+    """The sum of the rows' losses, times their weights. Logits become what is sent back where `trains`, else
+    nothing of use.
+    """
     enter(net.clock, LOSS, 0)
     n, n_outputs, logits = len(rows), net.layers[len(net.layers) - 1].n_out, net.layers[len(net.layers) - 1].a
     z, losses = matrix(net.memory, logits, n, n_outputs), vector(net.losses, 0, n)
@@ -157,11 +194,19 @@ def lose(net, table, rows, trains):
 def lose_outputs(net, y, rows, logits, n_outputs, losses):
     """Losses that are sums or means of terms of single outputs."""
     n, memory = len(rows), net.memory
-    targets, terms = matrix(memory, net.of_outputs[0], n, n_outputs), matrix(memory, net.of_outputs[1], n, n_outputs)
+    targets, terms = (
+        matrix(memory, net.of_outputs[0], n, n_outputs),
+        matrix(memory, net.of_outputs[1], n, n_outputs),
+    )
     for row in range(n):
         for output in range(n_outputs):
             targets[row, output] = y[rows[row], output]
-    at = (address(memory, net.of_outputs[0]), address(memory, logits), address(memory, net.of_outputs[1]), address(memory, net.loss_parameters))
+    at = (
+        address(memory, net.of_outputs[0]),
+        address(memory, logits),
+        address(memory, net.of_outputs[1]),
+        address(memory, net.loss_parameters),
+    )
     call(net.loss, (*at, n * n_outputs))
     for row in range(n):
         total = 0.0
@@ -215,8 +260,19 @@ def slopes_of_classes(net, labels, rows, logits, z, log_p, q):
     for row in range(n):
         label = labels[rows[row]]
         for k in range(n_classes):
-            is_y[row, k], p[row, k], own_q[row, k], own_log_p[row, k] = T(k == label), z[row, label], q[row], log_p[row]
-    at = (address(memory, logits), address(memory, at_is_y), address(memory, at_p), address(memory, at_q), address(memory, at_log_p))
+            is_y[row, k], p[row, k], own_q[row, k], own_log_p[row, k] = (
+                T(k == label),
+                z[row, label],
+                q[row],
+                log_p[row],
+            )
+    at = (
+        address(memory, logits),
+        address(memory, at_is_y),
+        address(memory, at_p),
+        address(memory, at_q),
+        address(memory, at_log_p),
+    )
     call(net.slope, (*at, address(net.scalars, 0), n * n_classes))
 
 
@@ -250,13 +306,15 @@ def write_outputs(net, logits, out, n_outputs):
                 z[row, k] /= total
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Backward
 
 
 @inner
 def backward(net, table, rows, first, step, drops):
-    """Add the rows' part to the gradient, from what `forward` and `lose` have left; the first rows of a batch begin it anew."""
+    """Add the rows' part to the gradient, from what `forward` and `lose` have left; the first rows of a batch
+    begin it anew.
+    """
     n, memory = len(rows), net.memory
     one, zero = memory.dtype.type(1), memory.dtype.type(0)
     kept = one if first > 0 else zero
@@ -270,18 +328,44 @@ def backward(net, table, rows, first, step, drops):
         if i == 0 and table.is_sparse:
             gradient_sparse(net, table, rows, first, step, drops, at)
         else:
-            add_product(net.gemm, layer.n_in, layer.n_out, n, memory, layer.x, True, at, False, kept, net.gradient + layer.w)
+            add_product(
+                net.gemm,
+                layer.n_in,
+                layer.n_out,
+                n,
+                memory,
+                layer.x,
+                True,
+                at,
+                False,
+                kept,
+                net.gradient + layer.w,
+            )
         if i == len(net.layers) - 1 or not net.by_batch:  # a batch's mean takes any bias away
             add_up_rows(dz, vector(memory, net.gradient + layer.b, layer.n_out))
         if i > 0:
             enter(net.clock, BACKWARD, i)
             add_product(net.gemm, n, layer.n_in, layer.n_out, memory, at, False, layer.w, True, zero, spare)
-            multiply(vector(memory, spare, n * layer.n_in), vector(memory, net.layers[i - 1].slope, n * layer.n_in))
+            multiply(
+                vector(memory, spare, n * layer.n_in), vector(memory, net.layers[i - 1].slope, n * layer.n_in)
+            )
             if net.normalize:
                 enter(net.clock, NORMALIZATION, i - 1)
                 below = net.layers[i - 1]
                 gradients = (net.gradient + below.scale, net.gradient + below.shift)
-                call(net.normalize_back, (address(memory, 0), n, below.n_out, spare, below.normal, below.root, below.scale, *gradients))
+                call(
+                    net.normalize_back,
+                    (
+                        address(memory, 0),
+                        n,
+                        below.n_out,
+                        spare,
+                        below.normal,
+                        below.root,
+                        below.scale,
+                        *gradients,
+                    ),
+                )
             at, spare, other = spare, other, spare
 
 

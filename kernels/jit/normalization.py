@@ -1,15 +1,16 @@
-"""Batch and layer normalization and the way back: nnfast/normalization.py's passes, in loops, compiled where a network has one.
+"""Batch and layer normalization and the way back: nnfast/normalization.py's passes, in loops, compiled where
+a network has one.
 
-Arguments are places of first numbers in `memory`: see LAYER of network.py. z are a layer's pre-activations, an array of shape (n, units) row by row,
-and become what the activation is given; dz, the gradient by that, becomes the gradient by the pre-activations.
+Arguments are places of first numbers in `memory`: see LAYER of network.py. z are a layer's pre-activations,
+an array of shape (n, units) row by row, and become what the activation is given; dz, the gradient by that,
+becomes the gradient by the pre-activations.
 """
 
 import math
 
-from numba import carray
-
 from nnfast.kernels.jit.compiling import c_function, inner
 from nnfast.kernels.jit.memory import clear, matrix, vector
+from numba import carray
 
 FORWARD = "Tiiiiiiiiiiidd"  # memory; sizes, places and whether it trains; eps and momentum
 BACKWARD = "Tiiiiiiii"
@@ -31,12 +32,14 @@ def add_to_gradient(dz, normal, dscale, dshift):
             dshift[unit] += dz[row, unit]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # By layer: each row by its own mean and variance, over its units
 
 
 @c_function(FORWARD)
-def normalize_rows(memory, n, units, z, normal, root, scale, shift, mean, variance, columns, trains, eps, momentum):
+def normalize_rows(
+    memory, n, units, z, normal, root, scale, shift, mean, variance, columns, trains, eps, momentum
+):
     memory = carray(memory, 1)
     T, z = memory.dtype.type, matrix(memory, z, n, units)
     normal, roots = matrix(memory, normal, n, units) if trains else z, vector(memory, root, n)
@@ -71,8 +74,9 @@ def normalize_rows_back(memory, n, units, dz, normal, root, scale, dscale, dshif
             dz[row, unit] = (dz[row, unit] - average - normal[row, unit] * along) / roots[row]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# By batch: each unit by its mean and variance over the batch's rows, which are one chunk; in predictions by the running ones
+# ------------------------------------------------------------------------------------------------------------
+# By batch: each unit by its mean and variance over the batch's rows, which are one chunk; in predictions by
+# the running ones
 
 
 @inner
@@ -96,7 +100,9 @@ def take_statistics(z, mean, variance, running_mean, running_variance, momentum)
 
 
 @c_function(FORWARD)
-def normalize_columns(memory, n, units, z, normal, root, scale, shift, mean, variance, columns, trains, eps, momentum):
+def normalize_columns(
+    memory, n, units, z, normal, root, scale, shift, mean, variance, columns, trains, eps, momentum
+):
     memory = carray(memory, 1)
     T, z = memory.dtype.type, matrix(memory, z, n, units)
     normal, roots = matrix(memory, normal, n, units) if trains else z, vector(memory, root, units)
@@ -127,4 +133,7 @@ def normalize_columns_back(memory, n, units, dz, normal, root, scale, dscale, ds
             dz[row, unit] = scale[unit] * inside / roots[unit]
 
 
-BY_NAME = {"layer": (normalize_rows, normalize_rows_back), "batch": (normalize_columns, normalize_columns_back)}
+BY_NAME = {
+    "layer": (normalize_rows, normalize_rows_back),
+    "batch": (normalize_columns, normalize_columns_back),
+}

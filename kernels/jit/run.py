@@ -1,10 +1,11 @@
-"""What the engine calls: `run`, for an epoch of updates, a gradient, the evaluation or the outputs of rows."""
+"""What the engine calls: `run`, for an epoch of updates, a gradient, the evaluation or the outputs
+of rows.
+"""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-
 from nnfast.kernels.jit.clock import BOOKKEEPING, GRADIENT, LIMITS, enter
 from nnfast.kernels.jit.compiling import entry, inner
 from nnfast.kernels.jit.memory import address, call, clear, dot, matrix, vector
@@ -13,8 +14,8 @@ from nnfast.kernels.jit.network import backward, forward, lose, write_outputs
 TRAIN, DIFFERENTIATE, EVALUATE, PREDICT = range(4)  # what a run does
 FINISHED, NON_FINITE = range(2)  # how it ended
 BLOCK = 4096  # parameters that are moved at a time
-# What the kernel of the update takes before the optimizer's own numbers: see `update` of of_records.py. Until the weight of the batch is known,
-# THRESHOLD is the learning rate.
+# What the kernel of the update takes before the optimizer's own numbers: see `update` of of_records.py. Until
+# the weight of the batch is known, THRESHOLD is the learning rate.
 SCALE, DECAY, CLIP, THRESHOLD, SHRINK, RATES = range(6)
 
 
@@ -65,8 +66,10 @@ def weight_of(table, rows):
 
 @inner
 def move(net, update, weight, rates):
-    """The update of all parameters, from the gradient's sum over a batch of this weight. Returns the sum of the weights' squares; it is not finite
-    if any parameter, or the gradient's norm where that has a limit, is not."""
+    """The update of all parameters, from the gradient's sum over a batch of this weight. Returns the sum of
+    the weights' squares; it is not finite if any parameter, or the gradient's norm where that has a limit, is
+    not.
+    """
     scalars = net.scalars
     for i in range(len(rates)):
         scalars[i] = rates[i]
@@ -78,17 +81,26 @@ def move(net, update, weight, rates):
         norm = finish_gradient(net)
         if not math.isfinite(norm):
             return norm
-        scalars[SCALE], scalars[DECAY], scalars[CLIP] = min(1.0, update.clip_norm / (norm + 1e-6)), 0.0, math.inf
+        scalars[SCALE], scalars[DECAY], scalars[CLIP] = (
+            min(1.0, update.clip_norm / (norm + 1e-6)),
+            0.0,
+            math.inf,
+        )
     enter(net.clock, GRADIENT, 0)
     squares = step(net, update, 0, net.n_weights)
-    scalars[DECAY], scalars[THRESHOLD], scalars[SHRINK] = 0.0, 0.0, 1.0  # biases, scales and shifts are spared
+    # biases, scales and shifts are spared
+    scalars[DECAY], scalars[THRESHOLD], scalars[SHRINK] = 0.0, 0.0, 1.0
     squares += 0.0 * step(net, update, net.n_weights, net.n_parameters)
     if update.max_norm > 0:
         enter(net.clock, LIMITS, 0)
         for i in range(len(net.layers) - 1):
             layer = net.layers[i]
             norms = vector(net.memory, net.columns, layer.n_out)
-            limit_norms(matrix(net.memory, layer.w, layer.n_in, layer.n_out), norms, net.memory.dtype.type(update.max_norm))
+            limit_norms(
+                matrix(net.memory, layer.w, layer.n_in, layer.n_out),
+                norms,
+                net.memory.dtype.type(update.max_norm),
+            )
         squares = sum_squares(net, 0, net.n_weights) + 0.0 * squares
     enter(net.clock, BOOKKEEPING, 0)
     return squares
@@ -96,12 +108,17 @@ def move(net, update, weight, rates):
 
 @inner
 def step(net, update, first, end):
-    """Hand the parameters first .. end, their moments and gradients to the optimizer's kernel. Returns the sum of the parameters' squares, which
-    are taken block by block while they are in the cache."""
+    """Hand the parameters first .. end, their moments and gradients to the optimizer's kernel. Returns the
+    sum of the parameters' squares, which are taken block by block while they are in the cache.
+    """
     squares, scalars = 0.0, address(net.scalars, 0)
     for start in range(first, end, BLOCK):
         n = min(BLOCK, end - start)
-        w, m, v = address(net.memory, start), address(net.memory, net.m + start), address(net.memory, net.v + start)
+        w, m, v = (
+            address(net.memory, start),
+            address(net.memory, net.m + start),
+            address(net.memory, net.v + start),
+        )
         g = address(net.memory, net.gradient + start)
         if update.n_moments == 1:
             call(update.kernel, (w, m, g, scalars, n))
@@ -142,8 +159,8 @@ def limit_norms(w, squares, max_norm):
 
 @entry
 def run(mode, net, table, update, order, batch_size, rates, t, total, out):
-    """Run the network over the rows `order`, in batches, and these in chunks. One function does it all: what several share would be compiled for
-    each.
+    """Run the network over the rows `order`, in batches, and these in chunks. One function does it all: what
+    several share would be compiled for each.
 
     Parameters
     ----------
@@ -172,7 +189,8 @@ def run(mode, net, table, update, order, batch_size, rates, t, total, out):
     batches, updates : int
         How many were done.
     loss : float
-        `total` and the sum of the batches' losses, penalties included, times their rows; EVALUATE: the sum of the rows' losses times their weights.
+        `total` and the sum of the batches' losses, penalties included, times their rows; EVALUATE: the sum of
+        the rows' losses times their weights.
     weight : float
         The sum of the last batch's weights.
     """
@@ -187,7 +205,12 @@ def run(mode, net, table, update, order, batch_size, rates, t, total, out):
             forward(net, table, rows, first, t, differentiates, trains)
             if not differentiates:
                 n = len(rows) * last.n_out
-                write_outputs(net, vector(net.memory, last.a, n), vector(out, (start + first) * last.n_out, n), last.n_out)
+                write_outputs(
+                    net,
+                    vector(net.memory, last.a, n),
+                    vector(out, (start + first) * last.n_out, n),
+                    last.n_out,
+                )
             if mode != PREDICT:
                 loss += lose(net, table, rows, differentiates)
             if differentiates:
@@ -203,7 +226,11 @@ def run(mode, net, table, update, order, batch_size, rates, t, total, out):
                     return NON_FINITE, batches, t - begun, total, weight
                 t += 1
             else:
-                net.scalars[SCALE], net.scalars[DECAY], net.scalars[CLIP] = 1 / weight, update.alpha / weight, math.inf
+                net.scalars[SCALE], net.scalars[DECAY], net.scalars[CLIP] = (
+                    1 / weight,
+                    update.alpha / weight,
+                    math.inf,
+                )
                 finish_gradient(net)
             total += loss * len(batch)
         batches += 1

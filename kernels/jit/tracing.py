@@ -1,8 +1,10 @@
-"""What a Python function computes: it is run on numbers that are not known yet, once for each way that its conditions can turn out.
+"""What a Python function computes: it is run on numbers that are not known yet, once for each way that its
+conditions can turn out.
 
-So anything goes in it that comes to operations which `expressions.py` knows: local variables, conditions, loops of a known length, closures,
-other functions of the user's. No source is needed. `math`, which takes no other numbers than Python's, and what would forget that numbers are
-not known, are replaced by stand-ins, in this function and in all Python functions that it calls by name.
+So anything goes in it that comes to operations which `expressions.py` knows: local variables, conditions,
+loops of a known length, closures, other functions of the user's. No source is needed. `math`, which takes no
+other numbers than Python's, and what would forget that numbers are not known, are replaced by stand-ins, in
+this function and in all Python functions that it calls by name.
 """
 
 import builtins
@@ -11,16 +13,16 @@ import math
 import types
 
 import numpy as np
-
 from nnfast.kernels.jit import expressions
 from nnfast.kernels.jit.expressions import Condition, Node, NotCompilable, Number, select
 
-MOST_PATHS = 256      # through a function's conditions
+MOST_PATHS = 256  # through a function's conditions
 MOST_CONDITIONS = 64  # on one of them
 
 
 def run(function, graph, arguments):
-    """What the function returns for the arguments, nodes of the graph or known numbers: a Number, or a list of them where it is a tuple.
+    """What the function returns for the arguments, nodes of the graph or known numbers: a Number, or a list
+    of them where it is a tuple.
 
     Raises
     ------
@@ -35,14 +37,20 @@ def run(function, graph, arguments):
         nonlocal paths
         paths += 1
         if paths > MOST_PATHS:
-            raise NotCompilable(f"has more than {MOST_PATHS} ways through its conditions: np.where, min and max do not add to them")
+            raise NotCompilable(
+                f"has more than {MOST_PATHS} ways through its conditions: np.where, min and max do not add to"
+                " them"
+            )
         taken, known = [], {}
 
         def decide(condition):
             plain, positive = (condition.args[0], False) if condition.op == "not" else (condition, True)
             if plain not in known:
                 if len(taken) >= MOST_CONDITIONS:
-                    raise NotCompilable("repeats something until its values say to stop: only loops of a known length can be compiled")
+                    raise NotCompilable(
+                        "repeats something until its values say to stop: only loops of a known length can be"
+                        " compiled"
+                    )
                 known[plain] = decided[len(taken)] if len(taken) < len(decided) else True
                 taken.append((plain, known[plain]))
             return known[plain] is positive
@@ -74,11 +82,14 @@ def _checked(result, graph):
         raise NotCompilable("returns a bool: it must return a real number")
     number = graph.constant(0).like(result)
     if number is None:
-        raise NotCompilable(f"returns {'None' if result is None else 'a ' + type(result).__name__}: it must return a real number")
+        raise NotCompilable(
+            f"returns {'None' if result is None else 'a ' + type(result).__name__}: it must return a real"
+            " number"
+        )
     return number
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Stand-ins
 
 
@@ -110,7 +121,13 @@ def _extreme(original, pair):
 
 
 def _float(value=0.0):
-    return value if isinstance(value, Number) else value.number_of() if isinstance(value, Condition) else float(value)
+    return (
+        value
+        if isinstance(value, Number)
+        else value.number_of()
+        if isinstance(value, Condition)
+        else float(value)
+    )
 
 
 def _import(name, *args):
@@ -123,7 +140,11 @@ _BUILTINS = vars(builtins) | {
     "float": _float,
     "__import__": _import,
 }
-_MATH = {id(function): _known_or(name, "math", function) for name, function in vars(math).items() if callable(function)}
+_MATH = {
+    id(function): _known_or(name, "math", function)
+    for name, function in vars(math).items()
+    if callable(function)
+}
 
 
 class _Module:
@@ -157,7 +178,10 @@ def stand_in(value, made=None):
         return stand_in(value.__wrapped__, made)
     if isinstance(value, (type, types.BuiltinFunctionType)):
         return _BUILTINS[value.__name__] if value in (float, min, max) else value
-    if isinstance(getattr(type(value), "__call__", None), types.FunctionType) and not _is_library(type(value)):  # an object that can be called
+    # an object that can be called
+    if isinstance(getattr(type(value), "__call__", None), types.FunctionType) and not _is_library(
+        type(value)
+    ):
         return types.MethodType(stand_in(type(value).__call__, made), value)
     return value
 

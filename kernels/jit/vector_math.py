@@ -1,22 +1,63 @@
-"""exp, log, tanh, erf and the rest as operations that every vector unit has: no branches, no tables, no calls.
+"""exp, log, tanh, erf and the rest as operations that every vector unit has: no branches, no tables, no
+calls.
 
-In: any number, NaN, infinities and subnormals included. Out: the function, to a few ULP of the dtype over its whole range
-(tests/test_jit_scalars.py holds each to what was measured); NaN gives NaN. The methods are those of kernels/src/vmath.h and activation.h, where more
-is said of them; sin, cos and arctan are those of Cephes.
+In: any number, NaN, infinities and subnormals included. Out: the function, to a few ULP of the dtype over its
+whole range (tests/test_jit_scalars.py holds each to what was measured); NaN gives NaN. The methods are those
+of kernels/src/vmath.h and activation.h, where more is said of them; sin, cos and arctan are those of Cephes.
 
-Numerical stability: only IEEE additions, multiplications, divisions, square roots and FMA in a fixed order, so that all CPUs with FMA give the same
-bits. What is here in words of x * 2^k is rounded once, and once more where the result is subnormal.
+Numerical stability: only IEEE additions, multiplications, divisions, square roots and FMA in a fixed order,
+so that all CPUs with FMA give the same bits. What is here in words of x * 2^k is rounded once, and once more
+where the result is subnormal.
 """
 
 import math
 from collections import namedtuple
 
-from nnfast.kernels.jit.expressions import LARGEST_POWER, Integer, Number, copysign, fma, maximum, operands_first, unary, whole_power
+from nnfast.kernels.jit.expressions import (
+    LARGEST_POWER,
+    Integer,
+    Number,
+    copysign,
+    fma,
+    maximum,
+    operands_first,
+    unary,
+    whole_power,
+)
 
-Width = namedtuple("Width", "mantissa bias rounder exp_highest exp_lowest ln2_high ln2_low smallest scale_bits sqrt_half_bits tail_closed epsilon")
-FLOAT = Width(23, 127, 12582912.0, 88.72283935546875, -103.98, 0.693359375, -2.12194440e-4, 2.0**-126, 25, 0x3F3504F3, 16.0, 2.0**-24)
-DOUBLE = Width(52, 1023, 6755399441055744.0, 709.782712893384, -745.2, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 2.0**-1022, 54,
-               0x3FE6A09E667F3BCD, 40.0, 2.0**-53)
+Width = namedtuple(
+    "Width",
+    "mantissa bias rounder exp_highest exp_lowest ln2_high ln2_low smallest scale_bits sqrt_half_bits"
+    " tail_closed epsilon",
+)
+FLOAT = Width(
+    23,
+    127,
+    12582912.0,
+    88.72283935546875,
+    -103.98,
+    0.693359375,
+    -2.12194440e-4,
+    2.0**-126,
+    25,
+    0x3F3504F3,
+    16.0,
+    2.0**-24,
+)
+DOUBLE = Width(
+    52,
+    1023,
+    6755399441055744.0,
+    709.782712893384,
+    -745.2,
+    6.93147180369123816490e-01,
+    1.90821492927058770002e-10,
+    2.0**-1022,
+    54,
+    0x3FE6A09E667F3BCD,
+    40.0,
+    2.0**-53,
+)
 LOG2E = 1.4426950408889634074
 
 
@@ -130,13 +171,25 @@ def expm1(x):
 
 
 def log1p_reduced(f, k):
-    """log(1 + f) + k ln(2), 1 + f in [sqrt(1/2), sqrt(2)); coefficients of FreeBSD's e_log.c and its float twin."""
+    """log(1 + f) + k ln(2), 1 + f in [sqrt(1/2), sqrt(2)); coefficients of FreeBSD's e_log.c and its float
+    twin.
+    """
     w = width_of(f)
     s = f / (f + 2)
     z, half_square = s * s, (f * 0.5) * f
     if f.graph.is_double:
-        p = polynomial(z, [1.479819860510658591e-01, 1.531383769920937332e-01, 1.818357216161805012e-01, 2.222219843214978396e-01,
-                           2.857142874366239149e-01, 3.999999999940941908e-01, 6.666666666666735130e-01])
+        p = polynomial(
+            z,
+            [
+                1.479819860510658591e-01,
+                1.531383769920937332e-01,
+                1.818357216161805012e-01,
+                2.222219843214978396e-01,
+                2.857142874366239149e-01,
+                3.999999999940941908e-01,
+                6.666666666666735130e-01,
+            ],
+        )
     else:
         p = polynomial(z, [0.24279078841, 0.28498786688, 0.40000972152, 0.66666662693])
     tail = fma(s, fma(p, z, half_square), k * w.ln2_low)
@@ -212,15 +265,34 @@ def cosh(x):
     return half + 0.25 / half
 
 
-# pi / 2 in three numbers, the product of whose first with a moderate integer FMA takes from x exactly; up to this x they are enough.
-_HALF_PI = {False: (1.57079637050628662109375, -4.371139000186241e-08, -1.7151245100059e-15),
-            True: (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33)}
-_SIN = {False: [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1],
-        True: [1.58962301576546568060e-10, -2.50507477628578072866e-8, 2.75573136213857245213e-6, -1.98412698295895385996e-4,
-               8.33333333332211858878e-3, -1.66666666666666307295e-1]}
-_COS = {False: [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2],
-        True: [-1.13585365213876817300e-11, 2.08757008419747316778e-9, -2.75573141792967388112e-7, 2.48015872888517045348e-5,
-               -1.38888888888730564116e-3, 4.16666666666665929218e-2]}
+# pi / 2 in three numbers, the product of whose first with a moderate integer FMA takes from x exactly; up to
+# this x they are enough.
+_HALF_PI = {
+    False: (1.57079637050628662109375, -4.371139000186241e-08, -1.7151245100059e-15),
+    True: (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33),
+}
+_SIN = {
+    False: [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1],
+    True: [
+        1.58962301576546568060e-10,
+        -2.50507477628578072866e-8,
+        2.75573136213857245213e-6,
+        -1.98412698295895385996e-4,
+        8.33333333332211858878e-3,
+        -1.66666666666666307295e-1,
+    ],
+}
+_COS = {
+    False: [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2],
+    True: [
+        -1.13585365213876817300e-11,
+        2.08757008419747316778e-9,
+        -2.75573141792967388112e-7,
+        2.48015872888517045348e-5,
+        -1.38888888888730564116e-3,
+        4.16666666666665929218e-2,
+    ],
+}
 LARGEST_ANGLE = 1e5
 
 
@@ -255,10 +327,27 @@ def arctan(x):
     start = choose(far, math.pi / 2, choose(middle, math.pi / 4, 0))
     z = y * y
     if x.graph.is_double:
-        top = polynomial(z, [-8.750608600031904122785e-1, -1.615753718733365076637e1, -7.500855792314704667340e1, -1.228866684490136173410e2,
-                             -6.485021904942025371773e1])
-        bottom = polynomial(z, [1.0, 2.485846490142306297962e1, 1.650270098316988542046e2, 4.328810604912902668951e2, 4.853903996359136964868e2,
-                                1.945506571482613964425e2])
+        top = polynomial(
+            z,
+            [
+                -8.750608600031904122785e-1,
+                -1.615753718733365076637e1,
+                -7.500855792314704667340e1,
+                -1.228866684490136173410e2,
+                -6.485021904942025371773e1,
+            ],
+        )
+        bottom = polynomial(
+            z,
+            [
+                1.0,
+                2.485846490142306297962e1,
+                1.650270098316988542046e2,
+                4.328810604912902668951e2,
+                4.853903996359136964868e2,
+                1.945506571482613964425e2,
+            ],
+        )
         p = top / bottom
         lost = choose(far, 6.123233995736765886130e-17, choose(middle, 3.061616997868383e-17, 0))
     else:
@@ -269,13 +358,44 @@ def arctan(x):
 
 # P(v), v = u / (u + 4), with v P(v) = u Phi(-u) exp(u^2 / 2), in t = 2 v - 1: as in activation.h.
 _TAIL = {
-    False: [-5.15565933e-5, -0.0002317986783, 0.0001710546116, 0.001645219297, -0.003489317276, -0.007545268266, 0.06039753309, -0.1865212814,
-            0.387137368, -0.6078966591, 0.7552851306],
-    True: [-9.990624160023276e-10, -1.01529571764961797e-11, 1.39765281559508218e-8, 1.48423900727513431e-8, -7.63471284344108608e-8,
-           -1.54619681912219187e-7, 2.63543105606844541e-7, 1.02007133925684645e-6, -6.24990699536978521e-7, -5.91901318615404412e-6,
-           7.14930832547840089e-7, 0.0000351442149682578036, -1.90784340592487053e-6, -0.00023109482414997104, 0.000133344249783584282,
-           0.00163081844248058856, -0.00347969236180405956, -0.00754018896562501684, 0.0603965748906766544, -0.186521857959693392,
-           0.387137400742219335, -0.607896641971891764, 0.755285130415751478],
+    False: [
+        -5.15565933e-5,
+        -0.0002317986783,
+        0.0001710546116,
+        0.001645219297,
+        -0.003489317276,
+        -0.007545268266,
+        0.06039753309,
+        -0.1865212814,
+        0.387137368,
+        -0.6078966591,
+        0.7552851306,
+    ],
+    True: [
+        -9.990624160023276e-10,
+        -1.01529571764961797e-11,
+        1.39765281559508218e-8,
+        1.48423900727513431e-8,
+        -7.63471284344108608e-8,
+        -1.54619681912219187e-7,
+        2.63543105606844541e-7,
+        1.02007133925684645e-6,
+        -6.24990699536978521e-7,
+        -5.91901318615404412e-6,
+        7.14930832547840089e-7,
+        0.0000351442149682578036,
+        -1.90784340592487053e-6,
+        -0.00023109482414997104,
+        0.000133344249783584282,
+        0.00163081844248058856,
+        -0.00347969236180405956,
+        -0.00754018896562501684,
+        0.0603965748906766544,
+        -0.186521857959693392,
+        0.387137400742219335,
+        -0.607896641971891764,
+        0.755285130415751478,
+    ],
 }
 
 
@@ -304,7 +424,10 @@ def erf(x):
     """Near zero its series, elsewhere 1 - erfc, whose exp(-x^2) is that of its derivative."""
     size, z = abs(x), x * x
     near = 0.5 if x.graph.is_double else 0.7
-    series = [2 / math.sqrt(math.pi) * (-1) ** n / (math.factorial(n) * (2 * n + 1)) for n in range(12 if x.graph.is_double else 7, -1, -1)]
+    series = [
+        2 / math.sqrt(math.pi) * (-1) ** n / (math.factorial(n) * (2 * n + 1))
+        for n in range(12 if x.graph.is_double else 7, -1, -1)
+    ]
     tail = 2 * _tail(at_most(size, width_of(x).tail_closed) * math.sqrt(2)) * exp(-z)
     return choose(size < near, x * polynomial(z, series), copysign(1 - tail, x))
 
@@ -317,13 +440,30 @@ def power(x, y):
     return x.graph.node(Number, "power", x, y)
 
 
-_ONE = {"exp": exp, "expm1": expm1, "log": log, "log1p": log1p, "tanh": tanh, "expit": expit, "sinh": sinh, "cosh": cosh, "sin": sin, "cos": cos,
-        "arctan": arctan, "ndtr": ndtr, "erf": erf, "erfc": erfc, "logaddexp": logaddexp,
-        "power": power}
+_ONE = {
+    "exp": exp,
+    "expm1": expm1,
+    "log": log,
+    "log1p": log1p,
+    "tanh": tanh,
+    "expit": expit,
+    "sinh": sinh,
+    "cosh": cosh,
+    "sin": sin,
+    "cos": cos,
+    "arctan": arctan,
+    "ndtr": ndtr,
+    "erf": erf,
+    "erfc": erfc,
+    "logaddexp": logaddexp,
+    "power": power,
+}
 
 
 def lowered(outputs):
-    """The same numbers by the operations that `elementwise.py` has vector instructions or, slowly, libm for."""
+    """The same numbers by the operations that `elementwise.py` has vector instructions or, slowly,
+    libm for.
+    """
     new = {}
     for node in operands_first(outputs):
         args = [new[each] for each in node.args]

@@ -1,14 +1,16 @@
-/* The activations: a = f(z) and f'(z), together, since they share their exponentials. The formulas stand in nnfast/activations.py.
+/* The activations: a = f(z) and f'(z), together, since they share their exponentials. The formulas stand in
+ * nnfast/activations.py.
  *
- * In: any z, NaN and infinities included; `p` is the activation's own parameter, where it has one. Error of a: at most 4 ULP of the dtype over
- * the whole range, subnormal results included (measured maxima stand in tests/test_vector_math.py; GELU without FMA, on the baseline: 4.4); of f': a few
- * ULP of 1.
+ * In: any z, NaN and infinities included; `p` is the activation's own parameter, where it has one. Error of a: at
+ * most 4 ULP of the dtype over the whole range, subnormal results included (measured maxima stand in
+ * tests/test_vector_math.py; GELU without FMA, on the baseline: 4.4); of f': a few ULP of 1.
  *
- * Numerical stability: what is small and multiplied by z is carried as mantissa and power of two until the end; an exponent whose rounding
- * would show (z^2 / 2 at z = -13 is wrong by 4e-6) is carried in two numbers. As in vmath.h only IEEE operations are used, in a fixed order.
+ * Numerical stability: what is small and multiplied by z is carried as mantissa and power of two until the end; an
+ * exponent whose rounding would show (z^2 / 2 at z = -13 is wrong by 4e-6) is carried in two numbers. As in vmath.h
+ * only IEEE operations are used, in a fixed order.
  *
- * Two ways lead to the backward pass. The first five activations give their derivative from a, as scikit-learn has it (`derived`). The others
- * store it in the forward pass, where it costs least.
+ * Two ways lead to the backward pass. The first five activations give their derivative from a, as scikit-learn has
+ * it (`derived`). The others store it in the forward pass, where it costs least.
  */
 #ifndef NNFAST_ACTIVATION_H
 #define NNFAST_ACTIVATION_H
@@ -17,10 +19,10 @@
 #include "vmath.h"
 
 #ifdef NNFAST_DOUBLE
-#define GATE_CLOSED 800 /* exp(-800) is 0, and so is its product with 1000 */
-#define TAIL_CLOSED 40  /* exp(-40^2 / 2) */
-#define MISH_OPEN 22    /* tanh(log(1 + exp(22))) is 1 */
-#define QUICK_LOW 4.26325641456e-17 /* 1.702 = (REAL)1.702 + QUICK_LOW */
+#define GATE_CLOSED 800                /* exp(-800) is 0, and so is its product with 1000 */
+#define TAIL_CLOSED 40                 /* exp(-40^2 / 2) */
+#define MISH_OPEN 22                   /* tanh(log(1 + exp(22))) is 1 */
+#define QUICK_LOW 4.26325641456e-17    /* 1.702 = (REAL)1.702 + QUICK_LOW */
 #define TANH_LINEAR 1.5957691216057308 /* 2 sqrt(2 / pi), and 0.044715 times it, each in two numbers */
 #define TANH_LINEAR_LOW -9.96930880911e-17
 #define TANH_CUBIC 0.07135481627260025
@@ -40,7 +42,8 @@
 #define SELU_SCALE_ALPHA ((REAL)1.758099340847376859940218)
 #define INVERSE_SQRT_2PI ((REAL)0.39894228040143267794)
 
-INLINE vec between(REAL low, REAL high, vec x) { return max_or_second(splat(low), min_or_second(splat(high), x)); } /* NaN passes */
+/* NaN passes */
+INLINE vec between(REAL low, REAL high, vec x) { return max_or_second(splat(low), min_or_second(splat(high), x)); }
 
 INLINE vec relu(vec z) { return max_or_second((vec){0}, z); } /* NaN stays NaN */
 
@@ -53,7 +56,8 @@ INLINE vec gated(vec z, vec y, vec y_low, vec slope, vec *derivative)
     Exponential e = exp_in_parts(-min_or_second(splat(GATE_CLOSED), size), y_low);
     vec power = times_exp(splat(1), e), q = 1 / (power + 1);
     *derivative = fmadd(between(-FAR, FAR, z) * (power * q * q), slope, choose(negative, power * q, q));
-    return choose(negative, times_exp(max_or_second(splat(-FAR), z), e), z) * q; /* where a subnormal is rounded, q is 1 or z has been exact */
+    /* where a subnormal is rounded, q is 1 or z has been exact */
+    return choose(negative, times_exp(max_or_second(splat(-FAR), z), e), z) * q;
 }
 
 INLINE vec gelu_quick(vec z, vec *derivative)
@@ -77,8 +81,8 @@ INLINE vec gelu_tanh(vec z, vec *derivative)
     return gated(z, y, fmadd(x, sum_low, product_error(x, sum, y)), fmadd(splat(3), term, linear), derivative);
 }
 
-/* P(v), v = u / (u + 4), with v P(v) = u Phi(-u) exp(u^2 / 2), u >= 0: an interpolation at Chebyshev nodes in t = 2 v - 1, of relative error
- * 3e-9 (float64: 4e-17), made with mpmath. */
+/* P(v), v = u / (u + 4), with v P(v) = u Phi(-u) exp(u^2 / 2), u >= 0: an interpolation at Chebyshev nodes in
+ * t = 2 v - 1, of relative error 3e-9 (float64: 4e-17), made with mpmath. */
 INLINE vec gelu_tail(vec t)
 {
 #ifdef NNFAST_DOUBLE
@@ -120,8 +124,8 @@ INLINE vec gelu_tail(vec t)
 #endif
 }
 
-/* z Phi(z) = max(z, 0) - t, t = |z| Phi(-|z|) = v P(v) exp(-z^2 / 2), z^2 in two numbers. Its derivative, Phi(z) + z Phi'(z), has the same
- * exponential: it is g = Phi(-|z|) - |z| Phi'(z) for z < 0, else 1 - g. */
+/* z Phi(z) = max(z, 0) - t, t = |z| Phi(-|z|) = v P(v) exp(-z^2 / 2), z^2 in two numbers. Its derivative,
+ * Phi(z) + z Phi'(z), has the same exponential: it is g = Phi(-|z|) - |z| Phi'(z) for z < 0, else 1 - g. */
 INLINE vec gelu(vec z, vec *derivative)
 {
     const vec four = splat(4);
@@ -149,13 +153,15 @@ INLINE vec elu(vec z, vec scale, vec scale_alpha, vec *derivative)
     return choose(positive, scale * z, with_sign_of(scale_alpha * absolute(e), z));
 }
 
-/* z n / (n + 2), n = e (e + 2), e = exp(z); as z (1 - 2 / (n + 2)), or where that cancels, z e (1 - w), w = e (e + 1) / (n + 2). */
+/* z n / (n + 2), n = e (e + 2), e = exp(z); as z (1 - 2 / (n + 2)), or where that cancels, z e (1 - w),
+ * w = e (e + 1) / (n + 2). */
 INLINE vec mish(vec z, vec *derivative)
 {
     const vec one = splat(1), two = splat(2);
     vec x = between(-GATE_CLOSED, MISH_OPEN, z);
     Exponential e = exp_in_parts(x, (vec){0});
-    vec power = times_exp(one, e), q = 1 / fmadd(power, power + two, two), w = power * (power + one) * q, t = fnmadd(two, q, one);
+    vec power = times_exp(one, e), q = 1 / fmadd(power, power + two, two), w = power * (power + one) * q,
+        t = fnmadd(two, q, one);
     *derivative = fmadd(4 * x * w, q, t);
     return choose(z > (REAL)-0.5, z * t, times_exp(max_or_second(splat(-FAR), z) * (one - w), e));
 }
@@ -172,7 +178,8 @@ INLINE vec softplus(vec z, vec p, vec *derivative)
     return choose(negative | inside, (relu(y) + vlog1p_unit(power)) / p, z); /* p z may overflow where z does not */
 }
 
-/* f(z) and f'(z). `activation` is a constant where this is inlined, and a derivative that nobody reads is not computed. */
+/* f(z) and f'(z). `activation` is a constant where this is inlined, and a derivative that nobody reads is not
+ * computed. */
 INLINE vec activated(int activation, vec z, vec p, vec *derivative)
 {
     vec a;
@@ -185,12 +192,8 @@ INLINE vec activated(int activation, vec z, vec p, vec *derivative)
         a = vtanh(z);
         *derivative = fnmadd(a, a, splat(1));
         return a;
-    case ACTIVATION_RELU:
-        *derivative = choose(z > 0, splat(1), (vec){0});
-        return relu(z);
-    case ACTIVATION_LEAKY_RELU:
-        *derivative = choose(z > 0, splat(1), p);
-        return choose(z > 0, z, p * z);
+    case ACTIVATION_RELU: *derivative = choose(z > 0, splat(1), (vec){0}); return relu(z);
+    case ACTIVATION_LEAKY_RELU: *derivative = choose(z > 0, splat(1), p); return choose(z > 0, z, p * z);
     case ACTIVATION_ELU: return elu(z, splat(1), p, derivative);
     case ACTIVATION_SELU: return elu(z, splat(SELU_SCALE), splat(SELU_SCALE_ALPHA), derivative);
     case ACTIVATION_GELU: return gelu(z, derivative);
@@ -199,13 +202,12 @@ INLINE vec activated(int activation, vec z, vec p, vec *derivative)
     case ACTIVATION_SILU: return gated(z, z, (vec){0}, splat(1), derivative);
     case ACTIVATION_MISH: return mish(z, derivative);
     case ACTIVATION_SOFTPLUS: return softplus(z, p, derivative);
-    default:
-        *derivative = splat(1);
-        return z;
+    default: *derivative = splat(1); return z;
     }
 }
 
-/* da * f'(z) from a = f(z), or from what the forward pass stored there (ReLU: da where a is not zero, as scikit-learn does). */
+/* da * f'(z) from a = f(z), or from what the forward pass stored there (ReLU: da where a is not zero, as
+ * scikit-learn does). */
 INLINE vec derived(int activation, vec a, vec da, vec p)
 {
     switch (activation) {

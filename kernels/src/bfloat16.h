@@ -1,17 +1,24 @@
-/* The three products of a dense layer in bfloat16: operands rounded to 8 bits of mantissa, products exact, sums in float32.
+/* The three products of a dense layer in bfloat16: operands rounded to 8 bits of mantissa, products exact, sums in
+ * float32.
  *
- * Everything else stays float32: activations, gradients, the weights that are updated and their moments. The operands are copies of these, in
- * blocks of 32 x 32 numbers (2 KB) that the CPU's dot products take as they are:
- *   rows      [ceil(n / 32)][capacity][32]              left operand of the forward and the backward product: a row's numbers side by side
- *   columns   [ceil(n / 32)][capacity / 32][32 units][32 rows]      left operand of the gradient, a.T: a unit's numbers side by side
- *   pairs     [ceil(n / 32)][capacity / 2][32][2]       right operand of the gradient, dz: two rows' numbers side by side
- *   weights   [ceil(n_out / 32)][ceil(n_in / 32) * 16][32][2]       right operand of the forward product: two inputs' weights side by side
- *   and, with n_in and n_out changed over, of the backward product.
+ * Everything else stays float32: activations, gradients, the weights that are updated and their moments. The
+ * operands are copies of these, in blocks of 32 x 32 numbers (2 KB) that the CPU's dot products take as they are:
+ *   rows     [ceil(n / 32)][capacity][32]                      a row's numbers side by side: left operand of the
+ *                                                              forward and the backward product
+ *   columns  [ceil(n / 32)][capacity / 32][32 units][32 rows]  a unit's numbers side by side: left operand of the
+ *                                                              gradient, a.T
+ *   pairs    [ceil(n / 32)][capacity / 2][32][2]               two rows' numbers side by side: right operand of the
+ *                                                              gradient, dz
+ *   weights  [ceil(n_out / 32)][ceil(n_in / 32) * 16][32][2]   two inputs' weights side by side: right operand of the
+ *                                                              forward product
+ *                                                              and, with n_in and n_out changed over, of the
+ *                                                              backward one
  * Rows of the last block beyond those of the chunk are zeros in columns and pairs; pads of units are zeros everywhere.
  *
- * Two units do the dot products, AMX tiles and AVX512-BF16 vectors; `multiply` hides which. Both round to nearest even and take subnormals as
- * zeros. They differ in the order of summation, so in the last bits: AMX adds up the products of even and of odd indices of 32, each in order,
- * then their sum to the accumulator; AVX512-BF16 adds to it, pair by pair, the odd product and then the even one.
+ * Two units do the dot products, AMX tiles and AVX512-BF16 vectors; `multiply` hides which. Both round to nearest
+ * even and take subnormals as zeros. They differ in the order of summation, so in the last bits: AMX adds up the
+ * products of even and of odd indices of 32, each in order, then their sum to the accumulator; AVX512-BF16 adds to
+ * it, pair by pair, the odd product and then the even one.
  */
 #ifndef NNFAST_BFLOAT16_H
 #define NNFAST_BFLOAT16_H
@@ -21,7 +28,8 @@
 typedef uint16_t half; /* a bfloat16: the upper half of a float */
 
 enum { SIDE = 32, SQUARE = SIDE * SIDE }; /* of a block; SIDE is the panel's width and BLOCK, too */
-_Static_assert((int)SIDE == (int)NR && (int)SIDE == (int)BLOCK, "a block of bfloat16 is a panel wide and a block of weights");
+_Static_assert((int)SIDE == (int)NR && (int)SIDE == (int)BLOCK,
+               "a block of bfloat16 is a panel wide and a block of weights");
 
 INLINE ptrdiff_t sides(ptrdiff_t n) { return (n + SIDE - 1) / SIDE; }
 
@@ -43,20 +51,21 @@ static void round_panel(const void *x_, ptrdiff_t rows, void *as_rows, void *as_
         ptrdiff_t n = rows - first < SIDE ? rows - first : SIDE;
         vec pairs[2][VL];
         for (int r = 0; r < SIDE; r += 2) {
-            ivec even = r < n ? rounded(x + r * NR) : (ivec){0}, odd = r + 1 < n ? rounded(x + (r + 1) * NR) : (ivec){0};
+            ivec even = r < n ? rounded(x + r * NR) : (ivec){0},
+                 odd = r + 1 < n ? rounded(x + (r + 1) * NR) : (ivec){0};
             if (as_rows) {
                 memcpy((half *)as_rows + (first + r) * SIDE, &even, sizeof even);
                 memcpy((half *)as_rows + (first + r + 1) * SIDE, &odd, sizeof odd);
             }
-            UNROLL for (int c = 0; c < 2; c++) pairs[c][r / 2] = (vec)paired(even, odd, c);
+            UNROLLED (c, 2) pairs[c][r / 2] = (vec)paired(even, odd, c);
         }
         if (as_pairs)
             for (int r = 0; r < VL; r++)
-                UNROLL for (int c = 0; c < 2; c++) store((REAL *)((half *)as_pairs + first * SIDE) + r * NR + c * VL, pairs[c][r]);
+                UNROLLED (c, 2) store((REAL *)((half *)as_pairs + first * SIDE) + r * NR + c * VL, pairs[c][r]);
         if (as_columns)
             for (int c = 0; c < 2; c++) {
                 transpose(pairs[c]);
-                UNROLL for (int j = 0; j < VL; j++) store((REAL *)((half *)as_columns + first * SIDE) + (c * VL + j) * VL, pairs[c][j]);
+                UNROLLED (j, VL) store((REAL *)((half *)as_columns + first * SIDE) + (c * VL + j) * VL, pairs[c][j]);
             }
     }
 }
@@ -74,14 +83,14 @@ static void round_weights(const Gradient *l, ptrdiff_t panel, ptrdiff_t k)
         vec pairs[VL];
         for (int r = 0; r < VL; r++) pairs[r] = c * VL + r < rows ? (vec)rounded(w + (c * VL + r) * NR) : (vec){0};
         transpose(pairs);
-        UNROLL for (int j = 0; j < VL; j++) store((REAL *)block + j * NR + c * VL, pairs[j]);
+        UNROLLED (j, VL) store((REAL *)block + j * NR + c * VL, pairs[j]);
     }
 }
 
 #ifdef __AMX_BF16__
 
-/* Eight tiles of 16 rows of 64 bytes, in this thread, from start to finish. (Not a variable on the stack: GCC 12 believes that the instruction
- * reads no more than 8 bytes.) */
+/* Eight tiles of 16 rows of 64 bytes, in this thread, from start to finish. (Not a variable on the stack: GCC 12
+ * believes that the instruction reads no more than 8 bytes.) */
 static void start_products(void)
 {
     static const struct {
@@ -93,12 +102,15 @@ static void start_products(void)
 }
 static void finish_products(void) { _tile_release(); }
 
-/* out = start + left @ right for 32 rows (16, unless `tall`) and 32 columns (16, unless `wide`): left and right in `steps` blocks, `left_step` and
- * SQUARE apart; out with rows of NR; start is a row of NR that stands for all, or NULL for zeros. */
-INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_step, const half *right, ptrdiff_t steps, const REAL *start, REAL *out)
+/* out = start + left @ right for 32 rows (16, unless `tall`) and 32 columns (16, unless `wide`): left and right in
+ * `steps` blocks, `left_step` and SQUARE apart; out with rows of NR; start is a row of NR that stands for all, or
+ * NULL for zeros. */
+INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_step, const half *right, ptrdiff_t steps,
+                          const REAL *start, REAL *out)
 {
     const ptrdiff_t row = NR * sizeof(REAL);
-    __asm__ volatile("" ::: "memory"); /* to GCC 12, a tile load reads no memory, and might come before what stores it */
+    /* to GCC 12, a tile load reads no memory, and might come before what stores it */
+    __asm__ volatile("" ::: "memory");
     if (start) {
         _tile_loadd(0, start, 0);
         _tile_loadd(1, start + VL, 0);
@@ -135,17 +147,18 @@ INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_s
 static void start_products(void) {}
 static void finish_products(void) {}
 
-INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_step, const half *right, ptrdiff_t steps, const REAL *start, REAL *out)
+INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_step, const half *right, ptrdiff_t steps,
+                          const REAL *start, REAL *out)
 {
     for (int row = 0; row < (tall ? SIDE : SIDE / 2); row += MR) {
         __m512 acc[MR][2];
-        UNROLL for (int r = 0; r < MR; r++)
-            UNROLL for (int c = 0; c < 2; c++) acc[r][c] = (__m512)(start ? load(start + c * VL) : (vec){0});
+        UNROLLED (r, MR)
+            UNROLLED (c, 2) acc[r][c] = (__m512)(start ? load(start + c * VL) : (vec){0});
         const half *x = left + row * SIDE, *y = right;
         for (ptrdiff_t i = 0; i < steps; i++, x += left_step)
             for (int pair = 0; pair < SIDE / 2; pair++, y += 2 * SIDE) {
                 __m512bh y0 = (__m512bh)load((const REAL *)y), y1 = wide ? (__m512bh)load((const REAL *)y + VL) : y0;
-                UNROLL for (int r = 0; r < MR; r++) {
+                UNROLLED (r, MR) {
                     int32_t two;
                     memcpy(&two, x + r * SIDE + 2 * pair, sizeof two);
                     __m512bh xr = (__m512bh)_mm512_set1_epi32(two);
@@ -153,17 +166,18 @@ INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_s
                     if (wide) acc[r][1] = _mm512_dpbf16_ps(acc[r][1], xr, y1);
                 }
             }
-        UNROLL for (int r = 0; r < MR; r++)
-            UNROLL for (int c = 0; c < 2; c++)
+        UNROLLED (r, MR)
+            UNROLLED (c, 2)
                 if (c == 0 || wide) store(out + (row + r) * NR + c * VL, (vec)acc[r][c]);
     }
 }
 
 #endif
 
-/* out = activation(a @ w + b) for one panel of outputs, as `forward` of dense.h; a in rows. Rows beyond the last go up to a multiple of 16. */
-static void forward_half(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, const void *b, void *out_,
-                         int vectors, int activation, double parameter)
+/* out = activation(a @ w + b) for one panel of outputs, as `forward` of dense.h; a in rows. Rows beyond the last go
+ * up to a multiple of 16. */
+static void forward_half(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, const void *b,
+                         void *out_, int vectors, int activation, double parameter)
 {
     const half *a = a_;
     const vec p = splat((REAL)parameter);
@@ -183,8 +197,8 @@ static void forward_half(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const
 }
 
 /* dz_below = (dz @ w.T) * activation'(below) for one panel of inputs, as `backward` of dense.h; dz in rows. */
-static void backward_half(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out, const void *a_below_,
-                          void *dz_below_, int vectors, int activation, double parameter)
+static void backward_half(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out,
+                          const void *a_below_, void *dz_below_, int vectors, int activation, double parameter)
 {
     const half *dz = dz_;
     const vec p = splat((REAL)parameter);
@@ -197,8 +211,10 @@ static void backward_half(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, con
 #define DERIVED(kind) \
     case kind: \
         for (ptrdiff_t r = 0; r < n; r++) \
-            UNROLL for (int c = 0; c < 2; c++) \
-                if (c < vectors) store(dz_below + r * NR + c * VL, derived(kind, load(a_below + r * NR + c * VL), load(sums + r * NR + c * VL), p)); \
+            UNROLLED (c, 2) \
+                if (c < vectors) \
+                    store(dz_below + r * NR + c * VL, \
+                          derived(kind, load(a_below + r * NR + c * VL), load(sums + r * NR + c * VL), p)); \
         break;
         switch (activation) {
             DERIVED(ACTIVATION_IDENTITY)
@@ -214,7 +230,8 @@ static void backward_half(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, con
     }
 }
 
-/* dw = a.T @ dz of one block, then the update and the copies, as `gradient_block` of dense.h: a in columns, dz in pairs. Not for narrow layers. */
+/* dw = a.T @ dz of one block, then the update and the copies, as `gradient_block` of dense.h: a in columns, dz in
+ * pairs. Not for narrow layers. */
 static void gradient_block_half(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
 {
     Epilogue e = epilogue_of(l);

@@ -34,19 +34,21 @@ const char *nnfast_isa_name(int isa)
 int nnfast_isa_runs(int isa)
 {
     switch (isa) {
-    /* The libc's own answer to "may the operating system save these registers" is part of each of these. */
+        /* The libc's own answer to "may the operating system save these registers" is part of each of these. */
 #if defined(NNFAST_BASELINE) && defined(__x86_64__)
     case ISA_BASELINE: return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
 #elif defined(NNFAST_BASELINE)
     case ISA_BASELINE: return 1;
 #endif
 #ifdef NNFAST_AVX2
-    case ISA_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    case ISA_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
 #endif
 #ifdef NNFAST_AVX512
     case ISA_AVX512:
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
 #endif
     default: return 0;
     }
@@ -83,7 +85,8 @@ static int has_amx(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1);
 }
 
-/* Linux gives a process the tiles' 8 KB of state on request: not if its signal stacks are too small for them, and once it has them, none may be. */
+/* Linux gives a process the tiles' 8 KB of state on request: not if its signal stacks are too small for them, and
+ * once it has them, none may be. */
 enum { ARCH_GET_XCOMP_SUPP = 0x1021, ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
 static int offers_tiles(void)
 {

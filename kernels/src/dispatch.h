@@ -8,11 +8,12 @@ enum { ISA_BASELINE, ISA_AVX2, ISA_AVX512, N_ISAS };
 enum { UNIT_AVX512_BF16, UNIT_AMX, N_UNITS }; /* for bfloat16 products */
 
 const char *nnfast_isa_name(int isa);
-int nnfast_isa_runs(int isa);                               /* compiled in, and the CPU has it */
+int nnfast_isa_runs(int isa);                                 /* compiled in, and the CPU has it */
 const Kernels *nnfast_kernels(int isa, int double_precision); /* NULL where it does not run */
 
 const char *nnfast_unit_name(int unit);
-int nnfast_unit_runs(int unit);                   /* compiled in, and the CPU and the operating system have it */
-const HalfKernels *nnfast_half_kernels(int unit); /* NULL where it does not run, or the process may not: the first call for AMX asks for its registers */
+int nnfast_unit_runs(int unit); /* compiled in, and the CPU and the operating system have it */
+/* NULL where it does not run, or the process may not: the first call for AMX asks for its registers */
+const HalfKernels *nnfast_half_kernels(int unit);
 
 #endif

@@ -7,7 +7,13 @@
 #include "bfloat16.h"
 
 const HalfKernels NNFAST_HALF_TABLE = {
-    .unit = NNFAST_UNIT, .tile = SIDE, .start_products = start_products, .finish_products = finish_products,
-    .round_panel = round_panel, .round_weights = round_weights,
-    .forward = forward_half, .backward = backward_half, .gradient_block = gradient_block_half,
+    .unit = NNFAST_UNIT,
+    .tile = SIDE,
+    .start_products = start_products,
+    .finish_products = finish_products,
+    .round_panel = round_panel,
+    .round_weights = round_weights,
+    .forward = forward_half,
+    .backward = backward_half,
+    .gradient_block = gradient_block_half,
 };

@@ -1,5 +1,5 @@
-/* All vector code of one instruction set and one dtype, gathered in a table. The files in tables/ include it, one for each pair; setup.py
- * compiles each with its instruction set's flags. */
+/* All vector code of one instruction set and one dtype, gathered in a table. The files in tables/ include it, one
+ * for each pair; setup.py compiles each with its instruction set's flags. */
 #include "kernels.h"
 #include "vector.h"
 #include "vmath.h"
@@ -29,7 +29,8 @@ static void map(int function, const void *x_, void *y_, ptrdiff_t n)
     }
 }
 
-/* `rounds` of independent multiply-adds that touch no memory: what the core can do at most, for benchmarks. Returns the operations done. */
+/* `rounds` of independent multiply-adds that touch no memory: what the core can do at most, for benchmarks. Returns
+ * the operations done. */
 static double multiply_add(ptrdiff_t rounds, double *result)
 {
     enum { CHAINS = 12 };
@@ -48,17 +49,44 @@ static double multiply_add(ptrdiff_t rounds, double *result)
 }
 
 const Kernels NNFAST_TABLE = {
-    .isa = NNFAST_ISA, .real_bytes = REAL_BYTES, .panel = NR, .tile = MR,
-    .gather = {gather_float32, gather_float64, gather_int8, gather_int16, gather_int32, gather_int64, gather_uint8, gather_uint16,
-               gather_uint32, gather_uint64},
-    .densify = densify, .transpose_csr = transpose_csr,
-    .forward = forward, .forward_narrow = forward_narrow, .forward_row = forward_row, .forward_sparse = forward_sparse, .backward = backward,
-    .clear_pads = clear_pads, .activate = activate, .derive = derive, .drop = drop, .normalize_columns = normalize_columns, .normalize_by_running = normalize_by_running,
-    .normalize_columns_back = normalize_columns_back, .normalize_rows = normalize_rows, .normalize_rows_back = normalize_rows_back,
-    .lose = lose, .output = output,
-    .gradient_block = gradient_block, .gradient_block_sparse = gradient_block_sparse, .gradient_vectors = gradient_vectors,
-    .apply_block = apply_block, .apply_vectors = apply_vectors, .limit_columns = limit_columns, .transpose_block = transpose_block, .update = update,
+    .isa = NNFAST_ISA,
+    .real_bytes = REAL_BYTES,
+    .panel = NR,
+    .tile = MR,
+    .gather = {gather_float32, gather_float64, gather_int8, gather_int16, gather_int32, gather_int64, gather_uint8,
+               gather_uint16, gather_uint32, gather_uint64},
+    .densify = densify,
+    .transpose_csr = transpose_csr,
+    .forward = forward,
+    .forward_narrow = forward_narrow,
+    .forward_row = forward_row,
+    .forward_sparse = forward_sparse,
+    .backward = backward,
+    .clear_pads = clear_pads,
+    .activate = activate,
+    .derive = derive,
+    .drop = drop,
+    .normalize_columns = normalize_columns,
+    .normalize_by_running = normalize_by_running,
+    .normalize_columns_back = normalize_columns_back,
+    .normalize_rows = normalize_rows,
+    .normalize_rows_back = normalize_rows_back,
+    .lose = lose,
+    .output = output,
+    .gradient_block = gradient_block,
+    .gradient_block_sparse = gradient_block_sparse,
+    .gradient_vectors = gradient_vectors,
+    .apply_block = apply_block,
+    .apply_vectors = apply_vectors,
+    .limit_columns = limit_columns,
+    .transpose_block = transpose_block,
+    .update = update,
     .square_sums = square_sums,
-    .are_finite = are_finite, .pack = pack, .unpack = unpack, .pack_transposed = pack_transposed, .unpack_transposed = unpack_transposed,
-    .map = map, .multiply_add = multiply_add,
+    .are_finite = are_finite,
+    .pack = pack,
+    .unpack = unpack,
+    .pack_transposed = pack_transposed,
+    .unpack_transposed = unpack_transposed,
+    .map = map,
+    .multiply_add = multiply_add,
 };

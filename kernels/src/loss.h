@@ -1,21 +1,27 @@
 /* Losses and output activations, from the raw outputs z of the last layer, VL rows at a time with a row in each lane.
  *
- *   log_loss         log(sum_j exp(z_j)) - sum_j t_j z_j, t = (1 - e) onehot(label) + e / n_out        dz = softmax(z) - t
- *   focal            -(1 - p)^gamma log(p), p = softmax(z)_label                              dz = c (softmax(z) - onehot(label))
+ *   log_loss         log(sum_j exp(z_j)) - sum_j t_j z_j, t = (1 - e) onehot(label) + e / n_out        dz =
+ *   softmax(z) - t
+ *   focal            -(1 - p)^gamma log(p), p = softmax(z)_label                              dz = c (softmax(z) -
+ *   onehot(label))
  *   binary_log_loss  sum_j max(z, 0) - z y + log(1 + exp(-|z|))                               dz = logistic(z) - y
  *   binary_focal     sum_j -(1 - p)^gamma log(p), p = logistic(+-z)                           dz = -+ c (1 - p)
  *   squared_error    mean_j (z - y)^2 / 2                                                     dz = z - y
  *   absolute_error   mean_j |z - y|                                                           dz = sign(z - y)
- *   huber            mean_j e^2 / 2 or, from |e| = delta on, delta |e| - delta^2 / 2          dz = e within -delta .. delta
+ *   huber            mean_j e^2 / 2 or, from |e| = delta on, delta |e| - delta^2 / 2          dz = e within -delta
+ *   .. delta
  *   log_cosh         mean_j log(cosh(z - y))                                                  dz = tanh(z - y)
- *   quantile         mean_j max(q (y - z), (q - 1) (y - z))                                   dz = -q, 1 - q or, where y = z, 0
+ *   quantile         mean_j max(q (y - z), (q - 1) (y - z))                                   dz = -q, 1 - q or,
+ *   where y = z, 0
  *   poisson          sum_j y log(y) - y z - y + exp(z)                                        dz = exp(z) - y
  *   gamma            sum_j z + y exp(-z) - log(y) - 1                                         dz = 1 - y exp(-z)
  *
- * with c = (1 - p)^gamma (1 - gamma p log(p) / (1 - p)). Where the loss is a mean over outputs dz is that of the sum, as scikit-learn has it.
+ * with c = (1 - p)^gamma (1 - gamma p log(p) / (1 - p)). Where the loss is a mean over outputs dz is that of the
+ * sum, as scikit-learn has it.
  *
- * Numerical stability: no probability is formed on the way to a loss, so none is clipped; sums over outputs run in a fixed order (for
- * softmax: every fourth output to one of four accumulators), one lane a row, so no bit depends on the vector's width.
+ * Numerical stability: no probability is formed on the way to a loss, so none is clipped; sums over outputs run in a
+ * fixed order (for softmax: every fourth output to one of four accumulators), one lane a row, so no bit depends on
+ * the vector's width.
  */
 #ifndef NNFAST_LOSS_H
 #define NNFAST_LOSS_H
@@ -33,7 +39,7 @@ INLINE void load_columns(const REAL *z, ptrdiff_t stride, ptrdiff_t rows, ptrdif
     for (ptrdiff_t j = 0; j < n_out; j += VL) {
         const REAL *from = z + j / NR * stride + j % NR;
         vec square[VL];
-        UNROLL for (int r = 0; r < VL; r++) square[r] = r < rows ? load(from + r * NR) : (vec){0};
+        UNROLLED (r, VL) square[r] = r < rows ? load(from + r * NR) : (vec){0};
         transpose(square);
         ptrdiff_t count = n_out - j < VL ? n_out - j : VL;
         for (ptrdiff_t c = 0; c < count; c++) store(columns + (j + c) * VL, square[c]);
@@ -52,13 +58,14 @@ INLINE void store_columns(const REAL *columns, ptrdiff_t rows, ptrdiff_t n_out, 
         REAL *to = z + j / NR * stride + j % NR;
         vec square[VL];
         ptrdiff_t count = n_out - j < VL ? n_out - j : VL;
-        UNROLL for (int c = 0; c < VL; c++) square[c] = c < count ? load(columns + (j + c) * VL) : (vec){0};
+        UNROLLED (c, VL) square[c] = c < count ? load(columns + (j + c) * VL) : (vec){0};
         transpose(square);
         for (ptrdiff_t r = 0; r < rows; r++) store(to + r * NR, square[r]);
     }
 }
 
-/* columns[j] = exp(z_j - max); returns their sum and, in *top, the max, and in *shifted unless it is NULL, the sum of z_j - max. */
+/* columns[j] = exp(z_j - max); returns their sum and, in *top, the max, and in *shifted unless it is NULL, the sum
+ * of z_j - max. */
 INLINE vec exponentials(REAL *columns, ptrdiff_t n_out, vec *top, vec *shifted)
 {
     vec highest = load(columns), sum[4] = {{0}};
@@ -71,7 +78,7 @@ INLINE vec exponentials(REAL *columns, ptrdiff_t n_out, vec *top, vec *shifted)
         for (ptrdiff_t j = 0; j < n_out; j++) *shifted += load(columns + j * VL) - highest;
     }
     for (ptrdiff_t j = 0; j < n_out; j += 4)
-        UNROLL for (int i = 0; i < 4; i++) {
+        UNROLLED (i, 4) {
             if (j + i >= n_out) break;
             vec e = vexp(load(columns + (j + i) * VL) - highest);
             store(columns + (j + i) * VL, e);
@@ -86,7 +93,8 @@ INLINE void scale_columns(REAL *columns, ptrdiff_t n_out, vec factor)
     for (ptrdiff_t j = 0; j < n_out; j++) store(columns + j * VL, load(columns + j * VL) * factor);
 }
 
-/* The focal loss from log(p), p and q = 1 - p, each computed without cancellation; *c is its derivative by log(p), negated. */
+/* The focal loss from log(p), p and q = 1 - p, each computed without cancellation; *c is its derivative by log(p),
+ * negated. */
 INLINE vec focal(vec log_p, vec p, vec q, vec gamma, vec *c)
 {
     vec power = choose(gamma == 0, splat(1), choose(q == 0, (vec){0}, vexp(gamma * vlog(q))));
@@ -107,7 +115,8 @@ INLINE vec lose_one(int loss, vec z, vec y, vec p, REAL *dz)
     case LOSS_BINARY_FOCAL: {
         vec s = choose(y > (REAL)0.5, z, -z), c; /* the logit of the true label */
         e = vexp(-absolute(s));
-        vec inverse = 1 / (e + 1), prob = choose(s < 0, e, splat(1)) * inverse, q = choose(s < 0, splat(1), e) * inverse;
+        vec inverse = 1 / (e + 1), prob = choose(s < 0, e, splat(1)) * inverse,
+            q = choose(s < 0, splat(1), e) * inverse;
         vec value = focal(min_or_second((vec){0}, s) - vlog1p_unit(e), prob, q, p, &c);
         c *= q;
         store(dz, choose(y > (REAL)0.5, -c, c));
@@ -123,7 +132,8 @@ INLINE vec lose_one(int loss, vec z, vec y, vec p, REAL *dz)
         return choose(size <= p, (REAL)0.5 * e * e, p * (size - (REAL)0.5 * p));
     case LOSS_LOG_COSH: { /* near zero cosh(e) - 1 = m^2 / (2 m + 2), m = exp(|e|) - 1 */
         e = z - y, size = absolute(e);
-        vec m = -expm1_moderate(max_or_second(splat(-50), -size)); /* 1 - exp(-|e|): the same quotient is m^2 / (2 - 2 m) */
+        /* 1 - exp(-|e|): the same quotient is m^2 / (2 - 2 m) */
+        vec m = -expm1_moderate(max_or_second(splat(-50), -size));
         vec near = vlog1p_unit(min_or_second(splat(1), m * m / (2 - 2 * m)));
         store(dz, vtanh(e));
         return choose(size < (REAL)0.5, near, size - (REAL)0.69314718055994530942 + vlog1p_unit(vexp(-2 * size)));
@@ -148,7 +158,8 @@ INLINE vec lose_one(int loss, vec z, vec y, vec p, REAL *dz)
 }
 
 /* Softmax, in columns: the loss of each lane's row, and columns replaced by dz. */
-INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const ptrdiff_t *label, const ptrdiff_t *index, int lanes)
+INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const ptrdiff_t *label, const ptrdiff_t *index,
+                      int lanes)
 {
     REAL at_label[VL] = {0}, others[VL] = {0};
     const REAL parameter = loss->parameters ? (REAL)loss->parameters[0] : 0;
@@ -182,7 +193,8 @@ INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const pt
     return total;
 }
 
-/* The user's own loss of VL rows: the sum over outputs, and columns replaced by dz. Lanes of no row have a y of 0, and are not looked at. */
+/* The user's own loss of VL rows: the sum over outputs, and columns replaced by dz. Lanes of no row have a y of 0,
+ * and are not looked at. */
 INLINE vec lose_own(const Loss *loss, REAL *columns, ptrdiff_t n_out, const REAL *y, const ptrdiff_t *index, int lanes)
 {
     enum { TOGETHER = 4 }; /* columns of a call */
@@ -198,16 +210,20 @@ INLINE vec lose_own(const Loss *loss, REAL *columns, ptrdiff_t n_out, const REAL
     return loss->own_is_mean ? total / (REAL)n_out : total;
 }
 
-INLINE int is_of_classes(int loss) { return loss == LOSS_LOG || loss == LOSS_FOCAL; } /* one softmax, and labels for targets */
-INLINE int is_mean(int loss)                                                          /* over outputs */
+/* one softmax, and labels for targets */
+INLINE int is_of_classes(int loss) { return loss == LOSS_LOG || loss == LOSS_FOCAL; }
+INLINE int is_mean(int loss) /* over outputs */
 {
-    return loss == LOSS_SQUARED_ERROR || loss == LOSS_ABSOLUTE_ERROR || loss == LOSS_HUBER || loss == LOSS_LOG_COSH || loss == LOSS_QUANTILE;
+    return loss == LOSS_SQUARED_ERROR || loss == LOSS_ABSOLUTE_ERROR || loss == LOSS_HUBER || loss == LOSS_LOG_COSH ||
+           loss == LOSS_QUANTILE;
 }
 
-/* Writes each row's loss * weight to row_loss and, with `differentiates`, replaces the outputs z of `rows` rows by dz * gradient_scale * weight.
- * index: the rows' numbers in y (row-major [*, n_out]) or label (classes), and in weight (NULL: ones). scratch: n_out * VL reals. */
-static void lose(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, const void *y_, const ptrdiff_t *label,
-                 const ptrdiff_t *index, const double *weight, int differentiates, void *scratch, double *row_loss)
+/* Writes each row's loss * weight to row_loss and, with `differentiates`, replaces the outputs z of `rows` rows by
+ * dz * gradient_scale * weight. index: the rows' numbers in y (row-major [*, n_out]) or label (classes), and in
+ * weight (NULL: ones). scratch: n_out * VL reals. */
+static void lose(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, const void *y_,
+                 const ptrdiff_t *label, const ptrdiff_t *index, const double *weight, int differentiates,
+                 void *scratch, double *row_loss)
 {
     REAL *z = z_, *columns = scratch;
     const REAL *y = y_;
@@ -264,7 +280,8 @@ INLINE int output_of(int loss)
     }
 }
 
-/* The same of one row whose panels lie side by side, an output in each lane: the same operations on each, in the same order. */
+/* The same of one row whose panels lie side by side, an output in each lane: the same operations on each, in the
+ * same order. */
 INLINE void output_row(int kind, REAL *z, ptrdiff_t n_out, REAL *out)
 {
     REAL highest = z[0], sum[4] = {0}, factor = 1;
@@ -276,13 +293,14 @@ INLINE void output_row(int kind, REAL *z, ptrdiff_t n_out, REAL *out)
         factor = 1 / ((sum[0] + sum[1]) + (sum[2] + sum[3]));
         for (ptrdiff_t j = 0; j < n_out; j += VL) store(z + j, load(z + j) * factor);
     } else if (kind != OUTPUT_IDENTITY) {
-        for (ptrdiff_t j = 0; j < n_out; j += VL) store(z + j, kind == OUTPUT_EXP ? vexp(load(z + j)) : vlogistic(load(z + j)));
+        for (ptrdiff_t j = 0; j < n_out; j += VL)
+            store(z + j, kind == OUTPUT_EXP ? vexp(load(z + j)) : vlogistic(load(z + j)));
     }
     memcpy(out, z, sizeof(REAL) * (size_t)n_out);
 }
 
-/* The output activation that belongs to the loss (softmax, logistic, exp, identity): row-major rows of n_out from the panels z, which
- * are overwritten. */
+/* The output activation that belongs to the loss (softmax, logistic, exp, identity): row-major rows of n_out from
+ * the panels z, which are overwritten. */
 static void output(int loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, void *scratch, void *out_)
 {
     REAL *z = z_, *columns = scratch, *out = out_;
@@ -308,7 +326,8 @@ static void output(int loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff
         }
         for (int r = 0; r < lanes; r++)
             for (ptrdiff_t j = 0; j < n_out; j += NR)
-                memcpy(out + r * n_out + j, z + j / NR * stride + r * NR, sizeof(REAL) * (size_t)(n_out - j < NR ? n_out - j : NR));
+                memcpy(out + r * n_out + j, z + j / NR * stride + r * NR,
+                       sizeof(REAL) * (size_t)(n_out - j < NR ? n_out - j : NR));
     }
 }
 

@@ -1,8 +1,9 @@
 /* Subnormal numbers as zeros, for the calling thread, from flush_subnormals() to restore_subnormals().
  *
- * Arithmetic on subnormals traps into microcode, some 150 cycles an operation. A net that has learned its table by heart has gradients full of them:
- * measured, a step of float32 training takes up to four times as long then. Zeros in their place change an update by less than the smallest
- * normal number. Predictions and single kernels keep their subnormals.
+ * Arithmetic on subnormals traps into microcode, some 150 cycles an operation. A net that has learned its table by
+ * heart has gradients full of them: measured, a step of float32 training takes up to four times as long then. Zeros
+ * in their place change an update by less than the smallest normal number. Predictions and single kernels keep their
+ * subnormals.
  */
 #ifndef NNFAST_SUBNORMALS_H
 #define NNFAST_SUBNORMALS_H

@@ -1,9 +1,10 @@
 /* The optimizers' updates, on one vector of weights whose gradient is in a register.
  *
- * Numerical stability: square roots and quotients are done by Newton's iterations from a bit trick rather than by the divider, which is not
- * pipelined and would take a fourth of a step; the error of m / (sqrt(v) + epsilon) is at most 6 ULP for v = 0 and for v from the smallest normal up
- * (a subnormal sqrt(v), under 1.1e-19 in float32, is underestimated, which epsilon hides). Only additions, multiplications and FMA are
- * used, so AVX2 and AVX-512 return the same bits.
+ * Numerical stability: square roots and quotients are done by Newton's iterations from a bit trick rather than by
+ * the divider, which is not pipelined and would take a fourth of a step; the error of m / (sqrt(v) + epsilon) is at
+ * most 6 ULP for v = 0 and for v from the smallest normal up (a subnormal sqrt(v), under 1.1e-19 in float32, is
+ * underestimated, which epsilon hides). Only additions, multiplications and FMA are used, so AVX2 and AVX-512 return
+ * the same bits.
  */
 #ifndef NNFAST_UPDATE_H
 #define NNFAST_UPDATE_H
@@ -11,8 +12,9 @@
 #include "kernels.h"
 #include "vector.h"
 
-/* sqrt(x), x >= 0: y ~ 1/sqrt(x) from the exponent's bits (Lomont 2003; constants and first iteration of Moroz et al. 2018, error 7e-4), then
- * one iteration of third order (7e-10), in float64 one more of second, the last folded into x * y. */
+/* sqrt(x), x >= 0: y ~ 1/sqrt(x) from the exponent's bits (Lomont 2003; constants and first iteration of Moroz et
+ * al. 2018, error 7e-4), then one iteration of third order (7e-10), in float64 one more of second, the last folded
+ * into x * y. */
 INLINE vec vsqrt(vec x)
 {
 #ifdef NNFAST_DOUBLE
@@ -32,7 +34,8 @@ INLINE vec vsqrt(vec x)
 #endif
 }
 
-/* 1 / x for normal x > 0: the exponent's bits (error 0.06), then an iteration of third order and one (float64: two) of second. */
+/* 1 / x for normal x > 0: the exponent's bits (error 0.06), then an iteration of third order and one (float64: two)
+ * of second. */
 INLINE vec vreciprocal(vec x)
 {
 #ifdef NNFAST_DOUBLE
@@ -51,19 +54,32 @@ INLINE vec vreciprocal(vec x)
 
 /* An Update in the dtype of the kernel. */
 typedef struct {
-    REAL scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, one_minus_beta_1, one_minus_beta_2, gradient_rate, shrink, threshold;
+    REAL scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, one_minus_beta_1, one_minus_beta_2, gradient_rate,
+        shrink, threshold;
     REAL square_factor, absolute_factor;
     int kind, nesterov, measures;
 } Rates;
 
 INLINE Rates rates_of(const Update *u)
 {
-    return (Rates){.scale = (REAL)u->scale, .decay = (REAL)u->decay, .clip = (REAL)u->clip, .rate = (REAL)u->rate, .momentum = (REAL)u->momentum,
-                   .beta_1 = (REAL)u->beta_1, .beta_2 = (REAL)u->beta_2, .epsilon = (REAL)u->epsilon,
-                   .one_minus_beta_1 = (REAL)(1 - u->beta_1), .one_minus_beta_2 = (REAL)(1 - u->beta_2),
-                   .gradient_rate = (REAL)u->gradient_rate, .shrink = (REAL)u->shrink, .threshold = (REAL)u->threshold,
-                   .square_factor = (REAL)u->square_factor, .absolute_factor = (REAL)u->absolute_factor,
-                   .kind = u->kind, .nesterov = u->nesterov, .measures = u->measures};
+    return (Rates){.scale = (REAL)u->scale,
+                   .decay = (REAL)u->decay,
+                   .clip = (REAL)u->clip,
+                   .rate = (REAL)u->rate,
+                   .momentum = (REAL)u->momentum,
+                   .beta_1 = (REAL)u->beta_1,
+                   .beta_2 = (REAL)u->beta_2,
+                   .epsilon = (REAL)u->epsilon,
+                   .one_minus_beta_1 = (REAL)(1 - u->beta_1),
+                   .one_minus_beta_2 = (REAL)(1 - u->beta_2),
+                   .gradient_rate = (REAL)u->gradient_rate,
+                   .shrink = (REAL)u->shrink,
+                   .threshold = (REAL)u->threshold,
+                   .square_factor = (REAL)u->square_factor,
+                   .absolute_factor = (REAL)u->absolute_factor,
+                   .kind = u->kind,
+                   .nesterov = u->nesterov,
+                   .measures = u->measures};
 }
 
 /* The gradient of weights w from the sum over the batch's rows. */
@@ -73,8 +89,8 @@ INLINE vec gradient_of(const Rates *u, vec sum, vec w)
     return u->clip > 0 ? max_or_second(splat(-u->clip), min_or_second(splat(u->clip), g)) : g; /* NaN passes */
 }
 
-/* The new weights; the moments at m and v are updated in place. `kind` is a constant where this is inlined. The rates hold what depends on the step
- * alone, the bias corrections included.
+/* The new weights; the moments at m and v are updated in place. `kind` is a constant where this is inlined. The
+ * rates hold what depends on the step alone, the bias corrections included.
  *   SGD:      m = momentum m - rate g;   w += m, or with Nesterov w += momentum m - rate g
  *   Adam:     m = beta_1 m + (1 - beta_1) g;   v = beta_2 v + (1 - beta_2) g^2;   w -= rate m / (sqrt(v) + epsilon)
  *   NAdam:    likewise, and w -= (rate m + gradient_rate g) / (sqrt(v) + epsilon)
@@ -93,7 +109,8 @@ INLINE vec updated(int kind, const Rates *u, vec w, vec g, REAL *m, REAL *v)
         return w + (u->nesterov ? fmadd(splat(u->momentum), first, -direction) : first);
     case UPDATE_RMSPROP:
     case UPDATE_ADAGRAD:
-        second = kind == UPDATE_ADAGRAD ? fmadd(g, g, load(m)) : fmadd(splat(u->beta_2), load(m), u->one_minus_beta_2 * (g * g));
+        second = kind == UPDATE_ADAGRAD ? fmadd(g, g, load(m))
+                                        : fmadd(splat(u->beta_2), load(m), u->one_minus_beta_2 * (g * g));
         store(m, second);
         return fnmadd(u->rate * g, vreciprocal(vsqrt(second) + u->epsilon), w);
     case UPDATE_LION:
@@ -114,7 +131,10 @@ INLINE vec updated(int kind, const Rates *u, vec w, vec g, REAL *m, REAL *v)
 }
 
 /* The proximal step of an L1 term: towards zero by `threshold`, and to zero itself where that is nearer. */
-INLINE vec shrunk(const Rates *u, vec w) { return with_sign_of(max_or_second((vec){0}, absolute(w) - u->threshold), w); }
+INLINE vec shrunk(const Rates *u, vec w)
+{
+    return with_sign_of(max_or_second((vec){0}, absolute(w) - u->threshold), w);
+}
 
 /* Adds what the objective and the limits want to know of new weights. */
 INLINE vec add_penalty(const Rates *u, vec w, vec sum)

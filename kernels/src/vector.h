@@ -1,8 +1,9 @@
 /* Vectors of REAL, as wide as the instruction set has them, through GCC's vector extensions.
  *
- * kernels.c is compiled once for each instruction set and dtype; REAL (float or double) and VECTOR_BYTES (16, 32 or 64) come from the
- * compiler's command line or follow from what it may use. Everything here is element by element, so the bits of a result do not depend on
- * the vector's width, except in horizontal_sum() of dense.h, which folds a fixed 64 bytes of lanes in a fixed order.
+ * kernels.c is compiled once for each instruction set and dtype; REAL (float or double) and VECTOR_BYTES (16, 32 or
+ * 64) come from the compiler's command line or follow from what it may use. Everything here is element by element,
+ * so the bits of a result do not depend on the vector's width, except in horizontal_sum() of dense.h, which folds a
+ * fixed 64 bytes of lanes in a fixed order.
  */
 #ifndef NNFAST_VECTOR_H
 #define NNFAST_VECTOR_H
@@ -49,6 +50,7 @@ typedef REAL vec_in_memory __attribute__((vector_size(VECTOR_BYTES), aligned(REA
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
+#define UNROLLED(i, n) UNROLL for (int i = 0; i < (n); i++)
 
 INLINE vec load(const REAL *p) { return *(const vec_in_memory *)p; }
 INLINE void store(REAL *p, vec x) { *(vec_in_memory *)p = x; }
@@ -57,9 +59,9 @@ INLINE uvec usplat(UINT x) { return x - (uvec){0}; }
 INLINE uvec bits(vec x) { return (uvec)x; }
 INLINE vec from_bits(uvec x) { return (vec)x; }
 INLINE vec choose(ivec test, vec yes, vec no) { return (vec)((test & (ivec)yes) | (~test & (ivec)no)); }
-/* fmadd = a * b + c and fnmadd = c - a * b, rounded once where the instruction set can: asked for by name, since a compiler that contracts
- * a * b + c * d on its own chooses the product to fuse differently from one instruction set to the next.
- * The larger and the smaller of two; the second where either is NaN (C has no ?: for vectors). */
+/* fmadd = a * b + c and fnmadd = c - a * b, rounded once where the instruction set can: asked for by name, since a
+ * compiler that contracts a * b + c * d on its own chooses the product to fuse differently from one instruction set
+ * to the next. The larger and the smaller of two; the second where either is NaN (C has no ?: for vectors). */
 #if VECTOR_BYTES == 64 && !defined(NNFAST_DOUBLE)
 INLINE vec fmadd(vec a, vec b, vec c) { return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 INLINE vec fnmadd(vec a, vec b, vec c) { return (vec)_mm512_fnmadd_ps((__m512)a, (__m512)b, (__m512)c); }
@@ -101,13 +103,18 @@ INLINE vec product_error(vec a, vec b, vec p)
 INLINE vec product_error(vec a, vec b, vec p)
 {
     for (int i = 0; i < VL; i++)
-        p[i] = REAL_BYTES == 8 ? (REAL)__builtin_fma(a[i], b[i], -p[i]) : (REAL)__builtin_fmaf((float)a[i], (float)b[i], (float)-p[i]);
+        p[i] = REAL_BYTES == 8 ? (REAL)__builtin_fma(a[i], b[i], -p[i])
+                               : (REAL)__builtin_fmaf((float)a[i], (float)b[i], (float)-p[i]);
     return p;
 }
 #endif
 INLINE vec absolute(vec x) { return from_bits(bits(x) & ~bits(splat((REAL)-0.0))); }
-INLINE vec with_sign_of(vec magnitude, vec x) { return from_bits(bits(magnitude) | (bits(x) & bits(splat((REAL)-0.0)))); }
-/* The first `bytes` bytes from p, then zeros up to `room`, a multiple of 64. (A memcpy of a few bytes costs a call and a branch for each size.) */
+INLINE vec with_sign_of(vec magnitude, vec x)
+{
+    return from_bits(bits(magnitude) | (bits(x) & bits(splat((REAL)-0.0))));
+}
+/* The first `bytes` bytes from p, then zeros up to `room`, a multiple of 64. (A memcpy of a few bytes costs a call
+ * and a branch for each size.) */
 INLINE void copy_first(void *to, const void *p, ptrdiff_t bytes, ptrdiff_t room)
 {
 #if VECTOR_BYTES == 64
@@ -121,7 +128,8 @@ INLINE void copy_first(void *to, const void *p, ptrdiff_t bytes, ptrdiff_t room)
     for (ptrdiff_t at = 0; at < room; at += 32) {
         ptrdiff_t left = bytes - at < 0 ? 0 : bytes - at < 32 ? (bytes - at) / 4 : 8;
         __m256i wanted = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)left), lanes);
-        _mm256_storeu_si256((__m256i *)((char *)to + at), _mm256_maskload_epi32((const int *)((const char *)p + at), wanted));
+        _mm256_storeu_si256((__m256i *)((char *)to + at),
+                            _mm256_maskload_epi32((const int *)((const char *)p + at), wanted));
     }
     for (ptrdiff_t at = bytes & ~(ptrdiff_t)3; at < bytes; at++) ((char *)to)[at] = ((const char *)p)[at];
 #else
@@ -155,12 +163,14 @@ INLINE void store_first(REAL *p, ptrdiff_t n, vec x)
 #define LANES ((ivec){0, 1})
 #endif
 
-/* x[i][j] <-> x[j][i], in log2(VL) rounds: round d swaps, in every pair of rows d apart, the off-diagonal blocks of d x d lanes. */
+/* x[i][j] <-> x[j][i], in log2(VL) rounds: round d swaps, in every pair of rows d apart, the off-diagonal blocks of
+ * d x d lanes. */
 INLINE void transpose(vec x[VL])
 {
-    UNROLL for (int d = 1; d < VL; d *= 2) {
+    UNROLL for (int d = 1; d < VL; d *= 2)
+    {
         ivec low = LANES + (((LANES & d) != 0) & (VL - d)), high = low + d; /* lane i & d comes from b's lane i - d */
-        UNROLL for (int i = 0; i < VL; i++) {
+        UNROLLED (i, VL) {
             if (i & d) continue;
             vec a = x[i], b = x[i + d];
             x[i] = __builtin_shuffle(a, b, low);

@@ -1,11 +1,12 @@
-/* exp, log, log1p(exp(-x)), tanh and the logistic function on vectors of REAL, and the parts that activation.h is made of.
+/* exp, log, log1p(exp(-x)), tanh and the logistic function on vectors of REAL, and the parts that activation.h is
+ * made of.
  *
  * In: any value, NaN, infinities and subnormals included. Out: the function of the dtype's own width.
- * Error: at most 4 ULP of the dtype over the whole range (measured maxima stand in tests/test_vector_math.py); NaN gives NaN; exp overflows
- * to infinity and underflows gradually through the subnormals to zero, as libm's does.
+ * Error: at most 4 ULP of the dtype over the whole range (measured maxima stand in tests/test_vector_math.py); NaN
+ * gives NaN; exp overflows to infinity and underflows gradually through the subnormals to zero, as libm's does.
  *
- * Numerical stability: no table and no hardware estimate is used, only IEEE additions, multiplications, divisions and FMA in a fixed
- * order, so that every instruction set that has FMA returns the same bits.
+ * Numerical stability: no table and no hardware estimate is used, only IEEE additions, multiplications, divisions
+ * and FMA in a fixed order, so that every instruction set that has FMA returns the same bits.
  */
 #ifndef NNFAST_VMATH_H
 #define NNFAST_VMATH_H
@@ -40,7 +41,8 @@
 #define SQRT_HALF_BITS 0x3f3504f3U
 #endif
 
-/* 2^k, -2 * bias < k < 2 * bias, as the number k and as integers: AVX-512 has an instruction for the one, elsewhere it takes the other. */
+/* 2^k, -2 * bias < k < 2 * bias, as the number k and as integers: AVX-512 has an instruction for the one, elsewhere
+ * it takes the other. */
 typedef struct {
     vec n;
     ivec k;
@@ -61,7 +63,8 @@ INLINE vec scaled(vec x, Power power)
 #endif
 }
 
-/* exp(r) - 1 on |r| <= ln(2) / 2, by its Taylor polynomial (degree 13 in float64, 7 in float32); the remainder is below an ULP. */
+/* exp(r) - 1 on |r| <= ln(2) / 2, by its Taylor polynomial (degree 13 in float64, 7 in float32); the remainder is
+ * below an ULP. */
 INLINE vec expm1_reduced(vec r)
 {
 #ifdef NNFAST_DOUBLE
@@ -105,7 +108,8 @@ INLINE vec vexp(vec x)
     return choose(x > EXP_HIGHEST, splat((REAL)__builtin_inf()), y);
 }
 
-/* exp(high + low) = (1 + m) * 2^k, |m| < 0.42. low corrects the rounding of high, which is within twice the range of exp. */
+/* exp(high + low) = (1 + m) * 2^k, |m| < 0.42. low corrects the rounding of high, which is within twice the range of
+ * exp. */
 typedef struct {
     vec m;
     Power power;
@@ -127,8 +131,9 @@ INLINE vec expm1_moderate(vec x)
     return fmadd(two_to_k, expm1_reduced(r), two_to_k - 1);
 }
 
-/* log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)), plus k ln(2): s = f / (2 + f), log(1 + f) = f - (f^2/2 - s (f^2/2 + R(s^2))), R the
- * series of 2 atanh(s) / s - 2 (coefficients of FreeBSD's e_log.c, by K.C. Ng, and of its float twin). */
+/* log(1 + f) for 1 + f in [sqrt(1/2), sqrt(2)), plus k ln(2): s = f / (2 + f), log(1 + f) = f - (f^2/2 - s (f^2/2 +
+ * R(s^2))), R the series of 2 atanh(s) / s - 2 (coefficients of FreeBSD's e_log.c, by K.C. Ng, and of its float
+ * twin). */
 INLINE vec log1p_reduced(vec f, vec k)
 {
     vec s = f / (f + 2), z = s * s, half_square = (f * (REAL)0.5) * f;
@@ -183,7 +188,8 @@ INLINE vec vtanh(vec x)
 
 INLINE vec vlogistic(vec x)
 {
-    vec e = vexp(-absolute(x)), d = e + 1; /* e <= 1: nothing overflows, and both branches keep full relative precision */
+    /* e <= 1: nothing overflows, and both branches keep full relative precision */
+    vec e = vexp(-absolute(x)), d = e + 1;
     return choose(x < 0, e, splat(1)) / d;
 }
 

@@ -1,6 +1,7 @@
 """Callbacks: code of the user that watches and steers a fit, and those that most users want.
 
-A callback has any of three methods, called with the estimator and a `nnfast.monitoring.FitState`: see `Callback`.
+A callback has any of three methods, called with the estimator and a `nnfast.monitoring.FitState`: see
+`Callback`.
 """
 
 from nnfast.callbacks.live_control import LiveControl

@@ -22,16 +22,22 @@ except ImportError:  # not POSIX: leftovers stay there
 
 
 def check_path(path, name, *, file=True):
-    """Raise unless the parameter, of this name, is the path of a file, or of a folder where `file` is false."""
+    """Raise unless the parameter, of this name, is the path of a file, or of a folder where `file`
+    is false.
+    """
     is_path = isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str)
     if not (is_path and (Path(path).name if file else os.fspath(path))):
         raise ValueError(f"{name} must be the path of a {'file' if file else 'folder'}, got {path!r}.")
 
 
 def read_file(path):
-    """The bytes of a regular file; OSError for all else: a pipe would have the fit wait until somebody writes to it."""
+    """The bytes of a regular file; OSError for all else: a pipe would have the fit wait until somebody writes
+    to it.
+    """
     # To wait for nothing, not even at a pipe or a terminal. Not all systems have these flags.
-    descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")))
+    descriptor = os.open(
+        path, os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+    )
     try:
         _check_regular(path, os.fstat(descriptor).st_mode)
         with open(descriptor, "rb", closefd=False) as file:
@@ -42,10 +48,11 @@ def read_file(path):
 
 @contextmanager
 def replacing(path):
-    """The name of a file to write, beside its place: it becomes `path` at the end, or is deleted after an exception.
+    """The name of a file to write, beside its place: it becomes `path` at the end, or is deleted after an
+    exception.
 
-    Who may read it is as the umask says, or as of the file that it replaces. What a process that was killed has left of
-    an earlier attempt is deleted first. If `path` is a symbolic link, its target is replaced.
+    Who may read it is as the umask says, or as of the file that it replaces. What a process that was killed
+    has left of an earlier attempt is deleted first. If `path` is a symbolic link, its target is replaced.
     """
     path = Path(os.path.realpath(path))
     there = path.exists()
@@ -55,8 +62,8 @@ def replacing(path):
     temporary = lock = None
     try:
         while lock is None:
-            # A new name each time: whoever has opened a leftover deletes it by its name, and that must not be another
-            # file's by then.
+            # A new name each time: whoever has opened a leftover deletes it by its name, and that must not be
+            # another file's by then.
             temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
             temporary.touch(0o600 if there else 0o666, exist_ok=False)
             lock = _lock(temporary)
@@ -79,12 +86,15 @@ def _check_regular(path, mode):
         raise OSError(f"{str(path)!r} is no regular file")
 
 
-# A temporary file is locked by `flock` as long as it is written. The system unlocks it however the process ends, so one that is not locked
-# is a leftover. Numbers of processes would not tell: they are given again, and mean nothing to other machines that share the folder.
+# A temporary file is locked by `flock` as long as it is written. The system unlocks it however the process
+# ends, so one that is not locked is a leftover. Numbers of processes would not tell: they are given again,
+# and mean nothing to other machines that share the folder.
 
 
 def _lock(temporary):
-    """The file, open, and locked until it is closed. None if another process has deleted it just before, as a leftover."""
+    """The file, open, and locked until it is closed. None if another process has deleted it just before, as a
+    leftover.
+    """
     with suppress(FileNotFoundError), ExitStack() as stack:
         file = stack.enter_context(open(temporary, "rb+"))
         if fcntl is None:
@@ -123,11 +133,13 @@ def save(estimator, path):
     with replacing(path) as temporary:
         joblib.dump(saved, temporary)
         with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # or a machine that goes down may leave an empty file in place of the one before
+            # or a machine that goes down may leave an empty file in place of the one before
+            os.fsync(file.fileno())
 
 
 def new_folder(parent, name):
-    """Make and return the folder `name`-1 of `parent`, or the first of the next numbers that is not there yet.
+    """Make and return the folder `name`-1 of `parent`, or the first of the next numbers that is not there
+    yet.
 
     Fits that ask at the same time, in other threads and processes too, get folders of their own.
     """

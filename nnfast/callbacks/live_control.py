@@ -54,32 +54,34 @@ _CLIPS = ("clip_norm", "clip_value")
 class LiveControl(Callback):
     """Do between epochs what a small file says, and write how the fit is doing next to it.
 
-    The file is TOML, read before the first epoch and after every one, and acted on where its content has changed:
+    The file is TOML, read before the first epoch and after every one, and acted on where its content has
+    changed:
 
-    ===================  ============================================================================================
+    ===================  =====================================================================================
     ``learning_rate``    Rate of the next epoch, as by `FitState.learning_rate`.
-    ``clip_norm``,       Gradient clipping from the next epoch on, in place of the estimator's own. `inf` is none.
-    ``clip_value``       Deleting the line brings back the estimator's.
-    ``save``             Save the estimator as of this epoch by joblib, once, at this path, which is relative to the
-                         folder of the control file and stays within it. As in a `Checkpoint`, the optimizer's moments are
-                         not saved.
+    ``clip_norm``,       Gradient clipping from the next epoch on, in place of the estimator's own. `inf` is
+    ``clip_value``       none. Deleting the line brings back the estimator's.
+    ``save``             Save the estimator as of this epoch by joblib, once, at this path, which is relative
+                         to the folder of the control file and stays within it. As in a `Checkpoint`, the
+                         optimizer's moments are not saved.
     ``stop``             true: end the fit, as if it had converged.
-    ===================  ============================================================================================
+    ===================  =====================================================================================
 
-    `learning_rate`, `save` and `stop` are orders, each done once for each new value. The state file remembers those
-    that have been carried out: a fit that goes on, or a call of `partial_fit`, does not carry them out again, except
-    for a rate that was set later than in the epoch it goes on from, or whose schedule begins anew, as scikit-learn's do
-    with warm_start=True. A fit from scratch remembers `stop` alone. A template is written where there is no control
-    file.
+    `learning_rate`, `save` and `stop` are orders, each done once for each new value. The state file remembers
+    those that have been carried out: a fit that goes on, or a call of `partial_fit`, does not carry them out
+    again, except for a rate that was set later than in the epoch it goes on from, or whose schedule begins
+    anew, as scikit-learn's do with warm_start=True. A fit from scratch remembers `stop` alone. A template is
+    written where there is no control file.
 
-    The state goes to "control.state.toml" for a control file "control.toml", replaced as a whole after every epoch: the
-    numbers of the epoch, what is in force, `control`, what was carried out or is in force of what was read, `skipped`,
-    the orders that an earlier fit carried out, and `applied`, what was done when. A control file that is missing, empty
-    or no TOML, as one that an editor is about to write, or that is no regular file, such as a named pipe, is told there
-    as `error`, read again after the next epoch, and what was read before stays in force; there is a warning if it is the
-    same by then. Keys that are unknown, values of a wrong type, and what could not be done (a path that cannot be
-    written, say, or one outside the folder) are told there as `ignored` and by a warning, once; the rest of the file
-    counts. None of this ends a fit, nor does a state file that cannot be written.
+    The state goes to "control.state.toml" for a control file "control.toml", replaced as a whole after every
+    epoch: the numbers of the epoch, what is in force, `control`, what was carried out or is in force of what
+    was read, `skipped`, the orders that an earlier fit carried out, and `applied`, what was done when. A
+    control file that is missing, empty or no TOML, as one that an editor is about to write, or that is no
+    regular file, such as a named pipe, is told there as `error`, read again after the next epoch, and what
+    was read before stays in force; there is a warning if it is the same by then. Keys that are unknown,
+    values of a wrong type, and what could not be done (a path that cannot be written, say, or one outside the
+    folder) are told there as `ignored` and by a warning, once; the rest of the file counts. None of this ends
+    a fit, nor does a state file that cannot be written.
 
     The file is for one fit at a time: the fits of a search would all do what it says and write one state.
 
@@ -143,16 +145,22 @@ class _Control:
         self.control, self.applied = self._earlier(state)
         self.remembered = {name: value for name, value in self.control.items() if name not in _CLIPS}
         if path.is_dir() or not path.parent.is_dir():
-            raise FileNotFoundError(f"path of LiveControl must be a file in a folder that is there, got {str(path)!r}.")
+            raise FileNotFoundError(
+                f"path of LiveControl must be a file in a folder that is there, got {str(path)!r}."
+            )
         if not path.exists():
             template = _TEMPLATE.format(state=_text(self.state_path.name))
             path.write_text(template, encoding="utf-8")
 
     def _earlier(self, state):
-        """What an earlier fit left in the state file, as far as it counts for this one: (control, applied)."""
+        """What an earlier fit left in the state file, as far as it counts for this one: (control,
+        applied).
+        """
         try:
             told = _parse(read_file(self.state_path))
-            control = {name: value for name, value in told.get("control", {}).items() if _KEYS[name][0](value)}
+            control = {
+                name: value for name, value in told.get("control", {}).items() if _KEYS[name][0](value)
+            }
             applied = [each for each in told.get("applied", []) if each["epoch"] <= self.n_before]
             rates = [each["what"] for each in applied if each["what"].startswith("learning_rate = ")][-1:]
         except FileNotFoundError:
@@ -165,14 +173,17 @@ class _Control:
         if not self.n_before:  # a fit from scratch
             return {name: value for name, value in control.items() if name == "stop"}, []
         if not (state.rate_goes_on and _what("learning_rate", control.get("learning_rate")) in rates):
-            control.pop("learning_rate", None)  # which was set after the epoch that this fit goes on from, or is over
+            # which was set after the epoch that this fit goes on from, or is over
+            control.pop("learning_rate", None)
         return control, applied
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # What the file says
 
     def look(self, estimator, state):
-        """Read the file, and do what it says where that is new; `estimator` is None before the first epoch."""
+        """Read the file, and do what it says where that is new; `estimator` is None before the
+        first epoch.
+        """
         if self.waiting is not None and estimator is not None:
             waiting, self.waiting = self.waiting, None
             self._order("save", waiting, estimator, state)
@@ -275,16 +286,20 @@ class _Control:
         return True
 
     def _within_folder(self, path):
-        """The path with symbolic links followed. It must be in the folder: who may write there may not write everywhere."""
+        """The path with symbolic links followed. It must be in the folder: who may write there may not write
+        everywhere.
+        """
         place = path.resolve()
         if not place.is_relative_to(self.path.parent.resolve()):
             raise ValueError(f"the path must stay within the folder of {self.name}")
         return place
 
     def _note(self, name, value, state):
-        self.applied.append({"epoch": self.n_before + state.epoch, "time": _now(), "what": _what(name, value)})
+        self.applied.append(
+            {"epoch": self.n_before + state.epoch, "time": _now(), "what": _what(name, value)}
+        )
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # What the fit says
 
     def tell(self, status, state):
@@ -297,7 +312,15 @@ class _Control:
             "max_epochs": state.max_epochs,
             "epochs_before": self.n_before,
         }
-        for name in ("loss", "validation_loss", "validation_score", "best", "n_stalled", "learning_rate", *_CLIPS):
+        for name in (
+            "loss",
+            "validation_loss",
+            "validation_score",
+            "best",
+            "n_stalled",
+            "learning_rate",
+            *_CLIPS,
+        ):
             numbers[name] = getattr(state, name)
         skipped = [_what(name, self.remembered[name]) for name in _KEYS if name in self.remembered]
         numbers |= {"stop_reason": state.stop_reason, "error": self.error}
@@ -305,7 +328,10 @@ class _Control:
         # A rate that was set before the first epoch is lost with it if that is interrupted.
         lasting = {name: value for name, value in self.control.items() if self._lasts(name, state)}
         try:
-            lines = [f"# How the fit fares that {self.name} steers: written after every epoch.", *_lines(numbers)]
+            lines = [
+                f"# How the fit fares that {self.name} steers: written after every epoch.",
+                *_lines(numbers),
+            ]
             if lasting:
                 lines += ["", "[control]", *_lines(lasting)]
             for each in self.applied:

@@ -8,10 +8,11 @@ HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
 
 
 class Callback:
-    """What a callback can do. Subclasses override what they need; other objects with any of these methods do as well.
+    """What a callback can do. Subclasses override what they need; other objects with any of these methods do
+    as well.
 
-    Callbacks are called in their order. What one raises ends the fit: the others are not called for that epoch, the
-    estimator is as of the last whole epoch, and the exception is the fit's.
+    Callbacks are called in their order. What one raises ends the fit: the others are not called for that
+    epoch, the estimator is as of the last whole epoch, and the exception is the fit's.
     """
 
     def on_fit_begin(self, estimator, state):
@@ -23,9 +24,9 @@ class Callback:
     def on_fit_end(self, estimator, state):
         """Called once the estimator is as the fit leaves it, however the fit ended.
 
-        That is also after an exception (of this callback, too), an interrupt or a divergence: for every callback
-        whose `on_fit_begin` returned. Where the fit was undone, and the estimator is as it was before, `state.undone` is
-        True. The exceptions of several callbacks are told as notes of the first.
+        That is also after an exception (of this callback, too), an interrupt or a divergence: for every
+        callback whose `on_fit_begin` returned. Where the fit was undone, and the estimator is as it was
+        before, `state.undone` is True. The exceptions of several callbacks are told as notes of the first.
         """
 
 
@@ -46,8 +47,8 @@ class Callbacks:
             if isinstance(callback, type) or not any(hasattr(callback, hook) for hook in HOOKS):
                 meant = f" Did you mean {callback.__name__}()?" if isinstance(callback, type) else ""
                 raise TypeError(
-                    f"callbacks must be a list of objects with a method {', '.join(HOOKS[:2])} or {HOOKS[2]}, got "
-                    f"{callback!r} in it.{meant}"
+                    f"callbacks must be a list of objects with a method {', '.join(HOOKS[:2])} or "
+                    f"{HOOKS[2]}, got {callback!r} in it.{meant}"
                 )
         self._callbacks, self._estimator = callbacks, task.estimator
         self._begun, self._failure = [], None
@@ -91,7 +92,9 @@ class Callbacks:
                 state.stop("a callback of scikit-learn")
 
     def end(self, state, error=None):
-        """After the last epoch; `error` is what the fit ended with, if with one, and is left to the caller to raise."""
+        """After the last epoch; `error` is what the fit ended with, if with one, and is left to the caller to
+        raise.
+        """
         first = error
         begun, self._begun, self._failure = self._begun, [], None
         for callback in begun:

@@ -31,7 +31,8 @@ class StopAt(Callback):
     >>> from nnfast import MLPRegressor
     >>> from nnfast.callbacks import StopAt
     >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0]
-    >>> regr = MLPRegressor(max_iter=10000, random_state=0, learning_rate_init=0.01, callbacks=[StopAt(loss=0.1)])
+    >>> stop = StopAt(loss=0.1)
+    >>> regr = MLPRegressor(max_iter=10000, random_state=0, learning_rate_init=0.01, callbacks=[stop])
     >>> regr.fit(X, y).loss_ <= 0.1
     True
     """
@@ -61,8 +62,8 @@ class StopAt(Callback):
     def _measured(self, value, name):
         if value is None:
             raise ValueError(
-                f"StopAt({name}={getattr(self, name)!r}) needs a validation set: early_stopping=True, X_val or "
-                "validation_indices."
+                f"StopAt({name}={getattr(self, name)!r}) needs a validation set: early_stopping=True, X_val "
+                "or validation_indices."
             )
         return value
 
@@ -88,10 +89,12 @@ class TimeLimit(Callback):
 
 @dataclass
 class Checkpoint(Callback):
-    """Save the estimator by joblib, so that a fit that is killed is not lost: `joblib.load(path)` is as of that epoch.
+    """Save the estimator by joblib, so that a fit that is killed is not lost: `joblib.load(path)` is as of
+    that epoch.
 
-    A file is written beside its place and then renamed: there is always a whole one. The optimizer's moments are not
-    in what is saved during a fit: one that goes on from there (warm_start, partial_fit) has them restart from zero.
+    A file is written beside its place and then renamed: there is always a whole one. The optimizer's moments
+    are not in what is saved during a fit: one that goes on from there (warm_start, partial_fit) has them
+    restart from zero.
 
     Parameters
     ----------
@@ -100,8 +103,8 @@ class Checkpoint(Callback):
     best_only : bool, default=False
         Save only epochs that are the best so far (see `monitor`; without early stopping, by training loss).
     every : int, default=1
-        Save every so many epochs and, at the end, the estimator as the fit leaves it: with early stopping, as of the
-        best epoch, and with the moments.
+        Save every so many epochs and, at the end, the estimator as the fit leaves it: with early stopping, as
+        of the best epoch, and with the moments.
     """
 
     path: str | os.PathLike
@@ -116,7 +119,9 @@ class Checkpoint(Callback):
     def on_fit_begin(self, estimator, state):
         folder = self._place(1).parent
         if folder == Path(self.path).parent and not folder.is_dir():
-            raise FileNotFoundError(f"path of Checkpoint must be in a folder that is there, got {str(self.path)!r}.")
+            raise FileNotFoundError(
+                f"path of Checkpoint must be in a folder that is there, got {str(self.path)!r}."
+            )
 
     def on_epoch_end(self, estimator, state):
         if self.best_only:
@@ -138,14 +143,16 @@ class Checkpoint(Callback):
 
 @dataclass
 class CSVLog(Callback):
-    """Write a line of CSV an epoch: epoch, loss, learning rate, seconds and, with a validation set, its loss and score.
+    """Write a line of CSV an epoch: epoch, loss, learning rate, seconds and, with a validation set, its loss
+    and score.
 
     Parameters
     ----------
     path : str or Path
     append : bool, default=False
-        Whether to go on with a file that is there, rather than replace it; one with other columns is an error. Every
-        call of `partial_fit` is a fit of its own: without `append`, the file has the last call's line alone.
+        Whether to go on with a file that is there, rather than replace it; one with other columns is an
+        error. Every call of `partial_fit` is a fit of its own: without `append`, the file has the last call's
+        line alone.
     """
 
     path: str | os.PathLike

@@ -1,4 +1,6 @@
-"""Errors of the system beside those that handlers of signals raise: TimeoutError, which many raise on an alarm, is an OSError, too."""
+"""Errors of the system beside those that handlers of signals raise: TimeoutError, which many raise on an
+alarm, is an OSError, too.
+"""
 
 import contextlib
 import signal
@@ -13,7 +15,9 @@ def raised_by_handler(error):
 
 
 def _code(handler):
-    """The code of a handler that is written in Python: a function, a method, a partial one, or an object that can be called."""
+    """The code of a handler that is written in Python: a function, a method, a partial one, or an object that
+    can be called.
+    """
     while isinstance(handler, partial):
         handler = handler.func
     if not hasattr(handler, "__code__"):

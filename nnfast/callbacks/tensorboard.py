@@ -31,22 +31,22 @@ def require_tensorboardx():
 class TensorBoard(Callback):
     """Write what TensorBoard shows of a fit: its curves, the norms of its weights, and histograms.
 
-    ===============================  =================================================================================
+    ===============================  =========================================================================
     tag                              what, by epoch
-    ===============================  =================================================================================
+    ===============================  =========================================================================
     ``loss``, ``learning_rate``, …   everything that `history_` has
-    ``weight_norm/coefs_0``, …       Euclidean norm of every array: coefs, intercepts, and normalization's scales and
-                                     shifts, layer by layer
+    ``weight_norm/coefs_0``, …       Euclidean norm of every array: coefs, intercepts, and normalization's
+                                     scales and shifts, layer by layer
     ``weights/coefs_0``, …           histograms of the same, where `histograms` asks for them
     ``gradient_norm/coefs_0``, …     norms, where `gradients` asks for them
     ``gradients/coefs_0``, …         and histograms of the gradient of the loss over all rows trained on
-    ===============================  =================================================================================
+    ===============================  =========================================================================
 
-    Every fit gets a folder of its own in `logdir`, "MLPClassifier-1", "MLPClassifier-2" and so on, so that the fits of a
-    search do not mix; TensorBoard calls it a run. `partial_fit` and a warm start go on in the folder of the fit that
-    they go on from, and with its count of epochs: also after the estimator was pickled, as long as the callback came
-    before the `Checkpoint` in the list, or else in a folder of their own. Files are closed when the fit ends, however
-    it ends.
+    Every fit gets a folder of its own in `logdir`, "MLPClassifier-1", "MLPClassifier-2" and so on, so that
+    the fits of a search do not mix; TensorBoard calls it a run. `partial_fit` and a warm start go on in the
+    folder of the fit that they go on from, and with its count of epochs: also after the estimator was
+    pickled, as long as the callback came before the `Checkpoint` in the list, or else in a folder of their
+    own. Files are closed when the fit ends, however it ends.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class TensorBoard(Callback):
     histograms : int, default=0
         Write histograms of the weights every so many epochs; 0 for none.
     gradients : int, default=0
-        Write norms and histograms of the gradient every so many epochs; 0 for none. Each takes about the time of an
-        epoch: see `FitState.gradients`.
+        Write norms and histograms of the gradient every so many epochs; 0 for none. Each takes about the time
+        of an epoch: see `FitState.gradients`.
 
     Raises
     ------
@@ -95,7 +95,9 @@ class TensorBoard(Callback):
             every = getattr(self, name)
             if not (isinstance(every, Integral) and not isinstance(every, bool) and every >= 0):
                 raise ValueError(f"{name} of TensorBoard must be a number of epochs, or 0, got {every!r}.")
-        if not (self.name is None or isinstance(self.name, str) and self.name == os.path.basename(self.name) != ""):
+        if not (
+            self.name is None or isinstance(self.name, str) and self.name == os.path.basename(self.name) != ""
+        ):
             raise ValueError(f"name of TensorBoard must be None or that of a folder, got {self.name!r}.")
 
     def __getstate__(self):
@@ -113,11 +115,14 @@ class TensorBoard(Callback):
         try:
             self.folder = new_folder(self.logdir, self.name or type(estimator).__name__)
         except (FileExistsError, NotADirectoryError) as error:
-            message = f"logdir of TensorBoard must be a folder, or a path for a new one, got {str(self.logdir)!r}."
+            message = (
+                f"logdir of TensorBoard must be a folder, or a path for a new one, got {str(self.logdir)!r}."
+            )
             raise NotADirectoryError(message) from error
         self._n_epochs = self._n_before
         self._open()
-        described = estimator.__repr__(N_CHAR_MAX=100_000)  # scikit-learn's, which is cut at 700 characters otherwise
+        # scikit-learn's, which is cut at 700 characters otherwise
+        described = estimator.__repr__(N_CHAR_MAX=100_000)
         self._writer.add_text("estimator", f"```\n{described}\n```", self._n_before)
 
     def on_epoch_end(self, estimator, state):
@@ -136,8 +141,9 @@ class TensorBoard(Callback):
         self._close()
 
     def _open(self, purge_step=None):
-        # tensorboardX names a file by the second, and replaces one that is there: calls of partial_fit take less, and
-        # copies of an estimator may go on at once. TensorBoard reads files in the order of their names.
+        # tensorboardX names a file by the second, and replaces one that is there: calls of partial_fit take
+        # less, and copies of an estimator may go on at once. TensorBoard reads files in the order of their
+        # names.
         suffix = f".{self._n_before:08d}.{os.getpid()}.{secrets.token_hex(4)}"
         self._writer = require_tensorboardx().SummaryWriter(
             str(self.folder), purge_step=purge_step, flush_secs=_FLUSH_SECONDS, filename_suffix=suffix

@@ -1,9 +1,9 @@
 """The engines that compute: one module each, all with the same interface, chosen by name.
 
 An engine module provides `Session` (a network over a table, alive for one fit), `predict`, `predict_few` and
-`predictor` (few rows, soon), `are_finite_rows`, `fingerprint`, `shuffle`, `NonFinite`, the metrics `accuracy`, `subset_accuracy`,
-`log_loss`, `roc_auc` and `squared_errors`, and what it runs on: `instruction_set`, `instruction_sets`, `bfloat16_unit`,
-`bfloat16_units`, `peak_gflops`.
+`predictor` (few rows, soon), `are_finite_rows`, `fingerprint`, `shuffle`, `NonFinite`, the metrics
+`accuracy`, `subset_accuracy`, `log_loss`, `roc_auc` and `squared_errors`, and what it runs on:
+`instruction_set`, `instruction_sets`, `bfloat16_unit`, `bfloat16_units`, `peak_gflops`.
 """
 
 import warnings
@@ -20,7 +20,8 @@ def get_engine(name="auto"):
     Parameters
     ----------
     name : {"auto", "cython", "numba"}
-        "auto" is "cython", the fastest, where its compiled part is installed and runs, else "numba", with a warning.
+        "auto" is "cython", the fastest, where its compiled part is installed and runs, else "numba", with a
+        warning.
 
     Raises
     ------
@@ -56,8 +57,8 @@ def _choose():
     except ImportError as error:
         raise ImportError(f"{missing} {error}") from error
     warnings.warn(
-        f"{missing} Until then engine='numba' computes: about as fast with small networks, half as fast with large ones, after some seconds of "
-        "compiling when it is first used; without bfloat16.",
+        f"{missing} Until then engine='numba' computes: about as fast with small networks, half as fast "
+        "with large ones, after some seconds of compiling when it is first used; without bfloat16.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -65,7 +66,7 @@ def _choose():
 
 
 _MISSING = {
-    "cython": "The compiled part of nnfast (nnfast.kernels) does not load: {}. Install nnfast from a wheel, or in "
-    "a checkout build it with `pip install -e .`, which needs a C compiler.",
+    "cython": "The compiled part of nnfast (nnfast.kernels) does not load: {}. Install nnfast from a wheel, "
+    "or in a checkout build it with `pip install -e .`, which needs a C compiler.",
     "numba": "engine='numba' needs Numba: {}. pip install 'nnfast[numba]'.",
 }

@@ -31,7 +31,9 @@ def checked(array, name, dtypes, shape, writes=False):
         raise TypeError(f"{name} must be an array, got {type(array).__name__}")
     if array.dtype not in dtypes or array.shape != shape:
         accepted = " or ".join(dtype.name for dtype in dtypes)
-        raise ValueError(f"{name} must be of dtype {accepted} and shape {shape}, got {array.dtype} and {array.shape}")
+        raise ValueError(
+            f"{name} must be of dtype {accepted} and shape {shape}, got {array.dtype} and {array.shape}"
+        )
     flags = array.flags
     if not flags.c_contiguous or not flags.aligned or (writes and not flags.writeable):
         raise ValueError(f"{name} must be C-contiguous and aligned{', and writable' if writes else ''}")
@@ -43,7 +45,9 @@ IN_FLOAT32 = ("float32", "bfloat16")
 
 
 def check_held(X, dtype, name="X", first=0):
-    """Raise ValueError if a finite number of a table, an array or sparse, is infinite in the dtype; `first` is its first row's number."""
+    """Raise ValueError if a finite number of a table, an array or sparse, is infinite in the dtype; `first`
+    is its first row's number.
+    """
     numbers, largest = X.data if issparse(X) else X, np.finfo(dtype).max
     if numbers.dtype.kind != "f" or numbers.dtype.itemsize <= np.dtype(dtype).itemsize or not numbers.size:
         return
@@ -55,13 +59,14 @@ def check_held(X, dtype, name="X", first=0):
         where = "" if issparse(X) else f" in row {first + at[0]}, column {at[1]}"
         remedy = ", or use precision='float64'" if np.dtype(dtype) == np.float32 else ""
         raise ValueError(
-            f"{name} has {numbers[at]!s}{where}, and the arithmetic, of {np.dtype(dtype)}, holds numbers up to {largest:g}. Scale {name}, for "
-            f"example with sklearn.preprocessing.StandardScaler{remedy}."
+            f"{name} has {numbers[at]!s}{where}, and the arithmetic, of {np.dtype(dtype)}, holds numbers up "
+            f"to {largest:g}. Scale {name}, for example with sklearn.preprocessing.StandardScaler{remedy}."
         )
 
 
 def check_overflow(X, outputs, *, loss, arrays):
-    """Raise ValueError if float32 gives a row of finite numbers an output that is not finite, although the parameters are.
+    """Raise ValueError if float32 gives a row of finite numbers an output that is not finite, although the
+    parameters are.
 
     Parameters
     ----------
@@ -78,23 +83,29 @@ def check_overflow(X, outputs, *, loss, arrays):
     bad = bad[np.isfinite(rows).all(axis=1)]
     if len(bad) and all(np.isfinite(array).all() for kind in arrays for array in kind):
         raise ValueError(
-            f"X: row {bad[0]} overflows in the network, whose arithmetic is float32. Scale X, for example with "
-            "sklearn.preprocessing.StandardScaler, or use precision='float64'."
+            f"X: row {bad[0]} overflows in the network, whose arithmetic is float32. Scale X, for example "
+            "with sklearn.preprocessing.StandardScaler, or use precision='float64'."
         )
 
 
 def checked_csr(X, dtype):
-    """(data, indices, indptr) of a CSR matrix: data of a float dtype, and indices of one dtype. ValueError if it is none that can be read.
+    """(data, indices, indptr) of a CSR matrix: data of a float dtype, and indices of one dtype. ValueError if
+    it is none that can be read.
 
-    Another thread may write to X while compiled code reads it. indptr, a number a row, is a copy; indices, which would take half as much memory as
-    the table, are not, and compiled code checks each as it reads it.
+    Another thread may write to X while compiled code reads it. indptr, a number a row, is a copy; indices,
+    which would take half as much memory as the table, are not, and compiled code checks each as it reads it.
     """
     data = X.data if X.data.dtype in FLOATS else X.data.astype(dtype)
     indices, indptr = X.indices, np.array(X.indptr)
     if indices.dtype != indptr.dtype or indices.dtype not in INDICES:
         indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
     data, indices = (np.require(array, requirements="CA") for array in (data, indices))
-    if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or indptr[-1] > min(len(indices), len(data)) or (np.diff(indptr) < 0).any():
+    if (
+        len(indptr) != X.shape[0] + 1
+        or indptr[0] != 0
+        or indptr[-1] > min(len(indices), len(data))
+        or (np.diff(indptr) < 0).any()
+    ):
         raise ValueError("X is not a valid CSR matrix: its indptr does not fit its indices and data")
     if len(indices) and not 0 <= indices.min() <= indices.max() < X.shape[1]:
         raise ValueError(f"X is not a valid CSR matrix: its indices are not all within 0 .. {X.shape[1] - 1}")

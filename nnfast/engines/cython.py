@@ -1,4 +1,6 @@
-"""The Cython engine: checks everything that goes down to the compiled code, and owns the memory that it works on."""
+"""The Cython engine: checks everything that goes down to the compiled code, and owns the memory that it works
+on.
+"""
 
 import os
 import time
@@ -10,10 +12,17 @@ import numpy as np
 from nnfast.activations import activation_of
 from nnfast.engines.arrays import check_held, check_overflow, row_numbers
 from nnfast.engines.metrics import Metrics
-from nnfast.engines.session import CHUNK_ROWS, SPARSE_BELOW, BaseSession, NonFinite, at_least_tiny  # noqa: F401
+from nnfast.engines.session import (
+    CHUNK_ROWS,  # noqa: F401, as the next: engines' own
+    SPARSE_BELOW,  # noqa: F401
+    BaseSession,
+    NonFinite,
+    at_least_tiny,
+)
 from nnfast.kernels import engine as _compiled
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION, LOSSES
 from nnfast.own_functions import Activation, Loss
+
 
 def instruction_sets():
     """Names of the instruction sets that were compiled in and that this CPU has, slowest first."""
@@ -23,12 +32,16 @@ def instruction_sets():
 def _choose_instruction_set():
     available = instruction_sets()
     if not available:
-        raise ImportError("nnfast's compiled code needs at least SSE4.2 and POPCNT on x86-64; this CPU lacks them.")
+        raise ImportError(
+            "nnfast's compiled code needs at least SSE4.2 and POPCNT on x86-64; this CPU lacks them."
+        )
     asked = os.environ.get("NNFAST_ISA")
     if not asked:
         return available[-1]
     if asked not in available:
-        raise ValueError(f"NNFAST_ISA={asked!r} is not available on this machine; available are: {', '.join(available)}.")
+        raise ValueError(
+            f"NNFAST_ISA={asked!r} is not available on this machine; available are: {', '.join(available)}."
+        )
     return asked
 
 
@@ -36,14 +49,18 @@ _isa = _choose_instruction_set()
 
 
 def instruction_set():
-    """Name of the instruction set in use: the best one, or what the environment variable NNFAST_ISA asked for at import."""
+    """Name of the instruction set in use: the best one, or what the environment variable NNFAST_ISA asked for
+    at import.
+    """
     return _isa
 
 
 def peak_gflops(dtype, n_threads, rounds=2_000_000):
-    """GFLOP/s of multiply-adds in registers, by n_threads at once, with the instruction set in use: what arithmetic in `dtype` can reach.
+    """GFLOP/s of multiply-adds in registers, by n_threads at once, with the instruction set in use: what
+    arithmetic in `dtype` can reach.
 
-    By the time that each thread had a core: one taken away for a moment does not count. Two million rounds take about 5 ms.
+    By the time that each thread had a core: one taken away for a moment does not count. Two million rounds
+    take about 5 ms.
     """
     table = _compiled.Table(_isa, dtype)
 
@@ -56,7 +73,8 @@ def peak_gflops(dtype, n_threads, rounds=2_000_000):
 
 
 def shuffle(order, random_state):
-    """Shuffle row numbers in place, with the very draws of ``sklearn.utils.shuffle(order, random_state=random_state)``.
+    """Shuffle row numbers in place, with the very draws of ``sklearn.utils.shuffle(order,
+    random_state=random_state)``.
 
     Parameters
     ----------
@@ -72,7 +90,8 @@ def bfloat16_units():
 
 
 def bfloat16_unit():
-    """Name of the unit for bfloat16 products: the best one, or what the environment variable NNFAST_BFLOAT16 asks for.
+    """Name of the unit for bfloat16 products: the best one, or what the environment variable NNFAST_BFLOAT16
+    asks for.
 
     Raises
     ------
@@ -82,12 +101,16 @@ def bfloat16_unit():
     units = bfloat16_units()
     if not units:
         raise ValueError(
-            "precision='bfloat16' needs a CPU with AVX512-BF16 or AMX, an operating system that lets programs use it, a build of nnfast by a compiler "
-            f"that knows it, and NNFAST_ISA=avx512, which is the default there; in use is {_isa!r}, and no such unit. precision='float32' runs everywhere."
+            "precision='bfloat16' needs a CPU with AVX512-BF16 or AMX, an operating system that lets "
+            "programs use it, a build of nnfast by a compiler that knows it, and NNFAST_ISA=avx512, which "
+            f"is the default there; in use is {_isa!r}, and no such unit. precision='float32' runs "
+            "everywhere."
         )
     asked = os.environ.get("NNFAST_BFLOAT16")
     if asked and asked not in units:
-        raise ValueError(f"NNFAST_BFLOAT16={asked!r} is not available on this machine; available are: {', '.join(units)}.")
+        raise ValueError(
+            f"NNFAST_BFLOAT16={asked!r} is not available on this machine; available are: {', '.join(units)}."
+        )
     return asked or units[-1]
 
 
@@ -99,7 +122,8 @@ class Session(BaseSession):
     several_epochs = True
 
     def epochs(self, orders, learning_rates):
-        """Several epochs without coming back to Python between them, to the bit as by as many calls of `epoch`. For short ones: no signal ends them.
+        """Several epochs without coming back to Python between them, to the bit as by as many calls of
+        `epoch`. For short ones: no signal ends them.
 
         Parameters
         ----------
@@ -123,9 +147,14 @@ class Session(BaseSession):
         order = self._row_numbers_of_table(orders.reshape(-1))
         n_batches = -(-n_rows // self._batch_size)
         if learning_rates.shape != (n_epochs, n_batches):
-            raise ValueError(f"learning_rates must have one for each of {n_epochs} times {n_batches} batches, got {learning_rates.shape}")
+            raise ValueError(
+                f"learning_rates must have one for each of {n_epochs} times {n_batches} batches, got"
+                f" {learning_rates.shape}"
+            )
         losses = np.empty(n_epochs)
-        n = self._engine.train_epochs(order, np.ascontiguousarray(learning_rates, np.float64).reshape(-1), losses)
+        n = self._engine.train_epochs(
+            order, np.ascontiguousarray(learning_rates, np.float64).reshape(-1), losses
+        )
         self._count(self._trained, order)
         self.whole_epochs = n == n_epochs
         if n < n_epochs:
@@ -154,13 +183,18 @@ class Session(BaseSession):
         )
 
     def _attach(self):
-        self._engine.attach([np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()])
+        self._engine.attach(
+            [np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()]
+        )
 
     def _update_settings(self, optimizer, regularization):
         """What is positive stays so in the dtype."""
         if optimizer is None:
             return {"alpha": regularization.alpha}
-        settings = {name: getattr(regularization, name) or 0.0 for name in ("alpha", "l1", "clip_norm", "clip_value", "max_norm")}
+        settings = {
+            name: getattr(regularization, name) or 0.0
+            for name in ("alpha", "l1", "clip_norm", "clip_value", "max_norm")
+        }
         for name in ("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay", "momentum_decay"):
             if hasattr(optimizer, name):
                 settings[name] = getattr(optimizer, name)
@@ -187,7 +221,9 @@ def _loss_code(loss):
 
 
 def _own_loss(loss, dtype):
-    """(address, whether it is a mean over outputs, the loss that has its output activation) of the user's own loss; else None."""
+    """(address, whether it is a mean over outputs, the loss that has its output activation) of the user's own
+    loss; else None.
+    """
     if not isinstance(loss, Loss):
         return None
     output = _loss_code(LOSS_BY_OUT_ACTIVATION[loss.out_activation].name)
@@ -202,14 +238,17 @@ def _own_kernels():
 
 
 def predict(network, parameters, X, *, dtype, n_threads=None):
-    """Outputs of a whole table, shape (n_samples, n_outputs), with the output activation; see `Session` for the parameters."""
+    """Outputs of a whole table, shape (n_samples, n_outputs), with the output activation; see `Session` for
+    the parameters.
+    """
     with Session(network, X, dtype=dtype, batch_size=max(1, X.shape[0]), n_threads=n_threads) as session:
         session.load(parameters)
         return session.predict()
 
 
 def predict_few(activation, loss, norm_eps, arrays, X, dtype):
-    """What `predict` gives, to the bit, for an array of so few rows that taking them one at a time through the plain arrays is quicker; else None.
+    """What `predict` gives, to the bit, for an array of so few rows that taking them one at a time through
+    the plain arrays is quicker; else None.
 
     Parameters
     ----------
@@ -223,12 +262,14 @@ def predict_few(activation, loss, norm_eps, arrays, X, dtype):
         The arithmetic, float32 or float64.
     """
     is_double = dtype.itemsize == 8
-    return _compiled.predict_few(_isa, is_double, _row_settings(activation, len(arrays[0]) - 1, loss, norm_eps, is_double), arrays, X)
+    return _compiled.predict_few(
+        _isa, is_double, _row_settings(activation, len(arrays[0]) - 1, loss, norm_eps, is_double), arrays, X
+    )
 
 
 def predictor(activation, loss, norm_eps, arrays, dtypes, float32_gives):
-    """A compiled object with copies of the arrays, whose `predict(X, out, columns)` checks X and out and answers few rows: see Predictor in
-    kernels/predictor.pxi. The first parameters are those of `predict_few`.
+    """A compiled object with copies of the arrays, whose `predict(X, out, columns)` checks X and out and
+    answers few rows: see Predictor in kernels/predictor.pxi. The first parameters are those of `predict_few`.
 
     Parameters
     ----------
@@ -242,11 +283,19 @@ def predictor(activation, loss, norm_eps, arrays, dtypes, float32_gives):
         settings = _row_settings(activation, len(arrays[0]) - 1, loss, norm_eps, is_double)
         networks[is_double] = _compiled.RowNetwork(_isa, is_double, *settings, *arrays, True)
     by_dtype = (networks[dtype.itemsize == 8] for dtype in dtypes)
-    return _compiled.Predictor(_isa, *by_dtype, float32_gives.itemsize == 8, check_held, partial(check_overflow, loss=loss, arrays=arrays))
+    return _compiled.Predictor(
+        _isa,
+        *by_dtype,
+        float32_gives.itemsize == 8,
+        check_held,
+        partial(check_overflow, loss=loss, arrays=arrays),
+    )
 
 
 def _row_settings(activation, n_hidden, loss, norm_eps, is_double):
-    """Codes and numbers for the compiled code: (those of every hidden layer's activation, the loss's, epsilon)."""
+    """Codes and numbers for the compiled code: (those of every hidden layer's activation, the loss's,
+    epsilon).
+    """
     named = activation if isinstance(activation, tuple) else ((activation, None),) * n_hidden
     own = any(isinstance(each, Activation) for each, _ in named)  # whose addresses may change
     return (_find_row_settings.__wrapped__ if own else _find_row_settings)(named, loss, norm_eps, is_double)
@@ -260,13 +309,16 @@ def _find_row_settings(named, loss, norm_eps, is_double):
 
 
 def are_finite_rows(X, in_float32=False):
-    """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples, n_features), that the compiled code can read,
-    with a row or more, and all finite; with `in_float32` float64 rounded to float32, too."""
+    """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples,
+    n_features), that the compiled code can read, with a row or more, and all finite; with `in_float32`
+    float64 rounded to float32, too.
+    """
     return _compiled.are_finite_rows(_isa, X, in_float32)
 
 
 def fingerprint(attributes, names):
-    """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the same dtype and shape.
+    """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the
+    same dtype and shape.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""The Numba engine: the network in readable Python, compiled when it is first used, for machines where nothing else was compiled.
+"""The Numba engine: the network in readable Python, compiled when it is first used, for machines where
+nothing else was compiled.
 
-What it computes is in kernels/jit: `network.py` is where to begin. It takes the records' own formulas, and BLAS for products; so it is slower than
-the Cython engine, and its numbers are that engine's to rounding only.
+What it computes is in kernels/jit: `network.py` is where to begin. It takes the records' own formulas, and
+BLAS for products; so it is slower than the Cython engine, and its numbers are that engine's to rounding only.
 """
 
 import numpy as np
@@ -10,7 +11,13 @@ from nnfast.activations import activation_of
 from nnfast.engines.arrays import FLOATS, row_numbers
 from nnfast.engines.metrics import Metrics
 from nnfast.engines.own_kernels import activation_kernel, loss_kernel
-from nnfast.engines.session import CHUNK_ROWS, SPARSE_BELOW, BaseSession, NonFinite, at_least_tiny  # noqa: F401
+from nnfast.engines.session import (
+    CHUNK_ROWS,  # noqa: F401, as the next: engines' own
+    SPARSE_BELOW,  # noqa: F401
+    BaseSession,
+    NonFinite,  # noqa: F401
+    at_least_tiny,
+)
 from nnfast.kernels.jit import engine as _compiled
 from nnfast.kernels.jit import metrics as _compiled_metrics
 from nnfast.kernels.jit import of_records
@@ -29,12 +36,15 @@ def instruction_set():
 
 
 def peak_gflops(dtype, n_threads, rounds=2_000_000):
-    """GFLOP/s of multiply-adds that `dtype` is known to reach, by n_threads at once, in BLAS's products of large matrices."""
+    """GFLOP/s of multiply-adds that `dtype` is known to reach, by n_threads at once, in BLAS's products of
+    large matrices.
+    """
     return _compiled.blas_gflops(np.dtype(dtype), n_threads, rounds)
 
 
 def shuffle(order, random_state):
-    """Shuffle row numbers in place, with the very draws of ``sklearn.utils.shuffle(order, random_state=random_state)``.
+    """Shuffle row numbers in place, with the very draws of ``sklearn.utils.shuffle(order,
+    random_state=random_state)``.
 
     Parameters
     ----------
@@ -57,7 +67,9 @@ def bfloat16_unit():
     ValueError
         There is none.
     """
-    raise ValueError("precision='bfloat16' needs engine='cython'. precision='float32' runs with both engines.")
+    raise ValueError(
+        "precision='bfloat16' needs engine='cython'. precision='float32' runs with both engines."
+    )
 
 
 class Session(BaseSession):
@@ -90,7 +102,9 @@ class Session(BaseSession):
 
     def _update_settings(self, optimizer, regularization):
         names = ("alpha", "l1", "clip_norm", "clip_value", "max_norm") if optimizer else ("alpha",)
-        return {name: at_least_tiny(float(getattr(regularization, name) or 0.0), self._dtype) for name in names}
+        return {
+            name: at_least_tiny(float(getattr(regularization, name) or 0.0), self._dtype) for name in names
+        }
 
 
 def _activation(activation, parameter, dtype):
@@ -103,24 +117,34 @@ def _activation(activation, parameter, dtype):
 def _loss_kernels(loss, dtype):
     """What the compiled Engine takes."""
     if isinstance(loss, Loss):
-        return loss_kernel(loss, dtype), None, *of_records.output(LOSS_BY_OUT_ACTIVATION[loss.out_activation], dtype)
+        return (
+            loss_kernel(loss, dtype),
+            None,
+            *of_records.output(LOSS_BY_OUT_ACTIVATION[loss.out_activation], dtype),
+        )
     return *of_records.loss(loss_of(loss), dtype), *of_records.output(loss_of(loss), dtype)
 
 
 def predict(network, parameters, X, *, dtype, n_threads=None):
-    """Outputs of a whole table, shape (n_samples, n_outputs), with the output activation; see `Session` for the parameters."""
+    """Outputs of a whole table, shape (n_samples, n_outputs), with the output activation; see `Session` for
+    the parameters.
+    """
     with Session(network, X, dtype=dtype, batch_size=max(1, X.shape[0]), n_threads=n_threads) as session:
         session.load(parameters)
         return session.predict()
 
 
 def predict_few(activation, loss, norm_eps, arrays, X, dtype):
-    """None: `predict` is the quickest that this engine has for few rows, too. The parameters are those of the Cython engine."""
+    """None: `predict` is the quickest that this engine has for few rows, too. The parameters are those of the
+    Cython engine.
+    """
     return None
 
 
 def predictor(activation, loss, norm_eps, arrays, dtypes, float32_gives):
-    """An object whose `predict(X, out, columns)` checks X and out, and leaves the answer to others. The parameters are those of the Cython engine."""
+    """An object whose `predict(X, out, columns)` checks X and out, and leaves the answer to others. The
+    parameters are those of the Cython engine.
+    """
     return _Predictor(arrays[0][0].shape[0], np.dtype(float32_gives))
 
 
@@ -134,18 +158,30 @@ class _Predictor:
         """None, if X and out are what they have to be."""
         _check_table(X, self._n_features)
         if out is not None:
-            _check_out(out, X, FLOATS[1] if X.dtype == FLOATS[1] else self._float32_gives, (len(X), columns) if columns else (len(X),))
+            _check_out(
+                out,
+                X,
+                FLOATS[1] if X.dtype == FLOATS[1] else self._float32_gives,
+                (len(X), columns) if columns else (len(X),),
+            )
 
 
 def _check_table(X, n_features):
     if not isinstance(X, np.ndarray):
-        raise TypeError(f"X must be a NumPy array of float32 or float64, got {type(X).__name__}: tables of other kinds are for the estimator, or for "
-                        "np.asarray or their own to_numpy() or toarray().")
+        raise TypeError(
+            f"X must be a NumPy array of float32 or float64, got {type(X).__name__}: tables of other kinds "
+            "are for the estimator, or for np.asarray or their own to_numpy() or toarray()."
+        )
     if X.dtype not in FLOATS or not X.dtype.isnative or not X.flags.aligned:
-        raise TypeError(f"X must be of dtype float32 or float64, aligned, in native byte order, got {X.dtype}"
-                        f"{'' if X.flags.aligned else ', not aligned'}: X.astype(np.float64) is.")
+        raise TypeError(
+            f"X must be of dtype float32 or float64, aligned, in native byte order, got {X.dtype}"
+            f"{'' if X.flags.aligned else ', not aligned'}: X.astype(np.float64) is."
+        )
     if X.ndim != 2:
-        raise ValueError(f"X must have two dimensions, (n_samples, n_features), got shape {X.shape}: a single row is X.reshape(1, -1).")
+        raise ValueError(
+            f"X must have two dimensions, (n_samples, n_features), got shape {X.shape}: a single row is"
+            " X.reshape(1, -1)."
+        )
     if X.shape[1] != n_features:
         raise ValueError(f"X must have {n_features} features, as the table fitted on had, got {X.shape[1]}.")
 
@@ -154,7 +190,9 @@ def _check_out(out, X, dtype, shape):
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, got {type(out).__name__}.")
     if out.dtype != dtype or out.shape != shape:
-        raise ValueError(f"out must be of dtype {dtype.name} and shape {shape}, got {out.dtype} and {out.shape}.")
+        raise ValueError(
+            f"out must be of dtype {dtype.name} and shape {shape}, got {out.dtype} and {out.shape}."
+        )
     if not (out.flags.carray and out.dtype.isnative):
         raise ValueError("out must be C-contiguous, aligned, in native byte order and writable.")
     if np.may_share_memory(X, out):
@@ -162,8 +200,9 @@ def _check_out(out, X, dtype, shape):
 
 
 def are_finite_rows(X, in_float32=False):
-    """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples, n_features), with a row or more, and all finite; with
-    `in_float32` float64 rounded to float32, too."""
+    """Whether X is a NumPy array, and of no subclass, of float32 or float64 and shape (n_samples,
+    n_features), with a row or more, and all finite; with `in_float32` float64 rounded to float32, too.
+    """
     if not (type(X) is np.ndarray and X.ndim == 2 and len(X) and X.dtype in FLOATS and X.dtype.isnative):
         return False
     with np.errstate(over="ignore"):
@@ -171,7 +210,8 @@ def are_finite_rows(X, in_float32=False):
 
 
 def fingerprint(attributes, names):
-    """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the same dtype and shape.
+    """A value that is equal as long as attributes are the same objects, and arrays in lists and tuples of the
+    same dtype and shape.
 
     Parameters
     ----------
@@ -184,7 +224,11 @@ def fingerprint(attributes, names):
         name, inner = name if isinstance(name, tuple) else (name, ())
         value = attributes.get(name, _ABSENT)
         if isinstance(value, list | tuple):
-            found.append(tuple((id(item), getattr(item, "shape", None), getattr(item, "dtype", None)) for item in value))
+            found.append(
+                tuple(
+                    (id(item), getattr(item, "shape", None), getattr(item, "dtype", None)) for item in value
+                )
+            )
         else:
             found += [id(value), *(id(getattr(value, each, _ABSENT)) for each in inner)]
     return tuple(found)

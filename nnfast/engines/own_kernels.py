@@ -1,4 +1,5 @@
-"""Kernels of activations and losses for engines that call C functions: of records, and of the user's own functions, which are tried here.
+"""Kernels of activations and losses for engines that call C functions: of records, and of the user's own
+functions, which are tried here.
 
 Numba is imported when the first is asked for.
 """
@@ -19,9 +20,11 @@ MOST_TARGETS = 4096  # that a loss is tried with
 
 
 def activation_kernel(activation, dtype):
-    """The kernel ``void (T *a, T *slope, intptr n, double parameter)`` of a record of `nnfast.activations`, or of the user's own activation.
+    """The kernel ``void (T *a, T *slope, intptr n, double parameter)`` of a record of `nnfast.activations`,
+    or of the user's own activation.
 
-    a holds z, and becomes f(z); slope, unless it is NULL, f'(z). `dtype` is "float32" or "float64". The kernel's `address` is that of the function.
+    a holds z, and becomes f(z); slope, unless it is NULL, f'(z). `dtype` is "float32" or "float64". The
+    kernel's `address` is that of the function.
 
     Raises
     ------
@@ -38,7 +41,9 @@ def activation_kernel(activation, dtype):
 
 
 def loss_kernel(loss, dtype):
-    """The kernel ``void (const T *y, T *z, T *value, const T *parameters, intptr n)`` of the user's own loss; it reads no parameters."""
+    """The kernel ``void (const T *y, T *z, T *value, const T *parameters, intptr n)`` of the user's own loss;
+    it reads no parameters.
+    """
     return _kernel(loss, dtype)
 
 
@@ -46,7 +51,9 @@ _kernels = {}
 
 
 def _kernel(own, dtype, renew=False):
-    """The kernel made before, unless there is none or it is to be renewed: what a function refers to may have changed."""
+    """The kernel made before, unless there is none or it is to be renewed: what a function refers to may have
+    changed.
+    """
     if renew or (own, dtype) not in _kernels:
         compile_kernel = _compile_activation if isinstance(own, Activation) else _compile_loss
         _kernels[own, dtype] = compile_kernel(own, dtype)
@@ -56,7 +63,9 @@ def _kernel(own, dtype, renew=False):
 def _compile_activation(own, dtype):
     given = own.df
     df = given and (lambda z, a: given(z))
-    return _explained(own, "activation", 1, dtype, lambda elementwise: elementwise.activation(own.f, df, dtype))
+    return _explained(
+        own, "activation", 1, dtype, lambda elementwise: elementwise.activation(own.f, df, dtype)
+    )
 
 
 def _compile_loss(own, dtype):
@@ -70,7 +79,9 @@ def _elementwise(own=None):
         if (error.name or "").partition(".")[0] not in ("numba", "llvmlite"):
             raise
         what = "nnfast's functions of Python code are" if own is None else f"{own!r} is"
-        raise ImportError(f'{what} compiled by Numba, which is not installed: pip install "nnfast[numba]".') from error
+        raise ImportError(
+            f'{what} compiled by Numba, which is not installed: pip install "nnfast[numba]".'
+        ) from error
     return elementwise
 
 
@@ -91,7 +102,7 @@ def loss_values(own, y, z):
     return value, z
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What is wrong with a function
 
 
@@ -106,14 +117,21 @@ def _explained(own, parameter, n_arguments, dtype, compile_kernel):
         except elementwise.NotCompilable as error:
             raise _wrong(own, parameter, function, str(error), _CAN_BE_COMPILED, error) from None
         except Exception as error:  # the user's
-            raise _wrong(own, parameter, function, f"raises {type(error).__name__}: {error}", _CAN_BE_COMPILED, error) from error
+            raise _wrong(
+                own, parameter, function, f"raises {type(error).__name__}: {error}", _CAN_BE_COMPILED, error
+            ) from error
     try:
         return compile_kernel(elementwise)
     except elementwise.NotCompilable as error:  # there is no derivative
-        raise _wrong(own, parameter, own.f, str(error), f"Give it: {type(own).__name__}({name_of(own.f)}, df)") from None
+        raise _wrong(
+            own, parameter, own.f, str(error), f"Give it: {type(own).__name__}({name_of(own.f)}, df)"
+        ) from None
 
 
-_CAN_BE_COMPILED = "It may use arithmetic, comparisons, conditions, loops of a known length, and functions of math, numpy and scipy.special"
+_CAN_BE_COMPILED = (
+    "It may use arithmetic, comparisons, conditions, loops of a known length, and functions of math, numpy"
+    " and scipy.special"
+)
 
 
 def _wrong(own, parameter, function, reason, cure, error=None):
@@ -140,10 +158,12 @@ _OWN_FOLDERS = (str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 
 
 
 def _is_library(filename):
-    return filename.startswith(_OWN_FOLDERS) or any(f"/{name}/" in filename.replace("\\", "/") for name in ("numpy", "scipy", "numba"))
+    return filename.startswith(_OWN_FOLDERS) or any(
+        f"/{name}/" in filename.replace("\\", "/") for name in ("numpy", "scipy", "numba")
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What a function does with numbers
 
 
@@ -158,7 +178,8 @@ def is_compiled(own, dtype):
 
 
 def check_activation(own, dtype):
-    """Raise ValueError unless f and its derivative can be compiled and are finite; warn where df is not f's derivative.
+    """Raise ValueError unless f and its derivative can be compiled and are finite; warn where df is not f's
+    derivative.
 
     What the functions refer to is looked up again.
     """
@@ -193,28 +214,43 @@ def check_loss(own, y, dtype):
 
 
 def _check_finite(own, parameter, values_and_slopes, dtype, **at):
-    for function, letters, values in zip((own.f, own.df or own.f), ("f", "df"), values_and_slopes, strict=True):
+    for function, letters, values in zip(
+        (own.f, own.df or own.f), ("f", "df"), values_and_slopes, strict=True
+    ):
         wrong = ~np.isfinite(values)
         if wrong.any():
             first = np.flatnonzero(wrong)[np.abs(at["z"][wrong]).argmin()]
             derived = " (the derivative, as made from it)" if letters == "df" and own.df is None else ""
             where = ", ".join(f"{name}={float(numbers[first]):g}" for name, numbers in at.items())
             reason = f"gives {values[first]} for {where} in {dtype}{derived}"
-            raise _wrong(own, parameter, function, reason, "It must be finite there: let a condition treat such numbers by themselves")
+            raise _wrong(
+                own,
+                parameter,
+                function,
+                reason,
+                "It must be finite there: let a condition treat such numbers by themselves",
+            )
 
 
 def _compare(own, parameter, values, slopes, **at):
-    """Warn where slopes are not what differences of the values say, away from kinks and jumps, where those of both sides differ."""
+    """Warn where slopes are not what differences of the values say, away from kinks and jumps, where those of
+    both sides differ.
+    """
     before, here, after = values
     left, right, both = (here - before) / _STEP, (after - here) / _STEP, (after - before) / (2 * _STEP)
     size = 1 + np.abs(both)
-    off = np.where(np.abs(right - left) < _DERIVATIVE_TOLERANCE / 4 * size, np.abs(slopes - both) / (size + np.abs(slopes)), 0)
+    off = np.where(
+        np.abs(right - left) < _DERIVATIVE_TOLERANCE / 4 * size,
+        np.abs(slopes - both) / (size + np.abs(slopes)),
+        0,
+    )
     worst = off.argmax()
     if off[worst] > _DERIVATIVE_TOLERANCE:
         where = ", ".join(f"{name}={numbers[worst]:g}" for name, numbers in at.items())
         warnings.warn(
-            f"{parameter}={own!r}: {_place(own.df)} is not the derivative of {name_of(own.f)!r}: for {where} it gives {slopes[worst]:.6g}, "
-            f"differences of the values {both[worst]:.6g}. The fit goes along df. Leave df out to have it made.",
+            f"{parameter}={own!r}: {_place(own.df)} is not the derivative of {name_of(own.f)!r}: for "
+            f"{where} it gives {slopes[worst]:.6g}, differences of the values {both[worst]:.6g}. The fit "
+            "goes along df. Leave df out to have it made.",
             UserWarning,
             stacklevel=2,
         )

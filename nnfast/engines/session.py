@@ -1,4 +1,6 @@
-"""What the sessions of all engines have in common: the checks of what goes down to compiled code, and the order in which it is called."""
+"""What the sessions of all engines have in common: the checks of what goes down to compiled code, and the
+order in which it is called.
+"""
 
 import math
 
@@ -10,11 +12,29 @@ from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_cons
 from nnfast.threads import FLOPS_A_THREAD, release_threads, reserve_threads
 
 # Of tables.
-SOURCES = tuple(map(np.dtype, ("float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")))
+SOURCES = tuple(
+    map(
+        np.dtype,
+        (
+            "float32",
+            "float64",
+            "bool",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "uint8",
+            "uint16",
+            "uint32",
+            "uint64",
+        ),
+    )
+)
 
 # A batch goes through the network in chunks of at most this many rows, whose activations stay in the caches.
 CHUNK_ROWS = 512
-# Below this share of non-zeros a sparse table's first layer goes over the non-zeros, above it over a densified minibatch.
+# Below this share of non-zeros a sparse table's first layer goes over the non-zeros, above it over a
+# densified minibatch.
 SPARSE_BELOW = 0.10
 
 
@@ -38,17 +58,19 @@ class NonFinite(ArithmeticError):
 
 
 class BaseSession:
-    """One network over one table: packed parameters, buffers and threads, alive for one call. A context manager.
+    """One network over one table: packed parameters, buffers and threads, alive for one call. A context
+    manager.
 
     Parameters
     ----------
     network : nnfast.network.Network
     X : ndarray or CSR of shape (n_samples, n_features)
-        Any integer, bool, float32 or float64; any strides. Not copied, like y and sample_weight: who overwrites what they hold, between calls,
-        calls `check_targets` after. CSR's indptr is a copy, and entries whose index has become none of a column are left out.
+        Any integer, bool, float32 or float64; any strides. Not copied, like y and sample_weight: who
+        overwrites what they hold, between calls, calls `check_targets` after. CSR's indptr is a copy, and
+        entries whose index has become none of a column are left out.
     y : ndarray or None
-        For "log_loss" and "focal" intp class numbers, shape (n_samples,); for the other losses shape (n_samples, n_outputs), `dtype`, C-contiguous.
-        None for a session that only predicts.
+        For "log_loss" and "focal" intp class numbers, shape (n_samples,); for the other losses shape
+        (n_samples, n_outputs), `dtype`, C-contiguous. None for a session that only predicts.
     sample_weight : float64 ndarray of shape (n_samples,), or None
     dtype : {np.float32, np.float64}
         The arithmetic.
@@ -63,11 +85,13 @@ class BaseSession:
     n_threads : int or None
         None: as many as the work deserves and the process may use.
     bfloat16 : bool
-        Whether training's products take bfloat16 numbers, which needs an optimizer and float32. What a session predicts is float32's all the same.
+        Whether training's products take bfloat16 numbers, which needs an optimizer and float32. What a
+        session predicts is float32's all the same.
     counts : list or None
-        A list, where the session's time is wanted: `close` appends a dict of "n_threads", the name "dtype", "seconds" and "operations". The last
-        two are dicts of lists, a number a layer for every phase in `PHASES`, of seconds summed over the threads, and for some
-        phases of the multiplications and additions of the products.
+        A list, where the session's time is wanted: `close` appends a dict of "n_threads", the name "dtype",
+        "seconds" and "operations". The last two are dicts of lists, a number a layer for every phase in
+        `PHASES`, of seconds summed over the threads, and for some phases of the multiplications and additions
+        of the products.
 
     Attributes
     ----------
@@ -80,9 +104,10 @@ class BaseSession:
         If the buffers cannot be had; nothing has changed then.
     """
 
-    # A subclass has five methods more. `_new_engine` makes the object `_engine` that does the work: Engine of kernels/engine.pyx and that of
-    # nnfast/engines/numba.py have the methods that are called here. `_attach` gives it memory; `_update_settings` says what its `set_update` takes;
-    # `_are_rows` tells whether all of an array are numbers of rows, and there is one at least; `_bfloat16_unit` is the engine's bfloat16_unit.
+    # A subclass has five methods more. `_new_engine` makes the object `_engine` that does the work: Engine of
+    # kernels/engine.pyx and that of nnfast/engines/numba.py have the methods that are called here. `_attach`
+    # gives it memory; `_update_settings` says what its `set_update` takes; `_are_rows` tells whether all of
+    # an array are numbers of rows, and there is one at least; `_bfloat16_unit` is the engine's bfloat16_unit.
     _flops_a_thread = FLOPS_A_THREAD
 
     # Whether there is a method `epochs`: see the compiled engine's.
@@ -91,8 +116,22 @@ class BaseSession:
     # What close() finds where __init__ did not come so far.
     _n_threads, _engine, _role, _labels, _counts = 0, None, "closed", None, None
 
-    def __init__(self, network, X, y=None, sample_weight=None, *, dtype, batch_size, optimizer=None, regularization=Regularization(), seed=0,
-                 n_threads=None, bfloat16=False, counts=None):
+    def __init__(
+        self,
+        network,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        dtype,
+        batch_size,
+        optimizer=None,
+        regularization=Regularization(),
+        seed=0,
+        n_threads=None,
+        bfloat16=False,
+        counts=None,
+    ):
         dtype = np.dtype(dtype)
         if dtype not in FLOATS:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
@@ -105,11 +144,28 @@ class BaseSession:
         self._network, self._dtype, self._shapes = network, dtype, network.learned_shapes
         self._raised, self.whole_epochs, self._batch_size = None, True, int(batch_size)
         # Batch normalization needs the whole batch at once.
-        capacity = int(batch_size) if network.normalization == "batch" and y is not None else min(int(batch_size), CHUNK_ROWS)
-        self._trained, self._evaluated = np.zeros((2, 2), np.int64)  # rows and non-zeros, where there are counts
-        self._n_threads = reserve_threads(n_threads, capacity, sum(map(math.prod, self._shapes)), self._flops_a_thread)
+        capacity = (
+            int(batch_size)
+            if network.normalization == "batch" and y is not None
+            else min(int(batch_size), CHUNK_ROWS)
+        )
+        # rows and non-zeros, where there are counts
+        self._trained, self._evaluated = np.zeros((2, 2), np.int64)
+        self._n_threads = reserve_threads(
+            n_threads, capacity, sum(map(math.prod, self._shapes)), self._flops_a_thread
+        )
         try:
-            self._open(X, y, sample_weight, optimizer, regularization, seed, capacity, int(batch_size), counts is not None)
+            self._open(
+                X,
+                y,
+                sample_weight,
+                optimizer,
+                regularization,
+                seed,
+                capacity,
+                int(batch_size),
+                counts is not None,
+            )
             self._counts = counts
         except BaseException:
             self.close()
@@ -119,8 +175,16 @@ class BaseSession:
         trains, network = y is not None, self._network
         n_hidden = len(network.layer_units) - 2
         if len(regularization.dropout) not in (0, n_hidden):
-            raise ValueError(f"dropout must have one rate for each of {n_hidden} hidden layers, or none, got {regularization.dropout!r}")
-        if optimizer and network.normalization and regularization.alpha_dropout and any(regularization.dropout):
+            raise ValueError(
+                f"dropout must have one rate for each of {n_hidden} hidden layers, or none, got"
+                f" {regularization.dropout!r}"
+            )
+        if (
+            optimizer
+            and network.normalization
+            and regularization.alpha_dropout
+            and any(regularization.dropout)
+        ):
             raise ValueError("alpha dropout goes with no normalization")
         self._engine = self._new_engine(
             optimizer,
@@ -143,12 +207,17 @@ class BaseSession:
         self._entries = None
         if isinstance(X, np.ndarray):
             if X.dtype not in SOURCES or not X.flags.aligned or not X.dtype.isnative:
-                raise TypeError(f"X must be an aligned array of a native integer type, bool, float32 or float64, got {X.dtype}")
+                raise TypeError(
+                    "X must be an aligned array of a native integer type, bool, float32 or float64, got"
+                    f" {X.dtype}"
+                )
             self._engine.use_dense(X)
             return
         data, indices, indptr = checked_csr(X, self._dtype)
         lengths = np.diff(indptr)
-        longest = np.partition(lengths, len(lengths) - capacity)[-capacity:] if capacity < len(lengths) else lengths
+        longest = (
+            np.partition(lengths, len(lengths) - capacity)[-capacity:] if capacity < len(lengths) else lengths
+        )
         sparse = bool(indptr[-1] < SPARSE_BELOW * X.shape[0] * X.shape[1])
         self._entries = indptr if sparse else None
         self._engine.use_csr(data, indices, indptr, sparse, int(longest.sum()))
@@ -160,22 +229,34 @@ class BaseSession:
         self._labels = y if labels else None
         self.check_targets()
         if sample_weight is not None:
-            sample_weight = checked(sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,))
-        # Where a loss is a mean over the outputs, steps go along the sum, as scikit-learn's do: right for them, not for a line search.
-        scale = 1 / loss_of(self._network.loss).descent_scale(self._network.n_outputs) if with_true_gradient else 1.0
+            sample_weight = checked(
+                sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,)
+            )
+        # Where a loss is a mean over the outputs, steps go along the sum, as scikit-learn's do: right for
+        # them, not for a line search.
+        scale = (
+            1 / loss_of(self._network.loss).descent_scale(self._network.n_outputs)
+            if with_true_gradient
+            else 1.0
+        )
         self._engine.use_targets(y, sample_weight, scale)
 
     def check_targets(self):
         """Raise ValueError unless all class numbers are those of outputs."""
         y = self._labels
         if y is not None and len(y) and not 0 <= y.min() <= y.max() < self._network.n_outputs:
-            raise ValueError(f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}")
+            raise ValueError(
+                f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}"
+            )
 
     def _require(self, *roles):
         """Raise unless the session was opened for one of these, and is open."""
         if self._role not in roles:
-            raise RuntimeError(f"the session must be one for {' or '.join(roles)}, got one for {self._role}: with targets and an optimizer it "
-                               "is for train, with targets alone for differentiate, with neither for predict, until it is closed.")
+            raise RuntimeError(
+                f"the session must be one for {' or '.join(roles)}, got one for {self._role}: with targets "
+                "and an optimizer it is for train, with targets alone for differentiate, with neither for "
+                "predict, until it is closed."
+            )
 
     def load(self, parameters, moments=None, t=0):
         """Start from these parameters (arrays of a float dtype) and optimizer state (None: zeros)."""
@@ -191,7 +272,10 @@ class BaseSession:
     def store(self, parameters):
         """Write the current parameters into these arrays."""
         self._require("train", "differentiate", "predict")
-        self._engine.store(self._checked(parameters.learned(), writes=True), *self._checked_statistics(parameters, writes=True))
+        self._engine.store(
+            self._checked(parameters.learned(), writes=True),
+            *self._checked_statistics(parameters, writes=True),
+        )
 
     def _checked(self, arrays, writes=False):
         """The arrays of what is learned, or of a moment of it, as the compiled code takes them."""
@@ -209,10 +293,12 @@ class BaseSession:
         return self._engine.t
 
     def take_moments(self):
-        """The optimizer's moments: for each, arrays in the order of `Parameters.learned`. Ends the session, whose memory they take over
-        piece by piece: nothing may be called after it."""
+        """The optimizer's moments: for each, arrays in the order of `Parameters.learned`. Ends the session,
+        whose memory they take over piece by piece: nothing may be called after it.
+        """
         self._require("train")
-        self._role, self.whole_epochs = "closed", False  # whoever is interrupted here finds no moments any more
+        # whoever is interrupted here finds no moments any more
+        self._role, self.whole_epochs = "closed", False
         moments = []
         self._engine.release_weights()
         for which in range(self._engine.n_moments):
@@ -241,8 +327,9 @@ class BaseSession:
         NonFinite
             In the step whose loss or gradient was not finite.
         KeyboardInterrupt, or what another signal's handler raised
-            Within 0.2 s: from this call, or, where its end was near, from the next one (from leaving the session, if there is none).
-            `whole_epochs` tells: it is False where the parameters are those of a broken epoch.
+            Within 0.2 s: from this call, or, where its end was near, from the next one (from leaving the
+            session, if there is none). `whole_epochs` tells: it is False where the parameters are those of a
+            broken epoch.
         """
         self._require("train")
         self._raise_pending()
@@ -250,7 +337,10 @@ class BaseSession:
         rates = np.atleast_1d(np.asarray(learning_rate, np.float64))
         n_batches = -(-len(order) // self._batch_size)
         if rates.shape not in ((1,), (n_batches,)):
-            raise ValueError(f"learning_rate must be a number, or have one for each of {n_batches} batches, got {rates.shape}")
+            raise ValueError(
+                f"learning_rate must be a number, or have one for each of {n_batches} batches, got"
+                f" {rates.shape}"
+            )
         loss = self._engine.train(order, np.ascontiguousarray(rates))
         self._count(self._trained, order)
         self.whole_epochs = loss is not None and not self._engine.stopped
@@ -271,10 +361,11 @@ class BaseSession:
             raise error
 
     def loss_gradient(self, flat, gradient, order):
-        """The loss of the rows `order` as one batch at the parameters `flat`, and its gradient written to `gradient`.
+        """The loss of the rows `order` as one batch at the parameters `flat`, and its gradient written to
+        `gradient`.
 
-        Both are vectors of shape (n_parameters,): see `Network.pack`. With batch normalization the statistics are the batch's, which may have
-        at most `batch_size` rows.
+        Both are vectors of shape (n_parameters,): see `Network.pack`. With batch normalization the statistics
+        are the batch's, which may have at most `batch_size` rows.
         """
         self._require("differentiate")
         self._raise_pending()
@@ -283,13 +374,18 @@ class BaseSession:
         blank = self._network.blank(np.float64)
         self._engine.load(views, blank.means, blank.variances, None, 0)
         if self._network.normalization == "batch" and len(order) > self._batch_size:
-            raise ValueError(f"with batch normalization a batch has at most batch_size={self._batch_size} rows, got {len(order)}")
+            raise ValueError(
+                f"with batch normalization a batch has at most batch_size={self._batch_size} rows, got"
+                f" {len(order)}"
+            )
         loss = self._engine.differentiate(self._row_numbers_of_table(order))
         self._count(self._trained, order)
         self._after_run()
         if loss is None:
             raise ValueError("sample_weight must not sum to zero over the rows of a loss")
-        self._engine.store_gradient(self._views(checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True)))
+        self._engine.store_gradient(
+            self._views(checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True))
+        )
         return loss
 
     def _views(self, flat):
@@ -301,7 +397,8 @@ class BaseSession:
         return views
 
     def evaluate(self, rows=None, out=None):
-        """The weighted mean loss of the rows numbered `rows` (None: all) without any penalty, and their outputs: (loss, outputs).
+        """The weighted mean loss of the rows numbered `rows` (None: all) without any penalty, and their
+        outputs: (loss, outputs).
 
         As in predictions there is no dropout, and batch normalization uses the running statistics.
         """
@@ -315,7 +412,9 @@ class BaseSession:
         return loss, out
 
     def predict(self, rows=None, out=None):
-        """Outputs, with the output activation, of the rows numbered `rows` (None: all), shape (n_rows, n_outputs)."""
+        """Outputs, with the output activation, of the rows numbered `rows` (None: all), shape (n_rows,
+        n_outputs).
+        """
         self._require("train", "differentiate", "predict")
         rows, out = self._rows_and_out(rows, out)
         if len(rows):
@@ -327,7 +426,9 @@ class BaseSession:
     def _rows_and_out(self, rows, out):
         rows = np.arange(self._n_samples) if rows is None else self._row_numbers_of_table(rows)
         shape = (len(rows), self._network.n_outputs)
-        return rows, np.empty(shape, self._dtype) if out is None else checked(out, "out", (self._dtype,), shape, writes=True)
+        return rows, np.empty(shape, self._dtype) if out is None else checked(
+            out, "out", (self._dtype,), shape, writes=True
+        )
 
     def _row_numbers_of_table(self, order):
         order = row_numbers(order)
@@ -336,31 +437,48 @@ class BaseSession:
         return order
 
     def _count(self, done, order):
-        """Add the rows of the run that has just ended, and the numbers in them that the first layer multiplies."""
+        """Add the rows of the run that has just ended, and the numbers in them that the first layer
+        multiplies.
+        """
         if self._counts is not None:
             rows = order[: self._engine.rows_begun]
             n_features = self._network.layer_units[0]
-            entries = len(rows) * n_features if self._entries is None else (self._entries[rows + 1] - self._entries[rows]).sum()
+            entries = (
+                len(rows) * n_features
+                if self._entries is None
+                else (self._entries[rows + 1] - self._entries[rows]).sum()
+            )
             done += len(rows), entries
 
     def _operations(self):
-        """Of the products alone: two a weight and row, or where the first layer goes over the non-zeros, two a weight and non-zero."""
+        """Of the products alone: two a weight and row, or where the first layer goes over the non-zeros, two
+        a weight and non-zero.
+        """
         units = self._network.layer_units
         forward, evaluation = (
             [2 * entries * units[1], *(2 * rows * n_in * n_out for n_in, n_out in zip(units[1:], units[2:]))]
             for rows, entries in (self._trained.tolist(), self._evaluated.tolist())
         )
-        return {"forward": forward, "backward": [0, *forward[1:]], "gradient and update": forward, "evaluation": evaluation}
+        return {
+            "forward": forward,
+            "backward": [0, *forward[1:]],
+            "gradient and update": forward,
+            "evaluation": evaluation,
+        }
 
     def close(self):
         """Join the threads and free the buffers."""
         self._role = "closed"
         if self._counts is not None:
             counts, self._counts = self._counts, None
-            counts.append({
-                "n_threads": self._n_threads, "dtype": self._dtype.name,
-                "seconds": self._engine.phase_seconds(), "operations": self._operations(),
-            })
+            counts.append(
+                {
+                    "n_threads": self._n_threads,
+                    "dtype": self._dtype.name,
+                    "seconds": self._engine.phase_seconds(),
+                    "operations": self._operations(),
+                }
+            )
         if self._n_threads:
             release_threads()
             self._n_threads = 0
@@ -396,9 +514,13 @@ def at_least_tiny(value, dtype):
 
 
 def _dropout(regularization):
-    """For inputs and every hidden layer: (rate, scale and shift of what is kept, value of what is dropped)."""
+    """For inputs and every hidden layer: (rate, scale and shift of what is kept, value of what is
+    dropped).
+    """
     rates = []
     for layer, rate in enumerate((regularization.input_dropout, *regularization.dropout)):
-        scale, shift = alpha_dropout_constants(rate) if layer and regularization.alpha_dropout else (1 / (1 - rate), 0.0)
+        scale, shift = (
+            alpha_dropout_constants(rate) if layer and regularization.alpha_dropout else (1 / (1 - rate), 0.0)
+        )
         rates.append((rate, scale, shift, scale * SELU_FLOOR + shift if shift else 0.0))
     return rates

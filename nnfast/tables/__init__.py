@@ -1,4 +1,6 @@
-"""Tables for the command line: those in files, and those that scikit-learn bundles, made ready to train on."""
+"""Tables for the command line: those in files, and those that scikit-learn bundles, made ready to
+train on.
+"""
 
 from nnfast.tables.columns import Column
 from nnfast.tables.encoder import make_encoder

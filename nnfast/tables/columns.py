@@ -16,19 +16,52 @@ FEW_NUMBERS = 20
 FEWEST_ROWS = 10
 # Texts of at least so many words on average, of which at least this share differ, are free text.
 TEXT_WORDS, TEXT_DISTINCT = 3, 0.9
-# Texts in lower case that stand for a missing value among numbers or dates; pandas knows others when it reads.
+# Texts in lower case that stand for a missing value among numbers or dates; pandas knows others when it
+# reads.
 MISSING = {
-    *("?", "??", "-", "--", "---", "–", "—", ".", "..", "*", "na", "n/a", "n.a.", "nan", "null", "none", "nil"),
+    *(
+        "?",
+        "??",
+        "-",
+        "--",
+        "---",
+        "–",
+        "—",
+        ".",
+        "..",
+        "*",
+        "na",
+        "n/a",
+        "n.a.",
+        "nan",
+        "null",
+        "none",
+        "nil",
+    ),
     *("missing", "unknown", "unk", "not available", "not applicable", "tbd"),
     *("#n/a", "#na", "#value!", "#ref!", "#div/0!", "#null!", "#num!", "#name?"),
-}  # fmt: skip
+}
 # Distinct texts that are tried before all are.
 TRIED = 2000
 
 _ID_WORDS = {"id", "ids", "uuid", "guid", "identifier", "rowid"}
 _ROW_NUMBERS = {
-    *("", "#", "index", "idx", "key", "nr", "no", "row", "rownum", "row_number", "rownames", "unnamed: 0", "level_0"),
-}  # fmt: skip
+    *(
+        "",
+        "#",
+        "index",
+        "idx",
+        "key",
+        "nr",
+        "no",
+        "row",
+        "rownum",
+        "row_number",
+        "rownames",
+        "unnamed: 0",
+        "level_0",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -41,8 +74,8 @@ class Column:
         Its name.
 
     taken_for : str
-        "number", "boolean", "date", "duration" (days, as numbers) or "category"; or what has nothing to learn from:
-        "identifier", "text", "constant" or "empty".
+        "number", "boolean", "date", "duration" (days, as numbers) or "category"; or what has nothing to learn
+        from: "identifier", "text", "constant" or "empty".
 
     used : bool
         Whether it is in the frame.
@@ -111,7 +144,9 @@ def take(column, *, decimal, keep):
         notes.insert(0, f"kept: {why}")
     dtype = str(values.dtype if used else column.dtype)
     note = "; ".join(notes)
-    return Column(column.name, kind, used, dtype, int(values.isna().sum()), note, reading.format, junk), values
+    return Column(
+        column.name, kind, used, dtype, int(values.isna().sum()), note, reading.format, junk
+    ), values
 
 
 def convert(column, decision):
@@ -122,18 +157,21 @@ def convert(column, decision):
     reading = _typed(column)
     if reading is None:
         texts, text_format = _Texts(column), decision.format
-        if wanted == "number" and not text_format:  # they were numbers in the file that was decided by, not texts
+        # they were numbers in the file that was decided by, not texts
+        if wanted == "number" and not text_format:
             text_format = numbers.decimal_mark(texts.distinct) or "."
         return texts.spread(_PARSERS[wanted](texts.distinct, text_format))
     if wanted == "date" and reading.kind == "number":
         return _series(dates.parse_compact(reading.values.to_numpy(np.float64)), column)
     if (wanted == "date") != (reading.kind == "date"):
-        raise TableError(f"Column {column.name!r} holds a {reading.kind} in each row, where a {wanted} is needed.")
+        raise TableError(
+            f"Column {column.name!r} holds a {reading.kind} in each row, where a {wanted} is needed."
+        )
     values = reading.values.astype(np.float64) if decision.dtype == "float64" else reading.values
     return values.where(~np.isinf(values)) if values.dtype.kind == "f" else values
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Columns that have a type
 
 
@@ -160,7 +198,11 @@ def _typed(column):
     if kind == "empty" or column.isna().all():
         return _Reading("number", _series(np.full(len(column), np.nan), column))
     if kind in ("date", "datetime", "datetime64"):
-        when = pandas.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None).astype("datetime64[us]")
+        when = (
+            pandas.to_datetime(column, errors="coerce", utc=True)
+            .dt.tz_localize(None)
+            .astype("datetime64[us]")
+        )
         return _Reading("date", when, notes=(_span(when),))
     if kind in ("timedelta", "timedelta64"):
         days = pandas.to_timedelta(column) / pandas.Timedelta(days=1)
@@ -196,15 +238,15 @@ def _span(when):
     return f"{when.min():%Y-%m-%d} to {when.max():%Y-%m-%d}" if when.notna().any() else "no date"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Text
 
 
 class _Texts:
     """A column as text without spaces around it.
 
-    `distinct` are its values, `codes` which of them each row has (-1 where it is missing), `counts` how many rows have
-    each.
+    `distinct` are its values, `codes` which of them each row has (-1 where it is missing), `counts` how many
+    rows have each.
     """
 
     def __init__(self, column):
@@ -224,7 +266,13 @@ class _Texts:
 
     def spread(self, values):
         """A value for each row, of one for each distinct text: missing where the text is."""
-        return import_pandas().Series(values).reindex(self.codes).set_axis(self._column.index).rename(self._column.name)
+        return (
+            import_pandas()
+            .Series(values)
+            .reindex(self.codes)
+            .set_axis(self._column.index)
+            .rename(self._column.name)
+        )
 
     def categories(self):
         return self.spread(self.distinct.astype(object))
@@ -294,7 +342,7 @@ def _parsed(texts, kind, values, text_format, is_value, ambiguous):
     return _Reading(kind, rows, text_format, tuple(notes), junk)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Nothing to learn from
 
 
@@ -308,7 +356,9 @@ def _left_out(kind, values, texts):
     if kind == "category":
         return _left_out_category(len(values), len(present), texts)
     if present.min() == present.max():
-        return "constant", f"all are {shown(present.iloc[0])}" + (", or missing" if len(present) < len(values) else "")
+        return "constant", f"all are {shown(present.iloc[0])}" + (
+            ", or missing" if len(present) < len(values) else ""
+        )
     if kind == "number" and len(present) == len(values) and _is_named_identifier(values):
         return "identifier", f"{len(values):,} different whole numbers, and its name"
     return None, ""
@@ -328,9 +378,13 @@ def _left_out_category(n_rows, n_present, texts):
 
 
 def _is_named_identifier(values):
-    """Whether whole numbers, no two alike, have an identifier's name, or ascend under the name of a row's number."""
+    """Whether whole numbers, no two alike, have an identifier's name, or ascend under the name of a row's
+    number.
+    """
     name = str(values.name).strip()
     words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
     named = not words.isdisjoint(_ID_WORDS)
-    numbered = name.lower() in _ROW_NUMBERS and (values.is_monotonic_increasing or values.is_monotonic_decreasing)
+    numbered = name.lower() in _ROW_NUMBERS and (
+        values.is_monotonic_increasing or values.is_monotonic_decreasing
+    )
     return (named or numbered) and bool((values % 1 == 0).all()) and values.is_unique

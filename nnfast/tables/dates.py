@@ -1,10 +1,13 @@
-"""Dates and durations written as text or as whole numbers, read by NumPy's calendar, for any year from 1 to 9999."""
+"""Dates and durations written as text or as whole numbers, read by NumPy's calendar, for any year from 1 to
+9999.
+"""
 
 import numpy as np
 
 from nnfast.tables.errors import import_pandas
 
-# How the parts of a date follow each other. In text they are separated; COMPACT is eight digits, such as 20240131.
+# How the parts of a date follow each other. In text they are separated; COMPACT is eight digits, such as
+# 20240131.
 YEAR_FIRST, DAY_FIRST, MONTH_FIRST, COMPACT = "year-first", "day-first", "month-first", "YYYYMMDD"
 
 # So many texts are read at once without a look for a format that they share.
@@ -36,12 +39,14 @@ def parse(texts, order):
     ----------
     texts : Series of str
     order : {"year-first", "day-first", "month-first"}
-            Dates that begin with four digits begin with the year, and months by name are found, whatever is said here.
+            Dates that begin with four digits begin with the year, and months by name are found, whatever is
+            said here.
 
     Examples
     --------
     >>> import pandas
-    >>> parse(pandas.Series(["3.1.2024", "2024-01-31T10:30Z", "Jan 5, 2024 1:00 PM", "30.2.2024"]), "day-first")
+    >>> dates = pandas.Series(["3.1.2024", "2024-01-31T10:30Z", "Jan 5, 2024 1:00 PM", "30.2.2024"])
+    >>> parse(dates, "day-first")
     array(['2024-01-03T00:00:00.000000', '2024-01-31T10:30:00.000000',
            '2024-01-05T13:00:00.000000',                        'NaT'],
           dtype='datetime64[us]')
@@ -70,7 +75,9 @@ def _by_format(texts, text_format):
 
 
 def _common_format(texts, order):
-    """A format by which pandas reads many of some texts, and reads none of them otherwise than `_by_parts`; or None."""
+    """A format by which pandas reads many of some texts, and reads none of them otherwise than `_by_parts`;
+    or None.
+    """
     from pandas.tseries.api import guess_datetime_format
 
     expected = _by_parts(texts, order)
@@ -78,7 +85,9 @@ def _common_format(texts, order):
     if valid.empty:
         return None
     text_format = (
-        "ISO8601" if order == YEAR_FIRST else guess_datetime_format(valid.iloc[0], dayfirst=order == DAY_FIRST)
+        "ISO8601"
+        if order == YEAR_FIRST
+        else guess_datetime_format(valid.iloc[0], dayfirst=order == DAY_FIRST)
     )
     if text_format is None:
         return None
@@ -89,8 +98,13 @@ def _common_format(texts, order):
 def order_of(texts):
     """(In what order most texts are dates, whether the other orders of day and month would do as well.)"""
     parts = texts.str.extract(_PATTERN)
-    valid = {order: np.count_nonzero(~np.isnat(_dates(*_in_order(parts, order)))) for order in (DAY_FIRST, MONTH_FIRST)}
-    n_year_first = np.count_nonzero(parts["first"].str.fullmatch(r"\d{4}").to_numpy(dtype=bool, na_value=False))
+    valid = {
+        order: np.count_nonzero(~np.isnat(_dates(*_in_order(parts, order))))
+        for order in (DAY_FIRST, MONTH_FIRST)
+    }
+    n_year_first = np.count_nonzero(
+        parts["first"].str.fullmatch(r"\d{4}").to_numpy(dtype=bool, na_value=False)
+    )
     if n_year_first and n_year_first >= max(valid.values()):
         return YEAR_FIRST, False
     named = parts[["first", "middle"]].apply(
@@ -116,7 +130,9 @@ def parse_durations(texts):
     array([ 1.5 , -0.25,  3.  ,   nan])
     """
     parts = texts.str.strip().str.extract(_DURATION)
-    days, hours, minutes, seconds = (_numbers(parts[name]) for name in ("days", "hours", "minutes", "seconds"))
+    days, hours, minutes, seconds = (
+        _numbers(parts[name]) for name in ("days", "hours", "minutes", "seconds")
+    )
     present = ~(np.isnan(days) & np.isnan(hours))
     valid = present & ~(minutes > 59) & ~(seconds >= 60)
     total = sum(
@@ -140,7 +156,9 @@ def _in_order(parts, order):
     n_digits = parts["last"].str.len().to_numpy(dtype=np.float64, na_value=0)
     month_first = (first_is_name | (order == MONTH_FIRST)) & ~middle_is_name
     year = np.select(
-        [year_first, n_digits == 4, n_digits == 2], [first, last, last + np.where(last < 69, 2000, 1900)], np.nan
+        [year_first, n_digits == 4, n_digits == 2],
+        [first, last, last + np.where(last < 69, 2000, 1900)],
+        np.nan,
     )
     month = np.where(year_first | ~month_first, middle, first)
     day = np.where(year_first, np.where(n_digits == 0, 1, last), np.where(month_first, middle, first))
@@ -152,7 +170,9 @@ def _numbers(parts, named=False):
     if named:
         is_name = parts.str.match("[A-Za-z]").to_numpy(dtype=bool, na_value=False)
         if is_name.any():
-            names = parts[is_name].str[:3].str.lower().map({name: str(i + 1) for i, name in enumerate(_MONTHS)})
+            names = (
+                parts[is_name].str[:3].str.lower().map({name: str(i + 1) for i, name in enumerate(_MONTHS)})
+            )
             parts = parts.astype(object)
             parts[is_name] = names
     return pandas.to_numeric(parts, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
@@ -170,10 +190,14 @@ def _dates(year, month, day):
 
 def _time(parts):
     """The time of day as timedelta64[us], less the offset from UTC; NaT where it is none."""
-    hour, minute, second = (np.nan_to_num(_numbers(parts[name]), nan=0.0) for name in ("hour", "minute", "second"))
+    hour, minute, second = (
+        np.nan_to_num(_numbers(parts[name]), nan=0.0) for name in ("hour", "minute", "second")
+    )
     fraction = np.nan_to_num(_numbers("0." + parts["fraction"]), nan=0.0)
     half = parts["half"].str[0].str.lower()
-    is_half, is_pm = (half.isin(letters).to_numpy(dtype=bool, na_value=False) for letters in (["a", "p"], ["p"]))
+    is_half, is_pm = (
+        half.isin(letters).to_numpy(dtype=bool, na_value=False) for letters in (["a", "p"], ["p"])
+    )
     valid = (hour <= np.where(is_half, 12, 24)) & (minute <= 59) & (second <= 60) & ~(is_half & (hour < 1))
     hour = np.where(is_half, hour % 12 + 12 * is_pm, hour)
     zone = parts["zone"].str.extract(r"^([+-])(\d{2}):?(\d{2})?$")

@@ -8,8 +8,8 @@ from nnfast.tabular.table_encoder import TableEncoder
 def make_encoder(X):
     """An unfitted transformer that makes features of the columns of a frame from `read_table`.
 
-    It is `nnfast.tabular.TableEncoder` for these columns: numbers are scaled, and have bins; missing ones are marked;
-    dates become numbers; categories are one-hot encoded, the levels that recur.
+    It is `nnfast.tabular.TableEncoder` for these columns: numbers are scaled, and have bins; missing ones are
+    marked; dates become numbers; categories are one-hot encoded, the levels that recur.
 
     Parameters
     ----------

@@ -10,7 +10,9 @@ def import_pandas():
     try:
         import pandas
     except ImportError:
-        raise TableError("Reading a table needs pandas, which is not installed: pip install 'nnfast[table]'.") from None
+        raise TableError(
+            "Reading a table needs pandas, which is not installed: pip install 'nnfast[table]'."
+        ) from None
     return pandas
 
 

@@ -57,7 +57,8 @@ def read_file(path, *, sep=None, decimal=None, encoding=None, sheet=None):
     except ImportError as error:
         library = _LIBRARIES.get(kind, "a library")
         raise TableError(
-            f"Reading {kind} needs {library}, which is not installed: pip install 'nnfast[table]'. {_first_line(error)}"
+            f"Reading {kind} needs {library}, which is not installed: pip install 'nnfast[table]'."
+            f" {_first_line(error)}"
         ) from None
     except OSError as error:
         raise TableError(f"{name} cannot be read: {error.strerror or error}.") from None
@@ -98,6 +99,8 @@ def _read_excel(file, name, sheet):
         raise TableError(f"{name} is empty: sheet {chosen!r} has no header and no rows.")
     # The names are read as a row, since pandas would rename those that occur twice.
     frame = rows.iloc[1:].reset_index(drop=True).infer_objects()
-    frame.columns = [f"Unnamed: {i}" if pandas.isna(each) else str(each).strip() for i, each in enumerate(rows.iloc[0])]
+    frame.columns = [
+        f"Unnamed: {i}" if pandas.isna(each) else str(each).strip() for i, each in enumerate(rows.iloc[0])
+    ]
     is_choice = sheet is None and len(sheets) > 1
     return frame, ((f"Sheet {chosen!r}, of {listed(sheets)} (--sheet names another).",) if is_choice else ())

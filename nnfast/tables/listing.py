@@ -34,7 +34,9 @@ def column_lines(columns, target):
     total = f"Columns: {_counted(used) or 'none'}"
     if left_out:
         total += f"; left out: {_counted(left_out)} (--keep NAME uses it)"
-    cells = [(each.column, each.taken_for if each.used else "left out", _remark(each, target)) for each in columns]
+    cells = [
+        (each.column, each.taken_for if each.used else "left out", _remark(each, target)) for each in columns
+    ]
     widths = [min(40, max(len(row[i]) for row in cells)) for i in (0, 1)]
     return [
         f"{total}.",

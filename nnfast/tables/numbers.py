@@ -1,4 +1,6 @@
-"""Numbers written as text: decimal points and commas, grouped thousands, currencies, percent signs, parentheses."""
+"""Numbers written as text: decimal points and commas, grouped thousands, currencies, percent signs,
+parentheses.
+"""
 
 import numpy as np
 
@@ -42,7 +44,11 @@ def _plain(texts, decimal):
     values = np.full(len(texts), np.nan)
     fits = texts.str.fullmatch(pattern).to_numpy(dtype=bool, na_value=False)
     if fits.any():
-        numbers = texts[fits].str.replace(rf"[{comma}{_GROUPS}]", "", regex=True).str.replace(decimal, ".", regex=False)
+        numbers = (
+            texts[fits]
+            .str.replace(rf"[{comma}{_GROUPS}]", "", regex=True)
+            .str.replace(decimal, ".", regex=False)
+        )
         values[fits] = pandas.to_numeric(numbers).to_numpy(dtype=np.float64)
     return values
 
@@ -55,7 +61,8 @@ def _without_signs(texts):
 
 
 def decimal_mark(texts):
-    """The decimal mark, "." or ",", of texts of which more are numbers with it; None where both do, or neither.
+    """The decimal mark, "." or ",", of texts of which more are numbers with it; None where both do, or
+    neither.
 
     Examples
     --------

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
+from nnfast.suggestions import did_you_mean
 from nnfast.tables.columns import Column, convert, take
 from nnfast.tables.errors import TableError, import_pandas, listed
 from nnfast.tables.files import read_file
-from nnfast.suggestions import did_you_mean
 
 
 class ReadTable(NamedTuple):
@@ -14,7 +14,8 @@ class ReadTable(NamedTuple):
     Attributes
     ----------
     frame : DataFrame
-        The columns that are used: int64, float64, bool, datetime64[us], or str objects with NaN where they are missing.
+        The columns that are used: int64, float64, bool, datetime64[us], or str objects with NaN where they
+        are missing.
 
     columns : list of Column
         What each of the file's columns was taken for, those among them that are not used.
@@ -31,24 +32,24 @@ class ReadTable(NamedTuple):
 def read_table(path, *, sep=None, decimal=None, encoding=None, drop=(), keep=(), sheet=None, columns=None):
     """Read a CSV, Parquet or Excel file, and decide what each column is taken for.
 
-    Numbers, booleans, dates, durations and categories become columns of their type. Text counts as numbers or dates
-    where at least 95 % of the values are; the others, such as "?" or "n/a", are missing then. Identifiers (distinct
-    whole numbers under a name like "id", or texts that all differ), free text, constants and empty columns are left
-    out.
+    Numbers, booleans, dates, durations and categories become columns of their type. Text counts as numbers or
+    dates where at least 95 % of the values are; the others, such as "?" or "n/a", are missing then.
+    Identifiers (distinct whole numbers under a name like "id", or texts that all differ), free text,
+    constants and empty columns are left out.
 
     Parameters
     ----------
     path : str or Path
-        A file, or "-" for standard input: Parquet, Excel, or text whose first line names the columns, which may be
-        packed with gzip, bzip2, xz or zip.
+        A file, or "-" for standard input: Parquet, Excel, or text whose first line names the columns, which
+        may be packed with gzip, bzip2, xz or zip.
 
     sep : str, default=None
-        What separates the fields of a text file; None finds it among the comma, the semicolon, the tab, the bar and
-        spaces.
+        What separates the fields of a text file; None finds it among the comma, the semicolon, the tab, the
+        bar and spaces.
 
     decimal : {".", ","}, default=None
-        The decimal mark of numbers that do not show it themselves, as "1,234" does not; None finds it in the other
-        columns.
+        The decimal mark of numbers that do not show it themselves, as "1,234" does not; None finds it in the
+        other columns.
 
     encoding : str, default=None
         Of a text file; None takes UTF-8, what a byte order mark says, or cp1252.
@@ -60,8 +61,8 @@ def read_table(path, *, sep=None, decimal=None, encoding=None, drop=(), keep=(),
         Of an Excel file; None takes the first one.
 
     columns : sequence of Column, default=None
-        What the columns of an earlier table were taken for, which is then done with this one: what does not fit is
-        missing. Columns that are not in the file are passed over.
+        What the columns of an earlier table were taken for, which is then done with this one: what does not
+        fit is missing. Columns that are not in the file are passed over.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def read_table(path, *, sep=None, decimal=None, encoding=None, drop=(), keep=(),
     Raises
     ------
     TableError
-        If the file cannot be read, is empty, or has two columns of one name, or none of a name in `drop` or `keep`.
+        If the file cannot be read, is empty, or has two columns of one name, or none of a name in `drop` or
+        `keep`.
 
     Examples
     --------
@@ -102,13 +104,18 @@ def read_table(path, *, sep=None, decimal=None, encoding=None, drop=(), keep=(),
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise TableError(
-            f"{file.name} has more than one column {twice!r}; names must differ, and a copy of the target would give "
-            f"the answer away. Rename one of them, or leave both out if neither is the target (--drop {twice!r})."
+            f"{file.name} has more than one column {twice!r}; names must differ, and a copy of the target "
+            "would give the answer away. Rename one of them, or leave both out if neither is the target "
+            f"(--drop {twice!r})."
         )
     if columns is None:
         taken = [take(column, decimal=file.decimal, keep=name in keep) for name, column in frame.items()]
     else:
-        taken = [(each, convert(frame[each.column], each)) for each in columns if each.used and each.column in frame]
+        taken = [
+            (each, convert(frame[each.column], each))
+            for each in columns
+            if each.used and each.column in frame
+        ]
     used = {decision.column: values for decision, values in taken if decision.used}
     typed = import_pandas().DataFrame(used, index=frame.index)
     return ReadTable(typed, [decision for decision, _ in taken], list(file.notes))

@@ -54,7 +54,10 @@ class Source:
     @contextmanager
     def open_text(self, encoding, errors, skipped):
         """A text file, unpacked, after so many lines."""
-        with self._unpacked() as file, io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="") as text:
+        with (
+            self._unpacked() as file,
+            io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="") as text,
+        ):
             for _ in range(skipped):
                 text.readline()
             yield text
@@ -71,7 +74,9 @@ class Source:
                 with zipfile.ZipFile(file) as archive:
                     files = [each for each in archive.namelist() if not each.endswith("/")]
                     if len(files) != 1:
-                        raise TableError(f"{self.name} holds {len(files)} files; a table's archive holds one.")
+                        raise TableError(
+                            f"{self.name} holds {len(files)} files; a table's archive holds one."
+                        )
                     with archive.open(files[0]) as unpacked:
                         yield unpacked
 

@@ -1,4 +1,6 @@
-"""Tables split into rows to train on and rows held out: those in files, and those that scikit-learn bundles."""
+"""Tables split into rows to train on and rows held out: those in files, and those that scikit-learn
+bundles.
+"""
 
 import re
 import warnings
@@ -29,10 +31,11 @@ MOST_LARGE = 1e150
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table split but not scaled, with the encoder that makes features of its columns, which nobody has fitted.
+    """A table split but not scaled, with the encoder that makes features of its columns, which nobody has
+    fitted.
 
-    The encoder is to be fitted on the rows trained on alone: on `X_train` for one fit, on a part of it in each fold of
-    a cross-validation. X is a DataFrame, or an array where the columns have no names.
+    The encoder is to be fitted on the rows trained on alone: on `X_train` for one fit, on a part of it in
+    each fold of a cross-validation. X is a DataFrame, or an array where the columns have no names.
 
     Attributes
     ----------
@@ -77,7 +80,18 @@ class RawTable:
         if self.task == "classification":
             codes = np.unique(np.concatenate([y_train, y_test]), return_inverse=True)[1]
             y_train, y_test = codes[: len(y_train)], codes[len(y_train) :]
-        return Table(self.name, self.task, X_train, X_test, y_train, y_test, self, self.notes, self.parameters, self.facts)
+        return Table(
+            self.name,
+            self.task,
+            X_train,
+            X_test,
+            y_train,
+            y_test,
+            self,
+            self.notes,
+            self.parameters,
+            self.facts,
+        )
 
 
 @dataclass(frozen=True)
@@ -111,9 +125,11 @@ class SplitSteps:
 
 @dataclass(frozen=True)
 class Table:
-    """A table split and scaled: y has mean 0 and variance 1 for "regression", and is 0, 1, ... for "classification".
+    """A table split and scaled: y has mean 0 and variance 1 for "regression", and is 0, 1, ... for
+    "classification".
 
-    `raw` is the table that was encoded. `parameters` are those that estimators should have for this table, where the defaults do not suit it.
+    `raw` is the table that was encoded. `parameters` are those that estimators should have for this table,
+    where the defaults do not suit it.
     """
 
     name: str
@@ -150,7 +166,9 @@ def bundled() -> Iterator[Table]:
         ("diabetes", load_diabetes, "regression", {"alpha": 10.0}),
     ):
         X, y = load(return_X_y=True)
-        yield _split(name, task, X, y, StandardScaler(), {"table": name, "task": task}, parameters=parameters).encoded()
+        yield _split(
+            name, task, X, y, StandardScaler(), {"table": name, "task": task}, parameters=parameters
+        ).encoded()
 
 
 def read(path, target, **options) -> Table:
@@ -220,7 +238,9 @@ def read_raw(path, target, *, task=None, max_rows=None, keep=(), **options) -> R
         raise TableError(f"{file} has no column to learn from beside the target.{hint}")
 
     stratified = task == "classification" and _can_be_stratified(y)
-    steps = SplitSteps(str(path), {**options, "keep": [*keep, target]}, target, dtype, sampled, stratified, columns)
+    steps = SplitSteps(
+        str(path), {**options, "keep": [*keep, target]}, target, dtype, sampled, stratified, columns
+    )
     facts = {
         "table": str(path),
         "target": target,
@@ -244,12 +264,14 @@ def _name(path):
     return path.with_suffix("").stem if path.suffix in (".gz", ".bz2", ".xz", ".zip") else path.stem
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The target
 
 
 def _check_copies(frame, target, file, notes):
-    """Say which columns equal the target, and refuse one that has its name but for the number that pandas adds."""
+    """Say which columns equal the target, and refuse one that has its name but for the number that pandas
+    adds.
+    """
     y = frame[target].dropna()
     for name in frame.columns.drop(target):
         if frame[name].dtype.kind != y.dtype.kind or not frame.loc[y.index, name].eq(y).all():
@@ -272,7 +294,8 @@ def _check_size(frame, target, file):
         if MOST_LARGE < largest < np.inf:
             remedy = "scale it" if name == target else f"scale it, or leave it out (--drop {name!r})"
             raise TableError(
-                f"{file}: column {name!r} has numbers as large as {largest:.0e}, and at most {MOST_LARGE:.0e} is accepted; {remedy}."
+                f"{file}: column {name!r} has numbers as large as {largest:.0e}, and at most {MOST_LARGE:.0e}"
+                f" is accepted; {remedy}."
             )
 
 
@@ -294,13 +317,17 @@ def _values(target):
 
 
 def _check_junk(decision, file):
-    """Refuse a target of numbers or dates of which some are neither these nor a usual sign for a missing value."""
+    """Refuse a target of numbers or dates of which some are neither these nor a usual sign for a missing
+    value.
+    """
     if "inf" in decision.junk:
-        raise TableError(f"{file}: regression needs finite numbers in column {decision.column!r}, got an infinite one.")
+        raise TableError(
+            f"{file}: regression needs finite numbers in column {decision.column!r}, got an infinite one."
+        )
     if decision.junk:
         raise TableError(
-            f"{file}: column {decision.column!r}, the target, holds a {decision.taken_for} in most rows, but also "
-            f"{shown(decision.junk[0])}; rows where it is empty would be left out."
+            f"{file}: column {decision.column!r}, the target, holds a {decision.taken_for} in most rows, but "
+            f"also {shown(decision.junk[0])}; rows where it is empty would be left out."
         )
 
 
@@ -317,7 +344,9 @@ def _classes(target, decision, file):
     y = (target if dtype is None else target.astype(dtype)).to_numpy()
     classes = np.unique(y)
     if len(classes) < 2:
-        raise TableError(f"{file}: column {target.name!r} has one class only, {shown(classes[0])}; two are needed.")
+        raise TableError(
+            f"{file}: column {target.name!r} has one class only, {shown(classes[0])}; two are needed."
+        )
     if len(classes) > len(target) / 2:
         raise TableError(
             f"{file}: column {target.name!r} has {len(classes):,} classes in {len(target):,} rows, such as "
@@ -336,11 +365,13 @@ def _quantities(target, decision, file):
     _check_junk(decision, file)
     y = target.to_numpy(dtype=np.float64)
     if y.min() == y.max():
-        raise TableError(f"{file}: column {target.name!r} has one value only, {y[0]:g}; nothing can be learned.")
+        raise TableError(
+            f"{file}: column {target.name!r} has one value only, {y[0]:g}; nothing can be learned."
+        )
     return y, "float64"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # The two parts
 
 
@@ -363,6 +394,17 @@ def _split(name, task, X, y, encoder, facts, notes=(), parameters=(), steps=None
         y_train, y_test = (scaler.transform(part[:, None]).ravel() for part in (target_train, target_test))
     rows = {**facts.get("rows", {"used": len(y)}), "train": len(y_train), "held_out": len(y_test)}
     return RawTable(
-        name, task, X_train, X_test, target_train, target_test, y_train, y_test, encoder,
-        tuple(notes), dict(parameters), {**facts, "rows": rows}, steps,
-    )  # fmt: skip
+        name,
+        task,
+        X_train,
+        X_test,
+        target_train,
+        target_test,
+        y_train,
+        y_test,
+        encoder,
+        tuple(notes),
+        dict(parameters),
+        {**facts, "rows": rows},
+        steps,
+    )

@@ -81,8 +81,8 @@ def _encoding(source, head):
             return encoding
     if b"\0" in head:
         raise TableError(
-            f"{source.name} is a binary file, and neither Parquet nor Excel. If it is text, name its encoding, "
-            "such as --encoding utf-16."
+            f"{source.name} is a binary file, and neither Parquet nor Excel. If it is text, name its "
+            "encoding, such as --encoding utf-16."
         )
     return "utf-8"
 
@@ -90,7 +90,8 @@ def _encoding(source, head):
 def _layout(lines, sep, notes):
     """(Lines before the names, whether the names are behind a "#", the separator.)"""
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    if sep is None and (announced := re.fullmatch(r"sep=(.)\s*", lines[first])):  # as Excel writes and reads it
+    # as Excel writes and reads it
+    if sep is None and (announced := re.fullmatch(r"sep=(.)\s*", lines[first])):
         sep = announced[1]
         first += 1
     comments = []  # their numbers; blank lines may be among them
@@ -112,7 +113,9 @@ def _layout(lines, sep, notes):
 
 
 def _separator(lines):
-    """That of most of the first lines, outside quotes; spaces, where it is none of `SEPARATORS`; else the comma."""
+    """That of most of the first lines, outside quotes; spaces, where it is none of `SEPARATORS`; else the
+    comma.
+    """
     lines = [_QUOTED.sub("", line) for line in lines[:50]]
     counts = {sep: [line.count(sep) for line in lines] for sep in SEPARATORS}
     agreement = {sep: (each.count(each[0]), each[0]) for sep, each in counts.items() if each[0]}

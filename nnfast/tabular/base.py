@@ -1,4 +1,6 @@
-"""What `TabularClassifier` and `TabularRegressor` have in common: the checks, the fit, and what it publishes."""
+"""What `TabularClassifier` and `TabularRegressor` have in common: the checks, the fit, and what it
+publishes.
+"""
 
 import time
 from abc import ABC, abstractmethod
@@ -17,7 +19,15 @@ from nnfast.tabular import trees
 from nnfast.tabular.budget import AsPlanned, AsRecorded, Budget, BySeconds
 from nnfast.tabular.columns import ColumnReader, TypedTable
 from nnfast.tabular.fitting import EnsembleFit
-from nnfast.tabular.folds import Fold, group_codes, group_folds, of_weighted_rows, random_folds, time_folds, times
+from nnfast.tabular.folds import (
+    Fold,
+    group_codes,
+    group_folds,
+    of_weighted_rows,
+    random_folds,
+    time_folds,
+    times,
+)
 from nnfast.tabular.importances import ValidatedRows
 from nnfast.tabular.inspection import Inspection
 from nnfast.tabular.progress import reporter
@@ -37,7 +47,11 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         "categorical_features": ["array-like", StrOptions({"auto"}), None],
         "time_column": [str, Integral, None],
         "oof_predictions": ["boolean"],
-        "n_jobs": [Interval(Integral, None, -1, closed="right"), Interval(Integral, 1, None, closed="left"), None],
+        "n_jobs": [
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
         "random_state": ["random_state"],
         "verbose": ["verbose", StrOptions({"progress"})],
     }
@@ -67,7 +81,9 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
 
     @abstractmethod
     def _learn_targets(self, y):
-        """A function that makes a `Task` of y and y_val or None; sets on the estimator what it says of them."""
+        """A function that makes a `Task` of y and y_val or None; sets on the estimator what it says
+        of them.
+        """
 
     @abstractmethod
     def _check_targets(self, y, name):
@@ -84,8 +100,8 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            The table: a DataFrame of pandas, polars, pyarrow or any library that narwhals reads, or an array. Columns
-            hold numbers, booleans, categories, text, dates or durations, and may lack values.
+            The table: a DataFrame of pandas, polars, pyarrow or any library that narwhals reads, or an array.
+            Columns hold numbers, booleans, categories, text, dates or durations, and may lack values.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The targets.
@@ -108,7 +124,8 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         ValueError
             If the table or the targets are not as they must be.
         KeyboardInterrupt
-            As usual; the estimator is of what has been trained by then, if there is a whole epoch of a member.
+            As usual; the estimator is of what has been trained by then, if there is a whole epoch of a
+            member.
         """
         start = time.monotonic()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -165,13 +182,15 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
 
     def _checked(self, y, n_rows, name):
         if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
         y = self._check_targets(y, name)
         if len(y) != n_rows:
             table = "X" if name == "y" else "X_val"
             raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: {table} has {n_rows} rows, {name} has "
-                f"{len(y)}."
+                f"Found input variables with inconsistent numbers of samples: {table} has {n_rows} rows, "
+                f"{name} has {len(y)}."
             )
         return y
 
@@ -213,9 +232,12 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         self.budget_ = Budget(seconds, members, time.monotonic() - start, fit.budget.trees)
         if self.oof_predictions:
             self.oof_predictions_ = self._shaped(fit.blended_out_of_fold(ensemble)[:n_rows])
-        # What an earlier fit has set goes; parameters stay, and what scikit-learn hangs on an estimator for a fit.
+        # What an earlier fit has set goes; parameters stay, and what scikit-learn hangs on an estimator for a
+        # fit.
         others = {name: value for name, value in vars(estimator).items() if not _is_fitted_attribute(name)}
-        estimator.__dict__ = {name: value for name, value in vars(self).items() if _is_fitted_attribute(name)} | others
+        estimator.__dict__ = {
+            name: value for name, value in vars(self).items() if _is_fitted_attribute(name)
+        } | others
 
     def _outputs(self, X):
         check_is_fitted(self)
@@ -230,4 +252,10 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
 
 
 def _is_fitted_attribute(name):
-    return name.endswith("_") or name in ("_reader", "_ensemble", "_validated", "_several_labels", "_one_output")
+    return name.endswith("_") or name in (
+        "_reader",
+        "_ensemble",
+        "_validated",
+        "_several_labels",
+        "_one_output",
+    )

@@ -15,10 +15,10 @@ class PiecewiseLinearEncoder(Encoder):
 
         v_t = clip((x - b_{t-1}) / (b_t - b_{t-1}), 0, 1)
 
-    ones below the bin that holds x, a fraction in it, zeros above. A linear function of these is a piecewise-linear
-    function of x. Half of the edges are quantiles of the rows, half of the distinct values: the first follow the mass,
-    the second resolve what a value that fills most rows would hide. Where there are few distinct values, each is an
-    edge. A missing number is encoded as the median.
+    ones below the bin that holds x, a fraction in it, zeros above. A linear function of these is a
+    piecewise-linear function of x. Half of the edges are quantiles of the rows, half of the distinct values:
+    the first follow the mass, the second resolve what a value that fills most rows would hide. Where there
+    are few distinct values, each is an edge. A missing number is encoded as the median.
 
     Parameters
     ----------
@@ -88,9 +88,11 @@ class PiecewiseLinearEncoder(Encoder):
 
 
 def edges_of(values, n_bins):
-    """Edges of at most `n_bins` bins: half at quantiles of the values, half at quantiles of the distinct ones.
+    """Edges of at most `n_bins` bins: half at quantiles of the values, half at quantiles of the distinct
+    ones.
 
-    The levels of the second half are halfway between those of the first: the edges differ where no value recurs.
+    The levels of the second half are halfway between those of the first: the edges differ where no value
+    recurs.
     """
     distinct = np.unique(values)
     if len(distinct) <= n_bins + 1:

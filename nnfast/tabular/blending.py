@@ -9,8 +9,8 @@ STEPS = 40
 def blend_weights(outputs, loss):
     """Weights of several predictions whose mean has the smallest loss.
 
-    By Caruana's greedy selection: in each step one more share goes to the prediction that lowers the loss of the mean
-    most. The first goes to the best one.
+    By Caruana's greedy selection: in each step one more share goes to the prediction that lowers the loss of
+    the mean most. The first goes to the best one.
 
     Parameters
     ----------

@@ -4,8 +4,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class TrainedMember:

@@ -14,8 +14,8 @@ from nnfast.suggestions import did_you_mean
 from nnfast.tabular.dates import parts_of, useful_parts
 from nnfast.tabular.values import as_levels, columns_of, values_of
 
-# Whole numbers of at most so many different values may be levels as well as quantities: as numbers, each value is an
-# edge of the bins, so that the networks can tell all of them apart, and their order is not lost.
+# Whole numbers of at most so many different values may be levels as well as quantities: as numbers, each
+# value is an edge of the bins, so that the networks can tell all of them apart, and their order is not lost.
 FEW_VALUES = 17
 # Rows that are looked at to describe a column of numbers.
 MOST_ROWS = 100_000
@@ -35,8 +35,8 @@ class Column:
     name : str or int
         Its name, or its number where columns have no names.
     taken_for : str
-        "number", "boolean", "category", "date" or "duration" (in days); or what is not used: "constant", of one value or
-        of text that is different in each row, or "empty".
+        "number", "boolean", "category", "date" or "duration" (in days); or what is not used: "constant", of
+        one value or of text that is different in each row, or "empty".
     dtype : str
         In the table that `fit` was given.
     n_distinct : int
@@ -119,8 +119,8 @@ class ColumnReader:
     seed : int
         Of the rows that are looked at where there are more than `MOST_ROWS`.
     merges_rare : bool
-        Whether levels of one row count as one level of a column, the last, where there are at least `MANY_RARE`: levels
-        that `fit` has not seen are of it, too. Their text is not kept.
+        Whether levels of one row count as one level of a column, the last, where there are at least
+        `MANY_RARE`: levels that `fit` has not seen are of it, too. Their text is not kept.
 
     Attributes
     ----------
@@ -175,10 +175,11 @@ class ColumnReader:
         return TypedTable(_stacked(numbers, len(values), np.float64), _stacked(codes, len(values), np.int32))
 
     def read(self, X, whose="This transformer", called="X"):
-        """Another table as a `TypedTable`; `whose` columns they are, and what the table is called, for errors.
+        """Another table as a `TypedTable`; `whose` columns they are, and what the table is called, for
+        errors.
 
-        Levels that `fit` has not seen count as none of its levels, or as rare. Columns may come in another order where
-        they have names, and more of them are ignored.
+        Levels that `fit` has not seen count as none of its levels, or as rare. Columns may come in another
+        order where they have names, and more of them are ignored.
 
         Raises
         ------
@@ -188,8 +189,8 @@ class ColumnReader:
         Warns
         -----
         UnexpectedValuesWarning
-            Once a reader and column: of unseen levels, where rare ones are merged of more such levels than expected, and
-            of missing values where `fit` saw none. Of columns too many, once each.
+            Once a reader and column: of unseen levels, where rare ones are merged of more such levels than
+            expected, and of missing values where `fit` saw none. Of columns too many, once each.
         """
         given = self._matched(*columns_of(X), whose, called)
         numbers, codes = [], []
@@ -214,7 +215,7 @@ class ColumnReader:
         other.category_names, _ = other._outputs(category=True)
         return other
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
 
     def _sample(self, n_rows):
         """The rows that are looked at, or all of them as a slice."""
@@ -233,20 +234,24 @@ class ColumnReader:
         if wanted and all(isinstance(each, bool | np.bool_) for each in wanted):
             if len(wanted) != len(names):
                 raise ValueError(
-                    f"categorical_features must have a boolean for each of the {len(names)} columns of X, got "
-                    f"{len(wanted)}."
+                    f"categorical_features must have a boolean for each of the {len(names)} columns of X, "
+                    f"got {len(wanted)}."
                 )
             return frozenset(np.flatnonzero(wanted).tolist())
         found = set()
         for each in wanted:
             if isinstance(each, str) and each in names:
                 found.add(names.index(each))
-            elif isinstance(each, Integral) and not isinstance(each, bool) and -len(names) <= each < len(names):
+            elif (
+                isinstance(each, Integral) and not isinstance(each, bool) and -len(names) <= each < len(names)
+            ):
                 found.add(int(each) % len(names))
             else:
                 hint = did_you_mean(each, names) if isinstance(each, str) and self.named else ""
                 accepted = "names of columns of X, their numbers, or a mask"
-                raise ValueError(f"categorical_features must be 'auto' or a list of {accepted}, got {each!r}.{hint}")
+                raise ValueError(
+                    f"categorical_features must be 'auto' or a list of {accepted}, got {each!r}.{hint}"
+                )
         return frozenset(found)
 
     def _outputs(self, *, category):
@@ -262,13 +267,15 @@ class ColumnReader:
         if self.named != named and self._is_first("names"):
             have, had = ("has", "without") if named else ("does not have valid", "with")
             _warn(
-                f"{called} {have} feature names, but {whose} was fitted {had} feature names: columns count in their order."
+                f"{called} {have} feature names, but {whose} was fitted {had} feature names: columns count in"
+                " their order."
             )
         if not (self.named and named):
             if len(given) != len(self.columns):
                 raise ValueError(
-                    f"{called} has {len(given)} features, but {whose} is expecting {len(self.columns)} features as "
-                    "input. Without names of columns there must be as many as in fit, in the same order."
+                    f"{called} has {len(given)} features, but {whose} is expecting {len(self.columns)} "
+                    "features as input. Without names of columns there must be as many as in fit, in the "
+                    "same order."
                 )
             return [column for _, column in given]
         by_name = dict(given)
@@ -279,7 +286,8 @@ class ColumnReader:
         if more := [name for name in by_name if name not in known and self._is_first((name, "column"))]:
             _warn(f"{called} has columns that it did not have in fit, which are ignored: {_listed(more)}.")
         first = given[0][1]
-        return [by_name.get(each.name, first) for each in self.columns]  # those that are not used may be missing
+        # those that are not used may be missing
+        return [by_name.get(each.name, first) for each in self.columns]
 
     def _warn_of(self, j, decision, taker, values):
         unseen = taker.surprising(values) if taker.is_category else 0
@@ -294,7 +302,9 @@ class ColumnReader:
             _warn(f"Column {decision.name!r} has missing values in {_rows(missing)}, and had none in fit.")
 
     def _is_first(self, key):
-        """Whether this is the first warning of a kind; of several threads that ask at once, one is told so."""
+        """Whether this is the first warning of a kind; of several threads that ask at once, one is
+        told so.
+        """
         asked = object()
         return self._warned.setdefault(key, asked) is asked
 
@@ -313,7 +323,7 @@ def _listed(names):
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Columns one by one
 
 
@@ -352,7 +362,9 @@ class _DateTaker:
 
 
 class _LevelTaker:
-    """Codes of levels; with `share_rare`, of the rows of `fit`, others have the code after those of `known`."""
+    """Codes of levels; with `share_rare`, of the rows of `fit`, others have the code after those of
+    `known`.
+    """
 
     is_category = True
     parts = ("",)
@@ -376,7 +388,9 @@ class _LevelTaker:
         return [np.fromiter(map(self._codes.get, levels, repeat(other)), dtype=np.int32, count=len(levels))]
 
     def surprising(self, codes):
-        """How many codes are of levels that `fit` has not seen, or of rare ones if these are more than expected."""
+        """How many codes are of levels that `fit` has not seen, or of rare ones if these are more than
+        expected.
+        """
         if not self.share_rare:
             return np.count_nonzero(codes == UNSEEN)
         n_rare = np.count_nonzero(codes == len(self.known))
@@ -402,14 +416,18 @@ def _decide(name, values, rows, targets):
         parts = tuple(useful_parts(looked_at, None if targets is None else targets[rows][~is_missing[rows]]))
         note = f"{_shown(there.min())} to {_shown(there.max())}"
         return replace(column, note=column.note or note), _DateTaker(there.min(), parts)
-    whole = values.kind == "number" and 2 < len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
+    whole = (
+        values.kind == "number" and 2 < len(distinct) <= FEW_VALUES and (distinct == np.floor(distinct)).all()
+    )
     if whole and not column.note:
         column = replace(column, note=f"{len(distinct)} whole numbers")
     return column, _NumberTaker()
 
 
 def _decide_category(name, values, many_rare):
-    """The same of a column of categories. From `many_rare` levels of one row on, these are one; None: never."""
+    """The same of a column of categories. From `many_rare` levels of one row on, these are one;
+    None: never.
+    """
     counts = Counter(values.values)
     n_missing = counts.pop(None, 0)
     if not counts:
@@ -448,14 +466,17 @@ def _as_kind(values, decision, called):
     if got == wanted or {got, wanted} == {"number", "boolean"}:
         return values
     if got != "category" and _missing_in(values).all():
-        nothing = {"category": [None] * len(values), "date": np.full(len(values), np.datetime64("NaT"), dtype="M8[us]")}
+        nothing = {
+            "category": [None] * len(values),
+            "date": np.full(len(values), np.datetime64("NaT"), dtype="M8[us]"),
+        }
         return replace(values, kind=wanted, values=nothing.get(wanted, np.full(len(values), np.nan)))
     if wanted == "category":
         return as_levels(values)
     plural = f"text such as {_cut(_text_in(values.values))!r}" if got == "category" else f"{got}s"
     raise ValueError(
-        f"Column {decision.name!r} of {called} holds {plural} (dtype {values.dtype}), where fit saw a {wanted} (dtype "
-        f"{decision.dtype}) in each row."
+        f"Column {decision.name!r} of {called} holds {plural} (dtype {values.dtype}), where fit saw a "
+        f"{wanted} (dtype {decision.dtype}) in each row."
     )
 
 

@@ -1,4 +1,6 @@
-"""Fitted ensembles set apart for serving: tables are encoded once, and encoded rows are answered in microseconds."""
+"""Fitted ensembles set apart for serving: tables are encoded once, and encoded rows are answered in
+microseconds.
+"""
 
 import numpy as np
 
@@ -50,8 +52,9 @@ class CompiledEnsemble:
         Returns
         -------
         encoded : ndarray of float32, shape (n_samples, n_inputs), C-contiguous
-            For each round of the ensemble the inputs that its members share, and then those of each member's own: the
-            encodings that use the targets of its training rows. Rows may be stacked, sliced and stored.
+            For each round of the ensemble the inputs that its members share, and then those of each member's
+            own: the encodings that use the targets of its training rows. Rows may be stacked, sliced and
+            stored.
 
         Raises
         ------
@@ -78,11 +81,13 @@ class CompiledEnsemble:
         """What `Ensemble.outputs` gives, by the same operations in the same order."""
         if not isinstance(encoded, np.ndarray) or encoded.dtype != np.float32:
             got = f"dtype {encoded.dtype}" if isinstance(encoded, np.ndarray) else type(encoded).__name__
-            raise TypeError(f"encoded must be an array of float32, as `encode` makes it of a table, got {got}.")
+            raise TypeError(
+                f"encoded must be an array of float32, as `encode` makes it of a table, got {got}."
+            )
         if encoded.ndim != 2 or encoded.shape[1] != self.n_inputs_:
             raise ValueError(
-                f"encoded must be of shape (n_samples, {self.n_inputs_}), as `encode` makes it of a table, got shape "
-                f"{encoded.shape}."
+                f"encoded must be of shape (n_samples, {self.n_inputs_}), as `encode` makes it of a table, "
+                f"got shape {encoded.shape}."
             )
         out = np.empty((len(encoded), len(self._base)))
         out[:] = self._base
@@ -102,10 +107,10 @@ class CompiledEnsemble:
 class CompiledTabularClassifier(CompiledEnsemble):
     """A fitted `TabularClassifier` for serving: immutable, and quick with few rows.
 
-    What `TabularClassifier.compiled` returns. `encode` reads a table as the estimator does, which takes milliseconds;
-    `predict_proba` and `predict` take encoded rows, and answer one in microseconds. The answers are the estimator's, to
-    the bit. Any number of threads may use it at once, and it can be copied and pickled. Nothing that happens to the
-    estimator reaches it.
+    What `TabularClassifier.compiled` returns. `encode` reads a table as the estimator does, which takes
+    milliseconds; `predict_proba` and `predict` take encoded rows, and answer one in microseconds. The answers
+    are the estimator's, to the bit. Any number of threads may use it at once, and it can be copied and
+    pickled. Nothing that happens to the estimator reaches it.
 
     Attributes
     ----------
@@ -245,13 +250,17 @@ def state_of(reader, ensemble, **more):
     rounds = [each for each in ensemble.rounds if each.weight > 0]
     if any(isinstance(each, TreeRound) for each in rounds):
         raise ValueError(
-            "compiled() needs an ensemble of networks alone, and this one has trees, of blend='trees': their answers "
-            "come from scikit-learn, a call of which takes milliseconds. Fit with blend=None."
+            "compiled() needs an ensemble of networks alone, and this one has trees, of blend='trees': "
+            "their answers come from scikit-learn, a call of which takes milliseconds. Fit with blend=None."
         )
     return {
         "reader": reader,
         "rounds": [
-            (each.weight, each.encoders, [(m.encoders, compiled_network(m.network), m.readout) for m in each.members])
+            (
+                each.weight,
+                each.encoders,
+                [(m.encoders, compiled_network(m.network), m.readout) for m in each.members],
+            )
             for each in rounds
         ],
         "constant": np.array(ensemble.constant, dtype=np.float64),
@@ -266,7 +275,9 @@ def compiled_network(network):
 
 
 def _plan(rounds):
-    """(weight, members) of each round, a member as (its shared inputs, its own, network, readout); and all inputs."""
+    """(weight, members) of each round, a member as (its shared inputs, its own, network, readout); and all
+    inputs.
+    """
     plan, end = [], 0
     for weight, encoders, members in rounds:
         start, end = end, end + encoders.n_inputs

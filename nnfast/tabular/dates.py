@@ -1,4 +1,6 @@
-"""Dates as numbers: days since the first one, and those of year, month, weekday and hour that vary and help."""
+"""Dates as numbers: days since the first one, and those of year, month, weekday and hour that vary
+and help.
+"""
 
 import warnings
 
@@ -24,14 +26,17 @@ PARTS = {
 
 
 def parts_of(when, origin, parts):
-    """Days since an origin, and some parts, of datetime64[us]: float64 arrays, NaN where a date is missing."""
+    """Days since an origin, and some parts, of datetime64[us]: float64 arrays, NaN where a date is
+    missing.
+    """
     missing = np.isnat(when)
     numbers = [(when - origin) / np.timedelta64(1, "D"), *(PARTS[name](when) for name in parts)]
     return [np.where(missing, np.nan, each) for each in numbers]
 
 
 def useful_parts(when, targets=None):
-    """Names of the parts that vary and, where there are targets, tell of them more than a line over the days does.
+    """Names of the parts that vary and, where there are targets, tell of them more than a line over the days
+    does.
 
     Parameters
     ----------
@@ -52,7 +57,9 @@ def useful_parts(when, targets=None):
 
 
 def _tells(groups, days, targets):
-    """Whether the means of a target differ between groups by more than chance, beside a line over the days."""
+    """Whether the means of a target differ between groups by more than chance, beside a line over
+    the days.
+    """
     line = np.column_stack([np.ones(len(days)), days])
     residuals = targets - line @ np.linalg.lstsq(line, targets, rcond=None)[0]
     if len(np.unique(groups)) >= len(groups):
@@ -64,11 +71,13 @@ def _tells(groups, days, targets):
 
 
 class DateParts(TransformerMixin, BaseEstimator):
-    """Dates as numbers: days since the first one, and the year, the month, the weekday and the hour where they help.
+    """Dates as numbers: days since the first one, and the year, the month, the weekday and the hour where
+    they help.
 
-    Days count from the earliest date of each column in `fit`. The weekday is 0 on Mondays. A missing date is NaN in all
-    of its parts. A part is left out where it does not vary and, if `fit` knows the targets, where it tells nothing of them
-    that a straight line over the days does not tell: by an analysis of variance, p >= 0.01.
+    Days count from the earliest date of each column in `fit`. The weekday is 0 on Mondays. A missing date is
+    NaN in all of its parts. A part is left out where it does not vary and, if `fit` knows the targets, where
+    it tells nothing of them that a straight line over the days does not tell: by an analysis of variance, p
+    >= 0.01.
 
     Attributes
     ----------
@@ -99,8 +108,8 @@ class DateParts(TransformerMixin, BaseEstimator):
         X : DataFrame of datetime64 columns, or ndarray of datetime64, shape (n_samples, n_columns)
 
         y : array-like of shape (n_samples,), default=None
-            Targets: numbers, or classes, which are text, booleans or at most 20 different whole numbers. None keeps all
-            parts that vary.
+            Targets: numbers, or classes, which are text, booleans or at most 20 different whole numbers. None
+            keeps all parts that vary.
         """
         if hasattr(X, "columns"):
             self.feature_names_in_ = np.asarray(X.columns, dtype=object)
@@ -117,7 +126,9 @@ class DateParts(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         columns = _columns(X)
         if len(columns) != self.n_features_in_:
-            raise ValueError(f"X has {len(columns)} columns, but DateParts was fitted on {self.n_features_in_}.")
+            raise ValueError(
+                f"X has {len(columns)} columns, but DateParts was fitted on {self.n_features_in_}."
+            )
         features = []
         for column, origin, parts in zip(columns, self.origins_, self.parts_, strict=True):
             features += parts_of(column, origin, parts)
@@ -129,7 +140,9 @@ class DateParts(TransformerMixin, BaseEstimator):
         if input_features is None:
             input_features = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
         pairs = zip(input_features, self.parts_, strict=True)
-        return np.array([f"{name}_{part}" for name, parts in pairs for part in ("days", *parts)], dtype=object)
+        return np.array(
+            [f"{name}_{part}" for name, parts in pairs for part in ("days", *parts)], dtype=object
+        )
 
 
 def _parts(column, targets):

@@ -4,11 +4,13 @@ from nnfast.documentation import documented_by
 
 _PROCEDURE = """\
 1. Each column is taken for numbers, booleans, categories, dates or durations by its values: see `columns_`.
-   Text is a category. If at least ten levels of a column occur in one row only, they count as one level, and so
-   do levels that `fit` has not seen. Columns of one value, or of text that is different in each row, are left out.
+   Text is a category. If at least ten levels of a column occur in one row only, they count as one level, and
+   so do levels that `fit` has not seen. Columns of one value, or of text that is different in each row, are
+   left out.
 2. Columns become inputs of the networks: numbers are scaled and cut into piecewise-linear bins, levels of ten
-   rows or more have an input each, missing numbers have an indicator. Exact values, levels and pairs of columns that
-   tell of the targets are encoded by the targets of the training rows. The encoders are in `nnfast.tabular`.
+   rows or more have an input each, missing numbers have an indicator. Exact values, levels and pairs of
+   columns that tell of the targets are encoded by the targets of the training rows. The encoders are in
+   `nnfast.tabular`.
 3. The rows are dealt out to ten folds, or with quality='fast' and more than 30,000 rows to fewer. For each, a
    network trains on the others, and keeps the parameters of the epoch with the least loss on the fold. Its
    encodings that use the targets know its training rows alone. Its inputs are scaled by what their columns
@@ -21,18 +23,19 @@ that `fit` has not seen do not stop a prediction."""
 
 _PARAMETERS = """\
 quality : {'fast', 'default', 'best'}, default='default'
-    How much is trained: 'fast' costs about a third of 'default', 'best' four to five times as much. 'best' adds
-    rounds of networks that see the table otherwise; what they predict out of fold decides their weights.
+    How much is trained: 'fast' costs about a third of 'default', 'best' four to five times as much. 'best'
+    adds rounds of networks that see the table otherwise; what they predict out of fold decides their weights.
 
 time_budget : float, Budget or None, default=None
     Seconds that `fit` may take: members train for fewer epochs, or not at all, where the time is short, and
-    further rounds are trained where it is not. Then the result depends on the machine. A `Budget`, the attribute
-    `budget_` of an earlier fit, has this fit train as long as that one, epoch by epoch, whatever time that takes.
-    None: as long as `quality` says.
+    further rounds are trained where it is not. Then the result depends on the machine. A `Budget`, the
+    attribute `budget_` of an earlier fit, has this fit train as long as that one, epoch by epoch, whatever
+    time that takes. None: as long as `quality` says.
 
 blend : {'trees'} or None, default=None
-    'trees' fits scikit-learn's HistGradientBoosting to each fold, too, and adds them with the weight that makes
-    the loss out of fold smallest. It is for one output, and for the losses that scikit-learn's trees have.
+    'trees' fits scikit-learn's HistGradientBoosting to each fold, too, and adds them with the weight that
+    makes the loss out of fold smallest. It is for one output, and for the losses that scikit-learn's trees
+    have.
 
 categorical_features : 'auto', array-like of str, int or bool, or None, default='auto'
     Columns that are taken for categories although they hold numbers: their names, their numbers, or a mask.
@@ -59,15 +62,15 @@ verbose : bool, int or 'progress', default=False
 
 _CLASSIFIER_PARAMETERS = """\
 class_weight : dict, list of dict or 'balanced', default=None
-    Weight of each class, which multiplies `sample_weight` in training and validation; a class that a dict does
-    not name has 1. 'balanced' is n_samples / (n_classes * rows of the class). For several labels a list has a
-    dict for 0 and 1 a label."""
+    Weight of each class, which multiplies `sample_weight` in training and validation; a class that a dict
+    does not name has 1. 'balanced' is n_samples / (n_classes * rows of the class). For several labels a list
+    has a dict for 0 and 1 a label."""
 
 _REGRESSOR_PARAMETERS = """\
 loss : str, default='squared_error'
     What is minimised: a loss of `MLPRegressor`: 'squared_error', 'absolute_error', 'huber', 'log_cosh',
-    'poisson', 'gamma' or 'quantile'. y needs no scaling: the networks see it scaled. 'poisson' needs y >= 0 and
-    'gamma' y > 0.
+    'poisson', 'gamma' or 'quantile'. y needs no scaling: the networks see it scaled. 'poisson' needs y >= 0
+    and 'gamma' y > 0.
 
 quantile : float or list of float, default=0.5
     Level of loss='quantile', in (0, 1): 0.5 predicts the median. For one target also a list of levels that
@@ -82,7 +85,8 @@ columns_ : list of nnfast.tabular.columns.Column
     `became`, the number of inputs by encoding.
 
 budget_ : nnfast.tabular.budget.Budget
-    What was trained, for the parameter `time_budget` of another fit; `used` are the seconds that the fit took.
+    What was trained, for the parameter `time_budget` of another fit; `used` are the seconds that the fit
+    took.
 
 n_features_in_ : int
     Columns of X.
@@ -92,19 +96,19 @@ feature_names_in_ : ndarray of str, shape (n_features_in_,)
 
 _ERRORS = """\
 `fit` and `predict` raise ValueError if X has no rows or columns, lacks columns that it had in `fit`, or has
-values of another kind in one, and TypeError if X is sparse. `fit` raises ValueError if y lacks values or is not
-what the estimator predicts. UnexpectedValuesWarning tells, once a column, of levels or missing values that
-`fit` has not seen; in a column with rare levels that count as one, where they are more than expected."""
+values of another kind in one, and TypeError if X is sparse. `fit` raises ValueError if y lacks values or is
+not what the estimator predicts. UnexpectedValuesWarning tells, once a column, of levels or missing values
+that `fit` has not seen; in a column with rare levels that count as one, where they are more than expected."""
 
 _REFERENCES = """\
 Gorishniy, Rubachev and Babenko, On Embeddings for Numerical Features in Tabular Deep Learning, 2022,
 arXiv:2203.05556.
 
-Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data,
-2024, arXiv:2407.04491.
+Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular
+Data, 2024, arXiv:2407.04491.
 
-Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and Prediction
-Problems, ACM SIGKDD Explorations 3, 2001.
+Micci-Barreca, A Preprocessing Scheme for High-Cardinality Categorical Attributes in Classification and
+Prediction Problems, ACM SIGKDD Explorations 3, 2001.
 
 Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble Selection from Libraries of Models, 2004."""
 

@@ -1,4 +1,6 @@
-"""What the encodings have in common: a scikit-learn transformer of the columns of a table, in blocks of rows."""
+"""What the encodings have in common: a scikit-learn transformer of the columns of a table, in
+blocks of rows.
+"""
 
 from abc import ABC, abstractmethod
 
@@ -16,8 +18,9 @@ BLOCK = 4096
 class Encoder(TransformerMixin, BaseEstimator, ABC):
     """A transformer of some columns of a table to float32. Not for use by itself.
 
-    Subclasses have `fit_table`, which learns of a `TypedTable`, and `encode_block`, which writes the inputs of some of
-    its rows. Both are what the estimators call; `fit` and `transform` are for tables of any library.
+    Subclasses have `fit_table`, which learns of a `TypedTable`, and `encode_block`, which writes the inputs
+    of some of its rows. Both are what the estimators call; `fit` and `transform` are for tables of any
+    library.
     """
 
     _parameter_constraints: dict = {}
@@ -53,7 +56,9 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):
             Names of the columns of the table. None: those of the table that `fit` was given, or x0, x1, ...
         """
         check_is_fitted(self)
-        return np.array(self.names(self._reader.renamed(_check_feature_names_in(self, input_features))), dtype=object)
+        return np.array(
+            self.names(self._reader.renamed(_check_feature_names_in(self, input_features))), dtype=object
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -106,8 +111,8 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):
 class SupervisedEncoder(Encoder):
     """An encoding that uses the targets. Not for use by itself.
 
-    `fit_transform` encodes the rows that it learns of out of fold: what a row becomes does not depend on its own
-    target. `transform` encodes other rows by all that `fit` was given.
+    `fit_transform` encodes the rows that it learns of out of fold: what a row becomes does not depend on its
+    own target. `transform` encodes other rows by all that `fit` was given.
     """
 
     def fit(self, X, y):
@@ -123,7 +128,9 @@ class SupervisedEncoder(Encoder):
         return super().fit(X, y)
 
     def fit_transform(self, X, y):
-        """Learn the encoding, and encode the same rows out of fold: not the same as `fit` and then `transform`."""
+        """Learn the encoding, and encode the same rows out of fold: not the same as `fit` and then
+        `transform`.
+        """
         table = self._read(X)
         return self.fit_encode_table(table, self._targets(y, len(table)))
 
@@ -139,7 +146,9 @@ class SupervisedEncoder(Encoder):
 
     def _targets(self, y, n_rows):
         if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
         targets = standardized_targets(y)
         if len(targets) != n_rows:
             raise ValueError(
@@ -152,5 +161,6 @@ class SupervisedEncoder(Encoder):
     def fit_encode_table(self, table, targets, weights=None, groups=None):
         """Learn of a `TypedTable` as `fit_table` does, and return its inputs, out of fold.
 
-        `groups` are numbers of groups of rows: what a row becomes does not depend on the targets of its group.
+        `groups` are numbers of groups of rows: what a row becomes does not depend on the targets of its
+        group.
         """

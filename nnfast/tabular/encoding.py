@@ -15,7 +15,9 @@ from nnfast.tabular.target_values import TargetValueEncoder
 
 
 def shared_encoders(recipe):
-    """Unfitted encoders that do not use the targets, by the recipe: all members of an ensemble share what they give."""
+    """Unfitted encoders that do not use the targets, by the recipe: all members of an ensemble share what
+    they give.
+    """
     encoders = [SmoothClipScaler(), MissingIndicator()]
     if recipe.n_bins:
         encoders.append(PiecewiseLinearEncoder(recipe.n_bins))
@@ -26,7 +28,9 @@ def shared_encoders(recipe):
 
 
 def supervised_encoders(recipe, seed):
-    """Unfitted encoders that use the targets, by the recipe: each member has its own, which know its training rows."""
+    """Unfitted encoders that use the targets, by the recipe: each member has its own, which know its training
+    rows.
+    """
     encoders = []
     if recipe.encode_values:
         encoders.append(TargetValueEncoder(random_state=seed))
@@ -61,7 +65,10 @@ class Encoders:
         for each in self.encoders:
             for source in each.sources:
                 became[columns[source]][each.label] += 1
-        return [replace(column, became=dict(counts)) for column, counts in zip(reader.columns, became, strict=True)]
+        return [
+            replace(column, became=dict(counts))
+            for column, counts in zip(reader.columns, became, strict=True)
+        ]
 
     def fit(self, table):
         """Fit those that do not use the targets."""

@@ -27,8 +27,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     {procedure}
 
-    The probabilities of a row are the mean over the members m of each round, of weight w_r, and a constant c, the
-    shares of the classes ::
+    The probabilities of a row are the mean over the members m of each round, of weight w_r, and a constant c,
+    the shares of the classes ::
 
         p = sum_r w_r mean_m p_rm + w_c c
 
@@ -48,8 +48,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     {attributes}
 
     oof_predictions_ : ndarray of shape (n_samples, n_classes)
-        Probabilities of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions`
-        alone.
+        Probabilities of the training rows out of fold, NaN for rows that validated no member; with
+        `oof_predictions` alone.
 
     See Also
     --------
@@ -117,7 +117,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
             check_classification_targets(y)
         if type_of_target(y).startswith("multiclass-multioutput"):
             raise ValueError(
-                f"Unknown label type: {name} must be of one class a row, or a matrix of 0 and 1, a column a label."
+                f"Unknown label type: {name} must be of one class a row, or a matrix of 0 and 1, a column a"
+                " label."
             )
         return as_labels(y, name)
 
@@ -141,7 +142,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         labels = y.tolist()
         unknown = [label for label in labels if label not in number_of]
         if unknown:
-            raise ValueError(f"y_val has a class that y does not have: {unknown[0]!r}. y has {self.classes_}.")
+            raise ValueError(
+                f"y_val has a class that y does not have: {unknown[0]!r}. y has {self.classes_}."
+            )
         return np.array([number_of[label] for label in labels], dtype=np.intp)
 
     def _class_weighted(self, task, sample_weight, n_trained):
@@ -221,8 +224,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     {procedure}
 
-    A prediction is the weighted mean over the members m of each round, of weight w_r, and a constant c, the best one
-    for the loss; each member's is clipped to the range of the targets that it trained on ::
+    A prediction is the weighted mean over the members m of each round, of weight w_r, and a constant c, the
+    best one for the loss; each member's is clipped to the range of the targets that it trained on ::
 
         y = sum_r w_r mean_m clip(y_rm, low_m, high_m) + w_c c
 
@@ -237,8 +240,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     {attributes}
 
     oof_predictions_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Predictions of the training rows out of fold, NaN for rows that validated no member; with `oof_predictions`
-        alone.
+        Predictions of the training rows out of fold, NaN for rows that validated no member; with
+        `oof_predictions` alone.
 
     See Also
     --------
@@ -309,7 +312,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         record = LOSSES[self.loss]
         outside = ~record.in_domain(y.ravel())
         if outside.any():
-            raise ValueError(f"loss={self.loss!r} needs {record.domain}, got {name} with {y.ravel()[outside][0]}.")
+            raise ValueError(
+                f"loss={self.loss!r} needs {record.domain}, got {name} with {y.ravel()[outside][0]}."
+            )
         return y.astype(np.float64)
 
     def _learn_targets(self, y):

@@ -1,4 +1,6 @@
-"""The fit of an ensemble: rounds of members, side by side, and the weights of what they predict out of fold."""
+"""The fit of an ensemble: rounds of members, side by side, and the weights of what they predict out
+of fold.
+"""
 
 import threading
 import time
@@ -49,7 +51,9 @@ class EnsembleFit:
         Of each round, the mean of what its members predict for the rows that validate them; NaN elsewhere.
     """
 
-    def __init__(self, table, n_trained, task, weights, folds_of, recipes, pace, seed, n_jobs, limits, reporter):
+    def __init__(
+        self, table, n_trained, task, weights, folds_of, recipes, pace, seed, n_jobs, limits, reporter
+    ):
         self._table, self._n_trained, self._task, self._weights = table, n_trained, task, weights
         self._folds_of, self._recipes, self._pace = folds_of, recipes, pace
         self._seed, self._n_jobs, self._limits, self._reporter = seed, n_jobs, limits, reporter
@@ -75,7 +79,7 @@ class EnsembleFit:
             return None
         return Ensemble([], self._constant(), 1.0)  # nothing can be learned, or all members diverged
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
 
     def _train(self, trees):
         if not self._recipes:
@@ -103,7 +107,14 @@ class EnsembleFit:
         fitted, trained, predicted = Round(recipe, encoders), {}, {}
         if number == 0 and self._pace.needs_probe:
             # Inputs that use the targets are not there yet; where there are no others, an epoch takes little.
-            given = recipe, self._task, inputs, np.ones(inputs.shape[1], dtype=np.float32), folds[0], self._weights
+            given = (
+                recipe,
+                self._task,
+                inputs,
+                np.ones(inputs.shape[1], dtype=np.float32),
+                folds[0],
+                self._weights,
+            )
             probed = seconds_of_epoch(*given, interrupted=self._limits.interrupt) if inputs.shape[1] else 0.0
             self._pace.probed(probed)
         self._pace.begin_round(len(folds), min(self._n_jobs, len(folds)))
@@ -130,10 +141,14 @@ class EnsembleFit:
             self._note_out_of_fold(folds, predicted)
 
     def _train_member(self, number, k, recipe, fold, inputs, shared_sources, max_epochs):
-        """The `Member` and its outputs for the rows that validate it, or None if it has not ended an epoch."""
+        """The `Member` and its outputs for the rows that validate it, or None if it has not ended
+        an epoch.
+        """
         task, table, seed = self._task, self._table, self._member_seed(number, k)
         encoders, targets = Encoders(supervised_encoders(recipe, seed)), task.encoding_targets(fold.train)
-        own = encoders.fit_encode(table.take(fold.train), targets, _of(self._weights, fold.train), fold.groups)
+        own = encoders.fit_encode(
+            table.take(fold.train), targets, _of(self._weights, fold.train), fold.groups
+        )
         n_shared = inputs.shape[1]
         X = np.empty((len(table), n_shared + own.shape[1]), dtype=np.float32)
         X[:, :n_shared] = inputs
@@ -152,9 +167,17 @@ class EnsembleFit:
             return self._limits.over or (n_epochs == recorded if recorded else self._pace.over())
 
         network, curves = train_network(
-            recipe, task, X, factors, fold, self._weights,
-            seed=seed, max_epochs=max_epochs, pause=pause, interrupted=self._limits.interrupt,
-        )  # fmt: skip
+            recipe,
+            task,
+            X,
+            factors,
+            fold,
+            self._weights,
+            seed=seed,
+            max_epochs=max_epochs,
+            pause=pause,
+            interrupted=self._limits.interrupt,
+        )
         if network is None:
             return None
         if len(curves.loss) == max_epochs:  # after which `pause` is not asked
@@ -166,13 +189,16 @@ class EnsembleFit:
         return int(np.random.SeedSequence([self._seed, number, k]).generate_state(1)[0] >> 1)
 
     def _train_trees(self, folds):
-        folds = list({id(each): each for each in folds}.values())  # of validation rows of their own there is one
+        # of validation rows of their own there is one
+        folds = list({id(each): each for each in folds}.values())
         trained, predicted = {}, {}
         n_threads = max(1, self._n_jobs // max(1, len(folds)))
 
         def train(k):
             if self._pace.fits_trees(k):
-                trained[k] = fit_trees(self._table, self._task, folds[k], self._weights, self._seed, n_threads)
+                trained[k] = fit_trees(
+                    self._table, self._task, folds[k], self._weights, self._seed, n_threads
+                )
                 predicted[k] = TreeRound([trained[k]]).outputs(self._table.take(folds[k].validation))
 
         Jobs(self._n_jobs, self._limits).run(train, range(len(folds)), lambda k: None)
@@ -182,7 +208,9 @@ class EnsembleFit:
             self._note_out_of_fold(folds, predicted)
 
     def _note_out_of_fold(self, folds, predicted):
-        """Keep the folds of members, and the means of what they predict: the same whichever member ended first."""
+        """Keep the folds of members, and the means of what they predict: the same whichever member ended
+        first.
+        """
         totals, counts = np.zeros((len(self._table), self._task.n_outputs)), np.zeros((len(self._table), 1))
         for k in sorted(predicted):
             totals[folds[k].validation] += predicted[k]
@@ -222,10 +250,14 @@ class EnsembleFit:
     def _mean_out_of_fold(self, group):
         """The mean of what the members of some rounds predict out of fold; NaN where none does."""
         outputs = [
-            out for each, out in zip(self.rounds, self.out_of_fold, strict=True) if any(each is one for one in group)
+            out
+            for each, out in zip(self.rounds, self.out_of_fold, strict=True)
+            if any(each is one for one in group)
         ]
         there = np.array([np.isfinite(out).all(axis=1) for out in outputs])
-        total = sum(np.where(is_there[:, np.newaxis], out, 0.0) for is_there, out in zip(there, outputs, strict=True))
+        total = sum(
+            np.where(is_there[:, np.newaxis], out, 0.0) for is_there, out in zip(there, outputs, strict=True)
+        )
         counts = there.sum(axis=0)
         return np.where(counts[:, np.newaxis] > 0, total / np.maximum(counts, 1)[:, np.newaxis], np.nan)
 

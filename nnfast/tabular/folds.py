@@ -17,7 +17,8 @@ PERIODS = 40
 class Fold:
     """The rows that a member trains on and those that validate it: arrays of row numbers, ascending.
 
-    `groups` are numbers of groups of the rows to train on, or None: encodings by the targets treat a group as a row.
+    `groups` are numbers of groups of the rows to train on, or None: encodings by the targets treat a group as
+    a row.
     """
 
     train: np.ndarray
@@ -60,7 +61,8 @@ def time_folds(when, n_folds):
     periods = np.empty(n_rows, dtype=np.intp)
     periods[order] = np.arange(n_rows) * PERIODS // n_rows
     edges = np.linspace(n_rows // 2, n_rows, n_folds + 1).astype(np.intp)
-    starts = np.searchsorted(when[order], when[order][np.minimum(edges, n_rows - 1)])  # of the rows of one time
+    # of the rows of one time
+    starts = np.searchsorted(when[order], when[order][np.minimum(edges, n_rows - 1)])
     starts[-1] = n_rows
     found = []
     for first, last in zip(starts[:-1], starts[1:], strict=True):
@@ -103,7 +105,9 @@ def group_codes(groups, n_rows):
     labels = np.array(as_levels(values_of(groups)).values, dtype=object)
     missing = np.equal(labels, None)
     if missing.any():
-        raise ValueError(f"groups must have a label for each row, and row {np.flatnonzero(missing)[0]} has none.")
+        raise ValueError(
+            f"groups must have a label for each row, and row {np.flatnonzero(missing)[0]} has none."
+        )
     return np.unique(labels.astype(str), return_inverse=True)[1]
 
 
@@ -115,9 +119,7 @@ def times(X, name):
         name += len(columns)
     if name not in by_name:
         hint = did_you_mean(name, [each for each, _ in columns]) if named and isinstance(name, str) else ""
-        raise ValueError(
-            f"time_column must be the name or the number of a column of X, got {name!r}.{hint}"
-        )
+        raise ValueError(f"time_column must be the name or the number of a column of X, got {name!r}.{hint}")
     values = values_of(by_name[name])
     if values.kind == "category":
         raise ValueError(f"time_column must hold dates or numbers, got text in column {name!r}.")

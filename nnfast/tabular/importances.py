@@ -5,7 +5,13 @@ from functools import partial
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
-from sklearn.metrics import check_scoring, d2_absolute_error_score, d2_pinball_score, d2_tweedie_score, r2_score
+from sklearn.metrics import (
+    check_scoring,
+    d2_absolute_error_score,
+    d2_pinball_score,
+    d2_tweedie_score,
+    r2_score,
+)
 from threadpoolctl import threadpool_limits
 
 from nnfast import plotting
@@ -27,8 +33,8 @@ class ValidatedRows:
         Rows of the table that they are rows of: X, or X_val where `fit` was given one.
     name : {"X", "X_val"}
     members : list of ndarray of uint8, or None
-        For each round and row the number of the member that it validated, from 1; 0 for none. None: each row validated
-        all members.
+        For each round and row the number of the member that it validated, from 1; 0 for none. None: each row
+        validated all members.
     """
 
     n_rows: int
@@ -37,7 +43,9 @@ class ValidatedRows:
 
     @classmethod
     def of(cls, folds, n_rows, n_all):
-        """Of a fit of `n_rows` rows, and of as many of `X_val` as make `n_all`; `folds` has those of each round."""
+        """Of a fit of `n_rows` rows, and of as many of `X_val` as make `n_all`; `folds` has those of each
+        round.
+        """
         if n_all > n_rows:
             return cls(n_all - n_rows, "X_val", None)
         members = []
@@ -50,7 +58,11 @@ class ValidatedRows:
 
     def rows(self, round, member):
         """Numbers of the rows that validated a member."""
-        return np.arange(self.n_rows) if self.members is None else np.flatnonzero(self.members[round] == member + 1)
+        return (
+            np.arange(self.n_rows)
+            if self.members is None
+            else np.flatnonzero(self.members[round] == member + 1)
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,7 +109,9 @@ class Importances(Result):
     def sorted(self):
         """The same with the most important column first."""
         order = self.order
-        return replace(self, columns=tuple(self.columns[j] for j in order), importances=self.importances[order])
+        return replace(
+            self, columns=tuple(self.columns[j] for j in order), importances=self.importances[order]
+        )
 
     def to_frame(self):
         """A pandas DataFrame: "mean" and "deviation" by column, the most important one first.
@@ -136,7 +150,14 @@ class Importances(Result):
         """
         order = self.order[:n_columns]
         ax = plotting.axes(ax, figsize=(6.4, 1.2 + 0.26 * max(len(order), 4)))
-        ax.barh(range(len(order)), self.means[order], xerr=self.deviations[order], color="C0", ecolor="C7", capsize=2)
+        ax.barh(
+            range(len(order)),
+            self.means[order],
+            xerr=self.deviations[order],
+            color="C0",
+            ecolor="C7",
+            capsize=2,
+        )
         ax.axvline(0, color="C7", linewidth=0.8)
         # without this, matplotlib reads text between dollars as formulas
         names = [one_line(self.columns[j], 40).replace("$", r"\$") for j in order]
@@ -176,7 +197,8 @@ def permutation_importances(estimator, table, y, *, n_repeats, scoring, sample_w
         permuted = np.random.default_rng([seed, column, repeat]).permutation(seen)
         taken = np.arange(out_of_fold.n_rows)
         taken[seen] = permuted
-        with threadpool_limits(1, "openmp"):  # trees would use as many threads as there are cores, in each job
+        # trees would use as many threads as there are cores, in each job
+        with threadpool_limits(1, "openmp"):
             outputs = out_of_fold.outputs(np.flatnonzero(of_column == column), taken)
         falls[item] = base - score(outputs, seen)
 
@@ -252,7 +274,7 @@ class OutOfFold:
         return round.members[k].outputs(part, shared)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Scores
 
 # For a loss of `MLPRegressor`, the share of it that is explained, and what that is called; R² for the others.
@@ -264,7 +286,9 @@ _EXPLAINED = {
 
 
 class _ClassAnswers(ClassifierMixin, BaseEstimator):
-    """Predictions that have been made, as scorers ask for them: X are row numbers, of shape (n_samples, 1)."""
+    """Predictions that have been made, as scorers ask for them: X are row numbers, of shape
+    (n_samples, 1).
+    """
 
     def __init__(self, outputs, classes, several_labels):
         self._outputs, self.classes_, self._several_labels = outputs, classes, several_labels
@@ -292,7 +316,9 @@ def _scorer(estimator, y, scoring, weights):
         score, name = _class_score(estimator, y) if is_classifier(estimator) else _number_score(estimator, y)
         return lambda outputs, rows: score(outputs, rows, None if weights is None else weights[rows]), name
     if not isinstance(scoring, str) and not callable(scoring):
-        raise ValueError(f"scoring must be None, a name of a scorer or a function (estimator, X, y), got {scoring!r}.")
+        raise ValueError(
+            f"scoring must be None, a name of a scorer or a function (estimator, X, y), got {scoring!r}."
+        )
     scorer = check_scoring(estimator, scoring)
 
     def by_scorer(outputs, rows):
@@ -312,10 +338,15 @@ def _class_score(estimator, y):
     if not estimator._several_labels:
         codes, n_classes = np.minimum(np.searchsorted(classes, y), len(classes) - 1), len(classes)
         if (unknown := classes[codes] != y).any():
-            raise ValueError(f"y has a class that fit has not seen: {y[unknown][0]!r}. It has seen {classes}.")
+            raise ValueError(
+                f"y has a class that fit has not seen: {y[unknown][0]!r}. It has seen {classes}."
+            )
         y = codes
     task = ClassTask(y.astype(np.intp), n_classes)
-    return lambda outputs, rows, w: -float(np.average(task.losses(outputs[rows], rows), weights=w)), "negative log-loss"
+    return (
+        lambda outputs, rows, w: -float(np.average(task.losses(outputs[rows], rows), weights=w)),
+        "negative log-loss",
+    )
 
 
 def _number_score(estimator, y):
@@ -329,7 +360,11 @@ def _number_score(estimator, y):
     def score(outputs, rows, w):
         targets = y[rows].reshape(len(rows), -1)
         pairs = [
-            (functions[k if len(functions) > 1 else 0], targets[:, k if targets.shape[1] > 1 else 0], outputs[rows, k])
+            (
+                functions[k if len(functions) > 1 else 0],
+                targets[:, k if targets.shape[1] > 1 else 0],
+                outputs[rows, k],
+            )
             for k in range(outputs.shape[1])
         ]
         return float(np.mean([each(true, predicted, sample_weight=w) for each, true, predicted in pairs]))

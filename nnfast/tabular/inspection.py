@@ -19,11 +19,11 @@ class Inspection:
         Returns
         -------
         text : str
-            A line a column: its name, what it was taken for, its distinct and missing values, how many inputs of the
-            networks it became, by encoding, without those that use the targets, and a note. Then a line a round: its
-            members, its weight in the prediction, their best epochs and validation losses there, the units of the
-            networks from inputs to outputs, and the number of their parameters; and the recipe by which they were
-            trained.
+            A line a column: its name, what it was taken for, its distinct and missing values, how many inputs
+            of the networks it became, by encoding, without those that use the targets, and a note. Then a
+            line a round: its members, its weight in the prediction, their best epochs and validation losses
+            there, the units of the networks from inputs to outputs, and the number of their parameters; and
+            the recipe by which they were trained.
 
         Raises
         ------
@@ -56,22 +56,25 @@ class Inspection:
     def _html_summary(self):
         return summary.as_html(*summary.described(self)) if hasattr(self, "columns_") else ""
 
-    def importances(self, X, y, *, n_repeats=5, scoring=None, sample_weight=None, random_state=None, n_jobs=None):
+    def importances(
+        self, X, y, *, n_repeats=5, scoring=None, sample_weight=None, random_state=None, n_jobs=None
+    ):
         """Measure how much worse the ensemble predicts when the values of a column change places.
 
         Of each column, the mean over the repeats of ::
 
             score of the out-of-fold predictions - score after a permutation of the column among the rows
 
-        Each row is predicted by the members that it validated, which have not trained on it. All inputs that are made
-        of a column are permuted together, those of pairs of columns and of parts of a date among them. Columns that
-        tell the same share their importance: each seems less important than both are together.
+        Each row is predicted by the members that it validated, which have not trained on it. All inputs that
+        are made of a column are permuted together, those of pairs of columns and of parts of a date among
+        them. Columns that tell the same share their importance: each seems less important than both are
+        together.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            The table that `fit` was given, rows in the same order; or its `X_val`, if it was given one. For other
-            tables `sklearn.inspection.permutation_importance` does the same with the whole ensemble.
+            The table that `fit` was given, rows in the same order; or its `X_val`, if it was given one. For
+            other tables `sklearn.inspection.permutation_importance` does the same with the whole ensemble.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Their targets.
@@ -80,10 +83,11 @@ class Inspection:
             Permutations of each column.
 
         scoring : str, callable or None, default=None
-            The score. None is what goes with the loss that is minimised: minus the log-loss of classes, and of several
-            labels minus the sum of theirs; R² of numbers, D² with loss='absolute_error', 'quantile', 'poisson' and
-            'gamma'. Else a name of `sklearn.metrics.get_scorer_names()`, or a function of (estimator, X, y) that goes
-            by the estimator's predictions of X, whatever X is: an array of row numbers.
+            The score. None is what goes with the loss that is minimised: minus the log-loss of classes, and
+            of several labels minus the sum of theirs; R² of numbers, D² with loss='absolute_error',
+            'quantile', 'poisson' and 'gamma'. Else a name of `sklearn.metrics.get_scorer_names()`, or a
+            function of (estimator, X, y) that goes by the estimator's predictions of X, whatever X is: an
+            array of row numbers.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows in the score.
@@ -92,8 +96,8 @@ class Inspection:
             Draws the permutations.
 
         n_jobs : int or None, default=None
-            Columns and repeats that are measured side by side; None: as many as there are cores. The results are the
-            same bits for any number.
+            Columns and repeats that are measured side by side; None: as many as there are cores. The results
+            are the same bits for any number.
 
         Returns
         -------
@@ -132,22 +136,29 @@ class Inspection:
         table, rows = self._reader.read(X, type(self).__name__), self._validated
         if len(table) != rows.n_rows:
             raise ValueError(
-                f"X must be the {rows.name} that fit was given, of {rows.n_rows:,} rows in the same order: its rows are "
-                f"predicted by the members that they validated. Got {len(table):,} rows. For other tables use "
-                "sklearn.inspection.permutation_importance."
+                f"X must be the {rows.name} that fit was given, of {rows.n_rows:,} rows in the same order: "
+                f"its rows are predicted by the members that they validated. Got {len(table):,} rows. For "
+                "other tables use sklearn.inspection.permutation_importance."
             )
         y = self._checked(y, len(table), "y")
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         return permutation.permutation_importances(
-            self, table, y, n_repeats=int(n_repeats), scoring=scoring,
-            sample_weight=check_sample_weight(sample_weight, y), seed=seed, n_jobs=n_jobs,
-        )  # fmt: skip
+            self,
+            table,
+            y,
+            n_repeats=int(n_repeats),
+            scoring=scoring,
+            sample_weight=check_sample_weight(sample_weight, y),
+            seed=seed,
+            n_jobs=n_jobs,
+        )
 
     def plot_training(self, ax=None):
-        """Draw the loss and the validation loss of each member by epoch, a panel a round, and mark the best epochs.
+        """Draw the loss and the validation loss of each member by epoch, a panel a round, and mark the best
+        epochs.
 
-        The loss is that of training, under dropout, so it may lie above the validation loss. A member's parameters are
-        those of its best epoch. Rounds of trees are left out.
+        The loss is that of training, under dropout, so it may lie above the validation loss. A member's
+        parameters are those of its best epoch. Rounds of trees are left out.
 
         Parameters
         ----------

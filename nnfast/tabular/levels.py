@@ -12,9 +12,9 @@ from nnfast.tabular.encoder import Encoder
 class LevelEncoder(Encoder):
     """One-hot columns of the levels that recur.
 
-    Of a column with two levels, or one and missing values, there is one input, -1 or 1; 0 for others. Else a level of at
-    least `min_rows` rows has an input of its own, 1 where the row has it and else 0. A rarer level, a missing value and
-    an unseen level have none; missing values have one if they recur.
+    Of a column with two levels, or one and missing values, there is one input, -1 or 1; 0 for others. Else a
+    level of at least `min_rows` rows has an input of its own, 1 where the row has it and else 0. A rarer
+    level, a missing value and an unseen level have none; missing values have one if they recur.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ class LevelEncoder(Encoder):
                 there = there[frequent]
                 there = there[counts[there] >= self.min_rows]
             levels = (there[:1] if binary else there).astype(np.int32) - 1
-            positions = np.full(len(counts) + 2, -1, dtype=np.int32)  # codes are from -2; the last is of codes beyond
+            # codes are from -2; the last is of codes beyond
+            positions = np.full(len(counts) + 2, -1, dtype=np.int32)
             positions[levels + 2] = np.arange(len(levels))
             self.levels_.append(levels)
             self._others.append(int(there[1]) - 1 if binary else None)

@@ -7,8 +7,8 @@ import numpy as np
 
 from nnfast.estimators import MLPClassifier, MLPRegressor
 from nnfast.exceptions import DivergenceError
-from nnfast.option_needs import OPTIONS, not_told
 from nnfast.optimizers import AdamW
+from nnfast.option_needs import OPTIONS, not_told
 from nnfast.tabular.folds import Fold
 from nnfast.tabular.recipe import cosine_log4
 
@@ -77,7 +77,8 @@ def train_network(recipe, task, X, factors, fold, weights, *, seed, max_epochs, 
         n_threads=1,
         **task.network_parameters,
     )
-    seen = np.sort(np.concatenate([fold.train, fold.validation]))  # not all rows, where they are in order of time
+    # not all rows, where they are in order of time
+    seen = np.sort(np.concatenate([fold.train, fold.validation]))
     rows = seen if len(seen) < len(X) else None
     try:
         with not_told(OPTIONS):

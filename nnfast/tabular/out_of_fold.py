@@ -4,7 +4,9 @@ import numpy as np
 
 
 def fold_numbers(n_rows, n_folds, seed, groups=None):
-    """The fold of each row, drawn at random, of folds that differ by a row at most; rows of a group have one fold."""
+    """The fold of each row, drawn at random, of folds that differ by a row at most; rows of a group have one
+    fold.
+    """
     if groups is None:
         return np.random.default_rng(seed).permutation(np.arange(n_rows) % n_folds)
     distinct, numbers = np.unique(groups, return_inverse=True)
@@ -31,18 +33,24 @@ class FoldSums:
         shape = n_groups, n_folds
         self._counts = np.bincount(self._cells, weights, minlength=n_groups * n_folds).reshape(shape)
         weighted = targets if weights is None else targets * weights[:, np.newaxis]
-        sums = [np.bincount(self._cells, each, minlength=n_groups * n_folds).reshape(shape) for each in weighted.T]
+        sums = [
+            np.bincount(self._cells, each, minlength=n_groups * n_folds).reshape(shape) for each in weighted.T
+        ]
         self._sums = np.stack(sums, axis=-1)
 
     def means(self, smoothing):
-        """(sum of targets, less their mean over all rows) / (rows + smoothing): shape (n_groups, n_targets)."""
+        """(sum of targets, less their mean over all rows) / (rows + smoothing): shape (n_groups,
+        n_targets).
+        """
         sums, counts = self._sums.sum(axis=1), self._counts.sum(axis=1)[:, np.newaxis]
         return _ratio(sums - counts * _ratio(sums.sum(axis=0), counts.sum(axis=0), 0), counts, smoothing)
 
     def means_without_own_fold(self, smoothing):
-        """The same for each row, of the rows of its group in other folds, less the mean target in other folds.
+        """The same for each row, of the rows of its group in other folds, less the mean target in other
+        folds.
 
-        So nothing of it tells of the targets of the row's fold, by which the mean of all targets is known to be 0.
+        So nothing of it tells of the targets of the row's fold, by which the mean of all targets is known to
+        be 0.
         """
         sums = self._sums.sum(axis=1, keepdims=True) - self._sums
         counts = (self._counts.sum(axis=1, keepdims=True) - self._counts)[..., np.newaxis]

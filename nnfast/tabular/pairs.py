@@ -16,15 +16,15 @@ _CYCLES = 3
 class PairEncoder(SupervisedEncoder):
     """Encode the pairs of columns that tell of the targets what the columns by themselves do not.
 
-    Each column of numbers is cut at quantiles into `n_bins` bins, and of a column of categories the most frequent levels
-    are bins. A model that adds up an effect of each column's bins leaves residuals r of the targets. A cell of a pair
-    of columns then has the value ::
+    Each column of numbers is cut at quantiles into `n_bins` bins, and of a column of categories the most
+    frequent levels are bins. A model that adds up an effect of each column's bins leaves residuals r of the
+    targets. A cell of a pair of columns then has the value ::
 
         c = sum of r over the rows in the cell / (number of these rows + smoothing)
 
-    and the gain of a pair is the mean of 2 c r - c^2 over a fold of rows that its cells did not see. The pairs of the
-    largest gains are encoded, where the gain is more than `min_t` of its standard errors. `fit_transform` encodes out
-    of fold.
+    and the gain of a pair is the mean of 2 c r - c^2 over a fold of rows that its cells did not see. The
+    pairs of the largest gains are encoded, where the gain is more than `min_t` of its standard errors.
+    `fit_transform` encodes out of fold.
 
     Parameters
     ----------
@@ -82,7 +82,12 @@ class PairEncoder(SupervisedEncoder):
         random_state=0,
     ):
         self.max_pairs, self.n_bins, self.min_t, self.smoothing = max_pairs, n_bins, min_t, smoothing
-        self.max_columns, self.max_rows, self.n_folds, self.random_state = max_columns, max_rows, n_folds, random_state
+        self.max_columns, self.max_rows, self.n_folds, self.random_state = (
+            max_columns,
+            max_rows,
+            n_folds,
+            random_state,
+        )
 
     label = "targets by pair"
     _parameter_constraints: dict = {
@@ -118,7 +123,9 @@ class PairEncoder(SupervisedEncoder):
         return out
 
     def _learn(self, table, targets, weights, groups=None):
-        """Choose pairs, and learn their values; returns the rows' cells in each, and codes and bins of columns."""
+        """Choose pairs, and learn their values; returns the rows' cells in each, and codes and bins of
+        columns.
+        """
         self.pairs_, self.gains_, self._values, self._deviations, self._bins = [], [], [], [], {}
         self._n_targets = 0 if targets is None else targets.shape[1]
         if self._n_targets == 0 or self.max_pairs == 0:
@@ -190,7 +197,9 @@ class PairEncoder(SupervisedEncoder):
 
     def names(self, reader):
         names = [*reader.number_names, *reader.category_names]
-        return [f"{names[i]}_and_{names[j]}_target{k}" for i, j in self.pairs_ for k in range(self._n_targets)]
+        return [
+            f"{names[i]}_and_{names[j]}_target{k}" for i, j in self.pairs_ for k in range(self._n_targets)
+        ]
 
     def encode_block(self, numbers, codes, out):
         binned = {j: each.codes(_column(numbers, codes, j)) for j, each in self._bins.items()}
@@ -204,7 +213,9 @@ def _column(numbers, codes, j):
 
 
 class _NumberBins:
-    """Bins of numbers at quantiles, or between the values where they are few; the last bin is of missing ones."""
+    """Bins of numbers at quantiles, or between the values where they are few; the last bin is of missing
+    ones.
+    """
 
     def __init__(self, column, n_bins):
         there = column[~np.isnan(column)]
@@ -228,7 +239,8 @@ class _LevelBins:
         counts = np.bincount(codes[codes >= 0]) if (codes >= 0).any() else np.zeros(0, dtype=int)
         frequent = np.argsort(-counts, kind="stable")[:n_bins]
         frequent = frequent[counts[frequent] > 0]
-        self._bin_of = np.full(len(counts) + 3, len(frequent))  # codes are from -2; the last is of codes beyond
+        # codes are from -2; the last is of codes beyond
+        self._bin_of = np.full(len(counts) + 3, len(frequent))
         self._bin_of[0] = self._bin_of[1] = len(frequent) + 1
         self._bin_of[frequent + 2] = np.arange(len(frequent))
         self.n = len(frequent) + 2

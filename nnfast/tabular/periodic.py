@@ -16,8 +16,8 @@ class PeriodicEncoder(Encoder):
 
         cos(2 pi w_k z + b_k),   k = 1 ... n_frequencies
 
-    where z is what `SmoothClipScaler` makes of it, w_k is drawn from N(0, scale^2) and b_k from U(-pi, pi), for each
-    column by themselves.
+    where z is what `SmoothClipScaler` makes of it, w_k is drawn from N(0, scale^2) and b_k from U(-pi, pi),
+    for each column by themselves.
 
     Parameters
     ----------

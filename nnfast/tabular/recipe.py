@@ -95,7 +95,9 @@ def default_recipe(task, n_rows, n_numbers):
 
 
 def others(recipe, task):
-    """Recipes that see a table otherwise than the default one: together they predict better than alike ones."""
+    """Recipes that see a table otherwise than the default one: together they predict better than
+    alike ones.
+    """
     activation = "relu" if task == "regression" else "selu"
     return [
         replace(recipe, n_bins=8, relevance=1.0, activation=activation),

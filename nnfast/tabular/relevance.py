@@ -13,12 +13,13 @@ _FLOOR = 1e-4
 def relevance_factors(X, targets, sources, strength, rows=slice(None)):
     """Factors by which inputs are multiplied before a network is trained.
 
-    A network learns fastest from its largest inputs. So the inputs of a column that tells much of the targets get larger,
-    and the others smaller: those of column c are multiplied by ::
+    A network learns fastest from its largest inputs. So the inputs of a column that tells much of the targets
+    get larger, and the others smaller: those of column c are multiplied by ::
 
         clip((r_c / mean of r)^(strength / 2), 0.15, 3)
 
-    where r_c is the largest square of the correlation of one of its inputs with a target, less what chance would give.
+    where r_c is the largest square of the correlation of one of its inputs with a target, less what chance
+    would give.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ class SmoothClipScaler(Encoder):
         z / sqrt(1 + (z / clip)^2),   z = (x - median) * factor
 
     which is close to z where z is small, and stays between -clip and clip whatever x is. The factor is
-    1 / (q75 - q25), or where the quartiles are equal 2 / (max - min), or 0 for a constant. A missing number becomes 0,
-    as the median does.
+    1 / (q75 - q25), or where the quartiles are equal 2 / (max - min), or 0 for a constant. A missing number
+    becomes 0, as the median does.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ class SmoothClipScaler(Encoder):
 
     References
     ----------
-    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data,
-    2024, arXiv:2407.04491.
+    Holzmüller, Grinsztajn and Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on
+    Tabular Data, 2024, arXiv:2407.04491.
 
     Examples
     --------

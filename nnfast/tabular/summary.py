@@ -43,7 +43,8 @@ def described(estimator):
     used = sum(each.used for each in estimator.columns_)
     headline = (
         f"{type(estimator).__name__}: {used} of {_counted(len(estimator.columns_), 'column')} used, "
-        f"{' and '.join(parts)} in {_counted(len(ensemble.rounds), 'round')}, fitted in {estimator.budget_.used:.1f} s"
+        f"{' and '.join(parts)} in {_counted(len(ensemble.rounds), 'round')}, fitted in "
+        f"{estimator.budget_.used:.1f} s"
     )
     return headline, [_columns(estimator.columns_), _rounds(ensemble)]
 
@@ -80,20 +81,35 @@ def _rounds(ensemble):
         losses = [c.validation_loss[c.best_epoch - 1] if c.best_epoch else np.nan for c in curves]
         units = [layer_units(m.network) for m in each.members]
         best = ", ".join(str(c.best_epoch) for c in curves)
-        rows.append((
-            str(number),
-            _counted(len(each.members), "network"),
-            f"{each.weight:.3f}",
-            f"{best} of {max(len(c.loss) for c in curves)}",
-            _span([f"{loss:.4g}" for loss in losses], losses),
-            "-".join(_span([str(n) for n in layer], layer) for layer in zip(*units, strict=True)),
-            _span([f"{n_parameters(layers):,}" for layers in units], [n_parameters(layers) for layers in units]),
-        ))  # fmt: skip
-        recipe = ", ".join(f"{field.name}={getattr(each.recipe, field.name)}" for field in fields(each.recipe))
+        rows.append(
+            (
+                str(number),
+                _counted(len(each.members), "network"),
+                f"{each.weight:.3f}",
+                f"{best} of {max(len(c.loss) for c in curves)}",
+                _span([f"{loss:.4g}" for loss in losses], losses),
+                "-".join(_span([str(n) for n in layer], layer) for layer in zip(*units, strict=True)),
+                _span(
+                    [f"{n_parameters(layers):,}" for layers in units],
+                    [n_parameters(layers) for layers in units],
+                ),
+            )
+        )
+        recipe = ", ".join(
+            f"{field.name}={getattr(each.recipe, field.name)}" for field in fields(each.recipe)
+        )
         recipes.append(f"Recipe of round {number}: {recipe}.")
     if ensemble.constant_weight > 0:
         rows.append(("", "constant", f"{ensemble.constant_weight:.3f}", "", "", "", ""))
-    headings = ("round", "members", "weight", "best epochs", "validation loss", "units by layer", "parameters each")
+    headings = (
+        "round",
+        "members",
+        "weight",
+        "best epochs",
+        "validation loss",
+        "units by layer",
+        "parameters each",
+    )
     return Table("Rounds", headings, rows, (True, False, True, False, False, False, True), tuple(recipes))
 
 
@@ -119,7 +135,7 @@ def one_line(text, at_most):
     return text if len(text) <= at_most else f"{text[: at_most - 3]}..."
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Text
 
 
@@ -142,10 +158,11 @@ def _lines(table):
     return [*lines, *notes]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # HTML
 
-# Colours are those of the page, whether it is light or dark; the heading, which rows pass under, has the notebook's.
+# Colours are those of the page, whether it is light or dark; the heading, which rows pass under, has the
+# notebook's.
 _STYLE = """
 .nnfast-summary { font-size: 0.9em; margin: 0.6em 0; max-width: 100%; }
 .nnfast-summary summary { cursor: pointer; font-weight: bold; margin: 0.4em 0; }
@@ -173,7 +190,8 @@ def _table_element(table):
     notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
     return (
         f"<details open><summary>{escape(table.title)}</summary>"
-        f'<div class="scrolls"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>{notes}</details>'
+        "<div "
+        f'class="scrolls"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>{notes}</details>'
     )
 
 

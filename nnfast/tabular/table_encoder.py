@@ -18,19 +18,22 @@ MIN_SHARE = 0.02
 
 
 class TableEncoder(Encoder):
-    """Encode a table as it is for an MLP: numbers, categories, dates and missing values become float32 features.
+    """Encode a table as it is for an MLP: numbers, categories, dates and missing values become float32
+    features.
 
-    Columns are read as `TabularClassifier` and `TabularRegressor` read them. Their encodings stand side by side:
+    Columns are read as `TabularClassifier` and `TabularRegressor` read them. Their encodings stand side by
+    side:
 
-    - `SmoothClipScaler`: each number, each boolean, and of each date the days since the first one and its parts that
-      vary and, where `fit` knows the targets, tell of them;
+    - `SmoothClipScaler`: each number, each boolean, and of each date the days since the first one and its
+      parts that vary and, where `fit` knows the targets, tell of them;
     - `MissingIndicator`: where numbers are missing;
     - `PiecewiseLinearEncoder`: bins of numbers;
     - `LevelEncoder`: one-hot columns of the levels that recur;
-    - with `encode_targets`, `TargetValueEncoder` and `PairEncoder`: values, and pairs of columns, by their targets.
+    - with `encode_targets`, `TargetValueEncoder` and `PairEncoder`: values, and pairs of columns, by their
+      targets.
 
-    Columns without any value, and constant ones, are left out. Where `fit` knows the targets, parts of dates that
-    tell nothing of them are left out as well.
+    Columns without any value, and constant ones, are left out. Where `fit` knows the targets, parts of dates
+    that tell nothing of them are left out as well.
 
     Parameters
     ----------
@@ -38,15 +41,15 @@ class TableEncoder(Encoder):
         The maximum number of bins of a column of numbers; 0 for none. More bins resolve more, and cost more.
 
     min_rows : int, default=10
-        The fewest rows of a level that has an input. In a table of fewer than 500 rows two in a hundred rows will do,
-        and at least two.
+        The fewest rows of a level that has an input. In a table of fewer than 500 rows two in a hundred rows
+        will do, and at least two.
 
     max_levels : int, default=256
         The maximum number of levels of a column that have an input.
 
     encode_targets : bool, default=False
-        Whether there are encodings by the targets too. `fit_transform` then encodes out of fold: a row's features do
-        not depend on its own target.
+        Whether there are encodings by the targets too. `fit_transform` then encodes out of fold: a row's
+        features do not depend on its own target.
 
     categorical_features : "auto" or array-like of str, int or bool, default="auto"
         Columns that are taken for categories whatever they hold: names, numbers, or a mask.
@@ -86,7 +89,8 @@ class TableEncoder(Encoder):
 
     >>> from sklearn.pipeline import make_pipeline
     >>> from nnfast import MLPClassifier
-    >>> model = make_pipeline(TableEncoder(), MLPClassifier(learning_rate="cosine", batch_size=4, random_state=0))
+    >>> network = MLPClassifier(learning_rate="cosine", batch_size=4, random_state=0)
+    >>> model = make_pipeline(TableEncoder(), network)
     >>> model.fit(X, ["big", "small", "big", "small"]).predict(X).tolist()
     ['big', 'small', 'big', 'small']
     """
@@ -138,7 +142,8 @@ class TableEncoder(Encoder):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X, y=None):
-        """Learn the encodings, and encode the same table: with `encode_targets` out of fold, else as `transform` does.
+        """Learn the encodings, and encode the same table: with `encode_targets` out of fold, else as
+        `transform` does.
 
         Parameters
         ----------
@@ -158,8 +163,8 @@ class TableEncoder(Encoder):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            With the columns of `fit`, in any order where they have names. Levels that `fit` has not seen count as
-            missing.
+            With the columns of `fit`, in any order where they have names. Levels that `fit` has not seen
+            count as missing.
 
         Returns
         -------
@@ -184,7 +189,7 @@ class TableEncoder(Encoder):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
     # As an encoder of a `TypedTable`
 
     def fit_table(self, table, targets=None, weights=None):
@@ -219,7 +224,9 @@ class TableEncoder(Encoder):
     def _read_with_targets(self, X, y):
         """(`TypedTable`, targets or None)."""
         if self.encode_targets and y is None:
-            raise ValueError("TableEncoder(encode_targets=True) requires y to be passed, but the target y is None.")
+            raise ValueError(
+                "TableEncoder(encode_targets=True) requires y to be passed, but the target y is None."
+            )
         if y is not None:
             check_consistent_length(X, y)
         targets = None if y is None else standardized_targets(y)

@@ -16,12 +16,13 @@ class TargetValueEncoder(SupervisedEncoder):
 
         sum of t over the rows with v / (number of these rows + smoothing)
 
-    a number for quantities and two classes, one a class for more. `fit_transform` encodes out of fold: for a row, the
-    sums leave out the rows of its own fold. Values that `fit` has not seen, or in one row alone, become 0, the mean. A
-    missing value is one of the values.
+    a number for quantities and two classes, one a class for more. `fit_transform` encodes out of fold: for a
+    row, the sums leave out the rows of its own fold. Values that `fit` has not seen, or in one row alone,
+    become 0, the mean. A missing value is one of the values.
 
-    Columns of categories with more than two levels, one of which recurs, are encoded, and columns of numbers that carry sharp exact values:
-    more distinct ones than `min_distinct`, and at least half of the rows with values that recur `min_rows` times.
+    Columns of categories with more than two levels, one of which recurs, are encoded, and columns of numbers
+    that carry sharp exact values: more distinct ones than `min_distinct`, and at least half of the rows with
+    values that recur `min_rows` times.
 
     Parameters
     ----------
@@ -69,7 +70,9 @@ class TargetValueEncoder(SupervisedEncoder):
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def __init__(self, smoothing=20.0, min_distinct=8, min_rows=10, max_targets=10, n_folds=5, random_state=0):
+    def __init__(
+        self, smoothing=20.0, min_distinct=8, min_rows=10, max_targets=10, n_folds=5, random_state=0
+    ):
         self.smoothing, self.min_distinct, self.min_rows = smoothing, min_distinct, min_rows
         self.max_targets, self.n_folds, self.random_state = max_targets, n_folds, random_state
 
@@ -97,7 +100,10 @@ class TargetValueEncoder(SupervisedEncoder):
             return found
         for j, column in enumerate(table.numbers.T):
             values, counts = np.unique(column, return_counts=True)
-            if len(values) > self.min_distinct and counts[counts >= max(2, self.min_rows)].sum() >= len(column) / 2:
+            if (
+                len(values) > self.min_distinct
+                and counts[counts >= max(2, self.min_rows)].sum() >= len(column) / 2
+            ):
                 codes = np.searchsorted(values, column)  # NaN is the last value
                 self._add(j, values, codes, targets, weights)
                 found.append(codes)
@@ -112,7 +118,8 @@ class TargetValueEncoder(SupervisedEncoder):
     def _add(self, column, values, codes, targets, weights):
         n_codes = int(codes.max()) + 1 if values is None else len(values)
         means = FoldSums(codes, n_codes, targets, weights).means(self.smoothing)
-        recur = np.bincount(codes, minlength=n_codes) > 1  # out of fold, the others are never encoded by a target
+        # out of fold, the others are never encoded by a target
+        recur = np.bincount(codes, minlength=n_codes) > 1
         if values is None:
             means[~recur] = 0
         else:

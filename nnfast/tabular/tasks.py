@@ -1,4 +1,6 @@
-"""What is to be predicted: classes, labels or numbers, as networks and encodings take them, and how it is scored."""
+"""What is to be predicted: classes, labels or numbers, as networks and encodings take them, and how it is
+scored.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -42,7 +44,9 @@ class Task(ABC):
 
     @abstractmethod
     def readout(self, rows):
-        """What makes outputs of the predictions of a model that was fitted to `y` of some rows: it knows no targets."""
+        """What makes outputs of the predictions of a model that was fitted to `y` of some rows: it knows no
+        targets.
+        """
 
     @abstractmethod
     def losses(self, outputs, rows):
@@ -79,7 +83,8 @@ class ClassTask(Task):
         return -np.log(np.maximum(outputs[np.arange(len(y)), y], _TINY))
 
     def constant(self, rows, weights):
-        # Shares of classes, with one row more that is a bit of each: a class that these rows lack is not impossible.
+        # Shares of classes, with one row more that is a bit of each: a class that these rows lack is not
+        # impossible.
         y, n_rows = self.y[rows], len(rows) if weights is None else weights.sum()
         if self.kind == "multilabel":
             return ((y if weights is None else y * weights[:, np.newaxis]).sum(axis=0) + 0.5) / (n_rows + 1)
@@ -153,7 +158,9 @@ class NumberTask(Task):
         scale = trained.std(axis=0) if shifted else trained.mean(axis=0)
         scale = np.where(scale > 1e-14, scale, 1.0)
         if loss == "huber":  # whose parameter is one for all outputs
-            scale = np.full(len(scale), (scale * (largest / largest.max())).mean()) / (largest / largest.max())
+            scale = np.full(len(scale), (scale * (largest / largest.max())).mean()) / (
+                largest / largest.max()
+            )
         self._shift, self._scale = shift * largest, scale * largest
         if loss == "huber":
             parameter = float(parameter / self._scale[0])
@@ -194,7 +201,9 @@ class NumberTask(Task):
         return np.average(y, axis=0, weights=weights)
 
     def _center(self, rows, weights, k):
-        """The number of the smallest loss for an output, which lies between its median and its mean or close by."""
+        """The number of the smallest loss for an output, which lies between its median and its mean or close
+        by.
+        """
         y = self.y[rows].reshape(len(rows), -1)[:, [k]].astype(np.float64)
         found = minimize_scalar(
             lambda z: np.average(self._loss.value(y, np.full_like(y, z), self._parameters), weights=weights),

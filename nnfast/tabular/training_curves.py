@@ -15,7 +15,9 @@ def draw(ensemble, ax):
     for panel, (i, each) in zip(axes, rounds, strict=True):
         _draw_round(panel, each)
         n = len(each.members)
-        panel.set_title(f"round {i + 1}: {n} network{'s' * (n > 1)}, weight {each.weight:.2f}", fontsize="medium")
+        panel.set_title(
+            f"round {i + 1}: {n} network{'s' * (n > 1)}, weight {each.weight:.2f}", fontsize="medium"
+        )
     _limit(axes, [each for _, each in rounds])
     axes[0].set_ylabel("loss")
     # above the axes, as in `nnfast.learning_curve`: within them it would cover curves
@@ -31,7 +33,9 @@ def draw(ensemble, ax):
 def _panels(n, ax):
     if ax is None:
         size = (max(6.4, 3.2 * n), 4.0)
-        return plotting.pyplot().subplots(1, n, figsize=size, layout="constrained", sharey=True, squeeze=False)[1][0]
+        return plotting.pyplot().subplots(
+            1, n, figsize=size, layout="constrained", sharey=True, squeeze=False
+        )[1][0]
     axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(axes) != n:
         raise ValueError(f"ax must have axes for each of the {n} rounds of networks, got {len(axes)}.")
@@ -39,7 +43,9 @@ def _panels(n, ax):
 
 
 def _draw_round(ax, round):
-    """Curves of all members: training losses thin, validation losses above them, a point at each best epoch."""
+    """Curves of all members: training losses thin, validation losses above them, a point at each
+    best epoch.
+    """
     for k, member in enumerate(round.members):
         curves = member.curves
         epochs = np.arange(1, len(curves.loss) + 1)
@@ -49,13 +55,23 @@ def _draw_round(ax, round):
         ax.plot(epochs, curves.validation_loss, color="C1", linewidth=1.2, label=labels[1], zorder=3, **style)
         if curves.best_epoch:
             best = curves.best_epoch
-            ax.plot(best, curves.validation_loss[best - 1], "o", color="black", markersize=4, label=labels[2], zorder=4)
+            ax.plot(
+                best,
+                curves.validation_loss[best - 1],
+                "o",
+                color="black",
+                markersize=4,
+                label=labels[2],
+                zorder=4,
+            )
     ax.set_xlabel("epoch")
     ax.locator_params(axis="x", integer=True)
 
 
 def _limit(axes, rounds):
-    """Leave out what lies far above the rest, such as the first epochs: the curves would be flat otherwise."""
+    """Leave out what lies far above the rest, such as the first epochs: the curves would be flat
+    otherwise.
+    """
     curves = [member.curves for each in rounds for member in each.members]
     losses = np.concatenate([[*each.loss, *each.validation_loss] for each in curves])
     low, high = np.nanmin(losses), np.nanquantile(losses, 0.98)

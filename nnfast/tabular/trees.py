@@ -59,13 +59,18 @@ def fit_trees(table, task, fold, weights, seed, n_threads):
     """A fitted model for a fold: (model, readout)."""
     categories = np.arange(table.numbers.shape[1], table.numbers.shape[1] + table.codes.shape[1])
     if task.classifies:
-        model = HistGradientBoostingClassifier(categorical_features=categories, early_stopping=False, random_state=seed)
+        model = HistGradientBoostingClassifier(
+            categorical_features=categories, early_stopping=False, random_state=seed
+        )
     else:
         loss, quantile = task.network_parameters["loss"], task.network_parameters.get("quantile")
         model = HistGradientBoostingRegressor(
-            loss=LOSSES[loss], quantile=None if quantile is None else float(np.ravel(quantile)[0]),
-            categorical_features=categories, early_stopping=False, random_state=seed,
-        )  # fmt: skip
+            loss=LOSSES[loss],
+            quantile=None if quantile is None else float(np.ravel(quantile)[0]),
+            categorical_features=categories,
+            early_stopping=False,
+            random_state=seed,
+        )
     part = table.take(fold.train)
     with threadpool_limits(n_threads if len(part) >= FEW_ROWS else 1, "openmp"):
         model.fit(_features(part), task.y[fold.train], None if weights is None else weights[fold.train])

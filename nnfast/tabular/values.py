@@ -1,7 +1,9 @@
-"""The columns of a table in memory, of any library: their names, and their values as numbers, dates or levels."""
+"""The columns of a table in memory, of any library: their names, and their values as numbers, dates or
+levels.
+"""
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from numbers import Number
 
@@ -10,7 +12,8 @@ from scipy.sparse import issparse
 
 # Larger numbers count as this one: differences, and sums of products, are then finite.
 LARGEST = 1e150
-# Types of Python objects that stand for a missing value; and those of which some values do, which differ from themselves.
+# Types of Python objects that stand for a missing value; and those of which some values do, which differ from
+# themselves.
 _MISSING = ("NoneType", "NAType", "NaTType")
 _WITH_MISSING = (float, np.floating, Decimal, np.datetime64, np.timedelta64)
 # Whole numbers from here on are named as floats.
@@ -34,9 +37,9 @@ class Values:
     kind : {"number", "boolean", "date", "duration", "category", "empty"}
         "empty" is a column without any value that does not say what it would hold.
     values : ndarray or list
-        float64, NaN where a value is missing or infinite, and none beyond `LARGEST`; durations, and times of the day,
-        are days. Of dates datetime64[us] in UTC, NaT where one is missing; of categories a list of str, None where one
-        is missing.
+        float64, NaN where a value is missing or infinite, and none beyond `LARGEST`; durations, and times of
+        the day, are days. Of dates datetime64[us] in UTC, NaT where one is missing; of categories a list of
+        str, None where one is missing.
     dtype : str
         What the table says of the column.
     """
@@ -54,7 +57,8 @@ def columns_of(X):
 
     Parameters
     ----------
-    X : DataFrame of pandas, polars, pyarrow or any library that narwhals reads; or array-like of two dimensions
+    X : DataFrame of pandas, polars, pyarrow or any library that narwhals reads; or array-like of two
+    dimensions
 
     Returns
     -------
@@ -71,8 +75,9 @@ def columns_of(X):
     """
     if issparse(X):
         raise TypeError(
-            "Sparse data was passed, but the estimators of nnfast.tabular take dense tables: X must be a DataFrame or "
-            "an array of two dimensions. X.toarray() is one; MLPClassifier and MLPRegressor take a sparse X."
+            "Sparse data was passed, but the estimators of nnfast.tabular take dense tables: X must be a "
+            "DataFrame or an array of two dimensions. X.toarray() is one; MLPClassifier and MLPRegressor "
+            "take a sparse X."
         )
     frame = None if isinstance(X, np.ndarray | list | tuple) else _frame(X)
     if frame is not None:
@@ -82,7 +87,8 @@ def columns_of(X):
             as_text = [str(name) for name in names]
             if twice := next((name for name in as_text if as_text.count(name) > 1), None):
                 raise ValueError(
-                    f"X must have columns of different names, got {twice!r} twice, as text and as another type."
+                    f"X must have columns of different names, got {twice!r} twice, as text and as another"
+                    " type."
                 )
             return [(name, frame[:, j]) for j, name in enumerate(as_text)], True
         return [(j, frame[:, j]) for j in range(len(names))], False
@@ -97,29 +103,38 @@ def _frame(X):
     try:
         return nw.from_native(X, eager_only=True)
     except nw.exceptions.DuplicateError as error:
-        raise ValueError(f"X must have columns of different names: {' '.join(str(error).split())}.") from error
+        raise ValueError(
+            f"X must have columns of different names: {' '.join(str(error).split())}."
+        ) from error
     except TypeError:
         return None
 
 
 def _array(X):
     if isinstance(X, np.matrix):
-        raise TypeError("np.matrix is not supported: X must be an array of two dimensions. Use np.asarray(X).")
+        raise TypeError(
+            "np.matrix is not supported: X must be an array of two dimensions. Use np.asarray(X)."
+        )
     if isinstance(X, list | tuple):
         X = np.array(X, dtype=object)  # each column keeps its types
         if X.ndim == 1 and any(isinstance(row, list | tuple) for row in X):
             raise ValueError(
-                f"X must have rows of one length, got a list with rows of {sorted(set(map(np.size, X)))} values."
+                f"X must have rows of one length, got a list with rows of {sorted(set(map(np.size, X)))}"
+                " values."
             )
     elif not hasattr(X, "__array__"):
         collect = " Use X.collect()." if hasattr(X, "collect") else ""
-        raise TypeError(f"X must be a DataFrame or an array of two dimensions, got {type(X).__name__}.{collect}")
+        raise TypeError(
+            f"X must be a DataFrame or an array of two dimensions, got {type(X).__name__}.{collect}"
+        )
     if isinstance(X, np.ma.MaskedArray):
         mask, X = np.ma.getmaskarray(X), X.data.astype(object)
         X[mask] = None
     X = np.asarray(X)
     if X.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: X must hold real numbers, got dtype {X.dtype}. Use X.real.")
+        raise ValueError(
+            f"Complex data not supported: X must hold real numbers, got dtype {X.dtype}. Use X.real."
+        )
     if X.ndim != 2:
         hint = "Reshape your data: X.reshape(-1, 1) if it has one column, X.reshape(1, -1) if it is one row."
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead: X has shape {X.shape}. {hint}")
@@ -130,7 +145,9 @@ def _array(X):
 def _refuse_no_rows_or_columns(shape):
     for n, what in zip(shape, ("sample(s)", "feature(s)"), strict=True):
         if n == 0:
-            raise ValueError(f"Found array with 0 {what} (shape={shape}) while a minimum of 1 is required by nnfast.")
+            raise ValueError(
+                f"Found array with 0 {what} (shape={shape}) while a minimum of 1 is required by nnfast."
+            )
 
 
 def values_of(column):
@@ -202,7 +219,7 @@ def _bounded(numbers):
     return np.clip(numbers, -LARGEST, LARGEST, out=numbers)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Python objects
 
 
@@ -210,7 +227,9 @@ def _of_objects(values, dtype):
     """The `Values` of a list of any Python objects."""
     types = set(map(type, values))
     if any(issubclass(each, _COMPLEX) for each in types):
-        raise ValueError("Complex data not supported: X must hold real numbers, and a column has complex ones.")
+        raise ValueError(
+            "Complex data not supported: X must hold real numbers, and a column has complex ones."
+        )
     values, types = _without_missing(values, types)
     kinds = {_kind(each) for each in types}
     if not kinds:
@@ -238,7 +257,10 @@ def _without_missing(values, types):
     void = {each for each in types if each.__name__ in _MISSING}
     doubtful = {each for each in types if issubclass(each, _WITH_MISSING)}
     if doubtful:
-        values = [None if type(each) in void or (type(each) in doubtful and each != each) else each for each in values]
+        values = [
+            None if type(each) in void or (type(each) in doubtful and each != each) else each
+            for each in values
+        ]
         types = set(map(type, values))
     elif void - {type(None)}:
         values = [None if type(each) in void else each for each in values]
@@ -264,7 +286,7 @@ def _plain_date(when):
         when = when.to_timestamp()
     if getattr(when, "tzinfo", None) is None:
         return when
-    return when.astimezone(timezone.utc).replace(tzinfo=None)
+    return when.astimezone(UTC).replace(tzinfo=None)
 
 
 def _plain_duration(duration):
@@ -274,7 +296,7 @@ def _plain_duration(duration):
     return duration
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Levels
 
 

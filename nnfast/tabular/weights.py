@@ -4,12 +4,14 @@ import numpy as np
 
 
 def joined(weights, weights_val, n_rows, n_val):
-    """The weights of the rows to train on and of those that validate, 1 where there are none; None of none at all."""
+    """The weights of the rows to train on and of those that validate, 1 where there are none; None of none at
+    all.
+    """
     if weights is None and weights_val is None:
         return None
-    return np.concatenate([
-        np.ones(n) if each is None else each for each, n in ((weights, n_rows), (weights_val, n_val))
-    ])  # fmt: skip
+    return np.concatenate(
+        [np.ones(n) if each is None else each for each, n in ((weights, n_rows), (weights_val, n_val))]
+    )
 
 
 def of_mean_one(weights):

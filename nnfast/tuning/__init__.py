@@ -1,9 +1,11 @@
-"""Choosing hyperparameters: scales to draw them from, searches, the learning-rate finder, and pictures of all of it."""
+"""Choosing hyperparameters: scales to draw them from, searches, the learning-rate finder, and pictures of all
+of it.
+"""
 
-from nnfast.tuning import report  # noqa: F401  (nothing else here loads this module)
+from nnfast.tuning import report  # noqa: F401, a module that is called as nnfast.tuning.report
 from nnfast.tuning.axes import Axis
-from nnfast.tuning.bayesian import BayesianSearchCV
 from nnfast.tuning.batches import scaled_learning_rate
+from nnfast.tuning.bayesian import BayesianSearchCV
 from nnfast.tuning.coarse_to_fine import CoarseToFineSearchCV
 from nnfast.tuning.hyperband import HyperbandSearchCV
 from nnfast.tuning.plots import (

@@ -1,8 +1,9 @@
-"""An axis: the numbers, or the choices, that one hyperparameter is drawn from, and its coordinate from 0 to 1.
+"""An axis: the numbers, or the choices, that one hyperparameter is drawn from, and its coordinate from 0 to
+1.
 
-The unit coordinate is uniform over what is drawn: with warp "log" it is linear in log(value), with "one_minus_log" in
--log(1 - value). Integers have a cell each, from value - 0.5 to value + 0.5 on the axis before the warp; choices have
-cells of equal length.
+The unit coordinate is uniform over what is drawn: with warp "log" it is linear in log(value), with
+"one_minus_log" in -log(1 - value). Integers have a cell each, from value - 0.5 to value + 0.5 on the axis
+before the warp; choices have cells of equal length.
 """
 
 import math
@@ -50,7 +51,9 @@ class Axis:
     def __post_init__(self):
         if self.warp == "choice":
             if not isinstance(self.choices, tuple) or not self.choices:
-                raise ValueError(f"choices of an Axis must be a tuple of one or more values, got {self.choices!r}.")
+                raise ValueError(
+                    f"choices of an Axis must be a tuple of one or more values, got {self.choices!r}."
+                )
         elif self.warp not in _WARPS:
             accepted = ", ".join(map(repr, (*_WARPS, "choice")))
             raise ValueError(f"warp of an Axis must be one of {accepted}, got {self.warp!r}.")
@@ -60,7 +63,9 @@ class Axis:
     def _check_ends(self):
         for name, end in (("low", self.low), ("high", self.high)):
             if not isinstance(end, Real) or not math.isfinite(end):
-                raise ValueError(f"{name} of an Axis with warp={self.warp!r} must be a finite number, got {end!r}.")
+                raise ValueError(
+                    f"{name} of an Axis with warp={self.warp!r} must be a finite number, got {end!r}."
+                )
         if not self.low <= self.high:
             raise ValueError(f"low of an Axis must be at most high={self.high!r}, got {self.low!r}.")
         margin = 0.5 if self.integer else 0  # of the cells of integers
@@ -86,7 +91,8 @@ class Axis:
         Returns
         -------
         u : float
-            In [0, 1]; the middle of its cell for an integer or a choice, and 0.5 where only one value is possible.
+            In [0, 1]; the middle of its cell for an integer or a choice, and 0.5 where only one value is
+            possible.
 
         Raises
         ------
@@ -115,7 +121,8 @@ class Axis:
         return int(value) if self.integer else float(value)
 
     def grid(self, n):
-        """n values at even distances of the unit coordinate, the ends among them; of integers, without duplicates.
+        """n values at even distances of the unit coordinate, the ends among them; of integers, without
+        duplicates.
 
         Parameters
         ----------
@@ -138,8 +145,8 @@ class Axis:
     def suggest(self, trial, name):
         """A value by Optuna's trial, on the same scale; "one_minus_log" is the trial's parameter "1 - name".
 
-        Choices other than None, bool, int, float and str are Optuna's by their repr, or by their place among the
-        choices where that says no more than an address.
+        Choices other than None, bool, int, float and str are Optuna's by their repr, or by their place among
+        the choices where that says no more than an address.
         """
         if self.warp == "choice":
             keys = _categories(self.choices)

@@ -11,23 +11,25 @@ from nnfast.suggestions import did_you_mean
 # The rate is multiplied by that power of how many times the batch is larger.
 RULES = {"linear": 1.0, "sqrt": 0.5}
 
-# Above this factor of the rate, a fit without a warmup is warned of. Goyal et al. begin every fit above their base with
-# one; it is at large factors that fits without one diverge.
+# Above this factor of the rate, a fit without a warmup is warned of. Goyal et al. begin every fit above their
+# base with one; it is at large factors that fits without one diverge.
 LARGE_FACTOR = 8
 
 
 def scaled_learning_rate(base_lr, base_batch, batch, rule="linear", *, warmup=False):
     """The learning rate for another batch size: base_lr (batch / base_batch), or by the square root of that.
 
-    A larger batch has a gradient of less noise, and an epoch of it fewer steps: it bears longer ones, and needs them to
-    get as far. The rules say where to begin, not where the best rate is:
+    A larger batch has a gradient of less noise, and an epoch of it fewer steps: it bears longer ones, and
+    needs them to get as far. The rules say where to begin, not where the best rate is:
 
-    - Hyperparameters depend on each other. Who changes the batch size almost always has to tune the rate anew.
-    - Large batches use the machine better, but may generalise worse (Keskar et al., 2017; Masters and Luschi, 2018).
-      LeCun's rule: "Friends don't let friends use batches > 32".
+    - Hyperparameters depend on each other. Who changes the batch size almost always has to tune the rate
+      anew.
+    - Large batches use the machine better, but may generalise worse (Keskar et al., 2017; Masters and Luschi,
+      2018). LeCun's rule: "Friends don't let friends use batches > 32".
     - Large batches with the large rates that belong to them want a warmup, which starts low and climbs:
-      ``learning_rate=Cosine(warmup=5, warmup_unit="epochs")``, and so with any other schedule of `nnfast.schedules`.
-      They then generalise about as well as small ones, up to a size that depends on the table (Goyal et al., 2017).
+      ``learning_rate=Cosine(warmup=5, warmup_unit="epochs")``, and so with any other schedule of
+      `nnfast.schedules`. They then generalise about as well as small ones, up to a size that depends on the
+      table (Goyal et al., 2017).
     - "linear" breaks down where batch and rate are large already.
 
     Parameters
@@ -35,12 +37,13 @@ def scaled_learning_rate(base_lr, base_batch, batch, rule="linear", *, warmup=Fa
     base_lr : float
         A rate that works, > 0.
     base_batch : int
-        Rows of the batches that it works with, 1 or more; for ``batch_size="auto"`` 200, or all rows of a smaller table.
+        Rows of the batches that it works with, 1 or more; for ``batch_size="auto"`` 200, or all rows of a
+        smaller table.
     batch : int
         Rows of the batches that a rate is asked for, 1 or more.
     rule : {"linear", "sqrt"}, default="linear"
-        "linear" is for "sgd" (Goyal et al.), "sqrt" for "adam" and the others that divide by the size of the gradient
-        (Malladi et al.).
+        "linear" is for "sgd" (Goyal et al.), "sqrt" for "adam" and the others that divide by the size of the
+        gradient (Malladi et al.).
     warmup : bool, default=False
         Whether the fit will have a warmup: then there is no warning.
 
@@ -79,7 +82,8 @@ def scaled_learning_rate(base_lr, base_batch, batch, rule="linear", *, warmup=Fa
     >>> from nnfast.schedules import Cosine
     >>> rate = scaled_learning_rate(0.01, 32, 512, warmup=True)
     >>> schedule = Cosine(warmup=5, warmup_unit="epochs")
-    >>> MLPClassifier(solver="sgd", batch_size=512, learning_rate_init=rate, learning_rate=schedule).learning_rate_init
+    >>> clf = MLPClassifier(solver="sgd", batch_size=512, learning_rate_init=rate, learning_rate=schedule)
+    >>> clf.learning_rate_init
     0.16
     """
     if not isinstance(base_lr, Real) or isinstance(base_lr, (bool, np.bool_)) or not 0 < base_lr < math.inf:
@@ -92,9 +96,10 @@ def scaled_learning_rate(base_lr, base_batch, batch, rule="linear", *, warmup=Fa
     factor = rate_factor(batch, base_batch, rule)
     if factor > LARGE_FACTOR and not warmup:
         warnings.warn(
-            f"A batch of {batch} rows in place of {base_batch} makes the learning rate {factor:g} times as large. "
-            f"Above {LARGE_FACTOR} times, fits tend to diverge without a warmup: use a schedule with one, such as "
-            "nnfast.schedules.Cosine(warmup=5, warmup_unit='epochs'), and say so by warmup=True; and tune the rate anew.",
+            f"A batch of {batch} rows in place of {base_batch} makes the learning rate {factor:g} times as "
+            f"large. Above {LARGE_FACTOR} times, fits tend to diverge without a warmup: use a schedule with "
+            "one, such as nnfast.schedules.Cosine(warmup=5, warmup_unit='epochs'), and say so by "
+            "warmup=True; and tune the rate anew.",
             UserWarning,
             stacklevel=2,
         )

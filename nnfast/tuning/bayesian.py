@@ -19,10 +19,12 @@ _KEPT, _SEARCH = "nnfast", "nnfast search"
 
 @documented
 class BayesianSearchCV(BaseSearch):
-    """Search where a model of the scores so far expects better ones, with a new study of Optuna's for every fit.
+    """Search where a model of the scores so far expects better ones, with a new study of Optuna's for every
+    fit.
 
-    Candidates are asked for `n_together` at a time, and trained side by side. The first fold of a candidate is scored after every
-    epoch, and where the pruner finds that it falls behind those before, the candidate is given up, and its other folds are spared.
+    Candidates are asked for `n_together` at a time, and trained side by side. The first fold of a candidate
+    is scored after every epoch, and where the pruner finds that it falls behind those before, the candidate
+    is given up, and its other folds are spared.
 
     {ends}
 
@@ -38,25 +40,27 @@ class BayesianSearchCV(BaseSearch):
         None, with a `time_budget`: until the time is over.
 
     sampler : {"tpe", "gp"} or optuna.samplers.BaseSampler, default="tpe"
-        "tpe", the tree-structured Parzen estimator, or "gp", a Gaussian process, for which Optuna needs PyTorch. The first ten
-        candidates, of either, are drawn at random.
+        "tpe", the tree-structured Parzen estimator, or "gp", a Gaussian process, for which Optuna needs
+        PyTorch. The first ten candidates, of either, are drawn at random.
 
     pruner : {"median"}, optuna.pruners.BasePruner or None, default="median"
-        "median" gives up a candidate whose best score so far is below the median of the earlier candidates' at the same epoch: not
-        before there are five of them, nor in its first five epochs. None: no candidate is given up.
+        "median" gives up a candidate whose best score so far is below the median of the earlier candidates'
+        at the same epoch: not before there are five of them, nor in its first five epochs. None: no candidate
+        is given up.
 
     n_together : int, default=4
         Candidates that are asked for at once. The trials depend on it, but not on `n_jobs`.
 
     storage : str, optuna storage or None, default=None
-        Where the study is kept: a URL such as "sqlite:///tuning.db", or the path of a journal, such as "tuning.journal". None:
-        in memory.
+        Where the study is kept: a URL such as "sqlite:///tuning.db", or the path of a journal, such as
+        "tuning.journal". None: in memory.
 
     study_name : str or None, default=None
-        With a `storage`, the study to go on with, or to begin: several processes that search at the same time share its trials, and a
-        search that was killed resumes, until `n_trials` of the study's have come to an end. The estimator, the space, the scoring, the
-        folds and the table have to be the same. Whoever goes on with a study that is there draws candidates of its own, whatever
-        `random_state`: with the same seed they would be those that the study has. None: a new study for every fit.
+        With a `storage`, the study to go on with, or to begin: several processes that search at the same time
+        share its trials, and a search that was killed resumes, until `n_trials` of the study's have come to
+        an end. The estimator, the space, the scoring, the folds and the table have to be the same. Whoever
+        goes on with a study that is there draws candidates of its own, whatever `random_state`: with the same
+        seed they would be those that the study has. None: a new study for every fit.
 
     {parameters}
 
@@ -70,7 +74,8 @@ class BayesianSearchCV(BaseSearch):
     ----------
     Bergstra, Bardenet, Bengio and Kegl, Algorithms for Hyper-Parameter Optimization, 2011.
 
-    Akiba, Sano, Yanase, Ohta and Koyama, Optuna: A Next-generation Hyperparameter Optimization Framework, 2019, arXiv:1907.10902.
+    Akiba, Sano, Yanase, Ohta and Koyama, Optuna: A Next-generation Hyperparameter Optimization Framework,
+    2019, arXiv:1907.10902.
 
     Examples
     --------
@@ -97,7 +102,15 @@ class BayesianSearchCV(BaseSearch):
     }
 
     def __init__(
-        self, *args, n_trials=50, sampler="tpe", pruner="median", n_together=4, storage=None, study_name=None, **shared
+        self,
+        *args,
+        n_trials=50,
+        sampler="tpe",
+        pruner="median",
+        n_together=4,
+        storage=None,
+        study_name=None,
+        **shared,
     ):
         super().__init__(*args, **shared)
         self.n_trials = n_trials
@@ -115,7 +128,9 @@ class BayesianSearchCV(BaseSearch):
         if self.n_trials is None and self.time_budget is None:
             raise ValueError("n_trials=None needs a time_budget, or there is no end; got time_budget=None.")
         if self.study_name is not None and self.storage is None:
-            raise ValueError(f"study_name={self.study_name!r} needs a storage to be found in, got storage=None.")
+            raise ValueError(
+                f"study_name={self.study_name!r} needs a storage to be found in, got storage=None."
+            )
 
     def _n_trials_planned(self):
         return self.n_trials
@@ -144,7 +159,8 @@ class BayesianSearchCV(BaseSearch):
         for each, trial in zip(asked, trials, strict=True):
             score, status = run.score(trial), trial.status
             each.set_user_attr(_KEPT, json.dumps(_record(trial)))
-            if status == "unfinished" and not math.isfinite(score):  # which leaves a place for another among `n_trials`
+            # which leaves a place for another among `n_trials`
+            if status == "unfinished" and not math.isfinite(score):
                 study.tell(each, state=optuna.trial.TrialState.FAIL)
             elif status == "pruned":
                 study.tell(each, state=optuna.trial.TrialState.PRUNED)
@@ -193,12 +209,14 @@ class BayesianSearchCV(BaseSearch):
         for name, value in mine.items():
             if theirs.get(name) != value:
                 raise ValueError(
-                    f"study_name={self.study_name!r} is there already, of a search with another {name}: {theirs.get(name)}, now "
-                    f"{value}. Use another study_name."
+                    f"study_name={self.study_name!r} is there already, of a search with another {name}: "
+                    f"{theirs.get(name)}, now {value}. Use another study_name."
                 )
 
     def _take_all(self, optuna, run, frozen):
-        """Have the run's trials be all of the study's, those of other processes and of earlier searches among them."""
+        """Have the run's trials be all of the study's, those of other processes and of earlier searches among
+        them.
+        """
         run.trials = []
         for each in frozen:
             if _KEPT in each.user_attrs:  # those of a process that was killed have nothing to tell
@@ -219,11 +237,24 @@ def _watch(asked):
 
 
 # What a fit in a fold leaves behind, as JSON.
-_PLAIN = ("scores", "train_scores", "fit_time", "score_time", "n_epochs", "score_epochs", "score_curve", "status", "error")
+_PLAIN = (
+    "scores",
+    "train_scores",
+    "fit_time",
+    "score_time",
+    "n_epochs",
+    "score_epochs",
+    "score_curve",
+    "status",
+    "error",
+)
 
 
 def _record(trial):
-    fits = [{name: getattr(fit, name) for name in _PLAIN} | {"loss_curve": fit.loss_curve.tolist()} for fit in trial.fits]
+    fits = [
+        {name: getattr(fit, name) for name in _PLAIN} | {"loss_curve": fit.loss_curve.tolist()}
+        for fit in trial.fits
+    ]
     return {"fits": fits, "ended": trial.ended}
 
 
@@ -245,9 +276,11 @@ def _optuna():
 
 def _gaussian_process(optuna, seed):
     try:
-        import torch  # noqa: F401 - Optuna would find out only after the first ten trials
+        import torch  # noqa: F401
     except ImportError as error:
-        raise ImportError("sampler='gp' needs PyTorch, by which Optuna computes: pip install torch") from error
+        raise ImportError(
+            "sampler='gp' needs PyTorch, by which Optuna computes: pip install torch"
+        ) from error
     return optuna.samplers.GPSampler(seed=seed)
 
 

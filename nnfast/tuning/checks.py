@@ -14,7 +14,8 @@ from nnfast.tuning.networks import last_step, network_of
 from nnfast.tuning.spaces import Tied
 from nnfast.validation import check_hidden_layer_sizes
 
-# Unit coordinates at which numbers are tried. Not the ends themselves: they are not drawn, and may not be accepted.
+# Unit coordinates at which numbers are tried. Not the ends themselves: they are not drawn, and may not be
+# accepted.
 _NEXT_TO_THE_ENDS = (1e-9, 1 - 1e-9)
 # Quantiles at which SciPy's distributions are tried: their tails may have numbers that are hardly ever drawn.
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -23,11 +24,12 @@ _MOST_CHOICES = 200
 
 
 def check_space(estimator, space):
-    """Raise ValueError where an estimator lacks a parameter of a space, or where a network does not take a value of it.
+    """Raise ValueError where an estimator lacks a parameter of a space, or where a network does not take a
+    value of it.
 
-    Names are those that `set_params` takes, of any estimator. Values are checked where the parameter is a network's, or
-    where the value is a network: the choices, and two or three numbers of each scale. What the table, or several
-    parameters together, make impossible is left to the trials.
+    Names are those that `set_params` takes, of any estimator. Values are checked where the parameter is a
+    network's, or where the value is a network: the choices, and two or three numbers of each scale. What the
+    table, or several parameters together, make impossible is left to the trials.
 
     Parameters
     ----------
@@ -35,7 +37,8 @@ def check_space(estimator, space):
     space : Space
     """
     for name in space:
-        # Where the space chooses the step of a pipeline, too, it is enough if one of the choices takes the value.
+        # Where the space chooses the step of a pipeline, too, it is enough if one of the choices takes the
+        # value.
         steps = [other for other in space if name.startswith(f"{other}__")]
         combinations = product(*(_values(space[step]) for step in steps))
         choices = [dict(zip(steps, chosen, strict=True)) for chosen in combinations]
@@ -64,7 +67,9 @@ def _values(scale):
 
 
 def _error(estimator, space, chosen, name, value):
-    """Why an estimator with chosen steps does not take a value of a parameter: a ValueError; None where it does."""
+    """Why an estimator with chosen steps does not take a value of a parameter: a ValueError; None where it
+    does.
+    """
     candidate = clone(estimator)
     try:
         candidate.set_params(**clone(chosen | {name: value}, safe=False))
@@ -87,7 +92,9 @@ def _error(estimator, space, chosen, name, value):
 
 
 def _meant(name, estimator, accepted):
-    """A sentence of which parameter an unknown name may have meant, such as one without the prefix of its step."""
+    """A sentence of which parameter an unknown name may have meant, such as one without the prefix of its
+    step.
+    """
     _, prefix = last_step(estimator)
     in_last_step = prefix + name.rpartition("__")[2]
     if in_last_step in accepted:
@@ -103,7 +110,9 @@ def _check_others(network, prefix, space):
 
 
 def _check_value(network, name):
-    """Raise ValueError where a network does not take the value of one of its parameters, whatever the others are."""
+    """Raise ValueError where a network does not take the value of one of its parameters, whatever the others
+    are.
+    """
     check_parameter(network, name)
     value = getattr(network, name)
     if name == "hidden_layer_sizes":

@@ -8,7 +8,8 @@ from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, documented
 
 # Where every axis has been narrowed to less than this share of the whole, there is nothing to refine.
 _FINEST = 0.01
-# Candidates that a round without an end draws at a time, for each job: so many that jobs seldom wait for each other.
+# Candidates that a round without an end draws at a time, for each job: so many that jobs seldom wait for each
+# other.
 _PER_JOB = 8
 
 
@@ -16,10 +17,11 @@ _PER_JOB = 8
 class CoarseToFineSearchCV(BaseSearch):
     """Search at random, then again where the best candidates were, and so on.
 
-    The first round draws from the whole space. Each further one draws from the smallest box, on each parameter's own scale, that
-    holds the `n_best` best candidates of all rounds so far, and a margin: the box before, divided by twice `n_best`, on either side, so
-    that it can still move. Of choices, those are kept that are among the best. A parameter that does not matter has its best values
-    all over its range, and stays as wide. ``n_rounds=1`` is random search.
+    The first round draws from the whole space. Each further one draws from the smallest box, on each
+    parameter's own scale, that holds the `n_best` best candidates of all rounds so far, and a margin: the box
+    before, divided by twice `n_best`, on either side, so that it can still move. Of choices, those are kept
+    that are among the best. A parameter that does not matter has its best values all over its range, and
+    stays as wide. ``n_rounds=1`` is random search.
 
     {ends}
 
@@ -32,8 +34,8 @@ class CoarseToFineSearchCV(BaseSearch):
         The scale of every parameter: see `nnfast.tuning.scales`. A list is a choice.
 
     n_rounds : int or None, default=3
-        None, with a `time_budget`: until the time is over, beginning again with the whole space where there is nothing left to
-        refine.
+        None, with a `time_budget`: until the time is over, beginning again with the whole space where there
+        is nothing left to refine.
 
     n_candidates : int or None, default=16
         Of each round. None, with ``n_rounds=1`` and a `time_budget`: until the time is over.
@@ -54,9 +56,9 @@ class CoarseToFineSearchCV(BaseSearch):
     >>> from nnfast.tuning import CoarseToFineSearchCV, log_uniform
     >>> X, y = load_iris(return_X_y=True)
     >>> network = MLPClassifier(batch_size=16, max_iter=20, tol=1)
-    >>> search = CoarseToFineSearchCV(
-    ...     network, {"learning_rate_init": log_uniform(1e-5, 1)}, n_rounds=2, n_candidates=6, cv=3, random_state=0
-    ... ).fit(X, y)
+    >>> space = {"learning_rate_init": log_uniform(1e-5, 1)}
+    >>> search = CoarseToFineSearchCV(network, space, n_rounds=2, n_candidates=6, cv=3, random_state=0)
+    >>> search = search.fit(X, y)
     >>> bool(search.best_score_ > 0.9)
     True
     >>> search.cv_results_["round"].tolist()
@@ -82,12 +84,19 @@ class CoarseToFineSearchCV(BaseSearch):
     def _check(self):
         for name in ("n_rounds", "n_candidates"):
             if getattr(self, name) is None and self.time_budget is None:
-                raise ValueError(f"{name}=None needs a time_budget, or there is no end; got time_budget=None.")
+                raise ValueError(
+                    f"{name}=None needs a time_budget, or there is no end; got time_budget=None."
+                )
         if self.n_candidates is None and self.n_rounds != 1:
-            raise ValueError(f"n_candidates=None needs n_rounds=1, or the first round has no end; got n_rounds={self.n_rounds!r}.")
+            raise ValueError(
+                "n_candidates=None needs n_rounds=1, or the first round has no end; got"
+                f" n_rounds={self.n_rounds!r}."
+            )
 
     def _n_trials_planned(self):
-        return None if self.n_rounds is None or self.n_candidates is None else self.n_rounds * self.n_candidates
+        return (
+            None if self.n_rounds is None or self.n_candidates is None else self.n_rounds * self.n_candidates
+        )
 
     def _search(self, run):
         if self.n_candidates is None:
@@ -120,7 +129,10 @@ def _zoomed(run, drawn, region, n_best):
         places = [axis.to_unit(value) for value in values]
         before = region.axes[name]
         width = axis.to_unit(before.high) - axis.to_unit(before.low)
-        low, high = (min(1, max(0, place)) for place in (min(places) - width / (2 * n_best), max(places) + width / (2 * n_best)))
+        low, high = (
+            min(1, max(0, place))
+            for place in (min(places) - width / (2 * n_best), max(places) + width / (2 * n_best))
+        )
         axes[name] = axis.zoom(low, high)
         widest = max(widest, high - low)
     return run.space.replace(axes), widest

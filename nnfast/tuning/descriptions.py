@@ -1,4 +1,6 @@
-"""Values in words that are the same in every process: to tell whether a search is the one that a study was begun with."""
+"""Values in words that are the same in every process: to tell whether a search is the one that a study was
+begun with.
+"""
 
 import inspect
 import re
@@ -14,7 +16,8 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 def describe(value):
-    """A value in words: functions by module and name, estimators by what is not at its default, and no address of anything.
+    """A value in words: functions by module and name, estimators by what is not at its default, and no
+    address of anything.
 
     Of objects that say no more of themselves than their address, the class is all that is told.
 
@@ -40,18 +43,24 @@ def describe(value):
         return _call(type(value).__name__, (), _not_at_defaults(value))
     words = repr(value)
     if _ADDRESS.search(words) and is_dataclass(value):
-        return _call(type(value).__name__, (), {each.name: getattr(value, each.name) for each in fields(value)})
+        return _call(
+            type(value).__name__, (), {each.name: getattr(value, each.name) for each in fields(value)}
+        )
     return _ADDRESS.sub("", words)
 
 
 def _call(name, args, keywords):
     """`name(args, keyword=...)`."""
-    words = [describe(each) for each in args] + [f"{keyword}={describe(each)}" for keyword, each in keywords.items()]
+    words = [describe(each) for each in args] + [
+        f"{keyword}={describe(each)}" for keyword, each in keywords.items()
+    ]
     return f"{name}({', '.join(words)})"
 
 
 def _not_at_defaults(estimator):
     """The parameters of an estimator that are not at their defaults."""
-    defaults = {name: describe(each.default) for name, each in inspect.signature(type(estimator)).parameters.items()}
+    defaults = {
+        name: describe(each.default) for name, each in inspect.signature(type(estimator)).parameters.items()
+    }
     params = estimator.get_params(deep=False)
     return {name: value for name, value in params.items() if describe(value) != defaults.get(name)}

@@ -22,8 +22,13 @@ class Distribution(Scale):
     axis: Axis
 
     def __repr__(self):
-        args = [*map(repr, self.distribution.args), *(f"{name}={value!r}" for name, value in self.distribution.kwds.items())]
-        ends = () if (self.axis.low, self.axis.high) == _ends(self.distribution) else (f", axis={self.axis!r}",)
+        args = [
+            *map(repr, self.distribution.args),
+            *(f"{name}={value!r}" for name, value in self.distribution.kwds.items()),
+        ]
+        ends = (
+            () if (self.axis.low, self.axis.high) == _ends(self.distribution) else (f", axis={self.axis!r}",)
+        )
         return f"Distribution({self.distribution.dist.name}({', '.join(args)}){''.join(ends)})"
 
     def axes(self, name):
@@ -37,19 +42,29 @@ class Distribution(Scale):
 
     def join(self, name, values):
         value = self.distribution.ppf(values[f"{name}.quantile"])
-        return int(max(value, self.distribution.support()[0])) if hasattr(self.distribution, "pmf") else float(value)
+        return (
+            int(max(value, self.distribution.support()[0]))
+            if hasattr(self.distribution, "pmf")
+            else float(value)
+        )
 
     def replace(self, name, axes):
         return replace(self, axis=axes.get(f"{name}.quantile", self.axis))
 
 
 def from_scipy(distribution):
-    """The scale of a frozen distribution of SciPy: that of `uniform`, `loguniform` and `randint` is nnfast's own."""
+    """The scale of a frozen distribution of SciPy: that of `uniform`, `loguniform` and `randint` is nnfast's
+    own.
+    """
     low, high = distribution.support()
     kind = distribution.dist.name
     if kind == "uniform":
         return uniform(low, high)
-    if kind in ("loguniform", "reciprocal") and low > 0 and math.isclose(distribution.median(), math.sqrt(low * high)):
+    if (
+        kind in ("loguniform", "reciprocal")
+        and low > 0
+        and math.isclose(distribution.median(), math.sqrt(low * high))
+    ):
         return log_uniform(low, high)
     if kind == "randint":
         return Single(Axis(int(low), int(high), "linear", integer=True))

@@ -78,7 +78,8 @@ def legend(where, trials, marker=False, **options):
     return where.legend(handles=handles, frameon=False, fontsize="small", ncols=4, **options)
 
 
-# ---- parallel coordinates ------------------------------------------------------------------------------------------
+# ---- parallel coordinates
+# ------------------------------------------------------------------------------------------
 
 
 def width_of_parallel_coordinates(trials):
@@ -100,7 +101,9 @@ def parallel_coordinates(ax, trials):
     lines = [np.column_stack([x, row]) for row in y]
     few = len(complete) <= 60
     ax.add_collection(
-        LineCollection([lines[i] for i in rest], colors=GREY, linewidths=0.6, alpha=0.45, zorder=1, rasterized=rasterized)
+        LineCollection(
+            [lines[i] for i in rest], colors=GREY, linewidths=0.6, alpha=0.45, zorder=1, rasterized=rasterized
+        )
     )
     ax.add_collection(
         LineCollection(
@@ -113,7 +116,9 @@ def parallel_coordinates(ax, trials):
         )
     )
     if trials.best is not None:
-        ax.plot(x, y[trials.best], color=color(trials.scores[trials.best]), lw=3, zorder=4, solid_capstyle="round")
+        ax.plot(
+            x, y[trials.best], color=color(trials.scores[trials.best]), lw=3, zorder=4, solid_capstyle="round"
+        )
     _rulers(ax, trials, score_ticks)
     return ax
 
@@ -130,7 +135,10 @@ def _score_axis(trials):
     at = np.clip((scores - low) / (high - low), 0, 1)
     values = MaxNLocator(5).tick_values(low, high)
     values = values[(values >= low) & (values <= high)]
-    ticks, labels = [(value - low) / (high - low) for value in values], [text(round(value, 12)) for value in values]
+    ticks, labels = (
+        [(value - low) / (high - low) for value in values],
+        [text(round(value, 12)) for value in values],
+    )
     if np.nanmin(scores) < low:
         kept = [(t, label) for t, label in zip(ticks, labels, strict=True) if t > 0.06]
         ticks, labels = [0.0, *(t for t, _ in kept)], [f"≤ {text(low)}", *(label for _, label in kept)]
@@ -143,7 +151,12 @@ def _rulers(ax, trials, score_ticks):
 
     n = len(trials.columns)
     ink = plt.rcParams["axes.edgecolor"]
-    behind = {"facecolor": plt.rcParams["axes.facecolor"], "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.08"}
+    behind = {
+        "facecolor": plt.rcParams["axes.facecolor"],
+        "alpha": 0.75,
+        "edgecolor": "none",
+        "boxstyle": "round,pad=0.08",
+    }
     inches = ax.get_position().width * ax.figure.get_figwidth()
     size = 8 if n > 8 else 9
     room = int(inches / (n + 1) * 72 / (0.62 * size))  # characters between two axes
@@ -166,7 +179,11 @@ def _rulers(ax, trials, score_ticks):
                 zorder=6,
                 parse_math=False,
             )
-    ax.set_xticks(np.arange(n + 1), [wrapped(name, room) for name in [*trials.short_names(), trials.metric]], parse_math=False)
+    ax.set_xticks(
+        np.arange(n + 1),
+        [wrapped(name, room) for name in [*trials.short_names(), trials.metric]],
+        parse_math=False,
+    )
     ax.xaxis.tick_top()
     ax.tick_params(axis="x", length=0, pad=6, labelsize=size + 0.5)
     ax.get_xticklabels()[n].set_fontweight("bold")
@@ -183,10 +200,13 @@ def _score_ruler(ax, at):
     ends = np.linspace(0, 1, 41)
     # each goes on under the next: edges that only met would show
     parts = [[(at, low), (at, min(high + 0.01, 1))] for low, high in zip(ends[:-1], ends[1:], strict=True)]
-    ax.add_collection(LineCollection(parts, colors=colors()((ends[:-1] + ends[1:]) / 2), linewidths=5, zorder=5))
+    ax.add_collection(
+        LineCollection(parts, colors=colors()((ends[:-1] + ends[1:]) / 2), linewidths=5, zorder=5)
+    )
 
 
-# ---- the others ----------------------------------------------------------------------------------------------------
+# ---- the others
+# ----------------------------------------------------------------------------------------------------
 
 
 def importance(ax, shares, trials):
@@ -222,8 +242,18 @@ def one_slice(ax, trials, column, name):
     ax.scatter(x[stopped], y[stopped], s=0.5 * size, color=GREY, alpha=0.7, lw=0, zorder=1)
     ax.scatter(x[lost], y[lost], s=size, color=GREY, marker="x", lw=0.9, zorder=1)
     inside, outside = complete[~below[complete]], np.flatnonzero(below & scored)
-    ax.scatter(x[inside], y[inside], s=size, color=[color(trials.scores[i]) for i in inside], alpha=0.8, lw=0, zorder=2)
-    ax.scatter(x[outside], np.full(len(outside), low - margin), s=size, color=GREY, marker="v", lw=0, zorder=2)
+    ax.scatter(
+        x[inside],
+        y[inside],
+        s=size,
+        color=[color(trials.scores[i]) for i in inside],
+        alpha=0.8,
+        lw=0,
+        zorder=2,
+    )
+    ax.scatter(
+        x[outside], np.full(len(outside), low - margin), s=size, color=GREY, marker="v", lw=0, zorder=2
+    )
     if trials.best is not None:
         ax.scatter(
             x[trials.best],
@@ -264,7 +294,8 @@ def spread(column, scores):
     width = _SPREAD / column.n_choices
     for at in np.unique(x[np.isfinite(x)]):
         same = np.flatnonzero(column.positions == at)
-        # a low-discrepancy order: neighbours in score are apart, and few trials fill the width as well as many
+        # a low-discrepancy order: neighbours in score are apart, and few trials fill the width as well as
+        # many
         ranks = np.argsort(np.argsort(scores[same], kind="stable"))
         x[same] = at + width * ((0.5 + ranks * 0.6180339887498949) % 1 - 0.5) * min(1, len(same) / 8)
     return x
@@ -276,7 +307,9 @@ def learning_curves(axes, trials, kinds):
 
     rest, complete = _groups(trials)
     color = _color_of(trials)
-    drawn = [i for i in [*rest, *complete] if i != trials.best] + ([] if trials.best is None else [trials.best])
+    drawn = [i for i in [*rest, *complete] if i != trials.best] + (
+        [] if trials.best is None else [trials.best]
+    )
     for ax, kind in zip(axes, kinds, strict=True):
         rasterized = sum(len(trials.curves[i][kind]) for i in drawn) > _MOST_POINTS
         for i in drawn:
@@ -288,13 +321,19 @@ def learning_curves(axes, trials, kinds):
             look = {"color": color(trials.scores[i]), "lw": 1.1, "alpha": 0.75} if complete_one else _STOPPED
             if i == trials.best:
                 look = {"color": color(trials.scores[i]), "lw": 2.8, "zorder": 4}
-            ends = {} if complete_one or i == trials.best else {"marker": _END.get(trials.status[i], "."), "markevery": [-1]}
+            ends = (
+                {}
+                if complete_one or i == trials.best
+                else {"marker": _END.get(trials.status[i], "."), "markevery": [-1]}
+            )
             if len(y) == 1:
                 ends = {"marker": "o", "ms": 6 if i == trials.best else 3}
             ax.plot(x, y, **(look | ends | {"rasterized": rasterized and i != trials.best}))
         _curve_limits(ax, trials, kind)
         ax.set_xlabel(trials.unit, parse_math=False)
-        ax.set_ylabel("training loss" if kind == "loss" else f"{trials.metric} (validation)", parse_math=False)
+        ax.set_ylabel(
+            "training loss" if kind == "loss" else f"{trials.metric} (validation)", parse_math=False
+        )
         ax.grid(alpha=0.25, lw=0.6)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.spines[["top", "right"]].set_visible(False)
@@ -306,7 +345,9 @@ _END = dict.fromkeys(FAILURES, "x")
 
 
 def _curve_limits(ax, trials, kind):
-    """The range of the trials that count; logarithmic if their losses are over more than two orders of magnitude."""
+    """The range of the trials that count; logarithmic if their losses are over more than two orders of
+    magnitude.
+    """
     which = np.flatnonzero(trials.complete) if trials.complete.any() else range(len(trials))
     parts = [np.asarray(trials.curves[i][kind], dtype=float) for i in which]
     values = np.concatenate([*parts, np.empty(0)])

@@ -91,7 +91,9 @@ class FoldFit:
         self.status = self.status or status
 
     def _train(self, run, until, watch):
-        """Returns "pruned" if `watch` has given the candidate up, "unfinished" if the search ended the fit, or None."""
+        """Returns "pruned" if `watch` has given the candidate up, "unfinished" if the search ended the fit,
+        or None.
+        """
         if self._material is None:
             estimator = clone(run.estimator).set_params(**clone(self.params, safe=False))
             self._material = run.folds.material(estimator, self.params, self.fold)
@@ -133,7 +135,9 @@ class FoldFit:
         if limits.timed:  # only then: a callback costs a fit of a small table up to a third of its time
             network.callbacks = [*(given or ()), ends]
         try:
-            network._fit(material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows)
+            network._fit(
+                material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows
+            )
         finally:
             network.callbacks = given
             self._note_epochs(network)
@@ -141,7 +145,9 @@ class FoldFit:
 
     def _note_epochs(self, estimator):
         """Of an estimator that was fitted at one go."""
-        self.n_epochs = getattr(estimator, "n_iter_", 0) if np.isscalar(getattr(estimator, "n_iter_", None)) else 0
+        self.n_epochs = (
+            getattr(estimator, "n_iter_", 0) if np.isscalar(getattr(estimator, "n_iter_", None)) else 0
+        )
         self.loss_curve = np.array(getattr(estimator, "history_", {}).get("loss", ()))
 
     def _score(self, run):
@@ -161,8 +167,16 @@ class FoldFit:
 
     def _measured(self, run, train=False):
         estimator, X, y, score_params = run.folds.to_score(self._material, self.fold, train=train)
-        several = isinstance(run.scorer, _MultimetricScorer)  # which does not raise, but with error_score="raise"
-        return _score(estimator, X, y, run.scorer if several else partial(self._ask, run.scorer), score_params, run.error_score)
+        # which does not raise, but with error_score="raise"
+        several = isinstance(run.scorer, _MultimetricScorer)
+        return _score(
+            estimator,
+            X,
+            y,
+            run.scorer if several else partial(self._ask, run.scorer),
+            score_params,
+            run.error_score,
+        )
 
     def _ask(self, scorer, *args, **score_params):
         """The scorer's answer; what it raises, for which scikit-learn puts error_score, is noted."""
@@ -229,7 +243,9 @@ class Trial:
         return next((fit.warning for fit in self.fits if fit.warning), None)
 
     def learning_curve(self):
-        """Means over the folds, by epoch: of the training loss, and of scores where the folds have them alike."""
+        """Means over the folds, by epoch: of the training loss, and of scores where the folds have them
+        alike.
+        """
         curves = [fit.loss_curve for fit in self.fits if len(fit.loss_curve)]
         longest = max(map(len, curves), default=0)
         padded = np.full((len(curves), longest), np.nan)
@@ -237,12 +253,16 @@ class Trial:
             row[: len(curve)] = curve
         # Where one of the folds ended earlier, the others' mean would be of other folds.
         n_shared = min(map(len, curves), default=0)
-        scored = [dict(zip(fit.score_epochs, fit.score_curve, strict=True)) for fit in self.fits if fit.score_epochs]
+        scored = [
+            dict(zip(fit.score_epochs, fit.score_curve, strict=True)) for fit in self.fits if fit.score_epochs
+        ]
         epochs = sorted(set.intersection(*map(set, scored))) if scored else []
         if not epochs and len(scored) == len(self.fits) > 0:  # every fold ended at an epoch of its own
             epochs, scored = [self.n_epochs], [{self.n_epochs: list(each.values())[-1]} for each in scored]
         return {
             "loss": padded[:, :n_shared].mean(axis=0) if n_shared else np.empty(0),
             "score_epochs": np.array(epochs, dtype=np.intp),
-            "score": np.array([np.mean([each[epoch] for each in scored]) for epoch in epochs], dtype=np.float64),
+            "score": np.array(
+                [np.mean([each[epoch] for each in scored]) for epoch in epochs], dtype=np.float64
+            ),
         }

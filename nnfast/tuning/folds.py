@@ -1,8 +1,8 @@
 """The folds of a cross-validation as networks train on them: rows of one table that is never copied.
 
-A network by itself sees a fold as numbers of rows of X. Before a network at the end of a pipeline, the other steps are
-fitted on the fold's rows to train on, and on no others, once for all candidates that do not differ in them. Any other
-estimator gets rows of its own, as in scikit-learn's searches.
+A network by itself sees a fold as numbers of rows of X. Before a network at the end of a pipeline, the other
+steps are fitted on the fold's rows to train on, and on no others, once for all candidates that do not differ
+in them. Any other estimator gets rows of its own, as in scikit-learn's searches.
 """
 
 import threading
@@ -104,7 +104,11 @@ class Folds:
         network, self._prefix = network_of(estimator)
         self._X, self._given_X, self._given_y = X, X, y
         self._kind = "any" if network is None else "pipeline" if self._prefix else "network"
-        unknown = [name for name in fit_params if _last_part(name) == "validation_indices"] if self._kind == "pipeline" else []
+        unknown = (
+            [name for name in fit_params if _last_part(name) == "validation_indices"]
+            if self._kind == "pipeline"
+            else []
+        )
         if self._kind == "network":
             unknown = set(fit_params) - {"sample_weight", *HELD_OUT}
         if unknown:
@@ -121,14 +125,22 @@ class Folds:
             check_held_out(X_val, y_val, sample_weight_val, None)
             if X_val is not None:
                 checked = check_table(
-                    self._checked, X_val, y_val, y_numeric=network._y_numeric, reset=False, in_blocks=True, names=("X_val", "y_val")
+                    self._checked,
+                    X_val,
+                    y_val,
+                    y_numeric=network._y_numeric,
+                    reset=False,
+                    in_blocks=True,
+                    names=("X_val", "y_val"),
                 )
                 self._held_out = *checked, sample_weight_val
         # A scorer of the user's may look at X, y and the estimator's steps: it is given what the user gave.
         self._scores_plainly = _is_plain(scorer)
         self._scores_network = self._scores_plainly and not _routing_enabled()
         self._scored_y = self._y if self._scores_plainly else y
-        self.folds = [Fold(i, _row_numbers(train, X), _row_numbers(test, X)) for i, (train, test) in enumerate(splits)]
+        self.folds = [
+            Fold(i, _row_numbers(train, X), _row_numbers(test, X)) for i, (train, test) in enumerate(splits)
+        ]
         self.shared = _Interned()  # what networks need of targets and weights
         self._fitted_steps, self._lock = OrderedDict(), threading.Lock()
         self._rows_to_score, self._tests, self._targets_to_score = weakref.WeakValueDictionary(), {}, {}
@@ -136,15 +148,21 @@ class Folds:
     def material(self, estimator, params, fold):
         """The `Material` of a candidate in a fold; `fold` None is for all rows.
 
-        `estimator`, unfitted, has the parameters `params` in place of the template's. The material belongs to the caller,
-        but for tables, which others have, too.
+        `estimator`, unfitted, has the parameters `params` in place of the template's. The material belongs to
+        the caller, but for tables, which others have, too.
         """
         X, y, rows = (self._given_X, self._given_y, None) if fold is None else (self._X, self._y, fold.train)
         fit_params = self._fit_params if rows is None else self._of_rows(rows)
         if self._kind == "network":
-            weights = {name: self._fit_params[name] for name in ("sample_weight",) if name in self._fit_params}
+            weights = {
+                name: self._fit_params[name] for name in ("sample_weight",) if name in self._fit_params
+            }
             held_out = self._given_held_out if rows is None else self._held_out
-            if self._scores_rows_as_given and rows is not None and hasattr(self._checked, "feature_names_in_"):
+            if (
+                self._scores_rows_as_given
+                and rows is not None
+                and hasattr(self._checked, "feature_names_in_")
+            ):
                 estimator.feature_names_in_ = self._checked.feature_names_in_  # the scorer's rows have them
             return Material(estimator, estimator, X, y, rows, {**weights, "held_out": (*held_out, None)})
         if self._kind == "pipeline" and network_of(estimator)[0] is not None:
@@ -152,19 +170,25 @@ class Folds:
             given = dict(steps.fit_params)
             held_out = tuple(given.pop(name, None) for name in HELD_OUT)
             network, _ = network_of(estimator)
-            return Material(estimator, network, steps.X, steps.y, None, {**given, "held_out": (*held_out, None)}, steps)
+            return Material(
+                estimator, network, steps.X, steps.y, None, {**given, "held_out": (*held_out, None)}, steps
+            )
         if rows is not None:
             X, y = _safe_split(estimator, X, y, rows)
         return Material(estimator, None, X, y, None, fit_params)
 
     def _of_rows(self, rows):
-        """The parameters of `fit`, those with an entry a row of X cut to these rows; rows to validate on are no rows of X."""
+        """The parameters of `fit`, those with an entry a row of X cut to these rows; rows to validate on are
+        no rows of X.
+        """
         whole = {name: value for name, value in self._fit_params.items() if _last_part(name) in HELD_OUT}
         rest = {name: value for name, value in self._fit_params.items() if name not in whole}
         return _check_method_params(self._given_X, rest, rows) | whole
 
     def to_score(self, material, fold, *, train=False):
-        """(Estimator, X, y, score parameters) that a scorer is called with: of the rows to score, or those trained on."""
+        """(Estimator, X, y, score parameters) that a scorer is called with: of the rows to score, or those
+        trained on.
+        """
         rows = fold.train if train else fold.test
         score_params = _check_method_params(self._given_X, self._score_params, rows)
         y = self._targets(fold, rows, train)
@@ -182,13 +206,17 @@ class Folds:
 
     @property
     def _scores_rows_as_given(self):
-        """Whether a network's scorer is given rows of the user's table, where that is none of the engine's."""
+        """Whether a network's scorer is given rows of the user's table, where that is none of the
+        engine's.
+        """
         return not self._scores_plainly and self._X is not self._given_X
 
     def _steps(self, estimator, params, fold, fit_params):
         """The `Steps` of a candidate in a fold."""
         # Nothing but the network's own parameters can differ where the others' hash is the same.
-        of_steps = {k: v for k, v in params.items() if not k.startswith(self._prefix) and k != self._prefix[:-2]}
+        of_steps = {
+            k: v for k, v in params.items() if not k.startswith(self._prefix) and k != self._prefix[:-2]
+        }
         try:
             hashed = joblib.hash(of_steps)
         except Exception:  # they do not pickle: their steps are this candidate's alone
@@ -214,7 +242,9 @@ class Folds:
         return self._targets_to_score[fold.number]
 
     def _shared_rows(self, X, fold, rows, train):
-        """Rows of X: a view where they follow each other, or else one copy for all who need them at this time."""
+        """Rows of X: a view where they follow each other, or else one copy for all who need them at this
+        time.
+        """
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
             return X[rows[0] : rows[-1] + 1]
         if train or not isinstance(X, np.ndarray):

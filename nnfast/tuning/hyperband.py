@@ -20,7 +20,8 @@ def brackets(max_epochs, eta):
     """The brackets of Hyperband, each a list of rounds (candidates, epochs), the boldest bracket first.
 
     With s from the integer part of log_eta(R) down to 0, of R = max_epochs, a bracket begins with
-    ceil((s_max + 1) / (s + 1) * eta^s) candidates for R / eta^s epochs; a round keeps one in eta, for eta times the epochs.
+    ceil((s_max + 1) / (s + 1) * eta^s) candidates for R / eta^s epochs; a round keeps one in eta, for eta
+    times the epochs.
 
     Examples
     --------
@@ -44,10 +45,11 @@ def brackets(max_epochs, eta):
 class HyperbandSearchCV(BaseSearch):
     """Search by brackets of successive halving over epochs.
 
-    A bracket draws candidates at random, trains all of them for a few epochs, keeps the best one in `eta`, trains these to `eta` times
-    the epochs, and so on to `max_epochs`. Brackets differ in how few epochs they judge by first. Those that survive go on: with the
-    optimizer's moments, the schedule, the order of rows and dropout where they were, so that what is scored is to the bit the network
-    that was trained so far by itself. A candidate's schedule is planned for `max_epochs`.
+    A bracket draws candidates at random, trains all of them for a few epochs, keeps the best one in `eta`,
+    trains these to `eta` times the epochs, and so on to `max_epochs`. Brackets differ in how few epochs they
+    judge by first. Those that survive go on: with the optimizer's moments, the schedule, the order of rows
+    and dropout where they were, so that what is scored is to the bit the network that was trained so far by
+    itself. A candidate's schedule is planned for `max_epochs`.
 
     {ends}
 
@@ -73,13 +75,14 @@ class HyperbandSearchCV(BaseSearch):
     Attributes
     ----------
     {attributes}
-        "bracket" is the number of the bracket, from 0. The parameters of a trial have `max_iter`, the epochs it was allowed in the
-        last of its rounds; or `max_epochs`, where the schedule plans for an end. `best_estimator_` was trained as long as its trial.
+        "bracket" is the number of the bracket, from 0. The parameters of a trial have `max_iter`, the epochs
+        it was allowed in the last of its rounds; or `max_epochs`, where the schedule plans for an end.
+        `best_estimator_` was trained as long as its trial.
 
     References
     ----------
-    Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar, Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization, 2018,
-    arXiv:1603.06560.
+    Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar, Hyperband: A Novel Bandit-Based Approach to
+    Hyperparameter Optimization, 2018, arXiv:1603.06560.
 
     Examples
     --------
@@ -87,8 +90,9 @@ class HyperbandSearchCV(BaseSearch):
     >>> from nnfast import MLPClassifier
     >>> from nnfast.tuning import HyperbandSearchCV, log_uniform
     >>> X, y = load_iris(return_X_y=True)
+    >>> space = {"learning_rate_init": log_uniform(1e-5, 1)}
     >>> search = HyperbandSearchCV(
-    ...     MLPClassifier(batch_size=16), {"learning_rate_init": log_uniform(1e-5, 1)}, max_epochs=9, cv=3, random_state=0
+    ...     MLPClassifier(batch_size=16), space, max_epochs=9, cv=3, random_state=0
     ... ).fit(X, y)
     >>> bool(search.best_score_ > 0.9)
     True
@@ -116,26 +120,31 @@ class HyperbandSearchCV(BaseSearch):
         check_is_network(self)
         self._check_space()
         if self.n_iterations is None and self.time_budget is None:
-            raise ValueError("n_iterations=None needs a time_budget, or there is no end; got time_budget=None.")
+            raise ValueError(
+                "n_iterations=None needs a time_budget, or there is no end; got time_budget=None."
+            )
 
     def _check_space(self):
         """Raise ValueError where candidates would not train by epochs, or not for as many as a round has."""
         space, prefix = Space(self.space), network_of(self.estimator)[1]
         if f"{prefix}max_iter" in space:
             raise ValueError(
-                f"{prefix}max_iter must not be in the space of HyperbandSearchCV, which sets it to the epochs of a round, at most "
-                f"max_epochs={self.max_epochs}; got {space[f'{prefix}max_iter']!r}."
+                f"{prefix}max_iter must not be in the space of HyperbandSearchCV, which sets it to the "
+                f"epochs of a round, at most max_epochs={self.max_epochs}; got "
+                f"{space[f'{prefix}max_iter']!r}."
             )
         axes = space.axes
         for value in _choices(axes, f"{prefix}solver"):
             if is_lbfgs(value):
                 raise ValueError(
-                    f"{prefix}solver of the space must be stochastic solvers, which train by epochs, got {value!r}. "
-                    "CoarseToFineSearchCV takes it."
+                    f"{prefix}solver of the space must be stochastic solvers, which train by epochs, got "
+                    f"{value!r}. CoarseToFineSearchCV takes it."
                 )
         for value in _choices(axes, prefix[:-2]):
             if not isinstance(value, BaseMLP) or is_lbfgs(value.solver):
-                raise ValueError(f"{prefix[:-2]} of the space must be networks that train by epochs, got {value!r}.")
+                raise ValueError(
+                    f"{prefix[:-2]} of the space must be networks that train by epochs, got {value!r}."
+                )
 
     def _n_trials_planned(self):
         if self.n_iterations is None:
@@ -171,7 +180,9 @@ class HyperbandSearchCV(BaseSearch):
 
             run.train(trials, n_epochs, then=drop)
             trials = [] if run.over else done
-            trials = [trial for trial in sorted(trials, key=lambda each: each.number) if np.isnan(trial.ended)]
+            trials = [
+                trial for trial in sorted(trials, key=lambda each: each.number) if np.isnan(trial.ended)
+            ]
 
     def _planned(self, run, trial, n_epochs):
         """The `max_iter` of a network that is trained so far as this one."""
@@ -180,7 +191,8 @@ class HyperbandSearchCV(BaseSearch):
         return self.max_epochs if plans_end else n_epochs
 
     def _refitted(self, run, estimator, X, y, fit_params):
-        if not self.best_params_:  # no candidate was trained to the end of a round: the estimator as it was given
+        # no candidate was trained to the end of a round: the estimator as it was given
+        if not self.best_params_:
             return super()._refitted(run, estimator, X, y, fit_params)
         material = run.folds.material(estimator, self.best_params_, None)
         _train(material.network, material, int(self.cv_results_["n_epochs"][self.best_index_]))

@@ -4,7 +4,8 @@ import numpy as np
 
 from nnfast.tuning.trials import ROUNDING, read, worth_a_scale
 
-# Of the forest's trees. Deeper ones give the same shares within 1 %, at two to four times the time from 150 trials on.
+# Of the forest's trees. Deeper ones give the same shares within 1 %, at two to four times the time from 150
+# trials on.
 _DEPTH = 6
 # The name of no parameter.
 _BUDGET = "how long it was trained"
@@ -15,11 +16,11 @@ def importances(search, *, metric=None, random_state=0):
 
         share of p = Var_p(E[score | p]) / Var(score)
 
-    with all other hyperparameters drawn uniformly on their scales. A random forest of Optuna's, fitted to the trials,
-    stands in for the score. The shares sum to at most 1; the rest is what hyperparameters do together. Scores that are
-    far below the others, as those of fits that nearly diverged, count as the lowest of the others. A trial that was
-    stopped early counts with the score it had, and the part of the variance that epochs explain is taken out; a trial
-    without a score does not count.
+    with all other hyperparameters drawn uniformly on their scales. A random forest of Optuna's, fitted to the
+    trials, stands in for the score. The shares sum to at most 1; the rest is what hyperparameters do
+    together. Scores that are far below the others, as those of fits that nearly diverged, count as the lowest
+    of the others. A trial that was stopped early counts with the score it had, and the part of the variance
+    that epochs explain is taken out; a trial without a score does not count.
 
     Parameters
     ----------
@@ -73,16 +74,21 @@ def of_trials(trials, random_state=0):
     scores = trials.scores[scored]
     if len(scored) < 2 or np.ptp(scores) <= ROUNDING * np.abs(scores).max():
         got = f"{len(scored)} scored, all alike" if len(scored) > 1 else f"{len(scored)} scored"
-        raise ValueError(f"search must have trials with different scores, for importances to be told; got {got}.")
+        raise ValueError(
+            f"search must have trials with different scores, for importances to be told; got {got}."
+        )
     columns = [column for column in trials.columns if np.isfinite(column.positions[scored]).all()]
     if not columns:
-        raise ValueError("search must have a parameter that all trials have, for importances to be told; got none.")
+        raise ValueError(
+            "search must have a parameter that all trials have, for importances to be told; got none."
+        )
     constant = {column.name: 0.0 for column in columns if column.constant}
     columns = [column for column in columns if not column.constant]
     if not columns:
         return constant
 
-    # Positions, not values: Optuna's forest draws numbers uniformly between their bounds, whatever their scale.
+    # Positions, not values: Optuna's forest draws numbers uniformly between their bounds, whatever their
+    # scale.
     distributions, rows = {}, {}
     for column in columns:
         units = column.positions[scored]
@@ -94,7 +100,8 @@ def of_trials(trials, random_state=0):
             rows[column.name] = units
     budgets = trials.resources[scored] if trials.resources is not None else np.ones(1)
     if np.ptp(budgets):
-        # How long a trial was trained decides its score, too: it is a parameter, whose part is then taken out.
+        # How long a trial was trained decides its score, too: it is a parameter, whose part is then taken
+        # out.
         distributions[_BUDGET] = FloatDistribution(0.0, 1.0)
         rows[_BUDGET] = np.log(budgets / budgets.min()) / np.log(budgets.max() / budgets.min())
     lowest = worth_a_scale(scores)[0]
@@ -110,8 +117,11 @@ def of_trials(trials, random_state=0):
             )
             for i, score in enumerate(scores)
         )
-        # get_param_importances, made for users, normalizes the shares, or warns that not to do so is experimental
-        found = optuna.importance.FanovaImportanceEvaluator(max_depth=_DEPTH, seed=random_state).evaluate(study)
+        # get_param_importances, made for users, normalizes the shares, or warns that not to do so is
+        # experimental
+        found = optuna.importance.FanovaImportanceEvaluator(max_depth=_DEPTH, seed=random_state).evaluate(
+            study
+        )
     finally:
         optuna.logging.set_verbosity(verbosity)
     rest = 1 - found.pop(_BUDGET, 0.0)

@@ -22,7 +22,9 @@ def last_step(estimator):
 
 
 def network_of(estimator):
-    """(The network that an estimator is or ends in, or None; the prefix of its parameters, such as "mlp__", or "")."""
+    """(The network that an estimator is or ends in, or None; the prefix of its parameters, such as "mlp__",
+    or "").
+    """
     last, prefix = last_step(estimator)
     return (last, prefix) if isinstance(last, BaseMLP) else (None, "")
 

@@ -1,4 +1,6 @@
-"""The HTML page that a report fills in: layout, light and dark colours, and the script that sorts its table."""
+"""The HTML page that a report fills in: layout, light and dark colours, and the script that sorts
+its table.
+"""
 
 from string import Template
 
@@ -10,24 +12,25 @@ PAGE = Template("""\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
 <style>
-:root { color-scheme: light dark; --paper: #ffffff; --ink: #1d2433; --soft: #5b6475; --line: #d9dde5; --mark: #fff3df;
+:root { color-scheme: light dark; --paper: #ffffff; --ink: #1d2433; --soft: #5b6475; --line: #d9dde5; --mark:
+#fff3df;
   --raised: #f5f6f9; --accent: #b4540a; }
-@media (prefers-color-scheme: dark) { :root { --paper: #14171d; --ink: #e4e7ee; --soft: #a0a8b8; --line: #343a46;
+@media (prefers-color-scheme: dark) { :root { --paper: #14171d; --ink: #e4e7ee; --soft: #a0a8b8; --line:
+#343a46;
   --mark: #3a2c14; --raised: #1d2129; --accent: #f4a350; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 2.5rem) 3rem; max-width: 84rem; background: var(--paper);
+body { margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 2.5rem) 3rem; max-width: 84rem; background:
+var(--paper);
   color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-h1 { font-size: clamp(1.3rem, 1rem + 1.6vw, 1.9rem); line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 0.3rem; }
-p { margin: 0.3rem 0 0.7rem; color: var(--soft); max-width: 46rem; overflow-wrap: anywhere; }
-dl { display: flex; flex-wrap: wrap; gap: 0.6rem; margin: 0 0 1.2rem; }
-dl div { background: var(--raised); border: 1px solid var(--line); border-radius: 8px; padding: 0.45rem 0.9rem; }
-dt { font-size: 0.8rem; color: var(--soft); }
-dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
-dl div:first-child dd { color: var(--accent); font-size: 1.15rem; }
-code, pre { font-family: ui-monospace, "Cascadia Code", Menlo, "DejaVu Sans Mono", monospace; font-size: 0.875rem; }
-.code { position: relative; max-width: 46rem; }
-pre { margin: 0; padding: 0.8rem 5rem 0.8rem 1rem; overflow-x: auto; background: var(--raised);
+h1 { font-size: clamp(1.3rem, 1rem + 1.6vw, 1.9rem); line-height: 1.25; margin: 0 0 1rem; overflow-wrap:
+anywhere; } h2 { font-size: 1.2rem; margin: 2.2rem 0 0.3rem; } p { margin: 0.3rem 0 0.7rem; color:
+var(--soft); max-width: 46rem; overflow-wrap: anywhere; } dl { display: flex; flex-wrap: wrap; gap: 0.6rem;
+margin: 0 0 1.2rem; } dl div { background: var(--raised); border: 1px solid var(--line); border-radius: 8px;
+padding: 0.45rem 0.9rem; } dt { font-size: 0.8rem; color: var(--soft); } dd { margin: 0; font-weight: 600;
+font-variant-numeric: tabular-nums; } dl div:first-child dd { color: var(--accent); font-size: 1.15rem; }
+code, pre { font-family: ui-monospace, "Cascadia Code", Menlo, "DejaVu Sans Mono", monospace; font-size:
+0.875rem; } .code { position: relative; max-width: 46rem; } pre { margin: 0; padding: 0.8rem 5rem 0.8rem 1rem;
+overflow-x: auto; background: var(--raised);
   border: 1px solid var(--line); border-radius: 8px; }
 button { font: inherit; color: inherit; cursor: pointer; }
 #copy { position: absolute; top: 0.5rem; right: 0.5rem; font-size: 0.8rem; padding: 0.15rem 0.6rem;
@@ -36,12 +39,12 @@ button { font: inherit; color: inherit; cursor: pointer; }
 svg { display: block; width: 100%; height: auto; max-width: calc(1.25 * var(--width)); }
 .wide { overflow-x: auto; }
 .wide svg { min-width: min(calc(0.82 * var(--width)), 60rem); }
-.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); gap: 0.6rem; }
-.large { grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); }
-.scroll { overflow: auto; max-height: 80vh; border: 1px solid var(--line); border-radius: 8px; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; min-width: 100%; }
-th { position: sticky; top: 0; background: var(--raised); padding: 0; text-align: left; }
-th button { display: flex; gap: 0.35rem; align-items: baseline; width: 100%; padding: 0.4rem 0.7rem; font-weight: 600;
+.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); gap: 0.6rem;
+} .large { grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); } .scroll { overflow:
+auto; max-height: 80vh; border: 1px solid var(--line); border-radius: 8px; } table { border-collapse:
+collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; min-width: 100%; } th { position: sticky;
+top: 0; background: var(--raised); padding: 0; text-align: left; } th button { display: flex; gap: 0.35rem;
+align-items: baseline; width: 100%; padding: 0.4rem 0.7rem; font-weight: 600;
   border: 0; background: none; white-space: nowrap; }
 th button::after { content: "↕"; opacity: 0.35; font-weight: 400; }
 th[aria-sort="ascending"] button::after { content: "↑"; opacity: 1; }

@@ -13,7 +13,13 @@ from nnfast.tuning import importance as analysis
 from nnfast.tuning.importance import importances
 from nnfast.tuning.trials import read
 
-__all__ = ["importances", "plot_importance", "plot_learning_curves", "plot_parallel_coordinates", "plot_slices"]
+__all__ = [
+    "importances",
+    "plot_importance",
+    "plot_learning_curves",
+    "plot_parallel_coordinates",
+    "plot_slices",
+]
 
 _KINDS = ("loss", "score")
 
@@ -21,9 +27,10 @@ _KINDS = ("loss", "score")
 def plot_parallel_coordinates(search, ax=None, *, metric=None):
     """Draw a line a trial, from axis to axis of its hyperparameters, to its score.
 
-    The scores' colours go from the worst to the best of the finished trials, which is drawn bold; trials that were
-    stopped early, diverged or failed are thin and grey, to the last score they had; lines without one end before its
-    axis. Scores far below the others, an R2 of -1e9 say, are drawn at the lower end, which is then marked with "≤".
+    The scores' colours go from the worst to the best of the finished trials, which is drawn bold; trials that
+    were stopped early, diverged or failed are thin and grey, to the last score they had; lines without one
+    end before its axis. Scores far below the others, an R2 of -1e9 say, are drawn at the lower end, which is
+    then marked with "≤".
 
     Parameters
     ----------
@@ -56,13 +63,15 @@ def plot_parallel_coordinates(search, ax=None, *, metric=None):
     >>> from sklearn.model_selection import GridSearchCV
     >>> from nnfast.tuning.plots import plot_parallel_coordinates
     >>> X, y = make_classification(random_state=0)
-    >>> search = GridSearchCV(LogisticRegression(), {"C": [1e-4, 1e-2, 1, 100], "fit_intercept": [True, False]}).fit(X, y)
-    >>> axes = plot_parallel_coordinates(search)
+    >>> grid = {"C": [1e-4, 1e-2, 1, 100], "fit_intercept": [True, False]}
+    >>> axes = plot_parallel_coordinates(GridSearchCV(LogisticRegression(), grid).fit(X, y))
     >>> [label.get_text() for label in axes.get_xticklabels()]
     ['C', 'fit_intercept', 'score']
     """
     trials = read(search, metric)
-    return drawing.parallel_coordinates(plotting.axes(ax, (drawing.width_of_parallel_coordinates(trials), 4.4)), trials)
+    return drawing.parallel_coordinates(
+        plotting.axes(ax, (drawing.width_of_parallel_coordinates(trials), 4.4)), trials
+    )
 
 
 def plot_importance(search, ax=None, *, metric=None, random_state=0):
@@ -101,9 +110,9 @@ def plot_importance(search, ax=None, *, metric=None, random_state=0):
 def plot_slices(search, axes=None, *, metric=None):
     """Draw the score over each hyperparameter, one panel each, on its own scale.
 
-    The best trial is a star. Trials that were stopped early are small and grey, at the last score they had; those that
-    have none are crosses at the bottom, which tell where fits diverge; triangles are scores far below the others. The
-    trials of one choice are spread side by side.
+    The best trial is a star. Trials that were stopped early are small and grey, at the last score they had;
+    those that have none are crosses at the bottom, which tell where fits diverge; triangles are scores far
+    below the others. The trials of one choice are spread side by side.
 
     Parameters
     ----------
@@ -116,7 +125,8 @@ def plot_slices(search, axes=None, *, metric=None):
     Returns
     -------
     ndarray of matplotlib axes
-        In the order of the search's parameters. Places along x are positions from 0 to 1 on the parameter's scale.
+        In the order of the search's parameters. Places along x are positions from 0 to 1 on the parameter's
+        scale.
 
     Raises
     ------
@@ -157,9 +167,9 @@ def plot_slices(search, axes=None, *, metric=None):
 def plot_learning_curves(search, axes=None, *, metric=None):
     """Draw the training loss and, where it was measured, the validation score of every trial by epoch.
 
-    Curves have the colours of the trials' scores, the best trial's is bold. What was stopped early is grey and ends in
-    a dot where it was stopped, what diverged in a cross. Of scikit-learn's searches those by successive halving have
-    curves, of scores by resource.
+    Curves have the colours of the trials' scores, the best trial's is bold. What was stopped early is grey
+    and ends in a dot where it was stopped, what diverged in a cross. Of scikit-learn's searches those by
+    successive halving have curves, of scores by resource.
 
     Parameters
     ----------
@@ -185,13 +195,15 @@ def plot_learning_curves(search, axes=None, *, metric=None):
     kinds = kinds_of_curves(trials)
     if not kinds:
         raise ValueError(
-            "search must have recorded learning curves, as the searches of nnfast.tuning do and scikit-learn's by "
-            f"successive halving; {type(search).__name__} did not."
+            "search must have recorded learning curves, as the searches of nnfast.tuning do and "
+            f"scikit-learn's by successive halving; {type(search).__name__} did not."
         )
     own = axes is None
     if own:
         figsize = (5.4 * len(kinds) + 0.6, 4.0)
-        axes = plotting.pyplot().subplots(1, len(kinds), figsize=figsize, squeeze=False, layout="constrained")[1]
+        axes = plotting.pyplot().subplots(
+            1, len(kinds), figsize=figsize, squeeze=False, layout="constrained"
+        )[1]
     axes = _as_array(axes)
     if len(axes) != len(kinds):
         raise ValueError(f"axes must be {len(kinds)}, for {' and '.join(kinds)}, got {len(axes)}.")

@@ -33,7 +33,8 @@ def default_space(estimator, tier=2, *, n_samples=None):
     ======  ===========================  ==================================================================
     tier    hyperparameter               scale
     ======  ===========================  ==================================================================
-    1       `learning_rate_init`         log_uniform: (1e-5, 0.1); "sgd", "adagrad" (1e-4, 1); "lion" (1e-6, 0.01)
+    1       `learning_rate_init`         log_uniform: (1e-5, 0.1); "sgd", "adagrad" (1e-4, 1); "lion"
+                                         (1e-6, 0.01)
     2       `momentum` of "sgd",         one_minus_log_uniform(0.9, 0.999)
             `rho` of "rmsprop"
     ..      `hidden_layer_sizes`         layers of the present depth and a width of 64 to 512
@@ -44,15 +45,17 @@ def default_space(estimator, tier=2, *, n_samples=None):
     ..      `alpha`, or `weight_decay`   log_uniform(1e-4, 10), or of "adamw" and "lion" (1e-3, 0.1)
     ======  ===========================  ==================================================================
 
-    A tier has those below it as well. ``solver="lbfgs"`` has neither rate nor batches: `alpha` is its first tier, the
-    width its second, the depth its third. Adam's `beta_1`, `beta_2` and `epsilon` are left as they are.
+    A tier has those below it as well. ``solver="lbfgs"`` has neither rate nor batches: `alpha` is its first
+    tier, the width its second, the depth its third. Adam's `beta_1`, `beta_2` and `epsilon` are left as they
+    are.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor of nnfast or scikit-learn, or a Pipeline that ends in one
-        Need not be fitted. Of a pipeline, the names have the prefix of the last step. Where `solver` is a record such
-        as ``SGD(momentum=0.95)``, it is the record that varies in momentum or weight decay. A `learning_rate` other
-        than "constant" stays, and so does the depth where `activation` or `dropout` has a value a layer.
+        Need not be fitted. Of a pipeline, the names have the prefix of the last step. Where `solver` is a
+        record such as ``SGD(momentum=0.95)``, it is the record that varies in momentum or weight decay. A
+        `learning_rate` other than "constant" stays, and so does the depth where `activation` or `dropout` has
+        a value a layer.
     tier : {1, 2, 3}, default=2
         How far to go.
     n_samples : int, optional
@@ -85,18 +88,21 @@ def default_space(estimator, tier=2, *, n_samples=None):
 
     References
     ----------
-    Bengio, Practical Recommendations for Gradient-Based Training of Deep Architectures, 2012, arXiv:1206.5533.
+    Bengio, Practical Recommendations for Gradient-Based Training of Deep Architectures, 2012,
+    arXiv:1206.5533.
     """
     p, prefix = last_step(estimator)
     if not isinstance(p, (BaseMLP, MLPClassifier, MLPRegressor)):
         raise TypeError(
-            "estimator must be an MLPClassifier or MLPRegressor of nnfast or scikit-learn, or a Pipeline that ends in "
-            f"one, got {estimator!r}."
+            "estimator must be an MLPClassifier or MLPRegressor of nnfast or scikit-learn, or a Pipeline "
+            f"that ends in one, got {estimator!r}."
         )
     if isinstance(tier, (bool, np.bool_)) or not isinstance(tier, (int, np.integer)) or tier not in (1, 2, 3):
         raise ValueError(f"tier must be 1, 2 or 3, got {tier!r}.")
     if n_samples is not None and not (isinstance(n_samples, (int, np.integer)) and n_samples >= 1):
-        raise ValueError(f"n_samples must be a number of rows, an integer of 1 or more, or None, got {n_samples!r}.")
+        raise ValueError(
+            f"n_samples must be a number of rows, an integer of 1 or more, or None, got {n_samples!r}."
+        )
     record, name = isinstance(p.solver, Optimizer), _solver_name(p)
     penalty = "weight_decay" if name in ("adamw", "lion") else "alpha"
     scales = {}
@@ -135,8 +141,8 @@ def _solver_name(p):
     accepted = (*OPTIMIZERS, "lbfgs") if isinstance(p, BaseMLP) else ("adam", "sgd", "lbfgs")
     if not isinstance(p.solver, str) or p.solver not in accepted:
         raise ValueError(
-            f"solver must be one of {', '.join(map(repr, accepted))}, or for nnfast a record of nnfast.optimizers, "
-            f"got {p.solver!r}.{did_you_mean(p.solver, accepted)}"
+            f"solver must be one of {', '.join(map(repr, accepted))}, or for nnfast a record of "
+            f"nnfast.optimizers, got {p.solver!r}.{did_you_mean(p.solver, accepted)}"
         )
     return p.solver
 
@@ -157,7 +163,9 @@ def _batch_sizes(n_samples):
 
 
 def _decays(p, name):
-    """Values of `learning_rate` that fall slowly, fast and not at all; none where one has been set already."""
+    """Values of `learning_rate` that fall slowly, fast and not at all; none where one has been set
+    already.
+    """
     if not isinstance(p.learning_rate, str) or p.learning_rate != "constant":
         return []
     if isinstance(p, BaseMLP):

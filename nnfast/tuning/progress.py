@@ -27,11 +27,16 @@ class Lines(Silence):
 
     def trial(self, trial, score, best):
         params = ", ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
-        print(f"Trial {trial.number + 1}: score {score:.6g}, {trial.status}, {trial.n_epochs} epochs; {params}", flush=True)
+        print(
+            f"Trial {trial.number + 1}: score {score:.6g}, {trial.status}, {trial.n_epochs} epochs; {params}",
+            flush=True,
+        )
 
 
 class Bar(Silence):
-    """tqdm's bar, on stderr: trials, the best score so far, and the time left, of the budget where there is one."""
+    """tqdm's bar, on stderr: trials, the best score so far, and the time left, of the budget where there is
+    one.
+    """
 
     def __init__(self, title, n_trials, seconds):
         self._end = None if seconds is None else time.monotonic() + seconds

@@ -33,13 +33,14 @@ def lr_find(
 
         low (high / low)^(i / (n - 1))
 
-    and the loss of its batch is noted before the step. The test ends where the loss explodes: where the average so far
-    and three losses in a row exceed the least average by three times its value, or by three times the way down to it.
+    and the loss of its batch is noted before the step. The test ends where the loss explodes: where the
+    average so far and three losses in a row exceed the least average by three times its value, or by three
+    times the way down to it.
 
-    What is trained is what `fit` would train, on the rows that it would train on: the same initial parameters, batch
-    size, solver, penalties and dropout. The schedule has no part in it, nor have callbacks; the order of the rows is
-    drawn at random, whatever `shuffle`. learning_rate_init="auto" is the same within `fit`, and with the same
-    `random_state` comes to the same rate, `learning_rate_init_`.
+    What is trained is what `fit` would train, on the rows that it would train on: the same initial
+    parameters, batch size, solver, penalties and dropout. The schedule has no part in it, nor have callbacks;
+    the order of the rows is drawn at random, whatever `shuffle`. learning_rate_init="auto" is the same within
+    `fit`, and with the same `random_state` comes to the same rate, `learning_rate_init_`.
 
     Parameters
     ----------
@@ -58,8 +59,8 @@ def lr_find(
     high : float, default=10.0
         The highest rate, at least a hundred times `low`.
     n_epochs : int, default=None
-        Passes over the rows. None is as many, or such a part of one, as 32 steps a decade take: 225 steps by default,
-        of 45000 rows if a batch has 200.
+        Passes over the rows. None is as many, or such a part of one, as 32 steps a decade take: 225 steps by
+        default, of 45000 rows if a batch has 200.
     smoothing : float, default=0.8
         Weight of the average so far in the exponential moving average of the loss, in [0, 1).
     random_state : int, RandomState instance or None, default=None
@@ -75,7 +76,8 @@ def lr_find(
     TypeError
         If the estimator is another one.
     ValueError
-        If an argument is not accepted, by this function or by `fit`, or if the solver is 'lbfgs', which has no rate.
+        If an argument is not accepted, by this function or by `fit`, or if the solver is 'lbfgs', which has
+        no rate.
     DivergenceError
         If the loss explodes within a decade of the lowest rate.
 
@@ -93,18 +95,21 @@ def lr_find(
     >>> found = lr_find(clf, X / 16, y)
     >>> 0.01 < found.suggestion < found.minimum < found.diverged_at
     True
-    >>> clf.set_params(learning_rate_init="auto", max_iter=50, tol=1).fit(X / 16, y).learning_rate_init_ == found.suggestion
+    >>> clf = clf.set_params(learning_rate_init="auto", max_iter=50, tol=1).fit(X / 16, y)
+    >>> clf.learning_rate_init_ == found.suggestion
     True
     """
     _check(low, high, n_epochs, smoothing)
     last, _ = last_step(estimator)
     if not isinstance(last, BaseMLP):
         raise TypeError(
-            "estimator must be an MLPClassifier or MLPRegressor of nnfast, or a Pipeline that ends in one, got "
-            f"{type(last).__name__}."
+            "estimator must be an MLPClassifier or MLPRegressor of nnfast, or a Pipeline that ends in one, "
+            f"got {type(last).__name__}."
         )
     if isinstance(last.solver, str) and last.solver == "lbfgs":
-        raise ValueError("lr_find needs a solver with a learning rate, such as 'adam' or 'sgd', got solver='lbfgs'.")
+        raise ValueError(
+            "lr_find needs a solver with a learning rate, such as 'adam' or 'sgd', got solver='lbfgs'."
+        )
     last._validate_params()  # before the other steps are fitted, which may take long
     for pipeline in pipelines_of(estimator):
         if len(pipeline.steps) > 1:
@@ -122,9 +127,19 @@ def lr_find(
 def _check(low, high, n_epochs, smoothing):
     """Raise ValueError unless these are what `lr_find` takes."""
     checks = (
-        ("low", low, low is None or _is_number(low) and 0 < low <= sys.float_info.max, "a positive number, or None"),
+        (
+            "low",
+            low,
+            low is None or _is_number(low) and 0 < low <= sys.float_info.max,
+            "a positive number, or None",
+        ),
         ("high", high, _is_number(high) and 0 < high <= sys.float_info.max, "a positive number"),
-        ("n_epochs", n_epochs, n_epochs is None or _is_number(n_epochs, Integral) and n_epochs >= 1, "1 or more, or None"),
+        (
+            "n_epochs",
+            n_epochs,
+            n_epochs is None or _is_number(n_epochs, Integral) and n_epochs >= 1,
+            "1 or more, or None",
+        ),
         ("smoothing", smoothing, _is_number(smoothing) and 0 <= smoothing < 1, "a number in [0, 1)"),
     )
     for name, value, accepted, words in checks:

@@ -1,4 +1,6 @@
-"""A fitted search as one self-contained HTML page: the best, the figures, and a sortable table of the trials."""
+"""A fitted search as one self-contained HTML page: the best, the figures, and a sortable table of
+the trials.
+"""
 
 import html
 import io
@@ -19,7 +21,8 @@ from nnfast.tuning.page import PAGE
 from nnfast.tuning.plots import kinds_of_curves
 from nnfast.tuning.trials import count_statuses, metrics, plain, read, text, without_steps
 
-# Colours of the figures that the page replaces by those of its light or dark mode: text and lines, and what is behind.
+# Colours of the figures that the page replaces by those of its light or dark mode: text and lines, and what
+# is behind.
 _INK, _PAPER = "#010203", "#fdfeff"
 # What a trial does not have.
 _ABSENT = object()
@@ -43,9 +46,10 @@ _LOOK = {
 def report(search, path, *, metric=None):
     """Write a fitted search as one HTML page that needs no network and no other file.
 
-    It has the best score and parameters, ready to be copied as Python code, the figures of `nnfast.tuning.plots` and a
-    table of all trials that a click on a column's head sorts. Without Optuna the importances are left out. The file is
-    written beside its place and then renamed: there is always a whole one.
+    It has the best score and parameters, ready to be copied as Python code, the figures of
+    `nnfast.tuning.plots` and a table of all trials that a click on a column's head sorts. Without Optuna the
+    importances are left out. The file is written beside its place and then renamed: there is always a whole
+    one.
 
     Parameters
     ----------
@@ -100,7 +104,8 @@ def page(search, metric=None):
     )
 
 
-# ---- the file ------------------------------------------------------------------------------------------------------
+# ---- the file
+# ------------------------------------------------------------------------------------------------------
 
 
 def _checked(path):
@@ -114,7 +119,8 @@ def _checked(path):
     return path
 
 
-# ---- the top -------------------------------------------------------------------------------------------------------
+# ---- the top
+# -------------------------------------------------------------------------------------------------------
 
 
 def _estimator_name(estimator):
@@ -133,7 +139,9 @@ def _facts(search, trials):
         if spread is not None and np.isfinite(spread[trials.best]):
             score += f" ± {spread[trials.best]:.2g}"
         facts.insert(0, (f"Best {trials.metric}", score))
-    return "\n".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts)
+    return "\n".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts
+    )
 
 
 def _seconds(search):
@@ -163,12 +171,14 @@ def _best(search, trials):
     lines = [f"    {name!r}: {plain(value)!r}," for name, value in params.items()]
     code = html.escape("\n".join(["params = {", *lines, "}"]))
     return (
-        f'<p>Trial {trials.best}. Use it by <code>estimator.set_params(**params)</code>.</p>\n<div class="code">'
-        f'<button type="button" id="copy">Copy</button><pre id="params" tabindex="0">{code}</pre></div>'
+        f"<p>Trial {trials.best}. Use it by <code>estimator.set_params(**params)</code>.</p>\n"
+        '<div class="code"><button type="button" id="copy">Copy</button><pre id="params" '
+        f'tabindex="0">{code}</pre></div>'
     )
 
 
-# ---- the figures ---------------------------------------------------------------------------------------------------
+# ---- the figures
+# ---------------------------------------------------------------------------------------------------
 
 
 def _figures(trials):
@@ -179,29 +189,41 @@ def _figures(trials):
         yield _section("Parallel coordinates", _PARALLEL, [_parallel_coordinates(trials)], "wide")
         yield _importance(trials)
         names = trials.short_names()
-        panels = [_slice(trials, *each) for each in itertools.islice(zip(trials.columns, names, strict=True), _MOST_SLICES)]
+        panels = [
+            _slice(trials, *each)
+            for each in itertools.islice(zip(trials.columns, names, strict=True), _MOST_SLICES)
+        ]
         more = f" The first {_MOST_SLICES} of {len(names)} are shown." if len(names) > _MOST_SLICES else ""
         yield _section("Slices", _SLICES + more, panels, "panels")
         yield _curves(trials)
 
 
 _PARALLEL = (
-    "A line a trial, from its hyperparameters to its score; the best is bold. Thin and grey: stopped early, diverged or failed."
+    "A line a trial, from its hyperparameters to its score; the best is bold. Thin and grey: stopped early,"
+    " diverged or failed."
 )
 _IMPORTANCE = (
-    "The share of the score's variance that each hyperparameter explains by itself (fANOVA); the rest is what they do together."
+    "The share of the score's variance that each hyperparameter explains by itself (fANOVA); the rest is what"
+    " they do together."
 )
 _SLICES = (
-    "The score over each hyperparameter. Star: the best. Grey: stopped early; crosses at the bottom have no score, triangles "
-    "one far below the others."
+    "The score over each hyperparameter. Star: the best. Grey: stopped early; crosses at the bottom have no "
+    "score, triangles one far below the others."
 )
-_CURVES = "Every trial by {}, in the colour of its score. Grey: stopped early, at the dot, or diverged, at the cross."
+_CURVES = (
+    "Every trial by {}, in the colour of its score. Grey: stopped early, at the dot, or diverged, at the"
+    " cross."
+)
 
 
 def _section(title, words, figures, kind):
     head = f"<section>\n<h2>{html.escape(title)}</h2>\n<p>{html.escape(words)}</p>\n"
     scrolls = f' role="region" aria-label="{html.escape(title)}" tabindex="0"' if kind == "wide" else ""
-    return f'{head}<div class="{kind}"{scrolls}>{"".join(figures)}</div>\n</section>' if figures else f"{head}</section>"
+    return (
+        f'{head}<div class="{kind}"{scrolls}>{"".join(figures)}</div>\n</section>'
+        if figures
+        else f"{head}</section>"
+    )
 
 
 def _figure(name, draw, figsize):
@@ -212,8 +234,14 @@ def _figure(name, draw, figsize):
     figure = Figure(figsize=figsize, layout="constrained")
     draw(figure.subplots())
     file = io.StringIO()
-    with rc_context({"svg.hashsalt": name}):  # ids of one figure are none of another's, and the same every time
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=110)
+    # ids of one figure are none of another's, and the same every time
+    with rc_context({"svg.hashsalt": name}):
+        figure.savefig(
+            file,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+            dpi=110,
+        )
     svg = _compact(file.getvalue()).replace(_INK, "var(--ink)").replace(_PAPER, "var(--paper)")
     svg = re.sub(r'^<svg ([^>]*?)width="([\d.]+)pt" height="[\d.]+pt"', _sized, svg)
     label = html.escape(name, quote=True)
@@ -261,13 +289,18 @@ def _curves(trials):
     if not kinds:
         return _section("Learning curves", "There are none: this search did not record them.", [], "")
     figures = [
-        _figure(f"learning curves: {kind}", lambda ax, kind=kind: drawing.learning_curves([ax], trials, [kind]), (4.6, 3.3))
+        _figure(
+            f"learning curves: {kind}",
+            lambda ax, kind=kind: drawing.learning_curves([ax], trials, [kind]),
+            (4.6, 3.3),
+        )
         for kind in kinds
     ]
     return _section("Learning curves", _CURVES.format(trials.unit), figures, "panels large")
 
 
-# ---- the table -----------------------------------------------------------------------------------------------------
+# ---- the table
+# -----------------------------------------------------------------------------------------------------
 
 
 def _table(search, trials):
@@ -296,7 +329,13 @@ def _table_columns(search, trials):
     for key in metrics(search):
         name = key if several else trials.metric
         shown |= {f"mean_test_{key}": name, f"std_test_{key}": f"± {name}" if several else "±"}
-    shown |= {"status": "status", "n_epochs": "epochs", "round": "round", "bracket": "bracket", "iter": "iteration"}
+    shown |= {
+        "status": "status",
+        "n_epochs": "epochs",
+        "round": "round",
+        "bracket": "bracket",
+        "iter": "iteration",
+    }
     shown |= {"n_resources": "resources", "mean_fit_time": "fit, s", "ended": "ended, s"}
     results = results | {"status": trials.status}
     columns += [(name, key, list(results[key])) for key, name in shown.items() if key in results]

@@ -5,8 +5,8 @@ from threading import Lock
 import numpy as np
 from sklearn.metrics._scorer import _MultimetricScorer
 
-from nnfast.tuning.fits import FoldFit, Trial
 from nnfast.jobs import Jobs, Limits, n_jobs_of
+from nnfast.tuning.fits import FoldFit, Trial
 from nnfast.tuning.progress import reporter
 from nnfast.tuning.spaces import Space
 from nnfast.tuning.tensorboard import metrics_of
@@ -35,11 +35,14 @@ class Run:
         self.trials, self.limits = [], Limits(search.time_budget)
         # Of a function that returns several metrics, the others do not know the names.
         self._refit_metric = search.refit if isinstance(search.refit, str) else refit_metric
-        # To prepare a fit is Python nearly throughout: threads at once would take its lock from each other all the time.
+        # To prepare a fit is Python nearly throughout: threads at once would take its lock from each other
+        # all the time.
         self.preparing = Lock()
         self._log, self._best_score = log, np.nan
         self._jobs = Jobs(n_jobs_of(search.n_jobs), self.limits)
-        self.say = reporter(search.verbose, type(search).__name__, search._n_trials_planned(), search.time_budget)
+        self.say = reporter(
+            search.verbose, type(search).__name__, search._n_trials_planned(), search.time_budget
+        )
 
     @property
     def over(self):
@@ -47,14 +50,18 @@ class Run:
         return self.limits.over
 
     def refit_score(self, scores):
-        """The score that candidates are compared by: of several metrics, that of `refit`, or the first one."""
+        """The score that candidates are compared by: of several metrics, that of `refit`, or the
+        first one.
+        """
         if not isinstance(scores, dict):
             return scores
         return scores[self._refit_metric if self._refit_metric in scores else next(iter(scores))]
 
     @property
     def metrics(self):
-        """The names of the metrics; None where scores are single numbers, or a function has not returned any yet."""
+        """The names of the metrics; None where scores are single numbers, or a function has not returned any
+        yet.
+        """
         if isinstance(self.scorer, _MultimetricScorer):
             return list(self.scorer._scorers)
         scores = (fit.scores for trial in self.trials for fit in trial.fits)
@@ -62,7 +69,9 @@ class Run:
 
     def score(self, trial):
         """The mean over the folds; NaN where one of them has none."""
-        return float(np.mean([np.nan if fit.scores is None else self.refit_score(fit.scores) for fit in trial.fits]))
+        return float(
+            np.mean([np.nan if fit.scores is None else self.refit_score(fit.scores) for fit in trial.fits])
+        )
 
     def best(self, n, trials=None):
         """The `n` best of the trials, of all by default, best first; those without a score are none."""
@@ -90,8 +99,8 @@ class Run:
         trials : list of Trial
         until : int or None
         watches : list of callable(epoch, score), default=None
-            For each trial what is told the score of its first fold after every epoch, and gives the trial up by
-            returning True: the other folds are trained only where it does not.
+            For each trial what is told the score of its first fold after every epoch, and gives the trial up
+            by returning True: the other folds are trained only where it does not.
         then : callable(trial), default=None
             Called for every trial that has come so far in all its folds. Not together with `watches`.
         """
@@ -125,7 +134,9 @@ class Run:
         self._jobs.run(lambda item: item[1].train(self, until, item[2]), work, done)
 
     def finish(self, trial, status="complete"):
-        """Nothing goes on from a trial: its networks are let go, with this status where they wait, and it is reported."""
+        """Nothing goes on from a trial: its networks are let go, with this status where they wait, and it is
+        reported.
+        """
         for fit in trial.fits:
             fit.let_go(status)
         trial.ended = self.limits.elapsed
@@ -133,10 +144,14 @@ class Run:
         self._best_score = np.fmax(self._best_score, score)
         self.say.trial(trial, score, self._best_score)
         if self._log is not None:
-            self._log.write(trial.number, trial.params, metrics_of(trial), trial.learning_curve(), trial.status)
+            self._log.write(
+                trial.number, trial.params, metrics_of(trial), trial.learning_curve(), trial.status
+            )
 
     def close(self):
-        """Let go of the networks that wait, whose callbacks are told that their fits end, and of what is shown."""
+        """Let go of the networks that wait, whose callbacks are told that their fits end, and of what is
+        shown.
+        """
         self.say.close()
         if not self._jobs.busy:
             for trial in self.trials:

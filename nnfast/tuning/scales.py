@@ -1,7 +1,8 @@
 """Scales: what a hyperparameter is drawn from, and how evenly.
 
-A learning rate matters by its order of magnitude, a momentum by the window 1 / (1 - momentum) that it averages over, a
-number of layers by itself: each scale spreads its draws evenly over what matters. A scale is a plain value; it works
+A learning rate matters by its order of magnitude, a momentum by the window 1 / (1 - momentum) that it
+averages over, a number of layers by itself: each scale spreads its draws evenly over what matters. A scale is
+a plain value; it works
 
 - in scikit-learn's `RandomizedSearchCV` and `ParameterSampler` as it is, by `rvs`,
 - in `GridSearchCV` and `ParameterGrid` by `grid(n)`,
@@ -41,7 +42,9 @@ class Scale(ABC):
 
     @abstractmethod
     def axes(self, name):
-        """The axes of a parameter of that name: dict axis name -> Axis, one of them called `name` for most scales."""
+        """The axes of a parameter of that name: dict axis name -> Axis, one of them called `name` for most
+        scales.
+        """
 
     @abstractmethod
     def split(self, name, value):
@@ -70,12 +73,18 @@ class Scale(ABC):
         value : object or ndarray of shape `size`
             Without a size, a plain float, int, tuple or choice.
         """
-        random = random_state if isinstance(random_state, np.random.Generator) else check_random_state(random_state)
+        random = (
+            random_state
+            if isinstance(random_state, np.random.Generator)
+            else check_random_state(random_state)
+        )
         shape = () if size is None else (size,) if isinstance(size, Integral) else tuple(size)
         axes = self.axes("")
         units = random.random((*shape, len(axes))).reshape(-1, len(axes)).tolist()
         values = [
-            self.join("", {name: axis.from_unit(u) for (name, axis), u in zip(axes.items(), row, strict=True)})
+            self.join(
+                "", {name: axis.from_unit(u) for (name, axis), u in zip(axes.items(), row, strict=True)}
+            )
             for row in units
         ]
         if size is None:
@@ -88,8 +97,8 @@ class Scale(ABC):
     def grid(self, n):
         """n values for a grid, evenly spaced on the scale with both ends among them; the middle for n=1.
 
-        Integers that come twice are left out; all choices are in the grid, whatever n is; `layers` has n depths times
-        n widths.
+        Integers that come twice are left out; all choices are in the grid, whatever n is; `layers` has n
+        depths times n widths.
 
         Returns
         -------
@@ -165,7 +174,9 @@ class Layers(Scale):
             values = {f"{name}.depth": len(sizes), f"{name}.width": width}
             if self.join(name, values) == sizes:
                 return values
-        raise ValueError(f"{name} must be hidden layers of the shape {self.shape!r} as of {self!r}, got {value!r}.")
+        raise ValueError(
+            f"{name} must be hidden layers of the shape {self.shape!r} as of {self!r}, got {value!r}."
+        )
 
     def join(self, name, values):
         depth, width = values[f"{name}.depth"], values[f"{name}.width"]
@@ -185,7 +196,7 @@ class Layers(Scale):
         return f"layers(depth={depth}, width={width}, shape={self.shape!r}{narrowest})"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # What users call
 
 
@@ -216,8 +227,8 @@ def uniform(low, high):
 def log_uniform(low, high):
     """A number whose logarithm is uniform: every order of magnitude is as likely as another.
 
-    For what matters by its order of magnitude: learning rates, penalties. Drawn uniformly from 0.0001 to 1, nine
-    tenths of all rates would lie above 0.1; here a quarter does.
+    For what matters by its order of magnitude: learning rates, penalties. Drawn uniformly from 0.0001 to 1,
+    nine tenths of all rates would lie above 0.1; here a quarter does.
 
     Parameters
     ----------
@@ -261,8 +272,8 @@ def int_uniform(low, high):
 def int_log_uniform(low, high):
     """An integer whose order of magnitude is uniform.
 
-    For counts of a wide range, units or rows of a batch: as many are drawn from 32 to 64 as from 256 to 512. The
-    integer k stands for all numbers from k - 0.5 to k + 0.5, so that both ends have their share.
+    For counts of a wide range, units or rows of a batch: as many are drawn from 32 to 64 as from 256 to 512.
+    The integer k stands for all numbers from k - 0.5 to k + 0.5, so that both ends have their share.
 
     Parameters
     ----------
@@ -285,8 +296,8 @@ def int_log_uniform(low, high):
 def one_minus_log_uniform(low, high):
     """A number b for which log(1 - b) is uniform, and so is the order of magnitude of the window 1 / (1 - b).
 
-    For momentum and the betas, means over about 1 / (1 - b) steps: from 0.9 to 0.9005 nothing changes, ten steps stay
-    ten; from 0.999 to 0.9995, a thousand steps become two thousand.
+    For momentum and the betas, means over about 1 / (1 - b) steps: from 0.9 to 0.9005 nothing changes, ten
+    steps stay ten; from 0.999 to 0.9995, a thousand steps become two thousand.
 
     Parameters
     ----------
@@ -312,8 +323,8 @@ def choice(*values):
     Parameters
     ----------
     *values : objects, or one list of them
-        Different values. A single list, tuple, range or array is what holds them: ``choice([(64, 64)])`` has one
-        choice, a tuple. Numbers of NumPy become Python's.
+        Different values. A single list, tuple, range or array is what holds them: ``choice([(64, 64)])`` has
+        one choice, a tuple. Numbers of NumPy become Python's.
 
     Returns
     -------
@@ -348,8 +359,8 @@ def layers(depth=(1, 6), width=(64, 512), shape="constant", *, narrowest=None):
         Units of a layer: a number, the ends of an `int_log_uniform`, or a scale of integers.
     shape : {"constant", "wider_first", "pyramid"}, default="constant"
         "constant" gives all layers `width` units: one number in place of several, and the one to start with.
-        "wider_first" gives the first twice as many as the others, which have `width`. "pyramid" begins with `width`,
-        and every further layer has half of the one before.
+        "wider_first" gives the first twice as many as the others, which have `width`. "pyramid" begins with
+        `width`, and every further layer has half of the one before.
     narrowest : int, optional
         The fewest units of a layer of a "pyramid", unless it begins with fewer. Default: the lowest width.
 
@@ -369,7 +380,9 @@ def layers(depth=(1, 6), width=(64, 512), shape="constant", *, narrowest=None):
     """
     if shape not in SHAPES:
         accepted = ", ".join(map(repr, SHAPES))
-        raise ValueError(f"shape of layers must be one of {accepted}, got {shape!r}.{did_you_mean(shape, SHAPES)}")
+        raise ValueError(
+            f"shape of layers must be one of {accepted}, got {shape!r}.{did_you_mean(shape, SHAPES)}"
+        )
     depth, width = _size_axis("depth", depth, int_uniform), _size_axis("width", width, int_log_uniform)
     if narrowest is None:
         narrowest = _lowest(width)
@@ -378,7 +391,7 @@ def layers(depth=(1, 6), width=(64, 512), shape="constant", *, narrowest=None):
     return Layers(depth, width, shape, int(narrowest))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------------------
 # Checks
 
 
@@ -389,7 +402,9 @@ def _ends(scale, low, high, accepted="a number", *, above=-math.inf, below=math.
         if not (ok and math.isfinite(value) and above < value < below):
             raise ValueError(f"{parameter} of {scale} must be {accepted}, got {value!r}.")
     if not low < high:
-        raise ValueError(f"low of {scale} must be below high={high!r}, got {low!r}. For one value, use choice([value]).")
+        raise ValueError(
+            f"low of {scale} must be below high={high!r}, got {low!r}. For one value, use choice([value])."
+        )
     return (int(low), int(high)) if integer else (float(low), float(high))
 
 
@@ -408,8 +423,8 @@ def _size_axis(parameter, value, scale):
         if all(map(_is_size, axis.choices)) if axis.warp == "choice" else axis.integer and axis.low >= 1:
             return axis
     raise ValueError(
-        f"{parameter} of layers must be an integer, 1 or more, a pair (low, high) of them, or a scale of them such as "
-        f"int_uniform(1, 4) or choice(1, 2, 4), got {value!r}."
+        f"{parameter} of layers must be an integer, 1 or more, a pair (low, high) of them, or a scale of "
+        f"them such as int_uniform(1, 4) or choice(1, 2, 4), got {value!r}."
     )
 
 

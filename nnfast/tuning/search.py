@@ -40,17 +40,18 @@ refit : bool, str or callable, default=True
     Whether to fit the best candidate on all rows at the end; with several metrics, the one to go by.
 
 n_jobs : int or None, default=None
-    Fits at once, on threads of this process, each with its share of the threads that nnfast may use: one, where there are as many
-    jobs. None is for as many as there are. Trials do not depend on it.
+    Fits at once, on threads of this process, each with its share of the threads that nnfast may use: one,
+    where there are as many jobs. None is for as many as there are. Trials do not depend on it.
 
 random_state : int, RandomState or None, default=None
-    Draws the candidates. By an integer, estimators whose own `random_state` is None get one, too, all the same.
+    Draws the candidates. By an integer, estimators whose own `random_state` is None get one, too, all the
+    same.
 
 time_budget : float or None, default=None
-    Seconds after which the search ends with the best so far. The fits that run end with their epoch (iteration of
-    L-BFGS) and count as they are, with status "unfinished", where all their folds have a score. If no trial has a
-    score by then, the best is the estimator as it was given, with a warning: see `best_params_`. `refit` comes
-    after the budget, and takes as long as a fit does.
+    Seconds after which the search ends with the best so far. The fits that run end with their epoch
+    (iteration of L-BFGS) and count as they are, with status "unfinished", where all their folds have a score.
+    If no trial has a score by then, the best is the estimator as it was given, with a warning: see
+    `best_params_`. `refit` comes after the budget, and takes as long as a fit does.
 
 error_score : "raise" or float, default=nan
     The score of a fold whose fit fails or diverges, in `cv_results_`; whatever it is, the trial ranks last.
@@ -59,26 +60,28 @@ return_train_score : bool, default=False
     Whether to score the rows trained on, too.
 
 verbose : bool, int or "progress", default=False
-    "progress" shows a bar: trials, the best score so far, the time left (with the extra `progress`). True prints a line a trial.
+    "progress" shows a bar: trials, the best score so far, the time left (with the extra `progress`). True
+    prints a line a trial.
 
 tensorboard : str, Path or None, default=None
-    A folder to write a run for TensorBoard to for every trial, for its HPARAMS tab (with the extra `tune`)."""
+    A folder to write a run for TensorBoard to for every trial, for its HPARAMS tab (with the extra
+    `tune`)."""
 
 _ATTRIBUTES = """\
 cv_results_ : dict of arrays
-    scikit-learn's, a place a trial, and beside them "status" ("complete", "pruned", "unfinished", "diverged" or "failed"), "n_epochs",
-    "ended" (seconds after the beginning) and "learning_curve": for each trial a dict with means over the folds, of the training
-    "loss" by epoch, and of the "score" after "score_epochs".
+    scikit-learn's, a place a trial, and beside them "status" ("complete", "pruned", "unfinished", "diverged"
+    or "failed"), "n_epochs", "ended" (seconds after the beginning) and "learning_curve": for each trial a
+    dict with means over the folds, of the training "loss" by epoch, and of the "score" after "score_epochs".
 
 best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
-    As in scikit-learn's searches, with the methods `predict`, `predict_proba`, `score`, ... of the best estimator.
-    Where the time was over before a trial had a score, `best_params_` is {}, `best_score_` is NaN, and the last
-    place of `cv_results_` is that of the estimator as it was given: status "unfinished", no score, and -1 for
-    "round" or "bracket"."""
+    As in scikit-learn's searches, with the methods `predict`, `predict_proba`, `score`, ... of the best
+    estimator. Where the time was over before a trial had a score, `best_params_` is {}, `best_score_` is NaN,
+    and the last place of `cv_results_` is that of the estimator as it was given: status "unfinished", no
+    score, and -1 for "round" or "bracket"."""
 
 _ENDS = """\
-Ctrl-C ends the search with the best so far, too, which is then fitted on all rows; a second one is raised. A candidate that
-diverges is recorded as that, ranks last, and stops nothing."""
+Ctrl-C ends the search with the best so far, too, which is then fitted on all rows; a second one is raised. A
+candidate that diverges is recorded as that, ranks last, and stops nothing."""
 
 _WORDS = {"parameters": _PARAMETERS, "attributes": _ATTRIBUTES, "ends": _ENDS}
 
@@ -95,7 +98,9 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
     """What the searches have in common. Not for use by itself."""
 
     _parameter_constraints: dict = {
-        **{name: each for name, each in BaseSearchCV._parameter_constraints.items() if name != "pre_dispatch"},
+        **{
+            name: each for name, each in BaseSearchCV._parameter_constraints.items() if name != "pre_dispatch"
+        },
         "space": [dict, Space],
         "random_state": ["random_state"],
         "time_budget": [Interval(Real, 0, None, closed="neither"), None],
@@ -154,9 +159,10 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
             The targets.
 
         **params : dict
-            For the estimator's `fit`, the splitter (`groups`) and the scorer, as in scikit-learn's searches: what has an entry a row
-            is cut into folds. With `X_val` and `y_val`, every network is validated on these while it trains; those for the network of a
-            pipeline, ``mlpclassifier__X_val`` say, come to it as they are, not through the other steps.
+            For the estimator's `fit`, the splitter (`groups`) and the scorer, as in scikit-learn's searches:
+            what has an entry a row is cut into folds. With `X_val` and `y_val`, every network is validated on
+            these while it trains; those for the network of a pipeline, ``mlpclassifier__X_val`` say, come to
+            it as they are, not through the other steps.
 
         Returns
         -------
@@ -165,9 +171,9 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
         Raises
         ------
         ValueError
-            If the estimator does not have a parameter of the space, or a network does not take one of its values,
-            before any trial. At the end, if no trial has a score though there was time: all of them failed, or the
-            scorer gave none.
+            If the estimator does not have a parameter of the space, or a network does not take one of its
+            values, before any trial. At the end, if no trial has a score though there was time: all of them
+            failed, or the scorer gave none.
         KeyboardInterrupt
             If it comes before a trial has a score, or a second time.
 
@@ -189,11 +195,13 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
         self.n_splits_ = cv.get_n_splits(X, y, **routed.splitter.split)
         if not splits:
             raise ValueError(
-                f"cv must give one split of X or more, got none of {self.cv!r}. An iterator is used up by one fit: use "
-                "a list."
+                f"cv must give one split of X or more, got none of {self.cv!r}. An iterator is used up by "
+                "one fit: use a list."
             )
         if len(splits) != self.n_splits_:
-            raise ValueError(f"cv must split X as often as it says, {self.n_splits_} times, got {len(splits)} splits.")
+            raise ValueError(
+                f"cv must split X as often as it says, {self.n_splits_} times, got {len(splits)} splits."
+            )
 
         random_state = check_random_state(self.random_state)
         estimator = clone(self.estimator)
@@ -234,35 +242,53 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
             if too_short:
                 run.begin({}, **dict.fromkeys(self._numbered_by, -1)).ended = run.limits.elapsed
                 warnings.warn(
-                    f"time_budget={self.time_budget} seconds were over before a trial had a score in every fold: the best is "
-                    "the estimator as it was given, without a score. Allow more, or use fewer folds or epochs.",
+                    f"time_budget={self.time_budget} seconds were over before a trial had a score in every "
+                    "fold: the best is the estimator as it was given, without a score. Allow more, or use "
+                    "fewer folds or epochs.",
                     ConvergenceWarning,
                     stacklevel=4,
                 )
-        n_failed = {status: sum(trial.status == status for trial in trials) for status in ("failed", "diverged")}
-        # A trial that failed tells more than one that diverged, and one that only its scorer failed for has an error, too.
-        errors = [trial.error for status in (*n_failed, "complete") for trial in trials if trial.status == status and trial.error]
+        n_failed = {
+            status: sum(trial.status == status for trial in trials) for status in ("failed", "diverged")
+        }
+        # A trial that failed tells more than one that diverged, and one that only its scorer failed for has
+        # an error, too.
+        errors = [
+            trial.error
+            for status in (*n_failed, "complete")
+            for trial in trials
+            if trial.status == status and trial.error
+        ]
         first = errors[0] if errors else None
         if not run.best(1) and not too_short:
             if all(trial.status in FAILURES for trial in trials):
-                raise ValueError(f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}")
+                raise ValueError(
+                    f"All the {len(trials)} trials failed or diverged. The first error:\n\n{first}"
+                )
             more = "" if first is None else f" The first error:\n\n{first}"
             raise ValueError(
-                f"scoring must give finite numbers, got none in all folds of any of the {len(trials)} trials; scoring={self.scoring!r}.{more}"
+                f"scoring must give finite numbers, got none in all folds of any of the {len(trials)} trials;"
+                f" scoring={self.scoring!r}.{more}"
             )
         if run.limits.interrupted:
-            warnings.warn(f"Interrupted: this is the best of {len(trials)} trials.", ConvergenceWarning, stacklevel=4)
+            warnings.warn(
+                f"Interrupted: this is the best of {len(trials)} trials.", ConvergenceWarning, stacklevel=4
+            )
         if n_failed["failed"]:
             warnings.warn(
-                f"{n_failed['failed']} of {len(trials)} trials failed, and their scores are error_score={self.error_score}. The first "
-                f"error:\n\n{first}",
+                f"{n_failed['failed']} of {len(trials)} trials failed, and their scores are "
+                f"error_score={self.error_score}. The first error:\n"
+                "\n"
+                f"{first}",
                 FitFailedWarning,
                 stacklevel=4,
             )
         overflowed = [trial.warning for trial in trials if trial.warning and trial.status not in FAILURES]
         if overflowed:
             warnings.warn(
-                f"{len(overflowed)} of {len(trials)} trials overflowed, and are scored by their best epochs. The first:\n\n"
+                f"{len(overflowed)} of {len(trials)} trials overflowed, and are scored by their best "
+                "epochs. The first:\n"
+                "\n"
                 f"{overflowed[0]}",
                 ConvergenceWarning,
                 stacklevel=4,
@@ -274,7 +300,9 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
             refit_metric = self.refit
         if self.refit or not self.multimetric_:
             last = len(run.trials) - 1
-            self.best_index_ = last if too_short else self._select_best_index(self.refit, refit_metric, results)
+            self.best_index_ = (
+                last if too_short else self._select_best_index(self.refit, refit_metric, results)
+            )
             if not callable(self.refit):
                 self.best_score_ = results[f"mean_test_{refit_metric}"][self.best_index_]
             self.best_params_ = results["params"][self.best_index_]
@@ -282,15 +310,24 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
 
     def _results(self, run):
         """`cv_results_`."""
+
         def filled(scores, status):
             if scores is None:
                 scores = self.error_score if status in FAILURES else np.nan
-            return scores if run.metrics is None or isinstance(scores, dict) else dict.fromkeys(run.metrics, scores)
+            return (
+                scores
+                if run.metrics is None or isinstance(scores, dict)
+                else dict.fromkeys(run.metrics, scores)
+            )
 
         out = []
         for trial in run.trials:
             for fit in trial.fits:
-                times = {"fit_time": fit.fit_time, "score_time": fit.score_time, "n_test_samples": len(fit.fold.test)}
+                times = {
+                    "fit_time": fit.fit_time,
+                    "score_time": fit.score_time,
+                    "n_test_samples": len(fit.fold.test),
+                }
                 out.append({"fit_error": fit.error, "test_scores": filled(fit.scores, fit.status), **times})
                 if self.return_train_score:
                     out[-1]["train_scores"] = filled(fit.train_scores, fit.status)
@@ -314,7 +351,8 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
         return super().n_features_in_
 
     def report(self, path, *, metric=None):
-        """Write a page of HTML: the best candidate, all trials in a table, and figures; see `nnfast.tuning.report`.
+        """Write a page of HTML: the best candidate, all trials in a table, and figures; see
+        `nnfast.tuning.report`.
 
         Parameters
         ----------
@@ -334,8 +372,9 @@ def check_is_network(search, but=""):
     network, _ = network_of(search.estimator)
     if network is None or is_lbfgs(network.solver):
         raise ValueError(
-            f"{type(search).__name__} needs an estimator that trains by epochs: nnfast.MLPClassifier or nnfast.MLPRegressor with a "
-            f"stochastic solver, or a Pipeline that ends with one{but}, got {search.estimator!r}."
+            f"{type(search).__name__} needs an estimator that trains by epochs: nnfast.MLPClassifier or "
+            f"nnfast.MLPRegressor with a stochastic solver, or a Pipeline that ends with one{but}, got "
+            f"{search.estimator!r}."
         )
 
 
@@ -343,13 +382,19 @@ def _seed(estimator, random_state):
     """Give all parts of an estimator that have none a random_state."""
     seed = int(random_state.randint(2**31 - 1))
     parameters = estimator.get_params(deep=True)
-    without = [k for k, v in parameters.items() if v is None and (k == "random_state" or k.endswith("__random_state"))]
+    without = [
+        k
+        for k, v in parameters.items()
+        if v is None and (k == "random_state" or k.endswith("__random_state"))
+    ]
     if without:
         estimator.set_params(**dict.fromkeys(without, seed))
 
 
 def _ranks(scores, status):
-    """1 for the best mean score; trials without one of their own share the last rank, whatever error_score is."""
+    """1 for the best mean score; trials without one of their own share the last rank, whatever error_score
+    is.
+    """
     counts = np.isfinite(scores) & ~np.isin(status, FAILURES)
     return rankdata(-np.where(counts, scores, -np.inf), method="min").astype(np.int32)
 

@@ -1,7 +1,8 @@
 """Search spaces: a scale for every hyperparameter, and hyperparameters that are drawn together.
 
 >>> from nnfast.tuning import Space, layers, log_uniform, tied
->>> space = Space({"learning_rate_init": log_uniform(0.0001, 0.1), "hidden_layer_sizes": layers((1, 4), (32, 256))})
+>>> sizes = layers((1, 4), (32, 256))
+>>> space = Space({"learning_rate_init": log_uniform(0.0001, 0.1), "hidden_layer_sizes": sizes})
 >>> sorted(space.sample(random_state=0))
 ['hidden_layer_sizes', 'learning_rate_init']
 >>> list(space.axes)
@@ -20,8 +21,8 @@ from nnfast.tuning.distributions import Distribution, from_scipy, is_distributio
 from nnfast.tuning.scales import Scale, Single, choice
 
 _ACCEPTED = (
-    "a scale of nnfast.tuning such as log_uniform(0.0001, 0.1), a list of values, or a frozen distribution of "
-    "scipy.stats with rvs, cdf and ppf"
+    "a scale of nnfast.tuning such as log_uniform(0.0001, 0.1), a list of values, or a frozen distribution "
+    "of scipy.stats with rvs, cdf and ppf"
 )
 
 # What batch_size="auto" means on all but small tables.
@@ -65,8 +66,8 @@ class Tied(Scale):
 def tied(scale, to="batch_size", base=200, rule="linear"):
     """A learning rate drawn for batches of `base` rows, and scaled for the batch size that is drawn with it.
 
-    value (batch / base), or by the square root of that. So the search finds the rate and the batch size one by one,
-    rather than along a diagonal. A `Space` does the scaling; drawn by itself, in scikit-learn's
+    value (batch / base), or by the square root of that. So the search finds the rate and the batch size one
+    by one, rather than along a diagonal. A `Space` does the scaling; drawn by itself, in scikit-learn's
     `RandomizedSearchCV` say, the rate is that for batches of `base` rows.
 
     Parameters
@@ -74,8 +75,8 @@ def tied(scale, to="batch_size", base=200, rule="linear"):
     scale : scale or frozen distribution of scipy.stats
         Of positive numbers.
     to : str, default="batch_size"
-        The parameter it is tied to, without the prefix ``step__`` of the tied parameter's own name, which it shares.
-        Its value "auto" counts as 200 rows.
+        The parameter it is tied to, without the prefix ``step__`` of the tied parameter's own name, which it
+        shares. Its value "auto" counts as 200 rows.
     base : int, default=200
         Rows of the batches that `scale` is meant for.
     rule : {"linear", "sqrt"}, default="linear"
@@ -100,10 +101,13 @@ def tied(scale, to="batch_size", base=200, rule="linear"):
     ok = isinstance(scale, (Single, Distribution))
     if ok:
         lowest = scale.axis.choices or scale.grid(2)
-        ok = all(isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 for value in lowest)
+        ok = all(
+            isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 for value in lowest
+        )
     if not ok:
         raise ValueError(
-            f"scale of tied must be a scale of positive numbers such as log_uniform(0.0001, 0.1), got {original!r}."
+            "scale of tied must be a scale of positive numbers such as log_uniform(0.0001, 0.1), got"
+            f" {original!r}."
         )
     if not isinstance(to, str) or not to or "__" in to:
         raise ValueError(f"to of tied must be the name of a parameter without a prefix, got {to!r}.")
@@ -115,29 +119,30 @@ def tied(scale, to="batch_size", base=200, rule="linear"):
 class Space(Mapping):
     """A search space: a scale for every parameter.
 
-    It is a mapping of names to scales and does not change; ``dict(space)`` is what scikit-learn's searches take, and
-    ``Space({**space, "alpha": log_uniform(0.0001, 10)})`` is one of more parameters.
+    It is a mapping of names to scales and does not change; ``dict(space)`` is what scikit-learn's searches
+    take, and ``Space({**space, "alpha": log_uniform(0.0001, 10)})`` is one of more parameters.
 
     Parameters
     ----------
     scales : mapping
-        Parameter name, with the prefixes ``step__`` of pipelines, -> what `nnfast.tuning` has for it: a scale such as
-        `log_uniform(0.0001, 0.1)`, one that is `tied` to another parameter, a list of values (`choice`), or a frozen
-        distribution of scipy.stats.
+        Parameter name, with the prefixes ``step__`` of pipelines, -> what `nnfast.tuning` has for it: a scale
+        such as `log_uniform(0.0001, 0.1)`, one that is `tied` to another parameter, a list of values
+        (`choice`), or a frozen distribution of scipy.stats.
 
     Attributes
     ----------
     axes : dict
-        Axis name -> `Axis`: the numbers and choices that a search varies. Most parameters have one axis of their own
-        name, `layers` has ``name.depth`` and ``name.width``, and a distribution of SciPy other than uniform, loguniform
-        and randint has ``name.quantile``.
+        Axis name -> `Axis`: the numbers and choices that a search varies. Most parameters have one axis of
+        their own name, `layers` has ``name.depth`` and ``name.width``, and a distribution of SciPy other than
+        uniform, loguniform and randint has ``name.quantile``.
 
     Raises
     ------
     TypeError
         If it is no mapping, or if a parameter has none of these.
     ValueError
-        If there is no parameter, or if one is tied to what the space does not have, or has no number of rows for.
+        If there is no parameter, or if one is tied to what the space does not have, or has no number of rows
+        for.
 
     Examples
     --------
@@ -186,12 +191,17 @@ class Space(Mapping):
         params : dict
             As `set_params` takes them, in the order of the space.
         """
-        random = random_state if isinstance(random_state, np.random.Generator) else check_random_state(random_state)
+        random = (
+            random_state
+            if isinstance(random_state, np.random.Generator)
+            else check_random_state(random_state)
+        )
         drawn = {name: self[name].rvs(random_state=random) for name in sorted(self)}
         return self._tie({name: drawn[name] for name in self})
 
     def split(self, params):
-        """Where a candidate lies: dict axis name -> value, with tied rates as they are for batches of their base.
+        """Where a candidate lies: dict axis name -> value, with tied rates as they are for batches of their
+        base.
 
         Raises
         ------
@@ -203,7 +213,9 @@ class Space(Mapping):
         for name, target in self._ties().items():
             params[name] = params[name] / self[name].factor(params[target])
         return {
-            each: value for name, scale in self.items() for each, value in scale.split(name, params[name]).items()
+            each: value
+            for name, scale in self.items()
+            for each, value in scale.split(name, params[name]).items()
         }
 
     def join(self, values):
@@ -227,7 +239,9 @@ class Space(Mapping):
         """
         unknown = [name for name in axes if name not in self.axes]
         if unknown:
-            raise ValueError(f"axes must be named as those of the space, {', '.join(self.axes)}, got {unknown[0]!r}.")
+            raise ValueError(
+                f"axes must be named as those of the space, {', '.join(self.axes)}, got {unknown[0]!r}."
+            )
         return Space({name: scale.replace(name, axes) for name, scale in self.items()})
 
     def _ties(self):
@@ -252,13 +266,16 @@ class Space(Mapping):
             ok = scale.axis.integer and scale.axis.low >= 1
         if not ok:
             raise ValueError(
-                f"{target}, which {name} is tied to, must be a scale of rows, integers of 1 or more, or a list of them "
-                f"or 'auto', got {scale!r}."
+                f"{target}, which {name} is tied to, must be a scale of rows, integers of 1 or more, or a "
+                f"list of them or 'auto', got {scale!r}."
             )
 
     @staticmethod
     def _check_names(parameter, given, wanted):
-        missing, unknown = [name for name in wanted if name not in given], [name for name in given if name not in wanted]
+        missing, unknown = (
+            [name for name in wanted if name not in given],
+            [name for name in given if name not in wanted],
+        )
         if missing or unknown:
             got = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is none of them"
             raise ValueError(f"{parameter} must be those of the space, {', '.join(wanted)}: {got}.")

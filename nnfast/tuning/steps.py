@@ -1,4 +1,6 @@
-"""The steps of a pipeline before its network, fitted on a fold's rows for all candidates that do not differ in them."""
+"""The steps of a pipeline before its network, fitted on a fold's rows for all candidates that do not differ
+in them.
+"""
 
 import copy
 import threading
@@ -12,7 +14,8 @@ from nnfast.tuning.networks import pipelines_of
 class _Recorder(BaseEstimator):
     """Stands at a pipeline's end for the network: keeps what that would be fitted with, and lets rows pass.
 
-    The pipeline then counts as fitted, also where its other steps have no state: scikit-learn asks the last one.
+    The pipeline then counts as fitted, also where its other steps have no state: scikit-learn asks the last
+    one.
     """
 
     def __init__(self, network=None):

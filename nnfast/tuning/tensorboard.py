@@ -12,18 +12,19 @@ from nnfast.tuning.trials import check_search, metrics, plain, statuses, text
 
 
 class TrialLog:
-    """Writes the trials of one search, a run each, for TensorBoard's HPARAMS tab: its table and parallel coordinates.
+    """Writes the trials of one search, a run each, for TensorBoard's HPARAMS tab: its table and parallel
+    coordinates.
 
-    Of every trial there are, in a folder "trial-0000" and so on: its parameters, its metrics, its curves by epoch as
-    scalars, which are metrics, too, by their last values, and its status as a text. A trial is written as a whole, and
-    no file stays open. What is not finite is left out. TensorBoard's parallel coordinates show the trials that have a
-    value on every axis: untick an axis, and those without one appear.
+    Of every trial there are, in a folder "trial-0000" and so on: its parameters, its metrics, its curves by
+    epoch as scalars, which are metrics, too, by their last values, and its status as a text. A trial is
+    written as a whole, and no file stays open. What is not finite is left out. TensorBoard's parallel
+    coordinates show the trials that have a value on every axis: untick an axis, and those without one appear.
 
     Parameters
     ----------
     logdir : str or Path
-        As in `tensorboard --logdir`. The trials are in a folder of their own there, "search-1", "search-2" and so on,
-        so that searches do not mix.
+        As in `tensorboard --logdir`. The trials are in a folder of their own there, "search-1", "search-2"
+        and so on, so that searches do not mix.
 
     Attributes
     ----------
@@ -58,16 +59,17 @@ class TrialLog:
         ----------
         number : int
         params : dict
-            Its parameters. Values that are no bool, number or string are written as strings, tuples of integers like
-            `hidden_layer_sizes` as "64-64".
+            Its parameters. Values that are no bool, number or string are written as strings, tuples of
+            integers like `hidden_layer_sizes` as "64-64".
         metrics : dict of str to float
             What trials are compared by, such as {"score": 0.9}.
         curve : dict, default=None
-            As an entry of the searches' `cv_results_["learning_curve"]`: "loss", of every epoch, which becomes
-            "training_loss", and "score_epochs" and "score", scores and the epochs that they were measured after, which
-            lead up to the metric "score". Any may be missing.
+            As an entry of the searches' `cv_results_["learning_curve"]`: "loss", of every epoch, which
+            becomes "training_loss", and "score_epochs" and "score", scores and the epochs that they were
+            measured after, which lead up to the metric "score". Any may be missing.
         status : str, default="complete"
-            "diverged" and "failed" are failures in the HPARAMS tab, all others successes. Failures have no scores.
+            "diverged" and "failed" are failures in the HPARAMS tab, all others successes. Failures have no
+            scores.
         """
         if self.folder is None:
             self.folder = new_folder(self.logdir, "search")
@@ -86,13 +88,14 @@ def log_search(search, logdir):
     """Write the trials of a search that is over, scikit-learn's `GridSearchCV` say, as a `TrialLog` does.
 
     The metrics are the mean scores over the folds, by the names of several scorers or as "score", with
-    `return_train_score` also as "train_score", and the mean "fit_seconds": the same as the searches of `nnfast.tuning`
-    write by their parameter `tensorboard`.
+    `return_train_score` also as "train_score", and the mean "fit_seconds": the same as the searches of
+    `nnfast.tuning` write by their parameter `tensorboard`.
 
     Parameters
     ----------
     search : fitted search
-        One with `cv_results_`. Curves and statuses are written where it has them; else a trial without a score failed.
+        One with `cv_results_`. Curves and statuses are written where it has them; else a trial without a
+        score failed.
     logdir : str or Path
 
     Returns
@@ -117,7 +120,8 @@ def log_search(search, logdir):
     >>> from nnfast import MLPClassifier
     >>> from nnfast.tuning.tensorboard import log_search
     >>> X, y = load_iris(return_X_y=True)
-    >>> search = GridSearchCV(MLPClassifier(learning_rate_init=0.1, tol=0.1), {"alpha": [1e-4, 1e-2]}, cv=2).fit(X, y)
+    >>> clf = MLPClassifier(learning_rate_init=0.1, tol=0.1)
+    >>> search = GridSearchCV(clf, {"alpha": [1e-4, 1e-2]}, cv=2).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as logdir:
     ...     len(list(log_search(search, logdir).iterdir()))
     2
@@ -132,8 +136,18 @@ def log_search(search, logdir):
         return {name: column[number] for name, column in columns.items() if column is not None}
 
     for number, params in enumerate(results["params"]):
-        seconds, scores, train_scores = results["mean_fit_time"][number], means("test", number), means("train", number)
-        log.write(number, params, _metrics(status[number], seconds, scores, train_scores), curves[number], str(status[number]))
+        seconds, scores, train_scores = (
+            results["mean_fit_time"][number],
+            means("test", number),
+            means("train", number),
+        )
+        log.write(
+            number,
+            params,
+            _metrics(status[number], seconds, scores, train_scores),
+            curves[number],
+            str(status[number]),
+        )
     return log.folder
 
 
@@ -148,12 +162,20 @@ def metrics_of(trial):
 
     fits = trial.fits
     seconds = np.mean([fit.fit_time for fit in fits])
-    return _metrics(trial.status, seconds, means([fit.scores for fit in fits]), means([fit.train_scores for fit in fits]))
+    return _metrics(
+        trial.status, seconds, means([fit.scores for fit in fits]), means([fit.train_scores for fit in fits])
+    )
 
 
 def _metrics(status, seconds, scores, train_scores):
-    """The metrics of a trial from means over the folds, of scores by the scorers' names; those of failures are no scores."""
-    named = {} if status in FAILURES else scores | {f"train_{name}": score for name, score in train_scores.items()}
+    """The metrics of a trial from means over the folds, of scores by the scorers' names; those of failures
+    are no scores.
+    """
+    named = (
+        {}
+        if status in FAILURES
+        else scores | {f"train_{name}": score for name, score in train_scores.items()}
+    )
     return {name: float(value) for name, value in {"fit_seconds": seconds, **named}.items()}
 
 
@@ -175,8 +197,9 @@ def _summaries(params, status):
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
     from tensorboardX.summary import hparams
 
-    # There is one of the experiment, too. It would name the parameters of one trial and hide those that only others
-    # have; without it TensorBoard gathers them, and their ranges, from all trials, and takes all scalars for metrics.
+    # There is one of the experiment, too. It would name the parameters of one trial and hide those that only
+    # others have; without it TensorBoard gathers them, and their ranges, from all trials, and takes all
+    # scalars for metrics.
     _, start, end = hparams({name: _plain(value) for name, value in params.items()}, {})
     if status in FAILURES:
         plugin_data = end.value[0].metadata.plugin_data

@@ -1,7 +1,8 @@
-"""A fitted search read into plain columns, whoever wrote the search: what pictures, importances and reports rest on.
+"""A fitted search read into plain columns, whoever wrote the search: what pictures, importances and reports
+rest on.
 
-Searches of nnfast know the scales of their parameters (`search.space`); of scikit-learn's, scales are guessed from the
-values. Nothing else in these pictures looks into a search.
+Searches of nnfast know the scales of their parameters (`search.space`); of scikit-learn's, scales are guessed
+from the values. Nothing else in these pictures looks into a search.
 """
 
 import math
@@ -70,7 +71,11 @@ class Column:
         if self.n_choices:
             values = axis.choices[:: -(-self.n_choices // (2 * at_most))]
         else:
-            values = _tick_values(axis.warp, axis.low, axis.high, axis.integer, at_most) if axis.low < axis.high else [axis.low]
+            values = (
+                _tick_values(axis.warp, axis.low, axis.high, axis.integer, at_most)
+                if axis.low < axis.high
+                else [axis.low]
+            )
         return [axis.to_unit(value) for value in values], [text(value) for value in values]
 
 
@@ -119,7 +124,9 @@ class Trials:
 
     @cached_property
     def last_scores(self):
-        """float of shape (n_trials,): the scores, or of what was stopped before it had one, the last of its curve."""
+        """float of shape (n_trials,): the scores, or of what was stopped before it had one, the last of its
+        curve.
+        """
         last = [curve["score"][-1] if len(curve["score"]) else np.nan for curve in self.curves]
         stopped = np.isin(self.status, ("pruned", "unfinished")) & np.isnan(self.scores)
         return np.where(stopped & np.isfinite(last), last, self.scores)
@@ -167,14 +174,16 @@ def read(search, metric=None):
     curves, unit = _curves(search, scores)
     shown = key if key != "score" else search.scoring if isinstance(search.scoring, str) else "score"
     best = _best(search, key, scores, status)
-    return Trials(shown, key, _columns(search), scores, status, best, curves, unit, _resources(results, status))
+    return Trials(
+        shown, key, _columns(search), scores, status, best, curves, unit, _resources(results, status)
+    )
 
 
 def worth_a_scale(values):
     """The lowest and highest of values, greater ones better, without outliers such as an R2 of -1e9.
 
-    The best value is always in the range. It goes down as far as quantiles do that spread at most 20 times as much as
-    those above them (of few values, 3000 / n^2 times), and twice as far again.
+    The best value is always in the range. It goes down as far as quantiles do that spread at most 20 times as
+    much as those above them (of few values, 3000 / n^2 times), and twice as far again.
     """
     best, spread = values.max(), 0.0
     for share in (0.75, 0.5, 0.25, 0.1, 0.0):
@@ -189,8 +198,8 @@ def check_search(search):
     """Raise TypeError unless it is a search, NotFittedError unless it is fitted."""
     if not isinstance(search, BaseSearchCV):
         raise TypeError(
-            "search must be a fitted search of nnfast.tuning or sklearn.model_selection, such as GridSearchCV, "
-            f"got {type(search).__name__}."
+            "search must be a fitted search of nnfast.tuning or sklearn.model_selection, such as "
+            f"GridSearchCV, got {type(search).__name__}."
         )
     check_is_fitted(search, "cv_results_")
 
@@ -223,12 +232,16 @@ def _metric_key(search, metric):
             return there[0]
         if isinstance(search.refit, str):
             return search.refit
-        raise ValueError(f"metric must name one of {', '.join(there)}: the search does not say by refit which counts.")
+        raise ValueError(
+            f"metric must name one of {', '.join(there)}: the search does not say by refit which counts."
+        )
     if metric in there:
         return metric
     if there == ["score"] and metric == search.scoring:
         return "score"
-    raise ValueError(f"metric must be one of {', '.join(there)}, got {metric!r}.{did_you_mean(metric, there)}")
+    raise ValueError(
+        f"metric must be one of {', '.join(there)}, got {metric!r}.{did_you_mean(metric, there)}"
+    )
 
 
 def _resources(results, status):
@@ -267,7 +280,8 @@ def _curves(search, scores):
     return curves, "samples" if search.resource == "n_samples" else search.resource
 
 
-# ---- columns -------------------------------------------------------------------------------------------------------
+# ---- columns
+# -------------------------------------------------------------------------------------------------------
 
 
 def _columns(search):
@@ -278,7 +292,8 @@ def _columns(search):
         scales, split = _scales_given(search), None
     else:
         scales = Space(space)
-        # This undoes what is tied. The estimator as it was given, where the time was too short, has no parameters.
+        # This undoes what is tied. The estimator as it was given, where the time was too short, has no
+        # parameters.
         split = [scales.split({name: params[name] for name in scales}) if params else {} for params in trials]
         names = list(scales)  # not what the search sets by itself, as Hyperband does the epochs
     columns = []
@@ -298,7 +313,9 @@ def _columns(search):
 
 def _spaces_given(search):
     """The mappings that a search of scikit-learn was given."""
-    given = next((getattr(search, at) for at in ("param_grid", "param_distributions") if hasattr(search, at)), ())
+    given = next(
+        (getattr(search, at) for at in ("param_grid", "param_distributions") if hasattr(search, at)), ()
+    )
     return [given] if isinstance(given, Mapping) else list(given)
 
 
@@ -307,13 +324,17 @@ def _scales_given(search):
     spaces = _spaces_given(search)
     if len(spaces) != 1:
         return {}
-    known = {name: value for name, value in spaces[0].items() if isinstance(value, Scale) or is_distribution(value)}
+    known = {
+        name: value for name, value in spaces[0].items() if isinstance(value, Scale) or is_distribution(value)
+    }
     return {name: Space({name: value})[name] for name, value in known.items() if not isinstance(value, Tied)}
 
 
 def _choices_given(search, name):
     """The values that a search of scikit-learn was given to choose from, in the user's order."""
-    lists = [space[name] for space in _spaces_given(search) if name in space and not hasattr(space[name], "rvs")]
+    lists = [
+        space[name] for space in _spaces_given(search) if name in space and not hasattr(space[name], "rvs")
+    ]
     return [plain(value) for values in lists for value in values]
 
 
@@ -371,7 +392,8 @@ def _tick_values(warp, low, high, integer, at_most):
     return list(numbers[(numbers >= low - margin) & (numbers <= high + margin)])
 
 
-# ---- words ---------------------------------------------------------------------------------------------------------
+# ---- words
+# ---------------------------------------------------------------------------------------------------------
 
 
 def without_steps(names):
