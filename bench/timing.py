@@ -9,7 +9,7 @@ import threading
 import time
 
 import numpy as np
-from nnfast.kernels.engine import Table
+from nnfast.kernels.engine import KernelTable
 
 from nnfast.engines import cython as engine
 
@@ -33,7 +33,7 @@ def in_turns(functions, rounds):
 
 def peak_gflops(dtype, n_threads, rounds=10_000_000):
     """GFLOP/s of multiply-adds in registers, by n_threads at once, with the instruction set in use."""
-    table = Table(engine.instruction_set(), dtype)
+    table = KernelTable(engine.instruction_set(), dtype)
     operations = []
     threads = [
         threading.Thread(target=lambda: operations.append(table.multiply_add(rounds)))

@@ -39,10 +39,10 @@ cdef extern from "src/kernels.h" nogil:
         const void *sum_shift
         int add, finish, narrow
         const Update *update
-        const void *half_a
-        const void *half_dz
-        void *half_w
-        void *half_wt
+        const void *bf16_a
+        const void *bf16_dz
+        void *bf16_w
+        void *bf16_wt
     ctypedef struct Norm:
         double epsilon, momentum
         void *scale
@@ -108,9 +108,9 @@ cdef extern from "src/kernels.h" nogil:
                                ptrdiff_t) noexcept nogil
         void (*normalize_rows_back)(const void *, const void *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t,
                                     const Norm *, ptrdiff_t) noexcept nogil
-        void (*lose)(const Loss *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *, const ptrdiff_t *,
-                     const ptrdiff_t *, const double *,
-                     int, void *, double *) noexcept nogil
+        void (*loss_and_gradient)(const Loss *, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, const void *,
+                                  const ptrdiff_t *, const ptrdiff_t *, const double *, int, void *,
+                                  double *) noexcept nogil
         void (*output)(int, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
         void (*gradient_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
         void (*gradient_block_sparse)(const Gradient *, const Csc *, ptrdiff_t, ptrdiff_t,
@@ -129,7 +129,7 @@ cdef extern from "src/kernels.h" nogil:
         void (*unpack_transposed)(const void *, ptrdiff_t, ptrdiff_t, void *, int) noexcept nogil
         void (*map)(int, const void *, void *, ptrdiff_t) noexcept nogil
         double (*multiply_add)(ptrdiff_t, double *) noexcept nogil
-    ctypedef struct HalfKernels:
+    ctypedef struct Bf16Kernels:
         const char *unit
         int tile
         void (*start_products)() noexcept nogil
@@ -150,7 +150,7 @@ cdef extern from "src/dispatch.h" nogil:
     enum: N_UNITS
     const char *nnfast_unit_name(int)
     int nnfast_unit_runs(int)
-    const HalfKernels *nnfast_half_kernels(int)
+    const Bf16Kernels *nnfast_bf16_kernels(int)
 
 cdef extern from "src/atomics.h" nogil:
     uint64_t atomic_get(const uint64_t *)

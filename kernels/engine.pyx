@@ -3,7 +3,7 @@
 
 This module assembles its parts, each a file of its own: team.pxi (threads), network.pxi (what a job does),
 run.pxi (what comes next), profile.pxi (where the time goes), shuffle.pxi, metrics.pxi (scores of a validation
-set), names.pxi (words for what is compiled in), standalone.pxi and standalone_half.pxi (every kernel on
+set), names.pxi (words for what is compiled in), standalone.pxi and standalone_bf16.pxi (every kernel on
 ordinary arrays), predictor.pxi (few rows, soon), fingerprint.pxi (what a fitted state is made of). Only
 nnfast.engines.cython calls it, and but for the last two, which do so themselves, has checked all that comes
 in.
@@ -41,7 +41,7 @@ include "shuffle.pxi"
 include "names.pxi"
 include "metrics.pxi"
 include "standalone.pxi"
-include "standalone_half.pxi"
+include "standalone_bf16.pxi"
 
 cdef enum:
     # Rows of a job at most: few, so that their activations stay in the L2 cache and that others can help; but
@@ -137,20 +137,20 @@ cdef class Engine:
             raise ValueError(f"instruction set {isa!r} is not available")
         net.row_tile = net.kernels.tile
         if unit is not None:
-            net.half = nnfast_half_kernels(_UNITS[unit])
-            if net.half == NULL or net.kernels.panel != BLOCK:
+            net.bf16 = nnfast_bf16_kernels(_UNITS[unit])
+            if net.bf16 == NULL or net.kernels.panel != BLOCK:
                 raise ValueError(
                     f"the bfloat16 unit {unit!r} is not available to this process: either the machine does "
                     "not have it, or, of 'amx', the operating system refuses it, as Linux does where a "
                     "signal stack is too small for its registers. precision='float32' runs everywhere; the "
                     "environment variable NNFAST_BFLOAT16 names another unit.")
-            net.row_tile = net.half.tile
+            net.row_tile = net.bf16.tile
         net.n_layers = len(layer_units) - 1
         net.capacity = capacity
         # Panels a multiple of a page apart would share cache sets, and loads would wait for stores to the
         # same offset: 1 KB off it is.
         net.panel_rows = capacity
-        if net.half != NULL:
+        if net.bf16 != NULL:
             net.panel_rows = (capacity + net.row_tile - 1) // net.row_tile * net.row_tile
         while net.panel_rows * net.kernels.panel * net.kernels.real_bytes % 4096 != 1024:
             net.panel_rows += 1
@@ -217,7 +217,7 @@ cdef class Engine:
         layer.gradient.narrow = layer.gradient.n_out <= NARROW and not (net.n_layers == 1 and net.is_sparse)
         for i in range(net.n_layers):
             layer = net.layers + i
-            layer.is_half = net.half != NULL and not layer.gradient.narrow and not (i == 0 and net.is_sparse)
+            layer.is_bf16 = net.bf16 != NULL and not layer.gradient.narrow and not (i == 0 and net.is_sparse)
             scales = layer.drops and layer.dropout.shift == 0 and layer.activation == ACTIVATION_RELU
             layer.is_fused = i == net.n_layers - 1 or (can_be_fused(layer.activation)
                                                        and net.normalization == NORM_NONE
@@ -334,8 +334,8 @@ cdef class Engine:
                 layer.dz = layer.a if i == net.n_layers - 1 else arena.take(times(layer.out_panels,
                                                                                   rows * panel), real)
                 layer.dout = layer.dz
-                if layer.is_half:
-                    self.lay_out_half(layer, i > 0, arena)
+                if layer.is_bf16:
+                    self.lay_out_bf16(layer, i > 0, arena)
                 elif i > 0 and not g.narrow:
                     g.wt = arena.take(times(layer.in_panels * panel, g.n_out), real)
                 if self.n_moments > 0:
@@ -377,17 +377,17 @@ cdef class Engine:
         if sums:
             vector.g = arena.take(n, real)
 
-    cdef lay_out_half(self, Layer *layer, bint passes_back, Arena arena):
+    cdef lay_out_bf16(self, Layer *layer, bint passes_back, Arena arena):
         cdef Net *net = &self.session.net
         cdef Gradient *g = &layer.gradient
         cdef size_t rows = times(net.panel_rows, BLOCK)
-        layer.half_in = arena.take(times(layer.in_panels, rows), 2)
-        g.half_a = arena.take(times(layer.in_panels, rows), 2)
-        g.half_dz = arena.take(times(layer.out_panels, rows), 2)
-        g.half_w = arena.take(times(layer.out_panels * BLOCK, half_rows(g.n_in)), 2)
+        layer.bf16_in = arena.take(times(layer.in_panels, rows), 2)
+        g.bf16_a = arena.take(times(layer.in_panels, rows), 2)
+        g.bf16_dz = arena.take(times(layer.out_panels, rows), 2)
+        g.bf16_w = arena.take(times(layer.out_panels * BLOCK, bf16_rows(g.n_in)), 2)
         if passes_back:
-            layer.half_dz = arena.take(times(layer.out_panels, rows), 2)
-            g.half_wt = arena.take(times(layer.in_panels * BLOCK, half_rows(g.n_out)), 2)
+            layer.bf16_dz = arena.take(times(layer.out_panels, rows), 2)
+            g.bf16_wt = arena.take(times(layer.in_panels * BLOCK, bf16_rows(g.n_out)), 2)
 
     cdef lay_out_norm(self, Layer *layer, bint sums, arenas):
         cdef Arena arena = arenas[0], parameters = arenas[1]
@@ -640,7 +640,7 @@ cdef class Engine:
         cdef Net *net = &self.session.net
         net.mode = mode
         self.session.team.flushes = mode == TRAIN or mode == DIFFERENTIATE
-        self.session.team.half = net.half if is_training(net) else NULL
+        self.session.team.bf16 = net.bf16 if is_training(net) else NULL
         net.phase = BEFORE
         net.order = &order[0]
         net.n_rows = order.shape[0]

@@ -34,7 +34,7 @@ cdef struct Layer:
     double parameter           # of the activation
     own_activation_fn *own     # ACTIVATION_OWN
     bint is_fused              # the product's epilogue does the activation
-    bint is_half               # while training, the products are those of net.half
+    bint is_bf16               # while training, the products are those of net.bf16
     Norm norm
     bint drops                 # units, while training
     Dropout dropout
@@ -47,8 +47,8 @@ cdef struct Layer:
     void *zhat                 # the normalization's
     # Where the products are bfloat16's, roundings of the layer's inputs and of dz, in the forms of
     # bfloat16.h.
-    void *half_in              # in rows; g.half_a has them in columns
-    void *half_dz              # in rows; g.half_dz has them in pairs
+    void *bf16_in              # in rows; g.bf16_a has them in columns
+    void *bf16_dz              # in rows; g.bf16_dz has them in pairs
     # column sums of the weights' penalties, a row for each block of inputs, then one of the biases, scales
     # and shifts
     double *squares
@@ -60,7 +60,7 @@ cdef struct Job:
 
 cdef struct Net:
     const Kernels *kernels
-    const HalfKernels *half    # NULL: all products are the kernels'
+    const Bf16Kernels *bf16    # NULL: all products are the kernels'
     int n_layers, mode, phase, status, normalization
     # the layer of NORMALIZE and NORMALIZE_BACK, or that ROWS and ROWS_BACK begin with
     int at
@@ -223,22 +223,22 @@ cdef void activate_panel(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_
         net.kernels.clear_pads(a, rows, used)
 
 
-cdef inline bint takes_half(Net *net, int i) noexcept nogil:
+cdef inline bint takes_bf16(Net *net, int i) noexcept nogil:
     """Whether the layer's products take bfloat16 numbers in this run: predictions are float32's."""
-    return net.layers[i].is_half and is_training(net)
+    return net.layers[i].is_bf16 and is_training(net)
 
 
-cdef inline char *at_half(Net *net, void *halves, ptrdiff_t panel, ptrdiff_t row) noexcept nogil:
+cdef inline char *at_bf16(Net *net, void *halves, ptrdiff_t panel, ptrdiff_t row) noexcept nogil:
     """One panel's roundings of the rows from `row`, a multiple of the tile, in any of their forms."""
     return <char *> halves + (panel * net.stride + row * net.kernels.panel) * 2 if halves != NULL else NULL
 
 
-cdef inline char *at_half_weights(void *weights, ptrdiff_t panel, ptrdiff_t n) noexcept nogil:
+cdef inline char *at_bf16_weights(void *weights, ptrdiff_t panel, ptrdiff_t n) noexcept nogil:
     """One panel of bfloat16 weights; n is the length of the sums."""
-    return <char *> weights + panel * half_rows(n) * BLOCK * 2
+    return <char *> weights + panel * bf16_rows(n) * BLOCK * 2
 
 
-cdef inline size_t half_rows(size_t n) noexcept nogil:
+cdef inline size_t bf16_rows(size_t n) noexcept nogil:
     return (n + BLOCK - 1) // BLOCK * BLOCK
 
 
@@ -247,15 +247,15 @@ cdef void round_inputs(Net *net, int i, ptrdiff_t first, ptrdiff_t rows) noexcep
     cdef void *a = at_row(net, net.layers[i - 1].a if i > 0 else net.x_panels, first)
     cdef ptrdiff_t p
     for p in range(layer.in_panels):
-        net.half.round_panel(at_panel(net, a, p, net.panel_rows), rows, at_half(net, layer.half_in, p, first),
-                             at_half(net, <void *> layer.gradient.half_a, p, first), NULL)
+        net.bf16.round_panel(at_panel(net, a, p, net.panel_rows), rows, at_bf16(net, layer.bf16_in, p, first),
+                             at_bf16(net, <void *> layer.gradient.bf16_a, p, first), NULL)
 
 
 cdef void round_dz(Net *net, int i, ptrdiff_t p, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
     cdef Layer *layer = net.layers + i
-    net.half.round_panel(at_row(net, at_panel(net, layer.dz, p, net.panel_rows), first), rows,
-                         at_half(net, layer.half_dz, p, first), NULL,
-                         at_half(net, <void *> layer.gradient.half_dz, p, first))
+    net.bf16.round_panel(at_row(net, at_panel(net, layer.dz, p, net.panel_rows), first), rows,
+                         at_bf16(net, layer.bf16_dz, p, first), NULL,
+                         at_bf16(net, <void *> layer.gradient.bf16_dz, p, first))
 
 
 cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int worker) noexcept nogil:
@@ -269,10 +269,10 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int wo
     # all panels are needed before the first can go on
     cdef bint is_whole = takes_sparse or is_normalized(net, i)
     cdef int activation = layer.activation if layer.is_fused else ACTIVATION_IDENTITY
-    cdef bint half = takes_half(net, i)
+    cdef bint is_bf16 = takes_bf16(net, i)
     cdef ptrdiff_t p
     enter(net, worker, TIMED_FORWARD, i)
-    if half:
+    if is_bf16:
         round_inputs(net, i, first, rows)
     if takes_sparse:
         kernels.forward_sparse(&net.csr, net.order + net.chunk + first, rows, g.w, g.n_in, g.n_out, g.bias.w,
@@ -283,9 +283,9 @@ cdef void forward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int wo
         kernels.forward_narrow(a, net.stride, rows, g.w, g.n_in, g.n_out, g.bias.w, out)
     else:
         for p in range(layer.out_panels):
-            if half:
-                net.half.forward(at_half(net, layer.half_in, 0, first), net.stride, rows,
-                                 at_half_weights(g.half_w, p, g.n_in), g.n_in,
+            if is_bf16:
+                net.bf16.forward(at_bf16(net, layer.bf16_in, 0, first), net.stride, rows,
+                                 at_bf16_weights(g.bf16_w, p, g.n_in), g.n_in,
                                  at_panel(net, g.bias.w, p, 1), at_panel(net, out, p, net.panel_rows),
                                  vectors_in(net, g.n_out, p),
                                  activation, layer.parameter)
@@ -324,15 +324,15 @@ cdef void backward_layer(Net *net, int i, ptrdiff_t first, ptrdiff_t rows, int w
     cdef void *out
     cdef ptrdiff_t p
     enter(net, worker, TIMED_BACKWARD, i)
-    if layer.is_half:
+    if layer.is_bf16:
         for p in range(layer.out_panels):
             round_dz(net, i, p, first, rows)
     for p in range(layer.in_panels):
         slope = at_row(net, at_panel(net, lower.slope, p, net.panel_rows), first)
         out = at_row(net, at_panel(net, lower.dout, p, net.panel_rows), first)
-        if layer.is_half:
-            net.half.backward(at_half(net, layer.half_dz, 0, first), net.stride, rows,
-                              at_half_weights(g.half_wt, p, g.n_out), g.n_out,
+        if layer.is_bf16:
+            net.bf16.backward(at_bf16(net, layer.bf16_dz, 0, first), net.stride, rows,
+                              at_bf16_weights(g.bf16_wt, p, g.n_out), g.n_out,
                               slope, out, vectors_in(net, g.n_in, p), lower.derivative, lower.parameter)
         else:
             net.kernels.backward(at_row(net, layer.dz, first), net.stride, rows,
@@ -369,9 +369,8 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
             return
     enter(net, worker, TIMED_LOSS, last)
     if net.mode != PREDICT:
-        net.kernels.lose(&net.loss, z, net.stride, rows, n_out, net.y, net.label, index, net.weight,
-                         is_training(net), scratch,
-                         net.row_loss + first)
+        net.kernels.loss_and_gradient(&net.loss, z, net.stride, rows, n_out, net.y, net.label, index,
+                                      net.weight, is_training(net), scratch, net.row_loss + first)
     if not is_training(net):
         net.kernels.output(net.loss.output, z, net.stride, rows, n_out, scratch,
                            net.out + (net.chunk + first) * n_out * net.kernels.real_bytes)
@@ -380,7 +379,7 @@ cdef void run_rows(Net *net, ptrdiff_t job, int worker) noexcept nogil:
         backward_layer(net, i, first, rows, worker)
         if in_parts:
             return
-    if net.layers[0].is_half:
+    if net.layers[0].is_bf16:
         enter(net, worker, TIMED_BACKWARD, 0)
         for p in range(net.layers[0].out_panels):
             round_dz(net, 0, p, first, rows)
@@ -399,7 +398,7 @@ cdef void normalize_panel(Net *net, ptrdiff_t p, int worker) noexcept nogil:
     else:
         net.kernels.normalize_columns_back(at_panel(net, layer.dz, p, net.panel_rows), zhat, net.chunk_rows,
                                            vectors, &layer.norm, p)
-        if net.at == 0 and layer.is_half:
+        if net.at == 0 and layer.is_bf16:
             round_dz(net, 0, p, 0, net.chunk_rows)
 
 
@@ -417,13 +416,13 @@ cdef void run_weights(Net *net, ptrdiff_t number, int worker) noexcept nogil:
     for block in range(max(job.block, 0), job.end):
         if net.phase == UPDATE:
             net.kernels.apply_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
-            if layer.is_half:
-                net.half.round_weights(g, job.panel, block * BLOCK)
+            if layer.is_bf16:
+                net.bf16.round_weights(g, job.panel, block * BLOCK)
         elif job.layer == 0 and net.is_sparse:
             net.kernels.gradient_block_sparse(g, &net.csc, job.panel, block * BLOCK,
                                               squares + block * layer.square_stride)
-        elif layer.is_half:
-            net.half.gradient_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
+        elif layer.is_bf16:
+            net.bf16.gradient_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
         else:
             net.kernels.gradient_block(g, job.panel, block * BLOCK, squares + block * layer.square_stride)
 
@@ -447,8 +446,8 @@ cdef void follow_panel(Net *net, Layer *layer, ptrdiff_t panel) noexcept nogil:
                                 squares)
         if g.wt != NULL:
             net.kernels.transpose_block(g, panel, k * BLOCK, rows)
-        if layer.is_half:
-            net.half.round_weights(g, panel, k * BLOCK)
+        if layer.is_bf16:
+            net.bf16.round_weights(g, panel, k * BLOCK)
 
 
 cdef void limit_panel(Net *net, ptrdiff_t panel) noexcept nogil:

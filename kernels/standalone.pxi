@@ -1,8 +1,8 @@
 # Every kernel on ordinary row-major arrays: what the engine does to one layer, one loss, one update, alone.
 #
 # For tests and benchmarks, which must reach each entry of the Kernels table in each dtype and instruction
-# set: STANDALONE lists the entries and the method of Table that calls each. Arrays are packed into panels and
-# back here; arguments are trusted, as everywhere in this folder.
+# set: STANDALONE lists the entries and the method of KernelTable that calls each. Arrays are packed into
+# panels and back here; arguments are trusted, as everywhere in this folder.
 
 STANDALONE = {
     "gather": "gather", "densify": "densify", "transpose_csr": "dense_gradient_sparse",
@@ -13,7 +13,7 @@ STANDALONE = {
     "normalize_columns": "normalize_columns", "normalize_by_running": "normalize_by_running",
               "normalize_columns_back": "normalize_columns",
     "normalize_rows": "normalize_rows", "normalize_rows_back": "normalize_rows",
-    "lose": "loss", "output": "output",
+    "loss_and_gradient": "loss", "output": "output",
     "gradient_block": "dense_gradient", "gradient_block_sparse": "dense_gradient_sparse",
               "gradient_vectors": "dense_gradient",
     "apply_block": "dense_gradient", "apply_vectors": "dense_gradient", "limit_columns": "limited",
@@ -53,7 +53,7 @@ cdef Update update_of(str kind, settings) except *:
     return u
 
 
-cdef class Table:
+cdef class KernelTable:
     """The kernels of one instruction set and dtype.
 
     Parameters
@@ -448,10 +448,10 @@ cdef class Table:
         index = np.arange(rows)
         cdef const ptrdiff_t[::1] at = index
         row_loss, scratch = np.zeros(rows + self.panel), np.zeros(n_out * self.panel, self.dtype)
-        self.kernels.lose(&loss, pointer(panels), rows * self.panel, rows, n_out, pointer(y),
-                          <const ptrdiff_t *> pointer(y), &at[0],
-                          NULL if weight is None else <double *> pointer(weight), True, pointer(scratch),
-                          <double *> pointer(row_loss))
+        self.kernels.loss_and_gradient(&loss, pointer(panels), rows * self.panel, rows, n_out, pointer(y),
+                                       <const ptrdiff_t *> pointer(y), &at[0],
+                                       NULL if weight is None else <double *> pointer(weight), True,
+                                       pointer(scratch), <double *> pointer(row_loss))
         return row_loss[:rows], self._columns(panels, n_out)
 
     def output(self, str name, z):

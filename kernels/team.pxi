@@ -48,7 +48,7 @@ cdef struct Team:
     rest_function rest         # by each worker when it has done its jobs of a phase; or NULL
     # by the caller, after each of its jobs and phases; true where other code may have run in its thread
     poll_function poll
-    const HalfKernels *half    # whose products this run's jobs have, or NULL
+    const Bf16Kernels *bf16    # whose products this run's jobs have, or NULL
     void *context
 
 
@@ -137,11 +137,11 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
     cdef ptrdiff_t job
     cdef int i
     # read once: the team may be in another run when this worker is done
-    cdef const HalfKernels *half = team.half
+    cdef const Bf16Kernels *bf16 = team.bf16
     if flushes:
         before = flush_subnormals()
-    if half != NULL:
-        half.start_products()
+    if bf16 != NULL:
+        bf16.start_products()
     for i in range(team.n_workers):
         queue = team.tickets + ((worker + i) % team.n_workers) * LINE
         while True:
@@ -154,16 +154,16 @@ cdef void work(Team *team, int worker, uint64_t phase) noexcept nogil:
                 n_jobs = team.n_jobs
                 team.run(team.context, job, worker)
                 finished += 1
-                if worker == 0 and team.poll(team.context) and half != NULL:
+                if worker == 0 and team.poll(team.context) and bf16 != NULL:
                     # anew: a signal's handler may have used the CPU's tiles for its own products
-                    half.start_products()
+                    bf16.start_products()
     if finished and team.rest != NULL:
         team.rest(team.context, worker)
     if finished and atomic_add(team.done, finished) == n_jobs:
         team.running = team.advance(team.context, worker)
         publish(team)
-    if half != NULL:
-        half.finish_products()
+    if bf16 != NULL:
+        bf16.finish_products()
     if flushes:
         restore_subnormals(before)
 

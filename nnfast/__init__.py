@@ -10,6 +10,7 @@ MLPClassifier(hidden_layer_sizes=(64,), precision='float32')
 TYPE_CHECKING = False  # as typing's, which takes milliseconds to import
 if TYPE_CHECKING:  # for tools that read the code: see `__getattr__`
     from nnfast._info import show_versions
+    from nnfast.custom_functions import Activation, Loss
     from nnfast.estimators import MLPClassifier, MLPRegressor
     from nnfast.exceptions import (
         DivergenceError,
@@ -18,10 +19,9 @@ if TYPE_CHECKING:  # for tools that read the code: see `__getattr__`
         UnexpectedValuesWarning,
         UnusedOptionWarning,
     )
-    from nnfast.own_functions import Activation, Loss
     from nnfast.tabular import TabularClassifier, TabularRegressor
 
-__version__ = "0.1.1"
+__version__ = "0.2.0"
 
 __all__ = [
     "Activation",
@@ -41,10 +41,10 @@ __all__ = [
 # The module of each public name. They are imported when they are used, as the package's modules are, so that
 # the command `nnfast` begins at once, and Ctrl-C ends it from then on.
 _HOMES = {
-    "Activation": "own_functions",
+    "Activation": "custom_functions",
     "DivergenceError": "exceptions",
     "InconsistentVersionWarning": "exceptions",
-    "Loss": "own_functions",
+    "Loss": "custom_functions",
     "MLPClassifier": "estimators",
     "MLPRegressor": "estimators",
     "QuantileCrossingWarning": "exceptions",
@@ -72,4 +72,4 @@ def __getattr__(name):
 def __dir__():
     from pkgutil import iter_modules
 
-    return sorted({*globals(), *_HOMES, *(module.name for module in iter_modules(__path__))})
+    return [*__all__, "__version__", *(module.name for module in iter_modules(__path__))]

@@ -12,13 +12,14 @@ from numbers import Real
 import numpy as np
 from scipy.special import expit, ndtr
 
-from nnfast.own_functions import Activation as OwnActivation
-from nnfast.own_functions import name_of
+from nnfast.custom_functions import Activation, name_of
 from nnfast.suggestions import did_you_mean
+
+__all__ = ["ACTIVATIONS", "ActivationRecord"]
 
 
 @dataclass(frozen=True)
-class Activation:
+class ActivationRecord:
     """One activation: a = function(z), and da/dz from z and a together, since either may be the cheaper
     source.
 
@@ -137,7 +138,7 @@ def _mish_derivative(z, a):
 
 
 _ALL = (
-    Activation(
+    ActivationRecord(
         name="identity",
         formula="a = z",
         range="(-inf, inf)",
@@ -147,7 +148,7 @@ _ALL = (
         advice="For a linear model, or a linear bottleneck between two layers.",
         reference="Baldi and Hornik, Neural networks and principal component analysis, 1989",
     ),
-    Activation(
+    ActivationRecord(
         name="logistic",
         formula="a = 1 / (1 + exp(-z))",
         range="(0, 1)",
@@ -159,7 +160,7 @@ _ALL = (
         ),
         reference="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, 1986",
     ),
-    Activation(
+    ActivationRecord(
         name="tanh",
         formula="a = tanh(z)",
         range="(-1, 1)",
@@ -169,7 +170,7 @@ _ALL = (
         advice="Smooth and centred on zero: good for small and shallow networks, and with solver='lbfgs'.",
         reference="LeCun et al., Efficient BackProp, 1998",
     ),
-    Activation(
+    ActivationRecord(
         name="relu",
         formula="a = max(0, z)",
         range="[0, inf)",
@@ -181,7 +182,7 @@ _ALL = (
         advice="The cheapest, and the one to start with.",
         reference="Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, 2010",
     ),
-    Activation(
+    ActivationRecord(
         name="leaky_relu",
         formula="a = z if z > 0 else negative_slope z",
         range="(-inf, inf)",
@@ -198,7 +199,7 @@ _ALL = (
             "Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, 2013"
         ),
     ),
-    Activation(
+    ActivationRecord(
         name="elu",
         formula="a = z if z > 0 else alpha (exp(z) - 1)",
         range="(-alpha, inf)",
@@ -216,7 +217,7 @@ _ALL = (
             " Linear Units, 2016, arXiv:1511.07289"
         ),
     ),
-    Activation(
+    ActivationRecord(
         name="selu",
         formula="a = lambda (z if z > 0 else alpha (exp(z) - 1)), lambda = 1.0507..., alpha = 1.6733...",
         range="(-lambda alpha, inf) = (-1.7581, inf)",
@@ -230,7 +231,7 @@ _ALL = (
         ),
         reference="Klambauer et al., Self-Normalizing Neural Networks, 2017, arXiv:1706.02515",
     ),
-    Activation(
+    ActivationRecord(
         name="gelu",
         formula="a = z Phi(z), Phi the standard normal distribution function",
         range="[-0.17, inf)",
@@ -241,7 +242,7 @@ _ALL = (
         advice="A smooth relu; often a little more accurate than relu, and somewhat slower.",
         reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415",
     ),
-    Activation(
+    ActivationRecord(
         name="gelu_tanh",
         formula="a = 0.5 z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3)))",
         range="[-0.1701, inf)",
@@ -255,7 +256,7 @@ _ALL = (
         ),
         reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415",
     ),
-    Activation(
+    ActivationRecord(
         name="gelu_sigmoid",
         formula="a = z / (1 + exp(-1.702 z))",
         range="[-0.1636, inf)",
@@ -266,7 +267,7 @@ _ALL = (
         advice="gelu within 0.021, and cheaper.",
         reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, arXiv:1606.08415",
     ),
-    Activation(
+    ActivationRecord(
         name="silu",
         formula="a = z / (1 + exp(-z))",
         range="[-0.2785, inf)",
@@ -281,7 +282,7 @@ _ALL = (
             " Functions, 2017, arXiv:1710.05941"
         ),
     ),
-    Activation(
+    ActivationRecord(
         name="mish",
         formula="a = z tanh(log(1 + exp(z)))",
         range="[-0.3089, inf)",
@@ -292,7 +293,7 @@ _ALL = (
         advice="Much like silu, and somewhat slower.",
         reference="Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019, arXiv:1908.08681",
     ),
-    Activation(
+    ActivationRecord(
         name="softplus",
         formula="a = log(1 + exp(beta z)) / beta",
         range="(0, inf)",
@@ -320,7 +321,7 @@ ALIASES = {"sigmoid": "logistic", "linear": "identity"}
 
 def activation_of(named):
     """The record of a name, or the user's own activation itself, which presents what a record does."""
-    return named if isinstance(named, OwnActivation) else ACTIVATIONS[named]
+    return named if isinstance(named, Activation) else ACTIVATIONS[named]
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -400,7 +401,7 @@ def _resolve_entry(entry, hint):
 
 
 def _resolve_name(name, hint):
-    if isinstance(name, OwnActivation):
+    if isinstance(name, Activation):
         return name
     if isinstance(name, str) and ALIASES.get(name, name) in ACTIVATIONS:
         return ALIASES.get(name, name)
@@ -430,3 +431,7 @@ def _check_common(activation_params, entries):
                 f"{', '.join(sorted(accepted)) or 'none'}.{did_you_mean(key, accepted)}"
             )
     return activation_params
+
+
+def __dir__():
+    return __all__

@@ -13,15 +13,15 @@ from sklearn.utils import check_random_state
 from nnfast import engines
 from nnfast.blocks import table_dtype
 from nnfast.class_weight import weigh
+from nnfast.continuation import parameters_to_go_on_from
+from nnfast.custom_functions import check_own_functions
 from nnfast.fitted import FittedNetwork, network_activation
-from nnfast.going_on import parameters_to_go_on_from
 from nnfast.holdout import scatter, take
 from nnfast.mapped import exceeds_memory
 from nnfast.monitoring import as_arrays, with_own_curves
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
 from nnfast.option_needs import warn_of_unused_options
-from nnfast.own_functions import check_own_functions
 from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, check_together
 from nnfast.profile import profiled
 from nnfast.publishing import Publisher
@@ -35,7 +35,7 @@ from nnfast.state import (
     check_state,
 )
 from nnfast.suggestions import meant_keyword, suggests_keywords, unexpected_keyword
-from nnfast.training import Course, Task, Validation, fit_lbfgs, fit_stochastic
+from nnfast.training import Task, TrainingRun, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
     arithmetic_dtype,
     blaming,
@@ -321,7 +321,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         counts=None,
         shared=lambda array: array,
     ):
-        """A fit by minibatches that goes on as far as it is told: see `nnfast.training.Course`.
+        """A fit by minibatches that goes on as far as it is told: see `nnfast.training.TrainingRun`.
 
         Parameters are those of `fit`, and `rows`, an array of intp: numbers of the rows of X that are all
         that the fit sees of it. X is not copied for that, and the network is to the bit that of
@@ -336,7 +336,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         task.y = shared(task.y)
         if task.sample_weight is not None:
             task.sample_weight = shared(task.sample_weight)
-        return Course(**arguments)
+        return TrainingRun(**arguments)
 
     def _prepared(
         self, X, y, sample_weight, held_out, *, one_epoch=False, classes=None, counts=None, rows=None

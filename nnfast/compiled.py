@@ -15,6 +15,8 @@ from nnfast.mapped import check_whole, is_large
 from nnfast.state import check_state, warn_of_version
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
 
+__all__ = ["CompiledClassifier", "CompiledRegressor"]
+
 
 class CompiledNetwork:
     """What both compiled predictors have in common. Not for use by itself."""
@@ -281,3 +283,7 @@ def _own(array):
     array = np.array(array, order="C")
     array.flags.writeable = False
     return array.view()
+
+
+def __dir__():
+    return __all__

@@ -10,7 +10,7 @@ import sklearn.neural_network
 
 import nnfast
 from nnfast import engines, threads
-from nnfast.tables import TEST_SIZE, Table, TableError
+from nnfast.tables import TEST_SIZE, SplitTable, TableError
 from nnfast.whole_models import fit_whole_models, timed_fit
 
 DEFAULT_LAYOUT = (100,)
@@ -59,7 +59,7 @@ def run(tables, *, layouts=LAYOUTS, max_iter=None):
 
     Parameters
     ----------
-    tables : iterable of Table
+    tables : iterable of SplitTable
 
     layouts : iterable of tuple of int
         The `hidden_layer_sizes` to train.
@@ -115,14 +115,14 @@ def _opening():
     )
 
 
-def affordable_epochs(table: Table, layout):
+def affordable_epochs(table: SplitTable, layout):
     """The most epochs, from 3 to 200, that scikit-learn gets through in about ten seconds."""
     units = (table.n_features, *layout, table.n_outputs)
     n_parameters = sum((n_in + 1) * n_out for n_in, n_out in zip(units, units[1:]))
     return int(min(200, max(3, MOST_WORK / (6 * len(table.y_train) * n_parameters))))
 
 
-def race(table: Table, layout, max_iter):
+def race(table: SplitTable, layout, max_iter):
     """Fit scikit-learn's estimator, nnfast's, and nnfast's in float32 in turn, several times.
 
     Returns

@@ -15,11 +15,11 @@ from nnfast import scores
 from nnfast.base import BaseMLP, Targets, joined_signature, partial_fit_available
 from nnfast.class_weight import weights_by_class
 from nnfast.compiled import CompiledClassifier, CompiledRegressor, state_of
+from nnfast.custom_functions import Loss
 from nnfast.documentation import documented
 from nnfast.exceptions import QuantileCrossingWarning
 from nnfast.fitted import labels_of
 from nnfast.losses import LOSSES, loss_of
-from nnfast.own_functions import Loss
 from nnfast.parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, check_quantile
 from nnfast.suggestions import suggests_keywords
 from nnfast.targets import about_labels, encoded

@@ -2,6 +2,14 @@
 
 from sklearn import exceptions
 
+__all__ = [
+    "DivergenceError",
+    "InconsistentVersionWarning",
+    "QuantileCrossingWarning",
+    "UnexpectedValuesWarning",
+    "UnusedOptionWarning",
+]
+
 
 class DivergenceError(ValueError):
     """The parameters, the loss or a gradient ceased to be finite during a fit.
@@ -82,3 +90,7 @@ class InconsistentVersionWarning(exceptions.InconsistentVersionWarning):
             f"{self.current_nnfast_version}. Predictions may differ from those of that version: see the "
             "changelog. Fit and pickle it anew with this version, or install that one."
         )
+
+
+def __dir__():
+    return __all__

@@ -6,7 +6,8 @@ from numbers import Integral
 import numpy as np
 
 from nnfast import blocks, engines
-from nnfast.activations import ACTIVATIONS, ALIASES, OwnActivation, activation_of, resolve_activations
+from nnfast.activations import ACTIVATIONS, ALIASES, activation_of, resolve_activations
+from nnfast.custom_functions import Activation
 from nnfast.engines.arrays import check_overflow
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.mapped import is_large
@@ -21,7 +22,7 @@ def network_activation(p, n_hidden):
     if p.activation_params is None:
         if isinstance(p.activation, str) and (name := ALIASES.get(p.activation, p.activation)) in ACTIVATIONS:
             return name
-        if isinstance(p.activation, OwnActivation):
+        if isinstance(p.activation, Activation):
             return p.activation
     return resolve_activations(p.activation, p.activation_params, n_hidden)
 

@@ -8,6 +8,8 @@ import numpy as np
 from nnfast.activations import activation_of
 from nnfast.suggestions import did_you_mean
 
+__all__ = ["INITIALIZERS", "Initializer"]
+
 # Glorot and Bengio derive 6 for units of slope 1 at zero; scikit-learn uses 2 for the logistic, whatever the
 # layer.
 _GLOROT_FACTORS = {"logistic": 2.0}
@@ -182,3 +184,7 @@ def initializer_for(name, activation):
         meant = did_you_mean(name, accepted)
         raise ValueError(f"initializer must be one of {', '.join(map(repr, accepted))}, got {name!r}.{meant}")
     return INITIALIZERS[name]
+
+
+def __dir__():
+    return __all__

@@ -26,7 +26,7 @@ from nnfast.base import BaseMLP
 from nnfast.class_weight import weigh
 from nnfast.findings import DeadUnits, GradientFlow, Saturation, WeightStatistics, layer_names
 from nnfast.losses import loss_of
-from nnfast.passes import Passes
+from nnfast.numpy_network import NumpyNetwork
 from nnfast.state import check_state
 from nnfast.validation import check_rows, check_sample_weight, check_table
 
@@ -90,8 +90,8 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
     sample_weight = check_sample_weight(sample_weight, X)
     estimator._check_labels(y)
     targets = estimator._encode(y, np.float64)
-    passes = Passes(estimator)
-    n_outputs = passes.coefs[-1].shape[1]
+    network = NumpyNetwork(estimator)
+    n_outputs = network.coefs[-1].shape[1]
     if targets.n_outputs != n_outputs:
         raise ValueError(f"y must have as many outputs as the network, {n_outputs}, got {targets.n_outputs}.")
     weight = weigh(estimator._class_weights(targets.y), targets.y, sample_weight)
@@ -101,18 +101,21 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
     weight = (weight / weight.mean())[:, np.newaxis]
 
     n = len(y)
-    squares, weight_gradients = np.zeros(passes.n_hidden + 1), [np.zeros(coef.shape) for coef in passes.coefs]
+    squares, weight_gradients = (
+        np.zeros(network.n_hidden + 1),
+        [np.zeros(coef.shape) for coef in network.coefs],
+    )
     with np.errstate(over="ignore", invalid="ignore"):  # of gradients that explode
-        weight_norms = np.array([np.linalg.norm(coef) for coef in passes.coefs])
-        for rows in [slice(n)] if passes.by_batch else passes.chunks(n):
-            layers = passes.forward(X[rows], training=True)
+        weight_norms = np.array([np.linalg.norm(coef) for coef in network.coefs])
+        for rows in [slice(n)] if network.by_batch else network.chunks(n):
+            layers = network.forward(X[rows], training=True)
             by_logits = loss_of(targets.loss).gradient(targets.y[rows], layers[-1].u, targets.loss_parameters)
-            for i, du, dw in passes.backward(layers, weight[rows] * by_logits):
+            for i, du, dw in network.backward(layers, weight[rows] * by_logits):
                 squares[i] += np.vdot(du, du)
                 weight_gradients[i] += dw
         weight_gradients = np.array([np.linalg.norm(dw) / n for dw in weight_gradients])
     return GradientFlow(
-        layers=layer_names(passes.n_hidden, output=True),
+        layers=layer_names(network.n_hidden, output=True),
         gradients=np.sqrt(squares / n),
         weight_gradients=weight_gradients,
         weight_norms=weight_norms,
@@ -164,15 +167,15 @@ def dead_units(estimator, X, *, tol=1e-6):
     >>> dead_units(regr, X).dead[0]
     array([2, 5])
     """
-    passes, n_samples, visits = _hidden(estimator, X)
-    extremes = [_Extremes(coef.shape[1]) for coef in passes.coefs[:-1]]
+    network, n_samples, visits = _hidden(estimator, X)
+    extremes = [_Extremes(coef.shape[1]) for coef in network.coefs[:-1]]
     for i, a, slope in visits:
         extremes[i].see(a, slope)
     dead = [each.largest_slope <= tol for each in extremes]
     dead = [units & (each.size <= tol) for units, each in zip(dead, extremes, strict=True)]
     constant = [~units & (each.range <= tol * each.size) for units, each in zip(dead, extremes, strict=True)]
     return DeadUnits(
-        layers=layer_names(passes.n_hidden),
+        layers=layer_names(network.n_hidden),
         n_units=np.array([len(units) for units in dead], dtype=int),
         dead=tuple(map(np.flatnonzero, dead)),
         constant=tuple(map(np.flatnonzero, constant)),
@@ -235,16 +238,16 @@ def saturation(estimator, X, *, threshold=0.1):
     >>> saturation(clf.fit(scale(X), y), scale(X)).verdict
     'healthy'
     """
-    passes, n_samples, visits = _hidden(estimator, X)
-    slopes = [_slopes(*each) for each in passes.activations]
-    counts = [np.zeros(coef.shape[1]) for coef in passes.coefs[:-1]]
+    network, n_samples, visits = _hidden(estimator, X)
+    slopes = [_slopes(*each) for each in network.activations]
+    counts = [np.zeros(coef.shape[1]) for coef in network.coefs[:-1]]
     for i, _, slope in visits:
         counts[i] += np.count_nonzero(np.abs(slope) < threshold * slopes[i].max(), axis=0)
     # slopes at both ends
     flat_ends = [np.count_nonzero(each[[0, -1]] < threshold * each.max()) for each in slopes]
     return Saturation(
-        layers=layer_names(passes.n_hidden),
-        activations=tuple(activation.name for activation, _ in passes.activations),
+        layers=layer_names(network.n_hidden),
+        activations=tuple(activation.name for activation, _ in network.activations),
         unit_shares=tuple(count / n_samples for count in counts),
         limits=np.array([0.5 if n == 2 else 0.9 for n in flat_ends]),
     )
@@ -359,17 +362,21 @@ def _last_and_table(estimator, X):
 
 
 def _hidden(estimator, X):
-    """The passes of predictions: the `Passes`, and (number, activations, slopes) by hidden layer and chunk of
-    rows.
+    """The passes of predictions: the `NumpyNetwork`, and (number, activations, slopes) by hidden layer and
+    chunk of rows.
     """
     estimator, X = _last_and_table(estimator, X)
     X, _ = check_rows(estimator, X)
-    passes = Passes(estimator)
+    network = NumpyNetwork(estimator)
 
     def visits():
-        for rows in passes.chunks(X.shape[0]) if passes.n_hidden else ():
-            layers = passes.forward(X[rows])
-            for i in range(passes.n_hidden):
-                yield i, layers[i + 1].a, passes.slope(layers, i)
+        for rows in network.chunks(X.shape[0]) if network.n_hidden else ():
+            layers = network.forward(X[rows])
+            for i in range(network.n_hidden):
+                yield i, layers[i + 1].a, network.slope(layers, i)
 
-    return passes, X.shape[0], visits()
+    return network, X.shape[0], visits()
+
+
+def __dir__():
+    return __all__

@@ -42,7 +42,7 @@ def fit_lbfgs(task, parameters, engine, publish):
     DivergenceError
         If the loss or a gradient is not finite at the start, or a parameter at the end.
     """
-    fit, error = _Fit(task, parameters, engine, publish), None
+    fit, error = _LbfgsFit(task, parameters, engine, publish), None
     with ExitStack() as stack:
         fit.open(stack)
         try:
@@ -56,11 +56,11 @@ def fit_lbfgs(task, parameters, engine, publish):
             if error is not None:
                 raise error
         finally:
-            error = None  # see `nnfast.training.Course.train`
+            error = None  # see `nnfast.training.TrainingRun.train`
     fit.conclude()
 
 
-class _Fit:
+class _LbfgsFit:
     """One fit. `reached` is the last whole iteration, (its number, flat parameters, loss), replaced
     at once.
     """
@@ -93,8 +93,8 @@ class _Fit:
         if self.validator is not None:
             stack.enter_context(self.validator)
         bar = isinstance(p.verbose, str)
-        self.say = reporter(p.verbose, p.max_iter, type(p).__name__) if bar else Silence()
-        stack.callback(self.say.close)
+        self.reporter = reporter(p.verbose, p.max_iter, type(p).__name__) if bar else Silence()
+        stack.callback(self.reporter.close)
 
     def minimize(self):
         """Run SciPy's loop."""
@@ -158,9 +158,9 @@ class _Fit:
             self._publish(self._attributes())
             row["validation_score"] = self.validator.scorer()
             self.records.set_score(row["validation_score"])
-        self.say.epoch(n_iter, loss)
+        self.reporter.epoch(n_iter, loss)
         if self.validator is not None:
-            self.say.validation(row["validation_score"])
+            self.reporter.validation(row["validation_score"])
         if self.callbacks:
             self._call_back(n_iter, row)
 

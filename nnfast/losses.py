@@ -12,9 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, log_softmax, softmax, xlogy
 
+__all__ = ["LOSSES", "LossRecord"]
+
 
 @dataclass(frozen=True)
-class Loss:
+class LossRecord:
     """One loss.
 
     `value(y, z)` is the loss of each row, shape (n,); `gradient(y, z)` its derivative by z, shape (n,
@@ -187,7 +189,7 @@ def _identity(z):
 
 
 _ALL = (
-    Loss(
+    LossRecord(
         name="log_loss",
         formula=(
             "-sum_k t_k log(p_k), p = softmax(z), "
@@ -215,7 +217,7 @@ _ALL = (
         parameter_domain="a number in [0, 1)",
         in_parameter_domain=lambda smoothing: 0 <= smoothing < 1,
     ),
-    Loss(
+    LossRecord(
         name="binary_log_loss",
         formula="sum_k log(1 + exp(z_k)) - y_k z_k",
         domain="y: 0 or 1 for every output; one output is a binary problem, several are labels",
@@ -229,7 +231,7 @@ _ALL = (
         advice="What loss='log_loss' means for two classes and for several labels.",
         reference="Cox, The Regression Analysis of Binary Sequences, 1958",
     ),
-    Loss(
+    LossRecord(
         name="focal",
         formula="-(1 - p_y)^focal_gamma log(p_y), p = softmax(z)",
         domain="y: the number of the class, 0 <= y < n_outputs",
@@ -250,7 +252,7 @@ _ALL = (
         parameter_domain="a number >= 0",
         in_parameter_domain=lambda gamma: gamma >= 0,
     ),
-    Loss(
+    LossRecord(
         name="binary_focal",
         formula=(
             "sum_k -(1 - p_k)^focal_gamma log(p_k), p_k = 1 / (1 + exp(-z_k)) where y_k = 1, "
@@ -270,7 +272,7 @@ _ALL = (
         parameter_domain="a number >= 0",
         in_parameter_domain=lambda gamma: gamma >= 0,
     ),
-    Loss(
+    LossRecord(
         name="squared_error",
         formula="mean_k (z_k - y_k)^2 / 2",
         domain="y: any real number",
@@ -284,7 +286,7 @@ _ALL = (
         reference="Gauss, Theoria motus corporum coelestium, 1809",
         is_mean=True,
     ),
-    Loss(
+    LossRecord(
         name="absolute_error",
         formula="mean_k |z_k - y_k|",
         domain="y: any real number",
@@ -301,7 +303,7 @@ _ALL = (
         reference="Laplace, Memoire sur la probabilite des causes par les evenements, 1774",
         is_mean=True,
     ),
-    Loss(
+    LossRecord(
         name="huber",
         formula=(
             "mean_k (e_k^2 / 2 if |e_k| <= huber_delta else huber_delta |e_k| - huber_delta^2 / 2), e = z - y"
@@ -324,7 +326,7 @@ _ALL = (
         parameter_domain="a number > 0",
         in_parameter_domain=lambda delta: delta > 0,
     ),
-    Loss(
+    LossRecord(
         name="log_cosh",
         formula="mean_k log(cosh(z_k - y_k))",
         domain="y: any real number",
@@ -341,7 +343,7 @@ _ALL = (
         ),
         is_mean=True,
     ),
-    Loss(
+    LossRecord(
         name="poisson",
         formula="sum_k y_k log(y_k) - y_k z_k - y_k + exp(z_k), half the Poisson deviance",
         domain="y >= 0",
@@ -356,7 +358,7 @@ _ALL = (
         ),
         reference="Nelder and Wedderburn, Generalized Linear Models, 1972",
     ),
-    Loss(
+    LossRecord(
         name="gamma",
         formula="sum_k z_k + y_k exp(-z_k) - log(y_k) - 1, half the gamma deviance",
         domain="y > 0",
@@ -372,7 +374,7 @@ _ALL = (
         ),
         reference="Nelder and Wedderburn, Generalized Linear Models, 1972",
     ),
-    Loss(
+    LossRecord(
         name="quantile",
         formula="mean_k max(q_k (y_k - z_k), (q_k - 1) (y_k - z_k)), q_k the quantile of output k",
         domain="y: any real number",
@@ -413,3 +415,7 @@ LOSS_BY_OUT_ACTIVATION = {
 # What the estimators accept; the classifier's become the binary ones where there is one output, or labels.
 CLASSIFIER_LOSSES = ("log_loss", "focal")
 REGRESSOR_LOSSES = ("squared_error", "absolute_error", "huber", "log_cosh", "poisson", "gamma", "quantile")
+
+
+def __dir__():
+    return __all__

@@ -12,6 +12,8 @@ from nnfast import blocks, scores
 from nnfast.mapped import is_large
 from nnfast.regularization import Regularization
 
+__all__ = ["FitState"]
+
 
 class Patience:
     """Counts the epochs that brought no progress of at least `tol`, in scikit-learn's arithmetic.
@@ -396,3 +398,7 @@ def norms(parameters):
         for name, arrays in groups.items()
         if arrays
     }
+
+
+def __dir__():
+    return __all__

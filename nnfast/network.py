@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from nnfast.custom_functions import Activation, Loss
 from nnfast.initializers import initializer_for
 from nnfast.losses import loss_of
-from nnfast.own_functions import Activation, Loss
 
 
 @dataclass

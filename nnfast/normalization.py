@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+__all__ = ["NORMALIZATIONS", "Normalization", "fold"]
+
 DEFAULT_EPS = 1e-5
 # The weight of the new batch in the running statistics, as in PyTorch; Keras calls 1 minus this momentum.
 DEFAULT_MOMENTUM = 0.1
@@ -142,3 +144,7 @@ _ALL = (
 )
 
 NORMALIZATIONS = {normalization.name: normalization for normalization in _ALL}
+
+
+def __dir__():
+    return __all__

@@ -17,6 +17,8 @@ import numpy as np
 
 from nnfast.suggestions import did_you_mean
 
+__all__ = ["Adagrad", "Adam", "AdamW", "Lion", "NAdam", "OPTIMIZERS", "Optimizer", "RMSprop", "SGD"]
+
 _TINY = 1e-300
 
 # What each hyperparameter has to be, in words and as a check.
@@ -255,15 +257,15 @@ class NAdam(Adam):
         # as AdamW's
         mu, following, product = self.momenta(t)
         root = np.sqrt(1 - self.beta_2**t)
-        of_m = learning_rate * root * following / (1 - product * following)
-        of_g = learning_rate * root * (1 - mu) / (1 - product)
-        return of_m, of_g, self.beta_1, self.beta_2, self.epsilon * root
+        momentum_rate = learning_rate * root * following / (1 - product * following)
+        gradient_rate = learning_rate * root * (1 - mu) / (1 - product)
+        return momentum_rate, gradient_rate, self.beta_1, self.beta_2, self.epsilon * root
 
     @staticmethod
-    def step(w, g, m, v, of_m, of_g, beta_1, beta_2, epsilon):
+    def step(w, g, m, v, momentum_rate, gradient_rate, beta_1, beta_2, epsilon):
         m = beta_1 * m + (1 - beta_1) * g
         v = beta_2 * v + (1 - beta_2) * g * g
-        return w - (of_m * m + of_g * g) / (np.sqrt(v) + epsilon), m, v
+        return w - (momentum_rate * m + gradient_rate * g) / (np.sqrt(v) + epsilon), m, v
 
 
 @dataclass(frozen=True)
@@ -407,3 +409,7 @@ def resolve_optimizer(p):
     record = OPTIMIZERS[p.solver]
     names = {field.name: ESTIMATOR_NAMES.get(field.name, field.name) for field in fields(record)}
     return record(**{own: getattr(p, theirs) for own, theirs in names.items() if hasattr(p, theirs)})
+
+
+def __dir__():
+    return __all__

@@ -20,13 +20,13 @@ from sklearn.utils._param_validation import (
 
 from nnfast.activations import ACTIVATIONS, ALIASES, activation_of
 from nnfast.callbacks import HOOKS
+from nnfast.custom_functions import Activation, Loss, name_of
 from nnfast.engines import ENGINES
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
 from nnfast.optimizers import OPTIMIZERS, Optimizer
 from nnfast.option_needs import refuse_options
-from nnfast.own_functions import Activation, Loss, name_of
 from nnfast.schedules import SCHEDULES, Schedule
 from nnfast.suggestions import did_you_mean
 

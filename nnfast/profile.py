@@ -10,6 +10,8 @@ from time import perf_counter
 from nnfast import engines
 from nnfast.threads import n_cores_available
 
+__all__ = ["Phase", "Profile"]
+
 _VARIABLE = "NNFAST_PROFILE"
 # Of some milliseconds each; the best counts, since what disturbs a peak lowers it.
 _PEAK_TRIALS = 4
@@ -205,3 +207,7 @@ def _peak_gflops(engine, dtype, n_cores):
             f"profile=True could not measure the peak of {n_cores} cores: {error!r}.", RuntimeWarning
         )
         return None
+
+
+def __dir__():
+    return __all__

@@ -17,6 +17,8 @@ from nnfast.blocks import BUFFER_BATCHES, BUFFER_BLOCKS, take
 from nnfast.exceptions import DivergenceError
 from nnfast.reporting import SCALE
 
+__all__ = ["RateCurve"]
+
 HIGH, SMOOTHING = 10.0, 0.8
 # Where it is not given, the lowest rate is the first of these within a decade of which the loss does not
 # explode.
@@ -278,3 +280,7 @@ def _in_memory(task, rows, n_rows, batch_size, random_state):
         numbers, weight = numbers[weight > 0], weight[weight > 0]
     part = replace(task, X=take(task.X, numbers), y=task.y[numbers], sample_weight=weight, in_blocks=False)
     return part, np.arange(len(numbers))
+
+
+def __dir__():
+    return __all__

@@ -18,6 +18,8 @@ import numpy as np
 
 from nnfast.activations import SELU_ALPHA, SELU_LAMBDA
 
+__all__ = ["Regularization", "alpha_dropout_constants", "kept_units"]
+
 
 @dataclass(frozen=True)
 class Regularization:
@@ -192,3 +194,7 @@ def limit_norms(w, max_norm):
     """
     norms = np.sqrt((w * w).sum(axis=0))
     return w * np.where(norms > max_norm, max_norm / np.maximum(norms, max_norm), 1)
+
+
+def __dir__():
+    return __all__

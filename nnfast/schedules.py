@@ -1,7 +1,7 @@
 """Learning-rate schedules: the rate of every step.
 
-A schedule is a record of hyperparameters; `start` makes the `Run` of one fit, which knows how far the fit is.
-The formulas below use
+A schedule is a record of hyperparameters; `start` makes the `ScheduleRun` of one fit, which knows how far the
+fit is. The formulas below use
 
     r  learning_rate_init
     e  epochs since the end of the warmup, with fractions: e = 2.5 is half way through the third
@@ -24,6 +24,25 @@ import numpy as np
 
 from nnfast import plotting
 from nnfast.suggestions import did_you_mean
+
+__all__ = [
+    "Adaptive",
+    "Constant",
+    "Cosine",
+    "CosineRestarts",
+    "Custom",
+    "Cyclic",
+    "Exponential",
+    "InvScaling",
+    "Linear",
+    "OneCycle",
+    "Plateau",
+    "Polynomial",
+    "SCHEDULES",
+    "Schedule",
+    "ScheduleRun",
+    "Step",
+]
 
 # Where a time is reckoned in epochs, the step that ends a cycle can come out a rounding error before its end.
 _ROUNDING = 1e-9
@@ -83,22 +102,22 @@ class Schedule:
         learning_rate_init : float
             The highest rate of the schedules that fall or cycle. Where it is another one than that of
             `state`, the run goes on as if it had been this one from the beginning, and what
-            `Run.learning_rate` was set to is over.
+            `ScheduleRun.learning_rate` was set to is over.
         steps_per_epoch : int
             Updates in an epoch of this fit; it may be another number in the fit that `state` comes from.
         max_epochs : int
             Length of the whole run, counted from where it began without a state.
         state : dict, optional
-            `Run.state`.
+            `ScheduleRun.state`.
 
         Returns
         -------
-        Run
+        ScheduleRun
         """
         self._check(
             "floor", f"at most learning_rate_init={learning_rate_init}", self.floor <= learning_rate_init
         )
-        return Run(self, float(learning_rate_init), steps_per_epoch, max_epochs, state or {})
+        return ScheduleRun(self, float(learning_rate_init), steps_per_epoch, max_epochs, state or {})
 
     def plot(self, learning_rate_init=0.001, *, max_epochs=200, steps_per_epoch=10, ax=None):
         """Draw the rate of every step.
@@ -144,8 +163,8 @@ class Schedule:
                 f"{parameter} of {type(self).__name__} must be {accepted}, got {getattr(self, parameter)!r}."
             )
 
-    # What the kinds differ in. `run` is the Run, and its `memory` the plain numbers that the schedule keeps
-    # there.
+    # What the kinds differ in. `run` is the ScheduleRun, and its `memory` the plain numbers that the schedule
+    # keeps there.
 
     def _memory(self, learning_rate_init):
         return {}
@@ -165,7 +184,7 @@ class Schedule:
         return False, "Stopping."
 
 
-class Run:
+class ScheduleRun:
     """The rates of one fit: see `Schedule.start`.
 
     Attributes
@@ -874,3 +893,7 @@ def _whole(value):
 
 def _positive(value, high=math.inf):
     return _real(value, 0, high) and value > 0
+
+
+def __dir__():
+    return __all__

@@ -300,7 +300,7 @@ _CURVES = ("loss_curve_", "learning_rate_curve_", "validation_loss_curve_", "val
 _COUNTS = ("t_", "n_iter_", "_no_improvement_count")
 _NUMBERS = ("best_loss_", "best_validation_score_")
 
-# Of `_optimizer` and of its "schedule": see nnfast.going_on and nnfast.schedules.Run.state.
+# Of `_optimizer` and of its "schedule": see nnfast.continuation and nnfast.schedules.ScheduleRun.state.
 _OPTIMIZER_KEYS = (
     "name",
     "hyperparameters",
@@ -389,7 +389,7 @@ def _check_records(records, n_epochs):
 
 def check_last_parameters(kept, engine):
     """Raise unless `_last_parameters` is what early stopping leaves beside its best epoch: see
-    `nnfast.going_on`.
+    `nnfast.continuation`.
     """
     if kept is None:
         return

@@ -4,9 +4,9 @@ A fit works on a `Task` and reports to a `nnfast.publishing.Publisher`: when it 
 that somebody watches. What it publishes is always the state after a whole epoch (or a whole iteration of
 L-BFGS), and finite. What a fit that fails leaves behind is said there, too.
 
-`nnfast.holdout` splits the table, `nnfast.going_on` takes up earlier fits, `nnfast.monitoring` measures and
-keeps records, `nnfast.reporting` speaks, `nnfast.callbacks` calls the user's code; `nnfast.lbfgs` is the fit
-by L-BFGS.
+`nnfast.holdout` splits the table, `nnfast.continuation` takes up earlier fits, `nnfast.monitoring` measures
+and keeps records, `nnfast.reporting` speaks, `nnfast.callbacks` calls the user's code; `nnfast.lbfgs` is the
+fit by L-BFGS.
 """
 
 import warnings
@@ -22,8 +22,8 @@ import numpy as np
 
 from nnfast.blocks import BlockSession
 from nnfast.callbacks import Callbacks
+from nnfast.continuation import apart, comparable, go_on, initial_rate, monitored
 from nnfast.exceptions import DivergenceError
-from nnfast.going_on import apart, comparable, go_on, initial_rate, monitored
 from nnfast.holdout import Validation, split
 from nnfast.lbfgs import fit_lbfgs
 from nnfast.monitoring import FitState, Patience, Records, Validator
@@ -36,7 +36,7 @@ from nnfast.reporting import NON_FINITE, Silence, cure, reporter, warn
 # An engine that can goes on for so long before it comes back to Python, where nobody watches.
 AHEAD_SECONDS = 0.02
 
-__all__ = ["Course", "Task", "Validation", "fit_lbfgs", "fit_stochastic", "try_rates"]
+__all__ = ["TrainingRun", "Task", "Validation", "fit_lbfgs", "fit_stochastic", "try_rates"]
 
 
 @dataclass
@@ -100,12 +100,12 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
     DivergenceError
         If the loss, a gradient or a parameter is not finite, and early stopping has no finite best epoch.
     """
-    course = Course(task, parameters, engine, random_state, history, publish, one_epoch=one_epoch)
-    course.train()
-    course.conclude()
+    run = TrainingRun(task, parameters, engine, random_state, history, publish, one_epoch=one_epoch)
+    run.train()
+    run.conclude()
 
 
-class Course:
+class TrainingRun:
     """A fit that goes on as far as it is told, to the bit as one that never paused, and holds its network
     alone between.
 
@@ -118,7 +118,7 @@ class Course:
     """
 
     def __init__(self, task, parameters, engine, random_state, history, publish, *, one_epoch=False):
-        self._fit = _Fit(task, parameters, engine, random_state, history, publish, one_epoch)
+        self._fit = _StochasticFit(task, parameters, engine, random_state, history, publish, one_epoch)
         self._begun = self.finished = False
 
     @property
@@ -170,7 +170,7 @@ class Course:
             try:
                 if not paused:
                     self.finished = True
-                    fit.say.close()
+                    fit.reporter.close()
                     fit.end(error)
                 if error is not None:
                     raise error
@@ -205,7 +205,7 @@ class Course:
         if self._begun and not self.finished:
             self.finished = True
             self._fit.callbacks.end(self._fit.state)
-        self._fit.say.close()
+        self._fit.reporter.close()
 
     def conclude(self):
         """Say how a fit without an error ended, by warnings."""
@@ -226,7 +226,7 @@ class Overflowed(Exception):
     """The parameters after a whole epoch are not finite in the dtype that the estimator has them in."""
 
 
-class _Fit:
+class _StochasticFit:
     """One fit: what it works with is set up here, then come what an epoch does, and how it ends.
 
     An interrupt can come between any two lines. So what a whole epoch leaves behind is one dict, `whole`,
@@ -250,14 +250,14 @@ class _Fit:
             ).suggestion
         self.seed = _dropout_seed(task.regularization, random_state)
         steps_per_epoch = -(-len(self.rows) // self.batch_size)
-        self.optimizer, self.run, self.going_on = go_on(
+        self.optimizer, self.run, self.continuation = go_on(
             earlier, p, task.optimizer, rate_init, steps_per_epoch, one_epoch=one_epoch
         )
-        self.going_on["monitored"] = monitored(task, p)
+        self.continuation["monitored"] = monitored(task, p)
 
         self.records = Records(history, ["loss", "learning_rate", "seconds"], self.validator is not None)
         self.t, self.best_score = history.get("t_", 0), -np.inf
-        if comparable(earlier, self.going_on["monitored"]):
+        if comparable(earlier, self.continuation["monitored"]):
             self.patience = Patience(earlier["best"], history.get("_no_improvement_count", 0), p.tol)
         else:
             self.patience = Patience(-np.inf, 0, p.tol)
@@ -271,10 +271,10 @@ class _Fit:
             task, p, engine, self.rows, self.max_iter, self.records, self.run, WeakMethod(self._keep_rate)
         )
         self.stalled_out, self.warning, self.remark = False, None, None
-        self.say, self.seconds = Silence(), 0.0  # those of an epoch
+        self.reporter, self.seconds = Silence(), 0.0  # those of an epoch
         # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and
         # steps done.
-        self.reached = task.parameters, self.going_on["moments"], self.going_on["t"]
+        self.reached = task.parameters, self.continuation["moments"], self.continuation["t"]
         self.stored = 0
         self._complete(0)
 
@@ -289,9 +289,11 @@ class _Fit:
         if self.validator is not None:
             stack.enter_context(self.validator)
         if self.whole["n_iter"] == 0:
-            self.say = reporter(self.p.verbose, self.max_iter, type(self.p).__name__)
+            self.reporter = reporter(self.p.verbose, self.max_iter, type(self.p).__name__)
             if self.found is not None:
-                self.say.remark(f"The learning-rate range test found learning_rate_init = {self.found:g}")
+                self.reporter.remark(
+                    f"The learning-rate range test found learning_rate_init = {self.found:g}"
+                )
                 self.found = None
 
     def _open_session(self):
@@ -360,7 +362,7 @@ class _Fit:
         alone = (
             self.validator is None
             and not self.callbacks
-            and type(self.say) is Silence
+            and type(self.reporter) is Silence
             and not self.run.schedule.reacts
         )
         if not (alone and self.session.several_epochs and self.seconds):
@@ -402,7 +404,7 @@ class _Fit:
         if self.validator is not None:
             if self.validator.scorer is not None and self.validator.finite:
                 self._ask_scorer(n_iter, row)
-            self.say.validation(row["validation_score"])
+            self.reporter.validation(row["validation_score"])
         improved = self._watch(n_iter, row)
         self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
         if self.callbacks:
@@ -431,13 +433,13 @@ class _Fit:
         keeps it.
         """
         if not self.whole["n_iter"]:  # stopped before the first
-            self._publish(self.last, self.going_on["t"], self.going_on["moments"])
+            self._publish(self.last, self.continuation["t"], self.continuation["moments"])
             return
         self.remark = self._remark()
         goes_back = self.has_best and self.best_epoch != self.whole["n_iter"]
         keeps_last = goes_back and self.last.parameters.are_finite()
-        going_on_from = self.last if keeps_last else None
-        self._publish(self.best if goes_back else self.last, *self._moments(), going_on_from=going_on_from)
+        continues_from = self.last if keeps_last else None
+        self._publish(self.best if goes_back else self.last, *self._moments(), continues_from=continues_from)
 
     def _moments(self):
         """(t, moments) of the optimizer, if they are those of the last whole epoch's end: others restart from
@@ -565,7 +567,7 @@ class _Fit:
             self.engine.shuffle(self.rows, self.random_state)
         loss = self.session.epoch(self.rows, rates)
         self.t += len(self.rows)
-        self.say.epoch(n_iter, loss)
+        self.reporter.epoch(n_iter, loss)
         row = {"loss": loss, "learning_rate": float(rates[-1])}
         if self.validator is not None:
             row["validation_loss"], row["validation_score"] = self.validator.measure(self.session)
@@ -602,7 +604,7 @@ class _Fit:
         self.run.after_epoch(self.t, -value)
         if self.patience.stalled > p.n_iter_no_change:
             goes_on, words = self.run.after_stall()
-            self.say.remark(
+            self.reporter.remark(
                 f"{self._monitored()} did not improve more than tol={p.tol:f} for {p.n_iter_no_change} "
                 "consecutive epochs.",
                 words,
@@ -645,7 +647,7 @@ class _Fit:
         self._publish(self.last)
         self.callbacks.end_epoch(state)
         if state.stop_reason is not None:
-            self.say.remark("Stopped by a callback" + f": {state.stop_reason}" * bool(state.stop_reason))
+            self.reporter.remark("Stopped by a callback" + f": {state.stop_reason}" * bool(state.stop_reason))
 
     def _keep_rate(self):
         """Have the last whole epoch be one with the rate that a callback has set, whatever the next callback
@@ -658,7 +660,7 @@ class _Fit:
     # --------------------------------------------------------------------------------------------------------
     # In words and attributes
 
-    def _publish(self, snapshot, t=0, moments=None, *, going_on_from=None):
+    def _publish(self, snapshot, t=0, moments=None, *, continues_from=None):
         """Publish the last whole epoch with the parameters of a snapshot.
 
         Raises
@@ -668,11 +670,11 @@ class _Fit:
         """
         if not snapshot.parameters.are_finite():
             raise Overflowed(f"They overflowed in the last step of epoch {self.whole['n_iter']}.")
-        attributes = self._attributes(snapshot, t, moments, going_on_from)
+        attributes = self._attributes(snapshot, t, moments, continues_from)
         self.state.parameters = attributes["parameters"]
         self.publish(attributes)
 
-    def _attributes(self, snapshot, t=0, moments=None, going_on_from=None):
+    def _attributes(self, snapshot, t=0, moments=None, continues_from=None):
         """The fitted attributes as of the last whole epoch."""
         whole, early_stopping = self.whole, self.early_stopping
         attributes = {
@@ -681,13 +683,13 @@ class _Fit:
             "learning_rate_init_": self.run.learning_rate_init,
             "parameters": snapshot.give(),
             "_last_parameters": None
-            if going_on_from is None
-            else apart(snapshot.give(), going_on_from.give()),
+            if continues_from is None
+            else apart(snapshot.give(), continues_from.give()),
             **self.records.attributes(whole["n_iter"]),
             "best_loss_": None if early_stopping else -whole["best"],
             "best_validation_score_": None if self.validator is None else whole["best_score"],
             "_optimizer": {
-                **self.going_on,
+                **self.continuation,
                 "best": whole["best"],
                 "schedule": whole["schedule"],
                 "t": t,

@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_square
 
 from nnfast import tabular
 from nnfast.exceptions import UnexpectedValuesWarning
-from nnfast.tables import DateParts, Table
+from nnfast.tables import DateParts, SplitTable
 
 # Categories of a column that scikit-learn's trees can tell apart.
 MOST_CATEGORIES = 254
@@ -61,7 +61,7 @@ class WholeModel:
         )
 
 
-def fit_whole_models(table: Table, max_iter):
+def fit_whole_models(table: SplitTable, max_iter):
     """Fit each model once, and score it: a `WholeModel` at a time.
 
     scikit-learn's MLP is given the encoded table, and `max_iter` epochs at most; its trees the table with

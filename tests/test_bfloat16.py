@@ -89,59 +89,59 @@ def fused(dtype=np.float32):
 
 
 def test_every_kernel_of_a_unit_has_a_check():
-    assert set(compiled.STANDALONE_HALF.values()) == set(CHECKS)
+    assert set(compiled.STANDALONE_BF16.values()) == set(CHECKS)
     header = Path(__file__).parents[1] / "kernels" / "src" / "kernels.h"
     if header.exists():
         entries = re.search(
-            r"typedef struct \{\n    const char \*unit;(.*?)\} HalfKernels;", header.read_text(), re.DOTALL
+            r"typedef struct \{\n    const char \*unit;(.*?)\} Bf16Kernels;", header.read_text(), re.DOTALL
         )[1]
-        assert set(re.findall(r"\(\*(\w+)\)\(", entries)) == set(compiled.STANDALONE_HALF)
+        assert set(re.findall(r"\(\*(\w+)\)\(", entries)) == set(compiled.STANDALONE_BF16)
 
 
-def rounded(half, unit, rows, n_in, n_out):
+def rounded(table, unit, rows, n_in, n_out):
     (x,) = drawn(0, (rows, n_in))
-    for form in half.rounded(x):
+    for form in table.rounded(x):
         yield form, bfloat16(padded(x))
 
 
-def rounded_weights(half, unit, rows, n_in, n_out):
+def rounded_weights(table, unit, rows, n_in, n_out):
     (w,) = drawn(0, (n_in, n_out))
-    for form, expected in zip(half.rounded_weights(w), (w, w.T, w), strict=True):
+    for form, expected in zip(table.rounded_weights(w), (w, w.T, w), strict=True):
         yield form, bfloat16(padded(expected))
 
 
-def dense_forward(half, unit, rows, n_in, n_out):
+def dense_forward(table, unit, rows, n_in, n_out):
     x, w, b = drawn(0, (rows, n_in), (n_in, n_out), n_out)
     z = product(unit, x, w, b)
     for record, p in fused():
-        yield half.dense_forward(x, w, b, record.kernel, p), record.function(z, np.float32(p))
+        yield table.dense_forward(x, w, b, record.kernel, p), record.function(z, np.float32(p))
 
 
-def dense_backward(half, unit, rows, n_in, n_out):
+def dense_backward(table, unit, rows, n_in, n_out):
     z_below, dz, w = drawn(0, (rows, n_in), (rows, n_out), (n_in, n_out))
     da = product(unit, dz, w.T)
     for record, p in fused():
         a = record.function(z_below, np.float32(p))
         slope = record.derivative(z_below, a, np.float32(p)).astype(np.float32)
-        yield half.dense_backward(dz, w, a, record.kernel, p), da * slope
-    yield half.dense_backward(dz, w, z_below, "stored"), da * z_below
+        yield table.dense_backward(dz, w, a, record.kernel, p), da * slope
+    yield table.dense_backward(dz, w, z_below, "stored"), da * z_below
     yield (
-        half.dense_backward(dz, w, z_below, "tanh"),
+        table.dense_backward(dz, w, z_below, "tanh"),
         da * (1 - z_below.astype(float) ** 2).astype(np.float32),
     )
-    yield half.dense_backward(dz, w, z_below, "logistic"), da * z_below * (1 - z_below)
+    yield table.dense_backward(dz, w, z_below, "logistic"), da * z_below * (1 - z_below)
 
 
-def dense_gradient(half, unit, rows, n_in, n_out):
+def dense_gradient(table, unit, rows, n_in, n_out):
     x, dz, w = drawn(0, (rows, n_in), (rows, n_out), (n_in, n_out))
     for chunk_rows in (rows, 1 + rows // 2, 1 + rows // 3):
         total = 0
         for start in range(0, rows, chunk_rows):
             part = slice(start, start + chunk_rows)
             total = product(unit, x[part].T, dz[part]) + total
-        yield half.dense_gradient(x, dz, w, chunk_rows=chunk_rows), total
+        yield table.dense_gradient(x, dz, w, chunk_rows=chunk_rows), total
         velocity = np.ones_like(w)
-        got = half.dense_gradient(
+        got = table.dense_gradient(
             x, dz, w, "sgd", chunk_rows=chunk_rows, moments=[velocity], rate=0.25, momentum=0.5, scale=0.125
         )
         yield got["moments"][0], (0.5 - np.float64(total) * 2.0**-5).astype(np.float32)
@@ -161,9 +161,9 @@ CHECKS = {
 @every_unit
 @pytest.mark.parametrize("method", CHECKS)
 def test_agrees_with_the_definition_bit_by_bit(method, unit):
-    half = compiled.HalfTable(unit)
+    table = compiled.Bf16Table(unit)
     for shape in shapes():
-        for got, expected in CHECKS[method](half, unit, *shape):
+        for got, expected in CHECKS[method](table, unit, *shape):
             assert got.dtype == expected.dtype == np.float32
             np.testing.assert_array_equal(
                 got, expected, err_msg=f"{method} of (rows, inputs, outputs) {shape}"
@@ -181,17 +181,17 @@ def test_rounding_of_numbers_of_every_kind(unit):
         .view(np.float32)
         .reshape(-1, 64)
     )
-    half = compiled.HalfTable(unit)
-    for form in (*half.rounded(x), half.rounded_weights(x)[0], half.rounded_weights(x)[1].T):
+    table = compiled.Bf16Table(unit)
+    for form in (*table.rounded(x), table.rounded_weights(x)[0], table.rounded_weights(x)[1].T):
         np.testing.assert_array_equal(form.view(np.uint32), bfloat16(x).view(np.uint32))
 
 
 @every_unit
 def test_products_show_what_is_not_finite_and_take_subnormals_as_zeros(unit):
-    half, b = compiled.HalfTable(unit), np.zeros(40, np.float32)
+    table, b = compiled.Bf16Table(unit), np.zeros(40, np.float32)
     x, w = np.ones((33, 40), np.float32), np.ones((40, 40), np.float32)
     x[5, 3], x[7, 3], w[9, 2] = np.nan, np.inf, 1e-39
-    z = half.dense_forward(x, w, b, "identity")
+    z = table.dense_forward(x, w, b, "identity")
     assert (
         np.isnan(z[5]).all() and np.isposinf(z[7]).all() and np.isfinite(np.delete(z, [5, 7], axis=0)).all()
     )

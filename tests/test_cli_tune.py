@@ -24,8 +24,8 @@ from test_cli import CSV, columns, run
 import nnfast.jobs
 import nnfast.training
 from nnfast import __main__, tables, tune
-from nnfast.training import Course
-from nnfast.tuning.run import Run
+from nnfast.training import TrainingRun
+from nnfast.tuning.run import SearchRun
 
 # For `--budget` where the search ends sooner by itself.
 LONG = ("--budget", "10m")
@@ -609,7 +609,7 @@ def interrupted(*arguments, **named):
 @pytest.fixture
 def ctrl_c(monkeypatch):
     """Comes when the third trial has ended."""
-    finish, n_finished = Run.finish, 0
+    finish, n_finished = SearchRun.finish, 0
 
     def interrupted(self, *arguments, **named):
         nonlocal n_finished
@@ -618,7 +618,7 @@ def ctrl_c(monkeypatch):
         if n_finished == 3:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Run, "finish", interrupted)
+    monkeypatch.setattr(SearchRun, "finish", interrupted)
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -642,7 +642,7 @@ def test_a_second_ctrl_c_ends_the_command(capsys, csv, tmp_path, monkeypatch):
 
 @QUIET
 def test_ctrl_c_within_the_defaults_ends_them_with_their_epoch(capsys, csv, monkeypatch):
-    both, train = threading.Barrier(2), Course.train
+    both, train = threading.Barrier(2), TrainingRun.train
 
     def interrupted_train(self, until=None, pause=None, **named):
         def asked():
@@ -655,7 +655,7 @@ def test_ctrl_c_within_the_defaults_ends_them_with_their_epoch(capsys, csv, monk
 
         return train(self, until, None if pause is None else asked, every_epoch=True)
 
-    monkeypatch.setattr(Course, "train", interrupted_train)
+    monkeypatch.setattr(TrainingRun, "train", interrupted_train)
     code, out, err = run(
         capsys, "tune", csv, "--target", "label", "--budget", "1h", "--jobs", "2", "--cv", "2"
     )

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small import BOTH, QUIET, UNUSED_OPTIONS, small, table
 
-from nnfast import MLPClassifier, MLPRegressor, passes
+from nnfast import MLPClassifier, MLPRegressor, numpy_network
 from nnfast.activations import ACTIVATIONS
 from nnfast.callbacks import Callback
 from nnfast.inspect import dead_units, gradient_flow, plot_learning_curve, saturation, weight_statistics
@@ -419,8 +419,8 @@ def test_chunks_make_no_difference(look, normalization, monkeypatch):
     X, y = table()
     estimator = small(hidden_layer_sizes=(6, 3), normalization=normalization).fit(X, y)
     expected = look(estimator, X, y)
-    monkeypatch.setattr(passes, "_CHUNK", 42)
-    assert len(passes.Passes(estimator).chunks(len(X))) == 6
+    monkeypatch.setattr(numpy_network, "_CHUNK", 42)
+    assert len(numpy_network.NumpyNetwork(estimator).chunks(len(X))) == 6
     assert_same(look(estimator, X, y), expected)
     assert look(estimator, X[:1], y[:1]).layers[0] == "hidden 1"
 

@@ -1,6 +1,6 @@
 """Every kernel of the compiled table, alone, in every instruction set and dtype, against NumPy in float64.
 
-CHECKS has a generator for each method of `Table`: it calls the method and yields (what, got, expected,
+CHECKS has a generator for each method of `KernelTable`: it calls the method and yields (what, got, expected,
 bound), the bound on the absolute error derived from the number of roundings. Shapes straddle vectors, panels,
 and the depth at which products are cut.
 """
@@ -777,7 +777,7 @@ CHECKS = {
 
 
 def results(method, isa, dtype, shape, seed=0):
-    return CHECKS[method](engine.Table(isa, dtype), *shape, np.random.default_rng(seed))
+    return CHECKS[method](engine.KernelTable(isa, dtype), *shape, np.random.default_rng(seed))
 
 
 def assert_agrees(method, isa, dtype, shape, seed=0):
@@ -837,7 +837,7 @@ def test_avx2_and_avx512_return_the_same_bits(method, dtype):
         *(checked(method, isa, dtype) for isa in ("avx2", "avx512")), strict=True
     ):
         for (what, a), (_, b) in zip(narrow, wide, strict=True):
-            # Table adds these up in an order of its own; the engine's are in test_engine.py's losses
+            # KernelTable adds these up in an order of its own; the engine's are in test_engine.py's losses
             if "squares " not in what:
                 assert a == b, f"{method} of {shape}: {what}"
 
@@ -851,7 +851,7 @@ def test_a_logit_that_is_not_a_number_shows_in_its_rows_loss_alone(name, isa, dt
         z = rng.normal(size=(rows, n_out)).astype(dtype)
         z[rows // 2, n_out // 2] = np.nan
         y = np.zeros(rows, np.intp) if record.out_activation == "softmax" else np.ones((rows, n_out), dtype)
-        row_loss, _ = engine.Table(isa, dtype).loss(
+        row_loss, _ = engine.KernelTable(isa, dtype).loss(
             name, y, z, parameters=record.defaults * (n_out if name == "quantile" else 1)
         )
         np.testing.assert_array_equal(np.isnan(row_loss), np.arange(rows) == rows // 2)
@@ -896,7 +896,7 @@ def test_losses_far_away_and_on_their_borders(name, parameters, isa, dtype):
         classes = LOSSES[name].out_activation == "softmax"
         logits = np.array([[z, 0]] if classes else [[z]], dtype)
         labels = np.array([y], np.intp) if classes else np.array([[y]], dtype)
-        row_loss, dz = engine.Table(isa, dtype).loss(name, labels, logits, parameters=parameters)
+        row_loss, dz = engine.KernelTable(isa, dtype).loss(name, labels, logits, parameters=parameters)
         eps = np.finfo(dtype).eps
         np.testing.assert_allclose(
             row_loss, [value], rtol=10 * eps, atol=4 * eps * (1 if name in ("gamma", "poisson") else 0)
@@ -914,7 +914,7 @@ def test_every_loss_has_special_values():
 @pytest.mark.parametrize("isa", ISAS)
 def test_focal_losses_of_gamma_0_are_log_losses(isa, dtype):
     rng = np.random.default_rng(0)
-    table, eps = engine.Table(isa, dtype), np.finfo(dtype).eps
+    table, eps = engine.KernelTable(isa, dtype), np.finfo(dtype).eps
     z = (rng.normal(size=(200, 5)) * rng.choice([0.1, 1, 30], (200, 1))).astype(dtype)
     for focal, log_loss in (("focal", "log_loss"), ("binary_focal", "binary_log_loss")):
         y = targets(focal, z.shape, rng, dtype)
@@ -935,7 +935,7 @@ def test_normalizations_are_torchs(method, isa):
     import torch
     from torch.nn import functional as F
 
-    table = engine.Table(isa, "float64")
+    table = engine.KernelTable(isa, "float64")
     for rows, n in (
         NORM_SHAPES if method == "normalize_columns" else [(1, n) for n in SIZES[1:]] + NORM_SHAPES
     ):
@@ -973,7 +973,7 @@ def test_updates_do_not_hide_an_overflow(rule, isa):
     """The weight, or a moment that the next step shows, must not be finite where a gradient is not, so that
     the fit stops; nor where g^2 overflows what divides by its root: a step of 0 would be silent.
     """
-    table = engine.Table(isa, "float32")
+    table = engine.KernelTable(isa, "float32")
     for g in (np.nan, np.inf, *([1e25] if "epsilon" in settings_of(rule, 0.01, 1) else [])):
         w, *moments = (np.zeros(20, np.float32) for _ in range(1 + rule.n_moments))
         table.update(rule.kernel, w, np.full(20, g, np.float32), moments, **settings_of(rule, 0.01, 1))
@@ -988,7 +988,7 @@ def test_updates_do_not_hide_an_overflow(rule, isa):
 def test_thresholds_make_zeros(isa, dtype):
     w = np.linspace(-1, 1, 41).astype(dtype)
     expected = np.where(abs(w) > 0.52, w, 0)
-    table, rng = engine.Table(isa, dtype), np.random.default_rng(0)
+    table, rng = engine.KernelTable(isa, dtype), np.random.default_rng(0)
     for rule in RULES:
         own = w.copy()
         moments = [np.zeros_like(w) for _ in range(rule.n_moments)]

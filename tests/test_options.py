@@ -573,5 +573,7 @@ def test_label_smoothing_of_far_logits(isa):
     # three times the largest overflows
     z = np.array([[1.5e38, 1.4e38, 1.3e38], [1000, 1001, 999.0], [-2e37, 3e37, 2e37]])
     y = np.array([0, 1, 2])
-    loss, _ = compiled.Table(isa, np.float32).loss("log_loss", y, z.astype(np.float32), parameters=(0.3,))
+    loss, _ = compiled.KernelTable(isa, np.float32).loss(
+        "log_loss", y, z.astype(np.float32), parameters=(0.3,)
+    )
     np.testing.assert_allclose(loss, LOSSES["log_loss"].value(y, z, (0.3,)), rtol=1e-6)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.resources
+import inspect
 import os
 import re
 import subprocess
@@ -187,3 +188,25 @@ def test_ci_runs_what_the_readme_says():
         at = run.index(command)
         assert run[at - 2 : at] == ["rm -rf .venv", "{"] and run[at + 1] == "} || exit 1"
     assert not re.search("PYTEST_|torch", "\n".join(run[:at]))
+
+
+def documented():
+    """The public names of docs/api.md by module."""
+    names, module = {}, None
+    for line in (ROOT / "docs/api.md").read_text().splitlines():
+        if match := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
+            module = match[1]
+        elif match := re.fullmatch(r"   (?:(\S+)\.)?(\w+)", line):
+            names.setdefault(f"{module}.{match[1]}" if match[1] else module, set()).add(match[2])
+    return names
+
+
+@pytest.mark.parametrize("name", documented())
+def test_modules_show_what_is_public(name):
+    """`dir` of a documented module has what it says is public, and nothing that it only uses."""
+    module = importlib.import_module(name)
+    assert documented()[name] <= set(module.__all__)
+    for each in module.__all__:
+        assert getattr(module, each) is not None
+    shown = {each for each in dir(module) if not each.startswith("_")} - set(module.__all__)
+    assert all(inspect.ismodule(getattr(module, each)) and each not in ("np", "math") for each in shown)

@@ -1428,7 +1428,7 @@ def test_wrong_spaces_are_told_before_the_first_trial(name, case, monkeypatch):
     def begin(*args, **kwargs):
         raise AssertionError("there is something to say before the first trial")
 
-    monkeypatch.setattr(nnfast.tuning.search, "Run", begin)
+    monkeypatch.setattr(nnfast.tuning.search, "SearchRun", begin)
     space, estimator, message = WRONG_SPACES[case]
     with pytest.raises(ValueError, match=message):
         search(name, estimator, space).fit(X, Y)

@@ -611,7 +611,7 @@ PICKLED = {
 @pytest.mark.filterwarnings("ignore:.*trials")
 @pytest.mark.parametrize("name", PICKLED)
 def test_a_pickle_of_another_version_warns(name, monkeypatch):
-    made, (rows, _) = PICKLED[name](), table()
+    made, (rows, _), nnfast_version = PICKLED[name](), table(), nnfast.__version__
     expected = made.predict(rows)
     pickled = pickle.dumps(made)
     assert not any("version" in attribute for attribute in getattr(made, "__dict__", ()))
@@ -627,10 +627,10 @@ def test_a_pickle_of_another_version_warns(name, monkeypatch):
     assert isinstance(warning, sklearn.exceptions.InconsistentVersionWarning) and isinstance(
         warning, InconsistentVersionWarning
     )
-    assert str(warning).startswith(f"Trying to unpickle {name} of nnfast 0.1.1 with nnfast 9.8.7.")
+    assert str(warning).startswith(f"Trying to unpickle {name} of nnfast {nnfast_version} with nnfast 9.8.7.")
     assert (warning.estimator_name, warning.original_nnfast_version, warning.current_nnfast_version) == (
         name,
-        "0.1.1",
+        nnfast_version,
         "9.8.7",
     )
 

@@ -757,7 +757,7 @@ def test_interrupts_between_any_two_lines_of_an_epoch(options, own_table):
     whole = [small(**parameters | {"max_iter": n, "restore_best": False}).fit(X, y, **more) for n in (1, 2)]
     n_interrupted = n_with_moments = 0
     for estimator in interrupted_before_each_line(
-        nnfast.training._Fit._epoch,
+        nnfast.training._StochasticFit._epoch,
         FILES,
         lambda: small(**parameters),
         lambda estimator: estimator.fit(X, y, **more),
@@ -788,7 +788,7 @@ def test_interrupts_between_any_two_lines_of_lbfgs(more):
     whole = [small(**parameters | {"max_iter": n}).fit(X, y, **held_out) for n in (1, 2, 3)]
     n_interrupted = 0
     for estimator in interrupted_before_each_line(
-        nnfast.lbfgs._Fit._iterated,
+        nnfast.lbfgs._LbfgsFit._iterated,
         ("lbfgs.py", *FILES),
         lambda: small(**parameters),
         lambda estimator: estimator.fit(X, y, **held_out),

@@ -279,7 +279,7 @@ def exact(name, dtype, which=0):
 
 
 def compute(isa, name, x):
-    table = engine.Table(isa, x.dtype)
+    table = engine.KernelTable(isa, x.dtype)
     return (
         table.activation(name.partition(" ")[0], x, parameter_of(name, x.dtype))
         if name in ACTIVATIONS
@@ -288,7 +288,7 @@ def compute(isa, name, x):
 
 
 def compute_with_slope(isa, name, x):
-    return engine.Table(isa, x.dtype).activation_and_slope(
+    return engine.KernelTable(isa, x.dtype).activation_and_slope(
         name.partition(" ")[0], x, parameter_of(name, x.dtype)
     )
 
@@ -359,7 +359,7 @@ def test_adams_quotient(isa, dtype):
     m = rng.uniform(-2, 2, len(v)).astype(dtype)
     epsilon = dtype.type(1e-8)
     w, zeros = np.zeros_like(v), np.zeros_like(v)
-    engine.Table(isa, dtype).update(
+    engine.KernelTable(isa, dtype).update(
         "adam", w, zeros, (m, v), rate=1.0, beta_1=1.0, beta_2=1.0, epsilon=float(epsilon)
     )
     wide = np.float64 if dtype == np.float32 else np.longdouble

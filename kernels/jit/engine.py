@@ -14,7 +14,7 @@ import numpy as np
 from nnfast.kernels.jit import clock as clocks
 from nnfast.kernels.jit import network, normalization, run
 from nnfast.kernels.jit.memory import blas
-from nnfast.kernels.jit.tables import Table, gatherer
+from nnfast.kernels.jit.tables import TableArrays, gatherer
 from threadpoolctl import ThreadpoolController
 
 POLL_SECONDS = 0.1  # a signal's handler can run after so long
@@ -92,7 +92,7 @@ class Engine:
         self.n_moments = optimizer.n_moments if optimizer else 0
         self.raised, self.stopped, self.step, self.rows_begun, self.t = None, False, 0, 0, 0
         none, number, T = np.zeros(0, np.int64), np.zeros(0), self._dtype
-        self._table = Table(
+        self._table = TableArrays(
             x=0,
             row_bytes=0,
             column_bytes=0,

@@ -1,9 +1,9 @@
 """A network in training: rows forward through its layers, the loss, and the way back to the gradient.
 Products are BLAS's, all else is loops.
 
-Read `forward`, `lose` and `backward` first: they are the textbook's. What is done to single numbers
-(activations, losses, updates) comes from the records' own formulas, which `elementwise.py` compiles; those
-kernels are called by their addresses.
+Read `forward`, `loss_and_gradient` and `backward` first: they are the textbook's. What is done to single
+numbers (activations, losses, updates) comes from the records' own formulas, which `elementwise.py` compiles;
+those kernels are called by their addresses.
 
 All numbers of the arithmetic, T, lie in one array, `net.memory`: whatever is called "where" is the place of a
 first number there. Rows are those of one chunk of a batch, n of them, and a layer's values an array of shape
@@ -168,7 +168,7 @@ def activate(net, i, n, first, step, trains, drops):
 
 
 @inner
-def lose(net, table, rows, trains):
+def loss_and_gradient(net, table, rows, trains):
     """The sum of the rows' losses, times their weights. Logits become what is sent back where `trains`, else
     nothing of use.
     """
@@ -176,9 +176,9 @@ def lose(net, table, rows, trains):
     n, n_outputs, logits = len(rows), net.layers[len(net.layers) - 1].n_out, net.layers[len(net.layers) - 1].a
     z, losses = matrix(net.memory, logits, n, n_outputs), vector(net.losses, 0, n)
     if net.of_classes:
-        lose_classes(net, table.labels, rows, logits, z, trains, losses)
+        loss_and_gradient_of_classes(net, table.labels, rows, logits, z, trains, losses)
     else:
-        lose_outputs(net, table.y, rows, logits, n_outputs, losses)
+        loss_and_gradient_of_outputs(net, table.y, rows, logits, n_outputs, losses)
     total = 0.0
     for row in range(n):
         weight = table.weight[rows[row]] if len(table.weight) else 1.0
@@ -191,7 +191,7 @@ def lose(net, table, rows, trains):
 
 
 @inner
-def lose_outputs(net, y, rows, logits, n_outputs, losses):
+def loss_and_gradient_of_outputs(net, y, rows, logits, n_outputs, losses):
     """Losses that are sums or means of terms of single outputs."""
     n, memory = len(rows), net.memory
     targets, terms = (
@@ -216,8 +216,8 @@ def lose_outputs(net, y, rows, logits, n_outputs, losses):
 
 
 @inner
-def lose_classes(net, labels, rows, logits, z, trains, losses):
-    """Losses that are functions of softmax's probabilities: see nnfast.losses.Loss."""
+def loss_and_gradient_of_classes(net, labels, rows, logits, z, trains, losses):
+    """Losses that are functions of softmax's probabilities: see nnfast.losses.LossRecord."""
     n, n_classes = z.shape
     memory, T, (at_log_p, at_q, at_mean) = net.memory, net.memory.dtype.type, net.of_rows
     log_p, q, mean_log_p = vector(memory, at_log_p, n), vector(memory, at_q, n), vector(memory, at_mean, n)
@@ -312,8 +312,8 @@ def write_outputs(net, logits, out, n_outputs):
 
 @inner
 def backward(net, table, rows, first, step, drops):
-    """Add the rows' part to the gradient, from what `forward` and `lose` have left; the first rows of a batch
-    begin it anew.
+    """Add the rows' part to the gradient, from what `forward` and `loss_and_gradient` have left; the first
+    rows of a batch begin it anew.
     """
     n, memory = len(rows), net.memory
     one, zero = memory.dtype.type(1), memory.dtype.type(0)

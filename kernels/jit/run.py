@@ -9,7 +9,7 @@ import numpy as np
 from nnfast.kernels.jit.clock import BOOKKEEPING, GRADIENT, LIMITS, enter
 from nnfast.kernels.jit.compiling import entry, inner
 from nnfast.kernels.jit.memory import address, call, clear, dot, matrix, vector
-from nnfast.kernels.jit.network import backward, forward, lose, write_outputs
+from nnfast.kernels.jit.network import backward, forward, loss_and_gradient, write_outputs
 
 TRAIN, DIFFERENTIATE, EVALUATE, PREDICT = range(4)  # what a run does
 FINISHED, NON_FINITE = range(2)  # how it ended
@@ -167,7 +167,7 @@ def run(mode, net, table, update, order, batch_size, rates, t, total, out):
     mode : int
         TRAIN, DIFFERENTIATE, EVALUATE or PREDICT.
     net : Net
-    table : Table
+    table : TableArrays
     update : Update
     order : ndarray of intp
         Numbers of rows.
@@ -212,7 +212,7 @@ def run(mode, net, table, update, order, batch_size, rates, t, total, out):
                     last.n_out,
                 )
             if mode != PREDICT:
-                loss += lose(net, table, rows, differentiates)
+                loss += loss_and_gradient(net, table, rows, differentiates)
             if differentiates:
                 backward(net, table, rows, first, t, trains)
         enter(net.clock, BOOKKEEPING, 0)

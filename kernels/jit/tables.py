@@ -14,7 +14,7 @@ from numba import cfunc, types
 from numba.np.numpy_support import from_dtype
 
 
-class Table(NamedTuple):
+class TableArrays(NamedTuple):
     """X by its address, or in CSR form; y or labels, and weights: arrays that there are not have no
     elements.
     """

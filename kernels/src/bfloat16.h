@@ -25,7 +25,7 @@
 
 #include "dense.h"
 
-typedef uint16_t half; /* a bfloat16: the upper half of a float */
+typedef uint16_t bf16; /* a bfloat16: the upper half of a float */
 
 enum { SIDE = 32, SQUARE = SIDE * SIDE }; /* of a block; SIDE is the panel's width and BLOCK, too */
 _Static_assert((int)SIDE == (int)NR && (int)SIDE == (int)BLOCK,
@@ -54,18 +54,18 @@ static void round_panel(const void *x_, ptrdiff_t rows, void *as_rows, void *as_
             ivec even = r < n ? rounded(x + r * NR) : (ivec){0},
                  odd = r + 1 < n ? rounded(x + (r + 1) * NR) : (ivec){0};
             if (as_rows) {
-                memcpy((half *)as_rows + (first + r) * SIDE, &even, sizeof even);
-                memcpy((half *)as_rows + (first + r + 1) * SIDE, &odd, sizeof odd);
+                memcpy((bf16 *)as_rows + (first + r) * SIDE, &even, sizeof even);
+                memcpy((bf16 *)as_rows + (first + r + 1) * SIDE, &odd, sizeof odd);
             }
             UNROLLED (c, 2) pairs[c][r / 2] = (vec)paired(even, odd, c);
         }
         if (as_pairs)
             for (int r = 0; r < VL; r++)
-                UNROLLED (c, 2) store((REAL *)((half *)as_pairs + first * SIDE) + r * NR + c * VL, pairs[c][r]);
+                UNROLLED (c, 2) store((REAL *)((bf16 *)as_pairs + first * SIDE) + r * NR + c * VL, pairs[c][r]);
         if (as_columns)
             for (int c = 0; c < 2; c++) {
                 transpose(pairs[c]);
-                UNROLLED (j, VL) store((REAL *)((half *)as_columns + first * SIDE) + (c * VL + j) * VL, pairs[c][j]);
+                UNROLLED (j, VL) store((REAL *)((bf16 *)as_columns + first * SIDE) + (c * VL + j) * VL, pairs[c][j]);
             }
     }
 }
@@ -75,10 +75,10 @@ static void round_weights(const Gradient *l, ptrdiff_t panel, ptrdiff_t k)
 {
     ptrdiff_t rows = l->n_in - k < SIDE ? l->n_in - k : SIDE;
     const REAL *w = (const REAL *)l->w + (panel * l->n_in + k) * NR;
-    half *block = (half *)l->half_w + (panel * sides(l->n_in) + k / SIDE) * SQUARE;
+    bf16 *block = (bf16 *)l->bf16_w + (panel * sides(l->n_in) + k / SIDE) * SQUARE;
     round_panel(w, rows, NULL, NULL, block);
-    if (!l->half_wt) return;
-    block = (half *)l->half_wt + (k / SIDE * sides(l->n_out) + panel) * SQUARE;
+    if (!l->bf16_wt) return;
+    block = (bf16 *)l->bf16_wt + (k / SIDE * sides(l->n_out) + panel) * SQUARE;
     for (int c = 0; c < 2; c++) { /* inputs 16 * c ...: a row of 16 pairs of outputs each, transposed */
         vec pairs[VL];
         for (int r = 0; r < VL; r++) pairs[r] = c * VL + r < rows ? (vec)rounded(w + (c * VL + r) * NR) : (vec){0};
@@ -105,7 +105,7 @@ static void finish_products(void) { _tile_release(); }
 /* out = start + left @ right for 32 rows (16, unless `tall`) and 32 columns (16, unless `wide`): left and right in
  * `steps` blocks, `left_step` and SQUARE apart; out with rows of NR; start is a row of NR that stands for all, or
  * NULL for zeros. */
-INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_step, const half *right, ptrdiff_t steps,
+INLINE void multiply_bf16(int tall, int wide, const bf16 *left, ptrdiff_t left_step, const bf16 *right, ptrdiff_t steps,
                           const REAL *start, REAL *out)
 {
     const ptrdiff_t row = NR * sizeof(REAL);
@@ -147,14 +147,14 @@ INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_s
 static void start_products(void) {}
 static void finish_products(void) {}
 
-INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_step, const half *right, ptrdiff_t steps,
+INLINE void multiply_bf16(int tall, int wide, const bf16 *left, ptrdiff_t left_step, const bf16 *right, ptrdiff_t steps,
                           const REAL *start, REAL *out)
 {
     for (int row = 0; row < (tall ? SIDE : SIDE / 2); row += MR) {
         __m512 acc[MR][2];
         UNROLLED (r, MR)
             UNROLLED (c, 2) acc[r][c] = (__m512)(start ? load(start + c * VL) : (vec){0});
-        const half *x = left + row * SIDE, *y = right;
+        const bf16 *x = left + row * SIDE, *y = right;
         for (ptrdiff_t i = 0; i < steps; i++, x += left_step)
             for (int pair = 0; pair < SIDE / 2; pair++, y += 2 * SIDE) {
                 __m512bh y0 = (__m512bh)load((const REAL *)y), y1 = wide ? (__m512bh)load((const REAL *)y + VL) : y0;
@@ -176,16 +176,16 @@ INLINE void multiply_half(int tall, int wide, const half *left, ptrdiff_t left_s
 
 /* out = activation(a @ w + b) for one panel of outputs, as `forward` of dense.h; a in rows. Rows beyond the last go
  * up to a multiple of 16. */
-static void forward_half(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, const void *b,
+static void forward_bf16(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, const void *b,
                          void *out_, int vectors, int activation, double parameter)
 {
-    const half *a = a_;
+    const bf16 *a = a_;
     const vec p = splat((REAL)parameter);
     REAL *out = out_;
     for (ptrdiff_t row = 0; row < rows; row += SIDE, a += SQUARE, out += SQUARE) {
         ptrdiff_t n = rows - row < SIDE ? rows - row : SIDE;
         vec d;
-        multiply_half(n > SIDE / 2, vectors > 1, a, stride, w, sides(n_in), b, out);
+        multiply_bf16(n > SIDE / 2, vectors > 1, a, stride, w, sides(n_in), b, out);
 #define ACTIVATED(kind) \
     for (ptrdiff_t i = 0; i < n * NR; i += VL) store(out + i, activated(kind, load(out + i), p, &d));
         switch (activation) {
@@ -197,17 +197,17 @@ static void forward_half(const void *a_, ptrdiff_t stride, ptrdiff_t rows, const
 }
 
 /* dz_below = (dz @ w.T) * activation'(below) for one panel of inputs, as `backward` of dense.h; dz in rows. */
-static void backward_half(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out,
+static void backward_bf16(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out,
                           const void *a_below_, void *dz_below_, int vectors, int activation, double parameter)
 {
-    const half *dz = dz_;
+    const bf16 *dz = dz_;
     const vec p = splat((REAL)parameter);
     const REAL *a_below = a_below_;
     REAL *dz_below = dz_below_;
     for (ptrdiff_t row = 0; row < rows; row += SIDE, dz += SQUARE, a_below += SQUARE, dz_below += SQUARE) {
         ptrdiff_t n = rows - row < SIDE ? rows - row : SIDE;
         REAL sums[SQUARE] __attribute__((aligned(64))); /* a_below may be where dz_below goes */
-        multiply_half(n > SIDE / 2, vectors > 1, dz, stride, wt, sides(n_out), NULL, sums);
+        multiply_bf16(n > SIDE / 2, vectors > 1, dz, stride, wt, sides(n_out), NULL, sums);
 #define DERIVED(kind) \
     case kind: \
         for (ptrdiff_t r = 0; r < n; r++) \
@@ -232,15 +232,15 @@ static void backward_half(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, con
 
 /* dw = a.T @ dz of one block, then the update and the copies, as `gradient_block` of dense.h: a in columns, dz in
  * pairs. Not for narrow layers. */
-static void gradient_block_half(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
+static void gradient_block_bf16(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
 {
     Epilogue e = epilogue_of(l);
     REAL sums[SQUARE] __attribute__((aligned(64)));
     int vectors = vectors_of(l->n_out, panel);
     ptrdiff_t count = l->n_in - k < SIDE ? l->n_in - k : SIDE, at = (panel * l->n_in + k) * NR;
     for (ptrdiff_t row = 0; row < count; row++) prefetch_tile(1, 2, &e, at + row * NR);
-    multiply_half(count > SIDE / 2, vectors > 1, (const half *)l->half_a + k / SIDE * l->stride, SQUARE,
-                  (const half *)l->half_dz + panel * l->stride, sides(l->rows), NULL, sums);
+    multiply_bf16(count > SIDE / 2, vectors > 1, (const bf16 *)l->bf16_a + k / SIDE * l->stride, SQUARE,
+                  (const bf16 *)l->bf16_dz + panel * l->stride, sides(l->rows), NULL, sums);
     finish_tile(&e, (int)count, vectors, (vec(*)[2])sums, at);
     if (!reports(l)) return;
     write_squares(&e, vectors, squares);

@@ -19,10 +19,10 @@ extern const Kernels nnfast_avx2_float, nnfast_avx2_double;
 extern const Kernels nnfast_avx512_float, nnfast_avx512_double;
 #endif
 #ifdef NNFAST_AVX512_BF16
-extern const HalfKernels nnfast_avx512_bf16;
+extern const Bf16Kernels nnfast_avx512_bf16;
 #endif
 #ifdef NNFAST_AMX
-extern const HalfKernels nnfast_amx;
+extern const Bf16Kernels nnfast_amx;
 #endif
 
 const char *nnfast_isa_name(int isa)
@@ -110,7 +110,7 @@ int nnfast_unit_runs(int unit)
     }
 }
 
-const HalfKernels *nnfast_half_kernels(int unit)
+const Bf16Kernels *nnfast_bf16_kernels(int unit)
 {
     if (!nnfast_unit_runs(unit)) return 0;
     switch (unit) {

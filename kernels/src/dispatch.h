@@ -14,6 +14,6 @@ const Kernels *nnfast_kernels(int isa, int double_precision); /* NULL where it d
 const char *nnfast_unit_name(int unit);
 int nnfast_unit_runs(int unit); /* compiled in, and the CPU and the operating system have it */
 /* NULL where it does not run, or the process may not: the first call for AMX asks for its registers */
-const HalfKernels *nnfast_half_kernels(int unit);
+const Bf16Kernels *nnfast_bf16_kernels(int unit);
 
 #endif

@@ -105,8 +105,8 @@ typedef struct {
     int narrow;
     const Update *update;
     /* with bfloat16 products: inputs in columns, output gradients in pairs (bfloat16.h), `stride` apart ... */
-    const void *half_a, *half_dz;
-    void *half_w, *half_wt; /* ... and the weights as right operands; NULL where the layer has none */
+    const void *bf16_a, *bf16_dz;
+    void *bf16_w, *bf16_wt; /* ... and the weights as right operands; NULL where the layer has none */
 } Gradient;
 
 /* Normalization of one layer, vectors by unit, except `inverse` of layer normalization: by row of the chunk. */
@@ -190,9 +190,9 @@ typedef struct {
                            ptrdiff_t first_row);
     void (*normalize_rows_back)(const void *dout, const void *zhat, void *dz, ptrdiff_t stride, ptrdiff_t rows,
                                 ptrdiff_t n, const Norm *norm, ptrdiff_t first_row);
-    void (*lose)(const Loss *loss, void *z, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, const void *y,
-                 const ptrdiff_t *label, const ptrdiff_t *index, const double *weight, int differentiates,
-                 void *scratch, double *row_loss);
+    void (*loss_and_gradient)(const Loss *loss, void *z, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out,
+                              const void *y, const ptrdiff_t *label, const ptrdiff_t *index, const double *weight,
+                              int differentiates, void *scratch, double *row_loss);
     void (*output)(int loss, void *z, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, void *scratch, void *out);
     void (*gradient_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, double *squares);
     void (*gradient_block_sparse)(const Gradient *layer, const Csc *x, ptrdiff_t panel, ptrdiff_t k, double *squares);
@@ -226,6 +226,6 @@ typedef struct {
     void (*backward)(const void *dz, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out,
                      const void *a_below, void *dz_below, int vectors, int activation, double parameter);
     void (*gradient_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, double *squares);
-} HalfKernels;
+} Bf16Kernels;
 
 #endif

@@ -104,7 +104,7 @@ INLINE vec focal(vec log_p, vec p, vec q, vec gamma, vec *c)
 }
 
 /* One output of an elementwise loss: the loss, and z replaced by dz. p: the loss's parameter. */
-INLINE vec lose_one(int loss, vec z, vec y, vec p, REAL *dz)
+INLINE vec loss_and_gradient_of_one(int loss, vec z, vec y, vec p, REAL *dz)
 {
     vec e, size;
     switch (loss) {
@@ -158,8 +158,8 @@ INLINE vec lose_one(int loss, vec z, vec y, vec p, REAL *dz)
 }
 
 /* Softmax, in columns: the loss of each lane's row, and columns replaced by dz. */
-INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const ptrdiff_t *label, const ptrdiff_t *index,
-                      int lanes)
+INLINE vec loss_and_gradient_of_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const ptrdiff_t *label,
+                                      const ptrdiff_t *index, int lanes)
 {
     REAL at_label[VL] = {0}, others[VL] = {0};
     const REAL parameter = loss->parameters ? (REAL)loss->parameters[0] : 0;
@@ -195,7 +195,8 @@ INLINE vec lose_class(const Loss *loss, REAL *columns, ptrdiff_t n_out, const pt
 
 /* The user's own loss of VL rows: the sum over outputs, and columns replaced by dz. Lanes of no row have a y of 0,
  * and are not looked at. */
-INLINE vec lose_own(const Loss *loss, REAL *columns, ptrdiff_t n_out, const REAL *y, const ptrdiff_t *index, int lanes)
+INLINE vec loss_and_gradient_of_own(const Loss *loss, REAL *columns, ptrdiff_t n_out, const REAL *y,
+                                    const ptrdiff_t *index, int lanes)
 {
     enum { TOGETHER = 4 }; /* columns of a call */
     REAL target[TOGETHER * VL] = {0}, value[TOGETHER * VL];
@@ -221,9 +222,9 @@ INLINE int is_mean(int loss) /* over outputs */
 /* Writes each row's loss * weight to row_loss and, with `differentiates`, replaces the outputs z of `rows` rows by
  * dz * gradient_scale * weight. index: the rows' numbers in y (row-major [*, n_out]) or label (classes), and in
  * weight (NULL: ones). scratch: n_out * VL reals. */
-static void lose(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, const void *y_,
-                 const ptrdiff_t *label, const ptrdiff_t *index, const double *weight, int differentiates,
-                 void *scratch, double *row_loss)
+static void loss_and_gradient(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out,
+                              const void *y_, const ptrdiff_t *label, const ptrdiff_t *index, const double *weight,
+                              int differentiates, void *scratch, double *row_loss)
 {
     REAL *z = z_, *columns = scratch;
     const REAL *y = y_;
@@ -232,28 +233,28 @@ static void lose(const Loss *loss, void *z_, ptrdiff_t stride, ptrdiff_t rows, p
         vec total = {0}, factor = splat((REAL)loss->gradient_scale);
         load_columns(z, stride, lanes, n_out, columns);
         if (is_of_classes(loss->kind)) {
-            total = lose_class(loss, columns, n_out, label, index, lanes);
+            total = loss_and_gradient_of_class(loss, columns, n_out, label, index, lanes);
         } else if (loss->kind == LOSS_OWN) {
-            total = lose_own(loss, columns, n_out, y, index, lanes);
+            total = loss_and_gradient_of_own(loss, columns, n_out, y, index, lanes);
         } else {
             for (ptrdiff_t j = 0; j < n_out; j++) {
                 REAL target[VL] = {0}, *at = columns + j * VL;
                 vec p = splat(loss->parameters ? (REAL)loss->parameters[loss->kind == LOSS_QUANTILE ? j : 0] : 0);
                 for (int r = 0; r < lanes; r++) target[r] = y[index[r] * n_out + j];
-#define LOSE(kind) \
-    case kind: total += lose_one(kind, load(at), load(target), p, at); break;
+#define LOSS_OF(kind) \
+    case kind: total += loss_and_gradient_of_one(kind, load(at), load(target), p, at); break;
                 switch (loss->kind) {
-                    LOSE(LOSS_BINARY_LOG)
-                    LOSE(LOSS_BINARY_FOCAL)
-                    LOSE(LOSS_SQUARED_ERROR)
-                    LOSE(LOSS_ABSOLUTE_ERROR)
-                    LOSE(LOSS_HUBER)
-                    LOSE(LOSS_LOG_COSH)
-                    LOSE(LOSS_QUANTILE)
-                    LOSE(LOSS_POISSON)
-                    LOSE(LOSS_GAMMA)
+                    LOSS_OF(LOSS_BINARY_LOG)
+                    LOSS_OF(LOSS_BINARY_FOCAL)
+                    LOSS_OF(LOSS_SQUARED_ERROR)
+                    LOSS_OF(LOSS_ABSOLUTE_ERROR)
+                    LOSS_OF(LOSS_HUBER)
+                    LOSS_OF(LOSS_LOG_COSH)
+                    LOSS_OF(LOSS_QUANTILE)
+                    LOSS_OF(LOSS_POISSON)
+                    LOSS_OF(LOSS_GAMMA)
                 }
-#undef LOSE
+#undef LOSS_OF
             }
             if (is_mean(loss->kind)) total /= (REAL)n_out;
         }

@@ -136,7 +136,7 @@ INLINE vec expm1_moderate(vec x)
  * twin). */
 INLINE vec log1p_reduced(vec f, vec k)
 {
-    vec s = f / (f + 2), z = s * s, half_square = (f * (REAL)0.5) * f;
+    vec s = f / (f + 2), z = s * s, bf16_square = (f * (REAL)0.5) * f;
 #ifdef NNFAST_DOUBLE
     vec p = splat(1.479819860511658591e-01);
     p = fmadd(p, z, splat(1.531383769920937332e-01));
@@ -151,8 +151,8 @@ INLINE vec log1p_reduced(vec f, vec k)
     p = fmadd(p, z, splat(0.40000972152f));
     p = fmadd(p, z, splat(0.66666662693f));
 #endif
-    vec tail = fmadd(s, fmadd(p, z, half_square), k * LN2_LOW);
-    return fmadd(k, splat(LN2_HIGH), f - (half_square - tail));
+    vec tail = fmadd(s, fmadd(p, z, bf16_square), k * LN2_LOW);
+    return fmadd(k, splat(LN2_HIGH), f - (bf16_square - tail));
 }
 
 INLINE vec vlog(vec x)

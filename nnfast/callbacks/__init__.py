@@ -20,3 +20,7 @@ __all__ = [
     "TensorBoard",
     "TimeLimit",
 ]
+
+
+def __dir__():
+    return __all__

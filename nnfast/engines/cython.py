@@ -10,6 +10,7 @@ from functools import cache, lru_cache, partial
 import numpy as np
 
 from nnfast.activations import activation_of
+from nnfast.custom_functions import Activation, Loss
 from nnfast.engines.arrays import check_held, check_overflow, row_numbers
 from nnfast.engines.metrics import Metrics
 from nnfast.engines.session import (
@@ -21,7 +22,6 @@ from nnfast.engines.session import (
 )
 from nnfast.kernels import engine as _compiled
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION, LOSSES
-from nnfast.own_functions import Activation, Loss
 
 
 def instruction_sets():
@@ -62,7 +62,7 @@ def peak_gflops(dtype, n_threads, rounds=2_000_000):
     By the time that each thread had a core: one taken away for a moment does not count. Two million rounds
     take about 5 ms.
     """
-    table = _compiled.Table(_isa, dtype)
+    table = _compiled.KernelTable(_isa, dtype)
 
     def rate(rounds):
         start = time.thread_time()
@@ -232,9 +232,9 @@ def _own_loss(loss, dtype):
 
 @cache
 def _own_kernels():
-    from nnfast.engines import own_kernels  # which nothing else needs
+    from nnfast.engines import custom_kernels  # which nothing else needs
 
-    return own_kernels
+    return custom_kernels
 
 
 def predict(network, parameters, X, *, dtype, n_threads=None):

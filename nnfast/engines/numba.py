@@ -8,9 +8,10 @@ BLAS for products; so it is slower than the Cython engine, and its numbers are t
 import numpy as np
 
 from nnfast.activations import activation_of
+from nnfast.custom_functions import Loss
 from nnfast.engines.arrays import FLOATS, row_numbers
+from nnfast.engines.custom_kernels import activation_kernel, loss_kernel
 from nnfast.engines.metrics import Metrics
-from nnfast.engines.own_kernels import activation_kernel, loss_kernel
 from nnfast.engines.session import (
     CHUNK_ROWS,  # noqa: F401, as the next: engines' own
     SPARSE_BELOW,  # noqa: F401
@@ -22,7 +23,6 @@ from nnfast.kernels.jit import engine as _compiled
 from nnfast.kernels.jit import metrics as _compiled_metrics
 from nnfast.kernels.jit import of_records
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION, loss_of
-from nnfast.own_functions import Loss
 
 
 def instruction_sets():

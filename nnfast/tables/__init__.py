@@ -6,7 +6,7 @@ from nnfast.tables.columns import Column
 from nnfast.tables.encoder import make_encoder
 from nnfast.tables.errors import TableError
 from nnfast.tables.reading import ReadTable, read_table
-from nnfast.tables.split import TEST_SIZE, RawTable, Table, bundled, read, read_raw
+from nnfast.tables.split import TEST_SIZE, RawTable, SplitTable, bundled, read, read_raw
 from nnfast.tabular.dates import DateParts
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "DateParts",
     "RawTable",
     "ReadTable",
-    "Table",
+    "SplitTable",
     "TableError",
     "bundled",
     "make_encoder",
@@ -23,3 +23,7 @@ __all__ = [
     "read_raw",
     "read_table",
 ]
+
+
+def __dir__():
+    return __all__

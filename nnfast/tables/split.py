@@ -70,7 +70,7 @@ class RawTable:
     steps: object = None
 
     def encoded(self):
-        """The `Table` of it: both parts as features, by an encoder fitted on the part to train on."""
+        """The `SplitTable` of it: both parts as features, by an encoder fitted on the part to train on."""
         encoder = clone(self.encoder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnexpectedValuesWarning)  # a rare level may be on one side alone
@@ -80,7 +80,7 @@ class RawTable:
         if self.task == "classification":
             codes = np.unique(np.concatenate([y_train, y_test]), return_inverse=True)[1]
             y_train, y_test = codes[: len(y_train)], codes[len(y_train) :]
-        return Table(
+        return SplitTable(
             self.name,
             self.task,
             X_train,
@@ -124,7 +124,7 @@ class SplitSteps:
 
 
 @dataclass(frozen=True)
-class Table:
+class SplitTable:
     """A table split and scaled: y has mean 0 and variance 1 for "regression", and is 0, 1, ... for
     "classification".
 
@@ -157,7 +157,7 @@ class Table:
         return n_classes if self.task == "classification" and n_classes > 2 else 1
 
 
-def bundled() -> Iterator[Table]:
+def bundled() -> Iterator[SplitTable]:
     """The real tables that come with scikit-learn."""
     for name, load, task, parameters in (
         ("digits", load_digits, "classification", {}),
@@ -171,7 +171,7 @@ def bundled() -> Iterator[Table]:
         ).encoded()
 
 
-def read(path, target, **options) -> Table:
+def read(path, target, **options) -> SplitTable:
     """The table in a file, ready to train on; see `read_raw`."""
     return read_raw(path, target, **options).encoded()
 

@@ -22,3 +22,7 @@ __all__ = [
     "TabularRegressor",
     "TargetValueEncoder",
 ]
+
+
+def __dir__():
+    return __all__

@@ -4,6 +4,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+__all__ = ["Budget", "TrainedMember"]
+
 
 @dataclass(frozen=True)
 class TrainedMember:
@@ -153,3 +155,7 @@ class BySeconds(AsPlanned):
     def ended(self, n_epochs, seconds):
         with self._lock:
             self._seconds, self._epochs = self._seconds + seconds, self._epochs + n_epochs
+
+
+def __dir__():
+    return __all__

@@ -14,6 +14,8 @@ from nnfast.suggestions import did_you_mean
 from nnfast.tabular.dates import parts_of, useful_parts
 from nnfast.tabular.values import as_levels, columns_of, values_of
 
+__all__ = ["Column"]
+
 # Whole numbers of at most so many different values may be levels as well as quantities: as numbers, each
 # value is an edge of the bins, so that the networks can tell all of them apart, and their order is not lost.
 FEW_VALUES = 17
@@ -497,3 +499,7 @@ def _is_number(level):
     except ValueError:
         return False
     return True
+
+
+def __dir__():
+    return __all__

@@ -11,6 +11,8 @@ from nnfast.tabular.answers import labels_of, numbers_of
 from nnfast.tabular.ensemble import BLOCK
 from nnfast.tabular.trees import TreeRound
 
+__all__ = ["CompiledTabularClassifier", "CompiledTabularRegressor"]
+
 
 class CompiledEnsemble:
     """What both compiled ensembles have in common. Not for use by itself."""
@@ -287,3 +289,7 @@ def _plan(rounds):
             parts.append((shared, slice(start, end) if end > start else None, network, readout))
         plan.append((weight, parts))
     return plan, end
+
+
+def __dir__():
+    return __all__

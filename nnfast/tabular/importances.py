@@ -22,6 +22,8 @@ from nnfast.tabular.summary import one_line
 from nnfast.tabular.tasks import ClassTask
 from nnfast.tabular.trees import TreeRound
 
+__all__ = ["Importances"]
+
 
 @dataclass(frozen=True)
 class ValidatedRows:
@@ -370,3 +372,7 @@ def _number_score(estimator, y):
         return float(np.mean([each(true, predicted, sample_weight=w) for each, true, predicted in pairs]))
 
     return score, name
+
+
+def __dir__():
+    return __all__

@@ -13,7 +13,7 @@ _WIDTH = 110
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table of text.
 
     Attributes
@@ -67,7 +67,7 @@ def _columns(columns):
         for each in columns
     ]
     headings = ("column", "taken for", "distinct", "missing", "inputs", "by encoding", "note")
-    return Table("Columns", headings, rows, (False, False, True, True, True, False, False))
+    return TextTable("Columns", headings, rows, (False, False, True, True, True, False, False))
 
 
 def _rounds(ensemble):
@@ -110,7 +110,7 @@ def _rounds(ensemble):
         "units by layer",
         "parameters each",
     )
-    return Table("Rounds", headings, rows, (True, False, True, False, False, False, True), tuple(recipes))
+    return TextTable("Rounds", headings, rows, (True, False, True, False, False, False, True), tuple(recipes))
 
 
 def _span(texts, values):

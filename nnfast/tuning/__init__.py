@@ -53,3 +53,7 @@ __all__ = [
     "tied",
     "uniform",
 ]
+
+
+def __dir__():
+    return [*__all__, "plots", "report", "tensorboard"]

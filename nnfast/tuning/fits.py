@@ -61,7 +61,7 @@ class FoldFit:
 
         Parameters
         ----------
-        run : nnfast.tuning.run.Run
+        run : nnfast.tuning.run.SearchRun
         until : int or None
         watch : callable(epoch, score) or None
             Is told the score after every epoch; where it returns True, the candidate is given up.
@@ -78,12 +78,12 @@ class FoldFit:
             if run.error_score == "raise":
                 raise
             self.error, self.scores, self.train_scores, self.status = format_exc(), None, None, None
-            self.let_go("diverged" if isinstance(error, DivergenceError) else "failed")
+            self.release("diverged" if isinstance(error, DivergenceError) else "failed")
             return
         if until is None or self.status is not None or self._course is None:
-            self.let_go("complete")
+            self.release("complete")
 
-    def let_go(self, status):
+    def release(self, status):
         """Forget the network, since nothing goes on from here; the status, where there is none yet."""
         if self._course is not None:
             self._course.close()

@@ -40,7 +40,7 @@ class Fold:
 
 
 @dataclass
-class Material:
+class FoldData:
     """What one candidate trains on and is scored by, in one fold.
 
     `network` is to be fitted by `network._course(X, y, rows=rows, **fit_params)`, or `estimator` with
@@ -146,7 +146,7 @@ class Folds:
         self._rows_to_score, self._tests, self._targets_to_score = weakref.WeakValueDictionary(), {}, {}
 
     def material(self, estimator, params, fold):
-        """The `Material` of a candidate in a fold; `fold` None is for all rows.
+        """The `FoldData` of a candidate in a fold; `fold` None is for all rows.
 
         `estimator`, unfitted, has the parameters `params` in place of the template's. The material belongs to
         the caller, but for tables, which others have, too.
@@ -164,18 +164,18 @@ class Folds:
                 and hasattr(self._checked, "feature_names_in_")
             ):
                 estimator.feature_names_in_ = self._checked.feature_names_in_  # the scorer's rows have them
-            return Material(estimator, estimator, X, y, rows, {**weights, "held_out": (*held_out, None)})
+            return FoldData(estimator, estimator, X, y, rows, {**weights, "held_out": (*held_out, None)})
         if self._kind == "pipeline" and network_of(estimator)[0] is not None:
             steps = self._steps(estimator, params, fold, fit_params)
             given = dict(steps.fit_params)
             held_out = tuple(given.pop(name, None) for name in HELD_OUT)
             network, _ = network_of(estimator)
-            return Material(
+            return FoldData(
                 estimator, network, steps.X, steps.y, None, {**given, "held_out": (*held_out, None)}, steps
             )
         if rows is not None:
             X, y = _safe_split(estimator, X, y, rows)
-        return Material(estimator, None, X, y, None, fit_params)
+        return FoldData(estimator, None, X, y, None, fit_params)
 
     def _of_rows(self, rows):
         """The parameters of `fit`, those with an entry a row of X cut to these rows; rows to validate on are

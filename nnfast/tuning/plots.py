@@ -223,3 +223,7 @@ def _as_array(axes):
     made = np.empty(len(axes), dtype=object)
     made[:] = axes
     return made
+
+
+def __dir__():
+    return __all__

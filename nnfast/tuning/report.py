@@ -21,6 +21,8 @@ from nnfast.tuning.page import PAGE
 from nnfast.tuning.plots import kinds_of_curves
 from nnfast.tuning.trials import count_statuses, metrics, plain, read, text, without_steps
 
+__all__ = ["report"]
+
 # Colours of the figures that the page replaces by those of its light or dark mode: text and lines, and what
 # is behind.
 _INK, _PAPER = "#010203", "#fdfeff"
@@ -357,3 +359,7 @@ def _cell(value):
     cut = drawing.shortened(shown, 60)
     full = f' title="{html.escape(shown, quote=True)}"' if cut != shown else ""
     return f"<td{full}>{html.escape(cut)}</td>"
+
+
+def __dir__():
+    return __all__

@@ -12,7 +12,7 @@ from nnfast.tuning.spaces import Space
 from nnfast.tuning.tensorboard import metrics_of
 
 
-class Run:
+class SearchRun:
     """One `fit` of a search: its folds, its limits, and the trials so far.
 
     Attributes
@@ -40,7 +40,7 @@ class Run:
         self.preparing = Lock()
         self._log, self._best_score = log, np.nan
         self._jobs = Jobs(n_jobs_of(search.n_jobs), self.limits)
-        self.say = reporter(
+        self.reporter = reporter(
             search.verbose, type(search).__name__, search._n_trials_planned(), search.time_budget
         )
 
@@ -138,11 +138,11 @@ class Run:
         reported.
         """
         for fit in trial.fits:
-            fit.let_go(status)
+            fit.release(status)
         trial.ended = self.limits.elapsed
         score = self.score(trial)
         self._best_score = np.fmax(self._best_score, score)
-        self.say.trial(trial, score, self._best_score)
+        self.reporter.trial(trial, score, self._best_score)
         if self._log is not None:
             self._log.write(
                 trial.number, trial.params, metrics_of(trial), trial.learning_curve(), trial.status
@@ -152,8 +152,8 @@ class Run:
         """Let go of the networks that wait, whose callbacks are told that their fits end, and of what is
         shown.
         """
-        self.say.close()
+        self.reporter.close()
         if not self._jobs.busy:
             for trial in self.trials:
                 for fit in trial.fits:
-                    fit.let_go(None)
+                    fit.release(None)

@@ -25,7 +25,7 @@ from nnfast.tuning.checks import check_space
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
 from nnfast.tuning.networks import is_lbfgs, network_of
-from nnfast.tuning.run import Run
+from nnfast.tuning.run import SearchRun
 from nnfast.tuning.spaces import Space
 from nnfast.tuning.tensorboard import TrialLog
 
@@ -209,7 +209,7 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
             _seed(estimator, random_state)
         folds = Folds(estimator, X, y, splits, routed.estimator.fit, routed.scorer.score, scorer)
         log = None if self.tensorboard is None else TrialLog(self.tensorboard)
-        with closing(Run(self, estimator, folds, scorer, refit_metric, random_state, log)) as run:
+        with closing(SearchRun(self, estimator, folds, scorer, refit_metric, random_state, log)) as run:
             try:
                 self._search(run)
             except KeyboardInterrupt:

@@ -10,6 +10,8 @@ from nnfast.callbacks.tensorboard import require_tensorboardx
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.trials import check_search, metrics, plain, statuses, text
 
+__all__ = ["TrialLog", "log_search"]
+
 
 class TrialLog:
     """Writes the trials of one search, a run each, for TensorBoard's HPARAMS tab: its table and parallel
@@ -215,3 +217,7 @@ def _plain(value):
     if isinstance(value, bool | str) or isinstance(value, Real) and math.isfinite(value):
         return value
     return text(value)
+
+
+def __dir__():
+    return __all__

@@ -1,3 +1,3 @@
-#define NNFAST_HALF_TABLE nnfast_amx
+#define NNFAST_BF16_TABLE nnfast_amx
 #define NNFAST_UNIT "amx"
-#include "../half_kernels.c"
+#include "../bf16_kernels.c"

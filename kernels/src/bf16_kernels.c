@@ -6,14 +6,14 @@
 #include "update.h"
 #include "bfloat16.h"
 
-const HalfKernels NNFAST_HALF_TABLE = {
+const Bf16Kernels NNFAST_BF16_TABLE = {
     .unit = NNFAST_UNIT,
     .tile = SIDE,
     .start_products = start_products,
     .finish_products = finish_products,
     .round_panel = round_panel,
     .round_weights = round_weights,
-    .forward = forward_half,
-    .backward = backward_half,
-    .gradient_block = gradient_block_half,
+    .forward = forward_bf16,
+    .backward = backward_bf16,
+    .gradient_block = gradient_block_bf16,
 };

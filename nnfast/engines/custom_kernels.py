@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnfast.own_functions import Activation, name_of
+from nnfast.custom_functions import Activation, name_of
 
 # How far df may be from what differences of f say, as a share of their size.
 _DERIVATIVE_TOLERANCE = 1e-2

@@ -26,7 +26,7 @@ class Layer:
     cache: tuple | None = None
 
 
-class Passes:
+class NumpyNetwork:
     """The passes of one fitted network.
 
     Parameters

@@ -357,7 +357,7 @@ import numpy as np
 warnings.simplefilter("ignore")
 import sys
 sys.path[:0] = {[os.path.dirname(__file__)]!r}
-from test_own_functions import *
+from test_custom_functions import *
 X, y = data(MLPRegressor, n_outputs=3)
 pairs = (Activation(gelu), Loss(huber)), ("gelu", "huber")
 fits = [fitted(MLPRegressor, X.astype(t), y, activation=a, loss=l) for t in DTYPES for a, l in pairs]
@@ -722,7 +722,7 @@ print("numba" in sys.modules, "nnfast.kernels.jit" in sys.modules)
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_of_records(dtype):
-    from nnfast.engines.own_kernels import activation_kernel
+    from nnfast.engines.custom_kernels import activation_kernel
 
     z = np.linspace(-5, 5, 33).astype(dtype)
     for record in ACTIVATIONS.values():

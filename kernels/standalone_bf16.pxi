@@ -1,7 +1,7 @@
 # Every kernel of a bfloat16 unit on ordinary row-major arrays: see standalone.pxi, whose packing it borrows.
 
-# The entries of HalfKernels, and the method of HalfTable that calls each.
-STANDALONE_HALF = {
+# The entries of Bf16Kernels, and the method of Bf16Table that calls each.
+STANDALONE_BF16 = {
     "start_products": "dense_forward", "finish_products": "dense_forward",
     "round_panel": "rounded", "round_weights": "rounded_weights",
     "forward": "dense_forward", "backward": "dense_backward", "gradient_block": "dense_gradient",
@@ -9,7 +9,7 @@ STANDALONE_HALF = {
 _NOT_WRITTEN = 0x7fc1  # a NaN that no kernel makes
 
 
-cdef class HalfTable:
+cdef class Bf16Table:
     """The kernels of one unit for bfloat16 products.
 
     Every array that goes in is of float32, and so is every result: bfloat16 numbers come as the floats that
@@ -20,20 +20,20 @@ cdef class HalfTable:
     unit : str
         One of bfloat16_units().
     """
-    cdef const HalfKernels *kernels
+    cdef const Bf16Kernels *kernels
     cdef object table
 
     def __init__(self, unit):
-        self.kernels = nnfast_half_kernels(_UNITS[unit])
+        self.kernels = nnfast_bf16_kernels(_UNITS[unit])
         if self.kernels == NULL:
             raise ValueError(f"bfloat16 unit {unit!r} is not available")
-        self.table = Table("avx512", np.float32)
+        self.table = KernelTable("avx512", np.float32)
 
     # A form has the shape (panels, rows up to whole blocks, BLOCK), whatever the order inside: see
     # bfloat16.h.
 
     def _blank(self, ptrdiff_t n, ptrdiff_t rows):
-        return np.full(((n + BLOCK - 1) // BLOCK, half_rows(rows), BLOCK), _NOT_WRITTEN, np.uint16)
+        return np.full(((n + BLOCK - 1) // BLOCK, bf16_rows(rows), BLOCK), _NOT_WRITTEN, np.uint16)
 
     def _forms(self, x):
         """x in rows, in columns and in pairs."""
@@ -54,9 +54,9 @@ cdef class HalfTable:
                                                                        w.shape[0]), self._blank(w.shape[0],
                                                                                                 w.shape[1])
         g.n_in, g.n_out = w.shape[0], w.shape[1]
-        g.w, g.half_w, g.half_wt = pointer(packed), pointer(forward), pointer(backward)
+        g.w, g.bf16_w, g.bf16_wt = pointer(packed), pointer(forward), pointer(backward)
         if not passes_back:
-            g.half_wt = NULL
+            g.bf16_wt = NULL
         for p in range(packed.shape[0]):
             for k in range(0, w.shape[0], BLOCK):
                 self.kernels.round_weights(&g, p, k)
@@ -122,15 +122,15 @@ cdef class HalfTable:
         copies = self._blank(n_out, n_in), self._blank(n_in, n_out)
         squares = np.zeros(((n_in + BLOCK - 1) // BLOCK, packed.shape[0] * BLOCK))
         g.n_in, g.n_out, g.update = n_in, n_out, &u
-        g.w, g.g, g.half_w, g.half_wt = pointer(packed), pointer(sums), pointer(copies[0]), pointer(copies[1])
+        g.w, g.g, g.bf16_w, g.bf16_wt = pointer(packed), pointer(sums), pointer(copies[0]), pointer(copies[1])
         g.m = pointer(packed_moments[0]) if len(moments) > 0 else NULL
         g.v = pointer(packed_moments[1]) if len(moments) > 1 else NULL
         for start in range(0, rows, chunk_rows):
             part = slice(start, min(start + chunk_rows, rows))
-            half_x, half_dz = self._forms(x[part])[1], self._forms(dz[part])[2]
-            g.rows, g.stride = part.stop - start, half_x.shape[1] * BLOCK
+            bf16_x, bf16_dz = self._forms(x[part])[1], self._forms(dz[part])[2]
+            g.rows, g.stride = part.stop - start, bf16_x.shape[1] * BLOCK
             g.add, g.finish = start > 0, part.stop == rows
-            g.half_a, g.half_dz = pointer(half_x), pointer(half_dz)
+            g.bf16_a, g.bf16_dz = pointer(bf16_x), pointer(bf16_dz)
             self.kernels.start_products()
             for p in range(packed.shape[0]):
                 for k in range(squares.shape[0]):
