@@ -21,6 +21,7 @@ import numpy as np
 cnp.import_array()
 
 include "declarations.pxi"
+include "records.pxi"
 include "team.pxi"
 include "network.pxi"
 include "profile.pxi"
@@ -254,7 +255,7 @@ cdef class Engine:
     def use_targets(self, cnp.ndarray y, cnp.ndarray weight, double gradient_scale):
         """Class numbers, or the other losses' rows of targets; weight may be None."""
         cdef Net *net = &self.session.net
-        if net.loss.kind == LOSS_LOG or net.loss.kind == LOSS_FOCAL:
+        if is_of_classes(net.loss.kind):
             net.label = <const ptrdiff_t *> pointer(y)
         else:
             net.y = <const void *> pointer(y)

@@ -1,21 +1,6 @@
 # Names of what is compiled in, for the engine module: numbers here, words everywhere above.
-ACTIVATIONS = {"identity": ACTIVATION_IDENTITY, "logistic": ACTIVATION_LOGISTIC, "tanh": ACTIVATION_TANH,
-               "relu": ACTIVATION_RELU,
-               "leaky_relu": ACTIVATION_LEAKY_RELU, "elu": ACTIVATION_ELU, "selu": ACTIVATION_SELU,
-               "gelu": ACTIVATION_GELU,
-               "gelu_tanh": ACTIVATION_GELU_TANH, "gelu_sigmoid": ACTIVATION_GELU_SIGMOID,
-               "silu": ACTIVATION_SILU, "mish": ACTIVATION_MISH,
-               "softplus": ACTIVATION_SOFTPLUS}
-LOSSES = {"log_loss": LOSS_LOG, "focal": LOSS_FOCAL, "binary_log_loss": LOSS_BINARY_LOG,
-          "binary_focal": LOSS_BINARY_FOCAL,
-          "squared_error": LOSS_SQUARED_ERROR, "absolute_error": LOSS_ABSOLUTE_ERROR, "huber": LOSS_HUBER,
-          "log_cosh": LOSS_LOG_COSH,
-          "poisson": LOSS_POISSON, "gamma": LOSS_GAMMA, "quantile": LOSS_QUANTILE}
 # The user's own, which come with the address of a function; see kernels.h.
 OWN_ACTIVATION, OWN_LOSS = ACTIVATION_OWN, LOSS_OWN
-UPDATES = {"none": UPDATE_NONE, "sgd": UPDATE_SGD, "adam": UPDATE_ADAM, "adamw": UPDATE_ADAM,
-           "nadam": UPDATE_NADAM, "rmsprop": UPDATE_RMSPROP,
-           "adagrad": UPDATE_ADAGRAD, "lion": UPDATE_LION}
 NORMALIZATIONS = {None: NORM_NONE, "batch": NORM_BATCH, "layer": NORM_LAYER}
 SOURCES = {"float32": SOURCE_FLOAT32, "float64": SOURCE_FLOAT64, "int8": SOURCE_INT8, "int16": SOURCE_INT16,
            "int32": SOURCE_INT32,

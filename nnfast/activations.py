@@ -25,7 +25,8 @@ class ActivationRecord:
 
     `f(z)` and `df(z, a)` are the formulas; with a parameter it is their last argument. `function` and
     `derivative` fill in its default. `initializer` is what initializer="auto" draws the weights below such
-    units with.
+    units with. `by_value` tells whether compiled code takes the derivative from a, as scikit-learn does; else
+    the forward pass stores it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ActivationRecord:
     default: float | None = None
     domain: str | None = None
     in_domain: Callable[[float], bool] | None = None
+    by_value: bool = False
 
     def function(self, z, parameter=None):
         """a, of z's shape and dtype; None stands for the parameter's default."""
@@ -145,6 +147,7 @@ _ALL = (
         f=lambda z: z,
         df=lambda z, a: np.ones_like(z),
         kernel="identity",
+        by_value=True,
         advice="For a linear model, or a linear bottleneck between two layers.",
         reference="Baldi and Hornik, Neural networks and principal component analysis, 1989",
     ),
@@ -155,6 +158,7 @@ _ALL = (
         f=expit,
         df=lambda z, a: a * (1 - a),
         kernel="logistic",
+        by_value=True,
         advice=(
             "Saturates on both sides and is not centred on zero; tanh is nearly always the better of the two."
         ),
@@ -167,6 +171,7 @@ _ALL = (
         f=np.tanh,
         df=lambda z, a: 1 - a * a,
         kernel="tanh",
+        by_value=True,
         advice="Smooth and centred on zero: good for small and shallow networks, and with solver='lbfgs'.",
         reference="LeCun et al., Efficient BackProp, 1998",
     ),
@@ -178,6 +183,7 @@ _ALL = (
         # 0 at z = 0, scikit-learn's choice of subgradient
         df=lambda z, a: np.where(a > 0, np.ones_like(z), 0),
         kernel="relu",
+        by_value=True,
         initializer="he_normal",
         advice="The cheapest, and the one to start with.",
         reference="Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, 2010",
@@ -189,6 +195,7 @@ _ALL = (
         f=lambda z, slope: np.where(z > 0, z, slope * z),
         df=lambda z, a, slope: np.where(z > 0, np.ones_like(z), slope),
         kernel="leaky_relu",
+        by_value=True,
         initializer="he_normal",
         parameter_name="negative_slope",
         default=0.01,

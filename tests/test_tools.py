@@ -1,4 +1,4 @@
-"""The programs of tools/ that compare two versions, here a version with itself."""
+"""The programs of tools/: two versions compared, here a version with itself, and what is generated."""
 
 import json
 import subprocess
@@ -44,3 +44,8 @@ def test_speeds_of_a_version_and_itself():
         "speed.py", sys.executable, sys.executable, "--rounds", "1", "--only", "compiled", "--most", "1e9"
     )
     assert done.returncode == 0
+
+
+def test_what_compiled_code_knows_of_the_records_is_generated_from_them():
+    done = run("generate.py", "--check")
+    assert done.returncode == 0, done.stderr

@@ -243,19 +243,7 @@ static void activate(int activation, double parameter, const void *z_, void *a_,
         } \
         break;
     switch (activation) {
-        LOOP(ACTIVATION_IDENTITY)
-        LOOP(ACTIVATION_LOGISTIC)
-        LOOP(ACTIVATION_TANH)
-        LOOP(ACTIVATION_RELU)
-        LOOP(ACTIVATION_LEAKY_RELU)
-        LOOP(ACTIVATION_ELU)
-        LOOP(ACTIVATION_SELU)
-        LOOP(ACTIVATION_GELU)
-        LOOP(ACTIVATION_GELU_TANH)
-        LOOP(ACTIVATION_GELU_SIGMOID)
-        LOOP(ACTIVATION_SILU)
-        LOOP(ACTIVATION_MISH)
-        LOOP(ACTIVATION_SOFTPLUS)
+        FOR_ACTIVATIONS(LOOP)
     }
 #undef LOOP
 }

@@ -217,13 +217,7 @@ static void backward_bf16(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, con
                           derived(kind, load(a_below + r * NR + c * VL), load(sums + r * NR + c * VL), p)); \
         break;
         switch (activation) {
-            DERIVED(ACTIVATION_IDENTITY)
-            DERIVED(ACTIVATION_LOGISTIC)
-            DERIVED(ACTIVATION_TANH)
-            DERIVED(ACTIVATION_RELU)
-            DERIVED(ACTIVATION_LEAKY_RELU)
-            DERIVED(ACTIVATION_DROPPED_RELU)
-            DERIVED(ACTIVATION_STORED)
+            FOR_DERIVATIVES(DERIVED)
         default: __builtin_trap(); /* an activation whose line is missing here */
         }
 #undef DERIVED

@@ -240,17 +240,13 @@ INLINE void backward_tile(int rows, int vectors, const REAL *dz, ptrdiff_t strid
         UNROLLED (c, vectors) acc[r][c] = first ? (vec){0} : load(dz_below + r * NR + c * VL);
     multiply(rows, vectors, acc, dz, stride, wt, k, ahead);
 #define DERIVED(kind) \
-    UNROLLED (r, rows) \
-        UNROLLED (c, vectors) \
-            store(dz_below + r * NR + c * VL, derived(kind, load(a_below + r * NR + c * VL), acc[r][c], p));
+    case kind: \
+        UNROLLED (r, rows) \
+            UNROLLED (c, vectors) \
+                store(dz_below + r * NR + c * VL, derived(kind, load(a_below + r * NR + c * VL), acc[r][c], p)); \
+        break;
     switch (activation) {
-    case ACTIVATION_LOGISTIC: DERIVED(ACTIVATION_LOGISTIC) break;
-    case ACTIVATION_TANH: DERIVED(ACTIVATION_TANH) break;
-    case ACTIVATION_RELU: DERIVED(ACTIVATION_RELU) break;
-    case ACTIVATION_LEAKY_RELU: DERIVED(ACTIVATION_LEAKY_RELU) break;
-    case ACTIVATION_DROPPED_RELU: DERIVED(ACTIVATION_DROPPED_RELU) break;
-    case ACTIVATION_STORED: DERIVED(ACTIVATION_STORED) break;
-    default: DERIVED(ACTIVATION_IDENTITY)
+        FOR_DERIVATIVES(DERIVED)
     }
 #undef DERIVED
 }
@@ -325,12 +321,7 @@ static __attribute__((noinline)) void finish_tile(Epilogue *e, int rows, int vec
             continue;
         }
         switch (u.kind) {
-            UPDATED(UPDATE_ADAM)
-            UPDATED(UPDATE_SGD)
-            UPDATED(UPDATE_NADAM)
-            UPDATED(UPDATE_RMSPROP)
-            UPDATED(UPDATE_ADAGRAD)
-            UPDATED(UPDATE_LION)
+            FOR_UPDATES(UPDATED)
         default:
             EACH_ROW () {
                 vec gradient = gradient_of(&u, SUM, load(w + i));

@@ -18,41 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Up to LEAKY_RELU the derivative comes from the activation, and after dropout ReLU's does; the others' (STORED
- * stands for all) is stored by the forward pass. */
-enum {
-    ACTIVATION_IDENTITY,
-    ACTIVATION_LOGISTIC,
-    ACTIVATION_TANH,
-    ACTIVATION_RELU,
-    ACTIVATION_LEAKY_RELU,
-    ACTIVATION_DROPPED_RELU,
-    ACTIVATION_STORED,
-    ACTIVATION_ELU,
-    ACTIVATION_SELU,
-    ACTIVATION_GELU,
-    ACTIVATION_GELU_TANH,
-    ACTIVATION_GELU_SIGMOID,
-    ACTIVATION_SILU,
-    ACTIVATION_MISH,
-    ACTIVATION_SOFTPLUS,
-    ACTIVATION_OWN
-};
-enum {
-    LOSS_LOG,
-    LOSS_FOCAL,
-    LOSS_BINARY_LOG,
-    LOSS_BINARY_FOCAL,
-    LOSS_SQUARED_ERROR,
-    LOSS_ABSOLUTE_ERROR,
-    LOSS_HUBER,
-    LOSS_LOG_COSH,
-    LOSS_POISSON,
-    LOSS_GAMMA,
-    LOSS_QUANTILE,
-    LOSS_OWN
-};
-enum { UPDATE_NONE, UPDATE_SGD, UPDATE_ADAM, UPDATE_NADAM, UPDATE_RMSPROP, UPDATE_ADAGRAD, UPDATE_LION };
+#include "records.h"
+
 enum {
     SOURCE_FLOAT32,
     SOURCE_FLOAT64,

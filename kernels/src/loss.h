@@ -108,7 +108,7 @@ INLINE vec loss_and_gradient_of_one(int loss, vec z, vec y, vec p, REAL *dz)
 {
     vec e, size;
     switch (loss) {
-    case LOSS_BINARY_LOG:
+    case LOSS_BINARY_LOG_LOSS:
         e = vexp(-absolute(z));
         store(dz, choose(z < 0, e, splat(1)) / (e + 1) - y);
         return fnmadd(z, y, max_or_second((vec){0}, z)) + vlog1p_unit(e);
@@ -163,7 +163,7 @@ INLINE vec loss_and_gradient_of_class(const Loss *loss, REAL *columns, ptrdiff_t
 {
     REAL at_label[VL] = {0}, others[VL] = {0};
     const REAL parameter = loss->parameters ? (REAL)loss->parameters[0] : 0;
-    const int smooths = loss->kind == LOSS_LOG && parameter > 0;
+    const int smooths = loss->kind == LOSS_LOG_LOSS && parameter > 0;
     vec top, total, shifted = {0};
     for (int r = 0; r < lanes; r++) at_label[r] = columns[label[index[r]] * VL + r];
     vec sum = exponentials(columns, n_out, &top, smooths ? &shifted : NULL), own = load(at_label) - top;
@@ -211,14 +211,6 @@ INLINE vec loss_and_gradient_of_own(const Loss *loss, REAL *columns, ptrdiff_t n
     return loss->own_is_mean ? total / (REAL)n_out : total;
 }
 
-/* one softmax, and labels for targets */
-INLINE int is_of_classes(int loss) { return loss == LOSS_LOG || loss == LOSS_FOCAL; }
-INLINE int is_mean(int loss) /* over outputs */
-{
-    return loss == LOSS_SQUARED_ERROR || loss == LOSS_ABSOLUTE_ERROR || loss == LOSS_HUBER || loss == LOSS_LOG_COSH ||
-           loss == LOSS_QUANTILE;
-}
-
 /* Writes each row's loss * weight to row_loss and, with `differentiates`, replaces the outputs z of `rows` rows by
  * dz * gradient_scale * weight. index: the rows' numbers in y (row-major [*, n_out]) or label (classes), and in
  * weight (NULL: ones). scratch: n_out * VL reals. */
@@ -244,15 +236,7 @@ static void loss_and_gradient(const Loss *loss, void *z_, ptrdiff_t stride, ptrd
 #define LOSS_OF(kind) \
     case kind: total += loss_and_gradient_of_one(kind, load(at), load(target), p, at); break;
                 switch (loss->kind) {
-                    LOSS_OF(LOSS_BINARY_LOG)
-                    LOSS_OF(LOSS_BINARY_FOCAL)
-                    LOSS_OF(LOSS_SQUARED_ERROR)
-                    LOSS_OF(LOSS_ABSOLUTE_ERROR)
-                    LOSS_OF(LOSS_HUBER)
-                    LOSS_OF(LOSS_LOG_COSH)
-                    LOSS_OF(LOSS_QUANTILE)
-                    LOSS_OF(LOSS_POISSON)
-                    LOSS_OF(LOSS_GAMMA)
+                    FOR_OUTPUT_LOSSES(LOSS_OF)
                 }
 #undef LOSS_OF
             }
@@ -264,20 +248,6 @@ static void loss_and_gradient(const Loss *loss, void *z_, ptrdiff_t stride, ptrd
             for (int r = 0; r < lanes; r++) factor[r] *= (REAL)weight[index[r]];
         if (weight || loss->gradient_scale != 1) scale_columns(columns, n_out, factor);
         store_columns(columns, lanes, n_out, z, stride);
-    }
-}
-
-enum { OUTPUT_IDENTITY, OUTPUT_SOFTMAX, OUTPUT_LOGISTIC, OUTPUT_EXP };
-INLINE int output_of(int loss)
-{
-    switch (loss) {
-    case LOSS_LOG:
-    case LOSS_FOCAL: return OUTPUT_SOFTMAX;
-    case LOSS_BINARY_LOG:
-    case LOSS_BINARY_FOCAL: return OUTPUT_LOGISTIC;
-    case LOSS_POISSON:
-    case LOSS_GAMMA: return OUTPUT_EXP;
-    default: return OUTPUT_IDENTITY;
     }
 }
 

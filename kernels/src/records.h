@@ -1,0 +1,85 @@
+/* Written by tools/generate.py from the records of nnfast: see there. */
+/* clang-format off */
+#ifndef NNFAST_RECORDS_H
+#define NNFAST_RECORDS_H
+
+/* The derivative of those before DROPPED_RELU comes from the activation, and after dropout
+ * ReLU's does; the others' (STORED stands for all) is stored by the forward pass. OWN is a
+ * function of the user's. */
+enum {
+    ACTIVATION_IDENTITY, ACTIVATION_LOGISTIC, ACTIVATION_TANH, ACTIVATION_RELU, ACTIVATION_LEAKY_RELU,
+    ACTIVATION_DROPPED_RELU, ACTIVATION_STORED, ACTIVATION_ELU, ACTIVATION_SELU, ACTIVATION_GELU,
+    ACTIVATION_GELU_TANH, ACTIVATION_GELU_SIGMOID, ACTIVATION_SILU, ACTIVATION_MISH, ACTIVATION_SOFTPLUS,
+    ACTIVATION_OWN
+};
+#define FOR_ACTIVATIONS(X) \
+    X(ACTIVATION_IDENTITY) X(ACTIVATION_LOGISTIC) X(ACTIVATION_TANH) X(ACTIVATION_RELU) X(ACTIVATION_LEAKY_RELU) \
+    X(ACTIVATION_ELU) X(ACTIVATION_SELU) X(ACTIVATION_GELU) X(ACTIVATION_GELU_TANH) X(ACTIVATION_GELU_SIGMOID) \
+    X(ACTIVATION_SILU) X(ACTIVATION_MISH) X(ACTIVATION_SOFTPLUS)
+#define FOR_DERIVATIVES(X) \
+    X(ACTIVATION_IDENTITY) X(ACTIVATION_LOGISTIC) X(ACTIVATION_TANH) X(ACTIVATION_RELU) X(ACTIVATION_LEAKY_RELU) \
+    X(ACTIVATION_DROPPED_RELU) X(ACTIVATION_STORED)
+
+enum {
+    LOSS_LOG_LOSS, LOSS_BINARY_LOG_LOSS, LOSS_FOCAL, LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR,
+    LOSS_HUBER, LOSS_LOG_COSH, LOSS_POISSON, LOSS_GAMMA, LOSS_QUANTILE, LOSS_OWN
+};
+/* Those that are sums or means over outputs. */
+#define FOR_OUTPUT_LOSSES(X) \
+    X(LOSS_BINARY_LOG_LOSS) X(LOSS_BINARY_FOCAL) X(LOSS_SQUARED_ERROR) X(LOSS_ABSOLUTE_ERROR) X(LOSS_HUBER) \
+    X(LOSS_LOG_COSH) X(LOSS_POISSON) X(LOSS_GAMMA) X(LOSS_QUANTILE)
+/* One softmax, and labels for targets. */
+static inline int is_of_classes(int loss)
+{
+    switch (loss) {
+    case LOSS_LOG_LOSS:
+    case LOSS_FOCAL:
+        return 1;
+    default: return 0;
+    }
+}
+/* Over outputs. */
+static inline int is_mean(int loss)
+{
+    switch (loss) {
+    case LOSS_SQUARED_ERROR:
+    case LOSS_ABSOLUTE_ERROR:
+    case LOSS_HUBER:
+    case LOSS_LOG_COSH:
+    case LOSS_QUANTILE:
+        return 1;
+    default: return 0;
+    }
+}
+enum {
+    OUTPUT_EXP, OUTPUT_IDENTITY, OUTPUT_LOGISTIC, OUTPUT_SOFTMAX
+};
+static inline int output_of(int loss)
+{
+    switch (loss) {
+    case LOSS_POISSON:
+    case LOSS_GAMMA:
+        return OUTPUT_EXP;
+    case LOSS_SQUARED_ERROR:
+    case LOSS_ABSOLUTE_ERROR:
+    case LOSS_HUBER:
+    case LOSS_LOG_COSH:
+    case LOSS_QUANTILE:
+        return OUTPUT_IDENTITY;
+    case LOSS_BINARY_LOG_LOSS:
+    case LOSS_BINARY_FOCAL:
+        return OUTPUT_LOGISTIC;
+    case LOSS_LOG_LOSS:
+    case LOSS_FOCAL:
+        return OUTPUT_SOFTMAX;
+    default: return OUTPUT_IDENTITY;
+    }
+}
+
+enum {
+    UPDATE_NONE, UPDATE_ADAM, UPDATE_SGD, UPDATE_NADAM, UPDATE_RMSPROP, UPDATE_ADAGRAD, UPDATE_LION
+};
+#define FOR_UPDATES(X) \
+    X(UPDATE_ADAM) X(UPDATE_SGD) X(UPDATE_NADAM) X(UPDATE_RMSPROP) X(UPDATE_ADAGRAD) X(UPDATE_LION)
+
+#endif
