@@ -1,12 +1,11 @@
 """The study of tables: scores, time and memory of nnfast's estimators of tables and of their peers.
 
-    python -m bench.tabular run                                  # all peers and nnfast, all tables, splits 0
-    and 1 python -m bench.tabular run --methods nnfast --tables adult ames --splits 0 --tag bins python -m
-    bench.tabular run --parallel 2                     # scores sooner: two fits at a time, a thread each
-    python -m bench.tabular cost                                 # time and memory by rows and columns:
-    made-up tables python -m bench.tabular report --out docs                    # docs/tabular_results.md and
-    figures, of both python -m bench.tabular tables --out docs                    # docs/tabular_tables.md, of
-    the development tables
+    python -m bench.tabular run                      # all peers and nnfast, all tables, splits 0 and 1
+    python -m bench.tabular run --methods nnfast --tables adult ames --splits 0 --tag bins
+    python -m bench.tabular run --parallel 2         # scores sooner: two fits at a time, a thread each
+    python -m bench.tabular cost                     # time and memory by rows and columns: made-up tables
+    python -m bench.tabular report --out docs        # docs/tabular_results.md and figures, of both
+    python -m bench.tabular tables --out docs        # docs/tabular_tables.md, of the development tables
 
 `run` and `cost` append lines of JSON to a file. What an earlier run has is left out: the same method,
 configuration, table and split. Failures are recorded, and tried again with `--retry`. Each fit has a process

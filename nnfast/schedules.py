@@ -5,8 +5,7 @@ fit is. The formulas below use
 
     r  learning_rate_init
     e  epochs since the end of the warmup, with fractions: e = 2.5 is half way through the third
-    p  the share of the run since the end of the warmup, from 0 to 1, and 1 for good once max_iter epochs are
-    over
+    p  the share of the run since the end of the warmup, from 0 to 1; it stays 1 after max_iter epochs
 
 The warmup climbs linearly: its i-th step of n (from 1) has i/n of the rate that the schedule starts at. After
 it no rate is below `floor`.
@@ -599,8 +598,7 @@ class OneCycle(Schedule):
     """One rise to r and one long fall, both along half a cosine, over the whole run.
 
         start = start_factor r  ->  r                   over the first `rise` of the run
-        r  ->  end = end_factor start                   over the rest; neither start nor end is below the
-        floor
+        r  ->  end = end_factor start                   over the rest; neither is below the floor
 
     For short fits with a large learning_rate_init, several times what "constant" bears. As in torch the last
     step of the run has the end's rate; momentum is left as it is.
@@ -649,8 +647,9 @@ class OneCycle(Schedule):
 class Cyclic(Schedule):
     """Smith's triangles: up from a low rate to r and down again, in every cycle.
 
-        low + (r - low) (1 - |2 q - 1|) height,   low = max(start_factor r, floor),   q from 0 to 1 through a
-        cycle
+        low + (r - low) (1 - |2 q - 1|) height,   low = max(start_factor r, floor)
+
+    with q from 0 to 1 through a cycle.
 
     For finding good fits without tuning the rate finely: r may be near the largest that trains at all. Stop
     where a cycle ends; n_iter_no_change should be longer than a cycle.

@@ -2,8 +2,8 @@
 leaves.
 
     python tools/bits.py > before.json                 # with the one version
-    python tools/bits.py --compare before.json         # with the other: names what differs, and fails if
-    anything does python tools/bits.py --only dropout --compare before.json
+    python tools/bits.py --compare before.json         # with the other: names and fails by what differs
+    python tools/bits.py --only dropout --compare before.json
 
 Each run is hashed for each instruction set that the CPU has, with one thread and three, in a process for each
 set. Hashes are of one machine: NumPy's own functions differ between CPUs.

@@ -1,8 +1,8 @@
 """Whether one version of nnfast is slower than another: both in turns, each in a process of its own.
 
-    python tools/speed.py OLD NEW                      # the Pythons of two environments, each with its
-    version python tools/speed.py OLD NEW --rounds 21 --only predict python tools/speed.py OLD NEW --most 1.03
-    # fails if the median ratio of anything is above
+    python tools/speed.py OLD NEW                      # the Pythons of two environments, each with its own
+    python tools/speed.py OLD NEW --rounds 21 --only predict
+    python tools/speed.py OLD NEW --most 1.03          # fails if the median ratio of anything is above
 
 Of each thing the fastest seconds of both are shown, and the median over the rounds of new / old: a round
 measures both, one after the other, and who begins alternates, so that what the machine does besides falls on
