@@ -13,6 +13,7 @@ cdef extern from "src/records.h" nogil:
     enum: ACTIVATION_GELU_SIGMOID
     enum: ACTIVATION_SILU
     enum: ACTIVATION_MISH
+    enum: ACTIVATION_HARD_SWISH
     enum: ACTIVATION_SOFTPLUS
     enum: ACTIVATION_DROPPED_RELU
     enum: ACTIVATION_STORED
@@ -51,6 +52,7 @@ ACTIVATIONS = {
     "gelu_sigmoid": ACTIVATION_GELU_SIGMOID,
     "silu": ACTIVATION_SILU,
     "mish": ACTIVATION_MISH,
+    "hard_swish": ACTIVATION_HARD_SWISH,
     "softplus": ACTIVATION_SOFTPLUS,
 }
 LOSSES = {

@@ -139,6 +139,10 @@ def _mish_derivative(z, a):
     return gate + z * expit(z) * (1 - gate * gate)
 
 
+def _hard_swish_derivative(z, a):
+    return np.where(abs(z) < 3, z / 3 + 0.5, np.where(z > 0, np.ones_like(z), np.zeros_like(z)))
+
+
 _ALL = (
     ActivationRecord(
         name="identity",
@@ -299,6 +303,17 @@ _ALL = (
         initializer="he_normal",
         advice="Much like silu, and somewhat slower.",
         reference="Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019, arXiv:1908.08681",
+    ),
+    ActivationRecord(
+        name="hard_swish",
+        formula="a = z min(max(z + 3, 0), 6) / 6",
+        range="[-0.375, inf)",
+        f=lambda z: _gated(z, lambda z: (np.clip(z, -3, 3) + 3) / 6),
+        df=_hard_swish_derivative,
+        kernel="hard_swish",
+        initializer="he_normal",
+        advice="Silu in straight pieces, without an exponential: nearly as cheap as relu.",
+        reference="Howard et al., Searching for MobileNetV3, 2019, arXiv:1905.02244",
     ),
     ActivationRecord(
         name="softplus",

@@ -255,7 +255,7 @@ def saturation(estimator, X, *, threshold=0.1):
 
 def _slopes(activation, parameter):
     """Sizes of an activation's slopes, from one end to the other."""
-    half = np.geomspace(1e-6, 1e6, 1201)
+    half = np.geomspace(1e-6, 1e6, 24_001)
     z = np.concatenate([-half[::-1], [0.0], half])
     slopes = np.abs(activation.derivative(z, activation.function(z, parameter), parameter))
     finite = np.isfinite(slopes)  # where a function of the user's overflows, it is not flat

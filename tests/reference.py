@@ -80,6 +80,10 @@ ACTIVATIONS = {
     "gelu_sigmoid": (lambda z, p: swish(z, 1.702), lambda z, p: swish_slope(z, 1.702)),
     "silu": (lambda z, p: swish(z, 1), lambda z, p: swish_slope(z, 1)),
     "mish": (mish, mish_slope),
+    "hard_swish": (
+        lambda z, p: z * np.minimum(np.maximum(z + 3, 0), 6) / 6,
+        lambda z, p: np.where(z <= -3, 0, np.where(z >= 3, 1, (2 * z + 3) / 6)),
+    ),
     "softplus": (lambda z, p: softplus(p * z) / p, lambda z, p: sigmoid(p * z)),
 }
 ACTIVATION_DEFAULTS = {"leaky_relu": 0.01, "elu": 1.0, "softplus": 1.0}

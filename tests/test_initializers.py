@@ -94,7 +94,18 @@ def test_glorot_uniform_is_scikit_learns(activation):
 
 def test_initializer_for():
     chosen = {name: initializer_for("auto", name).name for name in ACTIVATIONS}
-    he = {"relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish", "softplus"}
+    he = {
+        "relu",
+        "leaky_relu",
+        "elu",
+        "gelu",
+        "gelu_tanh",
+        "gelu_sigmoid",
+        "silu",
+        "mish",
+        "hard_swish",
+        "softplus",
+    }
     expected = (
         dict.fromkeys(ACTIVATIONS, "glorot_uniform")
         | dict.fromkeys(he, "he_normal")

@@ -221,7 +221,8 @@ def test_class_weights_and_sample_weights(cls):
 FATES = {
     **dict.fromkeys(("identity", "leaky_relu"), (None, None)),
     **dict.fromkeys(
-        ("relu", "gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish", "softplus"), ("dead", None)
+        ("relu", "gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish", "hard_swish", "softplus"),
+        ("dead", None),
     ),
     **dict.fromkeys(("elu", "selu"), ("constant", None)),
     "tanh": ("constant", "constant"),

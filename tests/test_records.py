@@ -130,7 +130,7 @@ def test_activations_far_out(name, parameter):
     elif name not in ("identity", "selu"):
         np.testing.assert_allclose(a[z > 0], z[z > 0], rtol=1e-15)
         np.testing.assert_allclose(slope[z > 0], 1, rtol=1e-15)
-    if "gelu" in name or name in ("silu", "mish", "softplus", "relu"):
+    if "gelu" in name or name in ("silu", "mish", "hard_swish", "softplus", "relu"):
         np.testing.assert_allclose(a[z < 0], 0, atol=1e-8)
         np.testing.assert_allclose(slope[z < 0], 0, atol=1e-8)
 
@@ -168,6 +168,7 @@ def test_activations_agree_with_torch(name, parameter):
         "gelu": F.gelu,
         "silu": F.silu,
         "mish": F.mish,
+        "hard_swish": F.hardswish,
         "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
         "leaky_relu": lambda z: F.leaky_relu(z, 0.01 if parameter is None else parameter),
         "elu": lambda z: F.elu(z, 1.0 if parameter is None else parameter),

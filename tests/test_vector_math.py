@@ -137,6 +137,10 @@ FORMULAS = {
     ),
     "silu": (lambda x, p: swish(x, 1), lambda x, p: swish_slope(x, 1)),
     "mish": (lambda x, p: times_gate(x, through_softplus(x)), mish_slope),
+    "hard_swish": (
+        lambda x, p: times_gate(x, (np.clip(x, -3, 3) + 3) / 6),
+        lambda x, p: np.where(x <= -3, 0, np.where(x >= 3, 1, (2 * x + 3) / 6)),
+    ),
     "softplus": (
         lambda x, p: (np.maximum(p * x, 0) + np.log1p(np.exp(-abs(p * x)))) / p,
         lambda x, p: logistic(p * x),
@@ -165,6 +169,7 @@ ACTIVATIONS = {
     "gelu_sigmoid": (3.6, 3.5, 1.75),
     "silu": (3.45, 3.2, 1.75),
     "mish": (3.85, 3.85, 1.75),
+    "hard_swish": (2.5, 2.5, 1.0),
     "softplus 1": (2.1, 2.0, 1.0),
     "softplus 0.5": (2.15, 2.05, 1.0),
     "softplus 3": (2.85, 2.95, 1.0),
@@ -383,7 +388,7 @@ def test_avx2_and_avx512_return_the_same_bits(name, dtype):
     assert narrow[numbers].tobytes() == wide[numbers].tobytes()
 
 
-GATED = ("gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish")
+GATED = ("gelu", "gelu_tanh", "gelu_sigmoid", "silu", "mish", "hard_swish")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

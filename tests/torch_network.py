@@ -21,6 +21,7 @@ ACTIVATIONS = {
     "gelu_sigmoid": lambda z, p: z * torch.sigmoid(1.702 * z),
     "silu": lambda z, p: F.silu(z),
     "mish": lambda z, p: F.mish(z),
+    "hard_swish": lambda z, p: F.hardswish(z),
     "softplus": lambda z, p: F.softplus(z, 1.0 if p is None else p, threshold=100),
 }
 

@@ -178,6 +178,14 @@ INLINE vec softplus(vec z, vec p, vec *derivative)
     return choose(negative | inside, (relu(y) + vlog1p_unit(power)) / p, z); /* p z may overflow where z does not */
 }
 
+/* z (clip(z, -3, 3) + 3) / 6 */
+INLINE vec hard_swish(vec z, vec *derivative)
+{
+    const vec three = splat(3);
+    *derivative = choose(absolute(z) < 3, z / three + (REAL)0.5, choose(z > 0, splat(1), (vec){0}));
+    return max_or_second(splat(-FAR), z) * ((between(-3, 3, z) + three) / 6);
+}
+
 /* f(z) and f'(z). `activation` is a constant where this is inlined, and a derivative that nobody reads is not
  * computed. */
 INLINE vec activated(int activation, vec z, vec p, vec *derivative)
@@ -201,6 +209,7 @@ INLINE vec activated(int activation, vec z, vec p, vec *derivative)
     case ACTIVATION_GELU_SIGMOID: return gelu_quick(z, derivative);
     case ACTIVATION_SILU: return gated(z, z, (vec){0}, splat(1), derivative);
     case ACTIVATION_MISH: return mish(z, derivative);
+    case ACTIVATION_HARD_SWISH: return hard_swish(z, derivative);
     case ACTIVATION_SOFTPLUS: return softplus(z, p, derivative);
     default: *derivative = splat(1); return z;
     }
