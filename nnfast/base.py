@@ -16,6 +16,7 @@ from nnfast.class_weight import weigh
 from nnfast.continuation import parameters_to_go_on_from
 from nnfast.custom_functions import check_own_functions
 from nnfast.fitted import FittedNetwork, network_activation
+from nnfast.history import check_history, check_last_parameters
 from nnfast.holdout import scatter, take
 from nnfast.mapped import exceeds_memory
 from nnfast.monitoring import as_arrays, with_own_curves
@@ -27,13 +28,7 @@ from nnfast.profile import profiled
 from nnfast.publishing import Publisher
 from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
-from nnfast.state import (
-    PARAMETER_ATTRIBUTES,
-    VersionedPickle,
-    check_history,
-    check_last_parameters,
-    check_state,
-)
+from nnfast.state import PARAMETER_ATTRIBUTES, check_state
 from nnfast.suggestions import meant_keyword, suggests_keywords, unexpected_keyword
 from nnfast.training import Task, TrainingRun, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
@@ -47,6 +42,7 @@ from nnfast.validation import (
     check_validation_indices,
     common_dtype,
 )
+from nnfast.versions import VersionedPickle
 
 # What a fit leaves behind that the next one goes on with, or if it starts from scratch must not find.
 _HISTORY = (

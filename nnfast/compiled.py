@@ -12,8 +12,9 @@ from nnfast.blocks import copies
 from nnfast.engines.arrays import check_held, check_overflow
 from nnfast.fitted import labels_of, predict_many
 from nnfast.mapped import check_whole, is_large
-from nnfast.state import check_state, warn_of_version
+from nnfast.state import check_state
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
+from nnfast.versions import warn_of_version
 
 __all__ = ["CompiledClassifier", "CompiledRegressor"]
 

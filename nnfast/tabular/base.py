@@ -13,7 +13,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from nnfast.jobs import Limits, n_jobs_of
-from nnfast.state import VersionedPickle
 from nnfast.tabular import recipe as recipes
 from nnfast.tabular import trees
 from nnfast.tabular.budget import AsPlanned, AsRecorded, Budget, BySeconds
@@ -33,6 +32,7 @@ from nnfast.tabular.inspection import Inspection
 from nnfast.tabular.progress import reporter
 from nnfast.tabular.weights import joined, of_mean_one
 from nnfast.validation import check_held_out, check_sample_weight
+from nnfast.versions import VersionedPickle
 
 QUALITIES = ("fast", "default", "best")
 

@@ -6,10 +6,10 @@ import numpy as np
 
 import nnfast
 from nnfast.compiled import CompiledNetwork
-from nnfast.state import warn_of_version
 from nnfast.tabular.answers import labels_of, numbers_of
 from nnfast.tabular.ensemble import BLOCK
 from nnfast.tabular.trees import TreeRound
+from nnfast.versions import warn_of_version
 
 __all__ = ["CompiledTabularClassifier", "CompiledTabularRegressor"]
 

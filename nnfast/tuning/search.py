@@ -20,7 +20,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from nnfast.option_needs import not_told
-from nnfast.state import VersionedPickle
 from nnfast.tuning.checks import check_space
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
@@ -28,6 +27,7 @@ from nnfast.tuning.networks import is_lbfgs, network_of
 from nnfast.tuning.run import SearchRun
 from nnfast.tuning.spaces import Space
 from nnfast.tuning.tensorboard import TrialLog
+from nnfast.versions import VersionedPickle
 
 _PARAMETERS = """\
 scoring : str, callable, list, tuple, dict or None, default=None
