@@ -30,7 +30,8 @@ from nnfast.regularization import Regularization
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
 from nnfast.state import PARAMETER_ATTRIBUTES, check_state
 from nnfast.suggestions import meant_keyword, suggests_keywords, unexpected_keyword
-from nnfast.training import Task, TrainingRun, Validation, fit_lbfgs, fit_stochastic
+from nnfast.task import Task
+from nnfast.training import TrainingRun, Validation, fit_lbfgs, fit_stochastic
 from nnfast.validation import (
     arithmetic_dtype,
     blaming,
@@ -69,7 +70,7 @@ class Targets:
     """What is learned of a table's y.
 
     `y` is as the engine takes it, of `n_outputs` outputs; `stratify` and `score` are those of
-    `nnfast.training.Task`.
+    `nnfast.task.Task`.
     """
 
     y: np.ndarray

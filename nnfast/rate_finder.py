@@ -1,6 +1,6 @@
 """The learning-rate range test: a network trained by rates that climb tells which of them it learns by.
 
-It trains a session of its own from the parameters of a `nnfast.training.Task`, which stay as they are, and
+It trains a session of its own from the parameters of a `nnfast.task.Task`, which stay as they are, and
 draws from a copy of the fit's generator: a fit that follows is the same as one that was given the rate as a
 number.
 """
@@ -127,7 +127,7 @@ def range_test(
 
     Parameters
     ----------
-    task : nnfast.training.Task
+    task : nnfast.task.Task
     rows : ndarray of intp, or nnfast.blocks.Rows
         Those to train on. What is drawn of them is the same for any number of threads. Of a table that is
         read in blocks, as many as a buffer has, in memory.

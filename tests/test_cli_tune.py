@@ -22,7 +22,7 @@ from sklearn.utils import _safe_indexing
 from test_cli import CSV, columns, run
 
 import nnfast.jobs
-import nnfast.training
+import nnfast.stochastic_fit
 from nnfast import __main__, tables, tune
 from nnfast.training import TrainingRun
 from nnfast.tuning.run import SearchRun
@@ -271,7 +271,7 @@ def test_a_budget_too_short_for_the_defaults_gives_the_defaults(capsys, csv, tmp
 def test_a_budget_that_ends_within_the_defaults(capsys, csv, tmp_path, monkeypatch, n_begun):
     # By a clock that goes on by a second whenever it is asked: once an epoch, and some times a fold.
     saved, seconds = tmp_path / "p.json", itertools.count()
-    monkeypatch.setattr(nnfast.training, "AHEAD_SECONDS", 0)
+    monkeypatch.setattr(nnfast.stochastic_fit, "AHEAD_SECONDS", 0)
     monkeypatch.setattr(nnfast.jobs, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     budget = 50 + (n_begun - 1) * 200
     code, out, err = run(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small import QUIET, UNUSED_OPTIONS, frozen, table
 
-from nnfast import DivergenceError, MLPClassifier, MLPRegressor, base, engines, publishing, training
+from nnfast import DivergenceError, MLPClassifier, MLPRegressor, base, engines, publishing
 from nnfast.schedules import SCHEDULES
 
 pytestmark = [QUIET, UNUSED_OPTIONS]
@@ -510,7 +510,7 @@ def test_a_fit_that_fails_is_freed_at_once(kind, solver):
     gc.disable()
     try:
         alive = weakref.WeakSet()
-        task = training.Task
+        task = base.Task
 
         class Watched(task):
             def __init__(self, *args, **kwargs):

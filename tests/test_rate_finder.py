@@ -415,7 +415,7 @@ def test_warm_starts_keep_it_unless_the_solver_is_another(warm_start, monkeypatc
     X, y = table()
     found = []
     monkeypatch.setattr(
-        "nnfast.training.range_test", lambda *args: found.append(range_test(*args)) or found[-1]
+        "nnfast.stochastic_fit.range_test", lambda *args: found.append(range_test(*args)) or found[-1]
     )
     sgd = functools.partial(small, warm_start=warm_start, solver="sgd")
     auto = sgd(learning_rate_init="auto").fit(X, y)
@@ -465,7 +465,9 @@ def test_the_rate_found_is_told_once(verbose, capsys):
 
 def test_a_divergence_says_which_rate_was_found(monkeypatch):
     X, y = table()
-    monkeypatch.setattr("nnfast.training.range_test", lambda *args: types.SimpleNamespace(suggestion=1e200))
+    monkeypatch.setattr(
+        "nnfast.stochastic_fit.range_test", lambda *args: types.SimpleNamespace(suggestion=1e200)
+    )
     with pytest.raises(
         DivergenceError, match=r"Lower learning_rate_init, now 'auto', which is 1e\+200 here, or scale X"
     ):

@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
 
 import nnfast.lbfgs
-import nnfast.training
+import nnfast.stochastic_fit
 from nnfast import DivergenceError, MLPClassifier, MLPRegressor, UnusedOptionWarning, engines
 from nnfast.callbacks import Callback
 from nnfast.schedules import Cosine, Plateau, Step
@@ -757,7 +757,7 @@ def test_interrupts_between_any_two_lines_of_an_epoch(options, own_table):
     whole = [small(**parameters | {"max_iter": n, "restore_best": False}).fit(X, y, **more) for n in (1, 2)]
     n_interrupted = n_with_moments = 0
     for estimator in interrupted_before_each_line(
-        nnfast.training._StochasticFit._epoch,
+        nnfast.stochastic_fit.StochasticFit._epoch,
         FILES,
         lambda: small(**parameters),
         lambda estimator: estimator.fit(X, y, **more),

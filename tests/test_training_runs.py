@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from small import UNUSED_OPTIONS
 
 import nnfast.blocks
-import nnfast.training
+import nnfast.stochastic_fit
 from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
 from nnfast.callbacks import Callback
 from nnfast.schedules import Cosine, Plateau
@@ -280,7 +280,7 @@ def in_one_call(monkeypatch):
 
     def fit(estimator, *args, seconds, **kwargs):
         numbers.clear()
-        monkeypatch.setattr(nnfast.training, "AHEAD_SECONDS", seconds)
+        monkeypatch.setattr(nnfast.stochastic_fit, "AHEAD_SECONDS", seconds)
         try:
             return fitted(estimator, *args, **kwargs), list(numbers)
         except DivergenceError as error:
@@ -346,7 +346,7 @@ def test_divergence_within_a_call_has_the_last_whole_epoch(normalization, in_one
 
 
 def test_pause_may_be_asked_now_and_then(monkeypatch):
-    monkeypatch.setattr(nnfast.training, "AHEAD_SECONDS", 1e9)
+    monkeypatch.setattr(nnfast.stochastic_fit, "AHEAD_SECONDS", 1e9)
     seen, clf = [], classifier({}, max_iter=50, n_iter_no_change=50)
     course = clf._course(X, LABELS)
     course.train(30, lambda: seen.append(course.n_epochs), every_epoch=False)

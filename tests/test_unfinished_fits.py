@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from small import BOTH, QUIET, UNUSED_OPTIONS, frozen, small, table
 
-import nnfast.training
+import nnfast.stochastic_fit
 from nnfast import DivergenceError, MLPRegressor, engines
 
 pytestmark = QUIET
@@ -131,7 +131,7 @@ def test_interrupts_within_several_epochs(cls, done, monkeypatch):
     estimator = small(cls, max_iter=100, n_iter_no_change=9)
     with monkeypatch.context() as patch:
         engine_with(patch, epochs=epochs)
-        patch.setattr(nnfast.training, "AHEAD_SECONDS", 1e9)
+        patch.setattr(nnfast.stochastic_fit, "AHEAD_SECONDS", 1e9)
         with pytest.raises(KeyboardInterrupt):
             estimator.fit(X, y)
     assert estimator.n_iter_ == 1 + numbers[0] and numbers[0] > 5

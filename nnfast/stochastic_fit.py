@@ -1,0 +1,524 @@
+"""One fit by minibatches: what an epoch does and leaves behind, and how the fit ends."""
+
+import warnings
+from time import perf_counter
+from weakref import WeakMethod
+
+import numpy as np
+
+from nnfast.callbacks import Callbacks
+from nnfast.continuation import apart, comparable, go_on, initial_rate, monitored
+from nnfast.exceptions import DivergenceError
+from nnfast.holdout import split
+from nnfast.monitoring import FitState, Patience, Records, Validator
+from nnfast.publishing import Snapshot, ends_whole
+from nnfast.rate_finder import range_test
+from nnfast.reporting import NON_FINITE, Silence, cure, reporter, warn
+
+# An engine that can goes on for so long before it comes back to Python, where nobody watches.
+AHEAD_SECONDS = 0.02
+
+
+class Overflowed(Exception):
+    """The parameters after a whole epoch are not finite in the dtype that the estimator has them in."""
+
+
+class StochasticFit:
+    """One fit: what it works with is set up here, then come what an epoch does, and how it ends.
+
+    An interrupt can come between any two lines. So what a whole epoch leaves behind is one dict, `whole`,
+    replaced in one assignment, and `stored` is the epoch whose parameters `last` holds.
+    """
+
+    def __init__(self, task, p, engine, random_state, history, publish, one_epoch):
+        self.task, self.p, self.engine, self.random_state = task, p, engine, random_state
+        self.publish, self.one_epoch, self.max_iter = publish, one_epoch, 1 if one_epoch else p.max_iter
+        self.callbacks = Callbacks(p.callbacks, task)
+
+        self.rows, validation = split(task, p, random_state)
+        self.validator = None if validation is None else Validator(task, validation, p, engine)
+        self.batch_size = batch_size_of(p, len(self.rows))
+        earlier = history.get("_optimizer")
+        rate_init = initial_rate(earlier, p, task.optimizer, one_epoch=one_epoch)
+        self.found = None  # a rate that is to be told
+        if rate_init is None:
+            self.found = rate_init = range_test(
+                task, self.rows, self.batch_size, p, engine, random_state
+            ).suggestion
+        self.seed = dropout_seed(task.regularization, random_state)
+        steps_per_epoch = -(-len(self.rows) // self.batch_size)
+        self.optimizer, self.run, self.continuation = go_on(
+            earlier, p, task.optimizer, rate_init, steps_per_epoch, one_epoch=one_epoch
+        )
+        self.continuation["monitored"] = monitored(task, p)
+
+        self.records = Records(history, ["loss", "learning_rate", "seconds"], self.validator is not None)
+        self.t, self.best_score = history.get("t_", 0), -np.inf
+        if comparable(earlier, self.continuation["monitored"]):
+            self.patience = Patience(earlier["best"], history.get("_no_improvement_count", 0), p.tol)
+        else:
+            self.patience = Patience(-np.inf, 0, p.tol)
+            self.run.measure_anew()
+        # whatever callbacks set meanwhile
+        self.early_stopping, self.monitor = bool(p.early_stopping), p.monitor
+        self.keeps_best = self.early_stopping and p.restore_best
+        self.last, self.best = (Snapshot(task.network, task.parameters) for _ in range(2))
+        self.best_epoch = 0
+        self.state = FitState(
+            task, p, engine, self.rows, self.max_iter, self.records, self.run, WeakMethod(self._keep_rate)
+        )
+        self.stalled_out, self.warning, self.remark = False, None, None
+        self.reporter, self.seconds = Silence(), 0.0  # those of an epoch
+        # What the engine goes on with: parameters in the arithmetic's dtype or of the task, moments, and
+        # steps done.
+        self.reached = task.parameters, self.continuation["moments"], self.continuation["t"]
+        self.stored = 0
+        self._complete(0)
+
+    # --------------------------------------------------------------------------------------------------------
+    # The way of a fit
+
+    def open(self, stack):
+        """Open what has to be closed: the engine's sessions, and a progress bar."""
+        self.stack = stack
+        self._hold_rows(np.intp)
+        self._open_session()
+        if self.validator is not None:
+            stack.enter_context(self.validator)
+        if self.whole["n_iter"] == 0:
+            self.reporter = reporter(self.p.verbose, self.max_iter, type(self.p).__name__)
+            if self.found is not None:
+                self.reporter.remark(
+                    f"The learning-rate range test found learning_rate_init = {self.found:g}"
+                )
+                self.found = None
+
+    def _open_session(self):
+        task, p = self.task, self.p
+        session = task.session(
+            self.engine,
+            dtype=task.dtype,
+            batch_size=self.batch_size,
+            optimizer=self.optimizer,
+            regularization=task.regularization,
+            seed=self.seed,
+            n_threads=p.n_threads,
+            bfloat16=p.precision == "bfloat16",
+            counts=task.counts,
+        )
+        self.stack.enter_context(session)
+        session.load(*self.reached)
+        self.session, self.regularization = session, task.regularization
+
+    def _keep_reached(self):
+        """Take over what the engine has reached, which ends its session."""
+        kept = self.task.network.blank(self.task.dtype)  # in which nothing is rounded
+        self.session.store(kept)
+        t, moments = self.session.t, self.session.take_moments()
+        self.reached = kept, moments, t
+
+    def _hold_rows(self, dtype):
+        """Keep the order of the rows in this dtype, where it is an array."""
+        if isinstance(self.rows, np.ndarray):
+            self.rows = self.state._rows = self.rows.astype(dtype, copy=False)
+
+    def _change_regularization(self):
+        """Go on in another session, since a session's memory is laid out for what it regularizes."""
+        self._keep_reached()
+        self.session.__exit__(None, None, None)  # raises what a signal handler raised as the epoch ended
+        self._open_session()
+
+    def begin(self):
+        """Tell the callbacks that a fit begins."""
+        self.callbacks.begin(self.state)
+
+    @property
+    def over(self):
+        """Whether there is no further epoch."""
+        return self.stops or self.whole["n_iter"] == self.max_iter
+
+    @property
+    def stops(self):
+        """Whether the fit ends for another reason than `max_iter`."""
+        return self.stalled_out or self.state.stop_reason is not None
+
+    def go_on(self, until=None, *, watched=False):
+        """Train the next epoch, or as many as the engine can do in one call: up to `until`, if nobody watches
+        each.
+        """
+        n = 1 if watched else self._n_ahead(until)
+        if n > 1:
+            self._several_epochs(n)
+        else:
+            self._epoch(self.whole["n_iter"] + 1)
+
+    def _n_ahead(self, until):
+        """How many epochs there are, from the next one on, after which there is nothing to decide, the last
+        one apart.
+        """
+        alone = (
+            self.validator is None
+            and not self.callbacks
+            and type(self.reporter) is Silence
+            and not self.run.schedule.reacts
+        )
+        if not (alone and self.session.several_epochs and self.seconds):
+            return 1
+        left = (self.max_iter if until is None else until) - self.whole["n_iter"]
+        before_stall = self.p.n_iter_no_change + 1 - self.patience.stalled
+        return int(min(left, before_stall, AHEAD_SECONDS / self.seconds))
+
+    def _several_epochs(self, n):
+        """Train epochs in one call of the engine, then do what comes after each."""
+        start, n_rows, error = perf_counter(), len(self.rows), None
+        orders = np.empty((n, n_rows), np.intp)
+        for order in orders:
+            if self.p.shuffle:
+                self.engine.shuffle(self.rows, self.random_state)
+            order[:] = self.rows
+        rates = self.run.rates_ahead(n, self.t, n_rows)
+        try:
+            losses = self.session.epochs(orders, rates)
+        except self.engine.NonFinite as non_finite:
+            losses, error = non_finite.losses, non_finite
+        self.seconds = (perf_counter() - start) / n
+        for i, (loss, rate) in enumerate(zip(losses, rates[:, -1], strict=False)):
+            self.t += n_rows
+            row = {"loss": float(loss), "learning_rate": float(rate), "seconds": self.seconds}
+            self.records.append(row)
+            self._watch(self.whole["n_iter"] + i + 1, row)
+        if len(losses):
+            self._complete(self.whole["n_iter"] + len(losses), loss=row["loss"], n_steps=self.session.t)
+        if error is not None:
+            raise error
+
+    def _epoch(self, n_iter):
+        """Train an epoch, measure it, steer by it, and let others watch."""
+        if self.task.regularization is not self.regularization:
+            self._change_regularization()
+        self.callbacks.begin_epoch()
+        row = self._train(n_iter)
+        if self.validator is not None:
+            if self.validator.scorer is not None and self.validator.finite:
+                self._ask_scorer(n_iter, row)
+            self.reporter.validation(row["validation_score"])
+        improved = self._watch(n_iter, row)
+        self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
+        if self.callbacks:
+            self._call_back(n_iter, row, improved)
+
+    def pause(self):
+        """Keep what the engine has reached, for the next `open`, and publish it."""
+        self.publish_reached()
+        self._keep_reached()
+        # many fits may wait, each with an order of its own
+        self._hold_rows(np.min_scalar_type(self.task.X.shape[0]))
+
+    @property
+    def has_best(self):
+        """Whether there is a best epoch to go back to."""
+        return self.keeps_best and self.patience.best > -np.inf
+
+    def publish_reached(self):
+        """Publish the last whole epoch or, where early stopping keeps it, the best one, as if the fit ended
+        here.
+        """
+        self._publish(self.best if self.has_best else self.last)
+
+    def finish(self):
+        """Publish what a fit that has come to its end leaves behind: the best epoch, where early stopping
+        keeps it.
+        """
+        if not self.whole["n_iter"]:  # stopped before the first
+            self._publish(self.last, self.continuation["t"], self.continuation["moments"])
+            return
+        self.remark = self._remark()
+        goes_back = self.has_best and self.best_epoch != self.whole["n_iter"]
+        keeps_last = goes_back and self.last.parameters.are_finite()
+        continues_from = self.last if keeps_last else None
+        self._publish(self.best if goes_back else self.last, *self._moments(), continues_from=continues_from)
+
+    def _moments(self):
+        """(t, moments) of the optimizer, if they are those of the last whole epoch's end: others restart from
+        zero.
+        """
+        session = self.session
+        if session.whole_epochs and session.t == self.whole["n_steps"]:
+            return session.t, session.take_moments()
+        return 0, None
+
+    def _remark(self):
+        """What to say of what early stopping went by, or None."""
+        if not self.early_stopping:
+            return None
+        n_epochs = f"all {self.whole['n_iter']} epochs"
+        what, remedy = f"{self._monitored()} of {self.validator.n_rows} rows", self._other_measures()
+        if self.patience.best == -np.inf:
+            return (
+                f"{what} was NaN or infinite in {n_epochs}, so there is no best epoch to restore: the "
+                f"parameters are those of the last epoch. {remedy}"
+            )
+        if not self.patience.moved and (self.stalled_out or self.patience.best == np.inf):
+            value = self._in_own_sign(self.patience.best)
+            return (
+                f"{what} was {value:g} in {n_epochs}, so early_stopping had nothing to go by and ended the"
+                f" fit. {remedy}"
+            )
+        return None
+
+    def _other_measures(self):
+        by_score = self.monitor == "score"
+        measure = f"scoring={self.p.scoring!r}" if by_score else "loss"
+        other = "monitor='loss' or another scoring" if by_score else "monitor='score'"
+        return f"Validate on more rows, or on rows that {measure} can tell apart; or use {other}."
+
+    def diverge(self, failure):
+        """Go back to a finite best epoch, for a warning; or else return the error to raise."""
+        if isinstance(failure, Overflowed):
+            where = str(failure)
+        else:
+            epoch, step = self.whole["n_iter"] + 1, failure.step + 1
+            where = f"The loss or a gradient was not finite in epoch {epoch}, step {step}."
+        if not (self.has_best and self._trains_on(self.best.parameters)):
+            return DivergenceError(f"{NON_FINITE} {where} {self._cure()}")
+        self.warning = (
+            f"{where} Training stopped there, and the parameters of the best epoch, with "
+            f"{self._monitored().lower()} {self._in_own_sign(self.patience.best):f}, were restored. "
+            f"{self._cure()}"
+        )
+        self._publish(self.best)
+        return None
+
+    def _trains_on(self, parameters):
+        """Whether the parameters are finite, and their loss on the rows trained on is: outputs on others may
+        be.
+        """
+        if not parameters.are_finite():
+            return False
+        rows = np.sort(self.rows) if isinstance(self.rows, np.ndarray) else self.rows[:]
+        self.session.load(parameters)
+        return bool(np.isfinite(self.session.evaluate(rows)[0]))
+
+    def end(self, error):
+        """Settle what a fit that failed leaves behind, and tell the callbacks; `error` is what the caller
+        raises.
+        """
+        self.state._keep_rate = None  # what is published now is the end
+        try:
+            if error is not None:
+                self._settle(error)
+        finally:
+            self.callbacks.end(self.state, error)
+
+    def _settle(self, error):
+        """Publish the last whole epoch, or take back what was published: see `nnfast.publishing`."""
+        keeps = False
+        try:
+            if ends_whole(error, self.callbacks):
+                if self._holds_last():
+                    self._publish(self.last, *self._moments())
+                    keeps = True
+            elif isinstance(error, DivergenceError):
+                error.estimator_ = self._trained()
+        finally:
+            if not keeps:
+                self.state.undone = True
+                self.records.give_back()
+                self.publish.withdraw()
+
+    def _holds_last(self):
+        """Have `last` hold the last whole epoch. Returns whether there is one, and it is finite."""
+        if self.stored != self.whole["n_iter"]:
+            self.last.take(self.session)
+        return self.whole["n_iter"] > 0 and self.last.parameters.are_finite()
+
+    def _trained(self):
+        """An estimator as of the last finite epoch: the last whole one or, if that overflowed, the one
+        published last; else None.
+        """
+        if self._holds_last():
+            return self.publish.copy(self._attributes(self.last))
+        return self.publish.published()
+
+    def conclude(self):
+        """Say how a fit without an error ended."""
+        if self.remark is not None:
+            warn(self.remark)
+        if self.warning is not None:
+            warn(self.warning)
+        elif not (self.one_epoch or self.stops or self.run.schedule.plans_end):
+            warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
+                "hasn't converged yet."
+            )
+
+    # --------------------------------------------------------------------------------------------------------
+    # The parts of an epoch
+
+    def _train(self, n_iter):
+        """Train and measure; the epoch's numbers as a dict, which is also recorded."""
+        start, rates = perf_counter(), self.run.rates()
+        if self.p.shuffle and self.task.in_blocks:
+            self.rows.shuffle(self.random_state)
+        elif self.p.shuffle:
+            self.engine.shuffle(self.rows, self.random_state)
+        loss = self.session.epoch(self.rows, rates)
+        self.t += len(self.rows)
+        self.reporter.epoch(n_iter, loss)
+        row = {"loss": loss, "learning_rate": float(rates[-1])}
+        if self.validator is not None:
+            row["validation_loss"], row["validation_score"] = self.validator.measure(self.session)
+        row["seconds"] = self.seconds = perf_counter() - start
+        self.records.append(row)
+        return row
+
+    def _ask_scorer(self, n_iter, row):
+        """Publish the epoch and have it scored. It is a whole one now: if the scorer fails, its
+        score is NaN.
+        """
+        self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
+        self._publish(self.last)
+        row["validation_score"] = self.validator.scorer()
+        self.records.set_score(row["validation_score"])
+
+    def _watch(self, n_iter, row):
+        """Judge the epoch, keep it if it is the best, and have the schedule react. Returns whether it is the
+        best.
+        """
+        p, value = self.p, -row["loss"]
+        if self.validator is not None:
+            score = row["validation_score"]
+            if score > self.best_score:
+                self.best_score = score
+            if self.early_stopping:
+                value = score if self.monitor == "score" else -row["validation_loss"]
+                value = value if self.validator.finite else np.nan
+        improved = self.patience.see(value)
+        if improved and self.keeps_best:
+            self.best.take(self.session)
+            self.best_epoch = n_iter
+
+        self.run.after_epoch(self.t, -value)
+        if self.patience.stalled > p.n_iter_no_change:
+            goes_on, words = self.run.after_stall()
+            self.reporter.remark(
+                f"{self._monitored()} did not improve more than tol={p.tol:f} for {p.n_iter_no_change} "
+                "consecutive epochs.",
+                words,
+            )
+            if goes_on:
+                self.patience.stalled = 0
+            else:
+                self.stalled_out = True
+        return improved
+
+    def _complete(self, n_iter, **more):
+        """Note that an epoch is whole, and have its parameters written to the task's arrays."""
+        self.whole = {
+            "n_iter": n_iter,
+            "t": self.t,
+            "best": self.patience.best,
+            "best_score": self.best_score,
+            "n_stalled": self.patience.stalled,
+            "schedule": self.run.state,
+            **more,
+        }
+        if self.stored != n_iter:
+            self.last.take(self.session)
+            self.stored = n_iter
+
+    def _call_back(self, n_iter, row, improved):
+        """Publish the epoch for the callbacks, and do as they say."""
+        state = self.state
+        state.epoch, state.loss, state.improved, state.n_stalled = (
+            n_iter,
+            row["loss"],
+            improved,
+            self.patience.stalled,
+        )
+        state.validation_loss, state.validation_score = (
+            row.get("validation_loss"),
+            row.get("validation_score"),
+        )
+        state.best = self._in_own_sign(self.patience.best)
+        self._publish(self.last)
+        self.callbacks.end_epoch(state)
+        if state.stop_reason is not None:
+            self.reporter.remark("Stopped by a callback" + f": {state.stop_reason}" * bool(state.stop_reason))
+
+    def _keep_rate(self):
+        """Have the last whole epoch be one with the rate that a callback has set, whatever the next callback
+        does.
+        """
+        self.whole = {**self.whole, "schedule": self.run.state}
+        if self.state.epoch:
+            self._publish(self.last)
+
+    # --------------------------------------------------------------------------------------------------------
+    # In words and attributes
+
+    def _publish(self, snapshot, t=0, moments=None, *, continues_from=None):
+        """Publish the last whole epoch with the parameters of a snapshot.
+
+        Raises
+        ------
+        Overflowed
+            If they are not finite; nothing is published then.
+        """
+        if not snapshot.parameters.are_finite():
+            raise Overflowed(f"They overflowed in the last step of epoch {self.whole['n_iter']}.")
+        attributes = self._attributes(snapshot, t, moments, continues_from)
+        self.state.parameters = attributes["parameters"]
+        self.publish(attributes)
+
+    def _attributes(self, snapshot, t=0, moments=None, continues_from=None):
+        """The fitted attributes as of the last whole epoch."""
+        whole, early_stopping = self.whole, self.early_stopping
+        attributes = {
+            "n_iter_": whole["n_iter"],
+            "t_": whole["t"],
+            "learning_rate_init_": self.run.learning_rate_init,
+            "parameters": snapshot.give(),
+            "_last_parameters": None
+            if continues_from is None
+            else apart(snapshot.give(), continues_from.give()),
+            **self.records.attributes(whole["n_iter"]),
+            "best_loss_": None if early_stopping else -whole["best"],
+            "best_validation_score_": None if self.validator is None else whole["best_score"],
+            "_optimizer": {
+                **self.continuation,
+                "best": whole["best"],
+                "schedule": whole["schedule"],
+                "t": t,
+                "moments": moments,
+            },
+        }
+        if whole["n_iter"]:
+            attributes |= {"loss_": whole["loss"], "_no_improvement_count": whole["n_stalled"]}
+        return attributes
+
+    def _cure(self):
+        return cure(self.p, self.run.learning_rate_init)
+
+    def _monitored(self):
+        """What patience watches, in words."""
+        return f"Validation {self.monitor}" if self.early_stopping else "Training loss"
+
+    def _in_own_sign(self, value):
+        """A value that patience watched: a loss is positive to users."""
+        return value if self.early_stopping and self.monitor == "score" else -value
+
+
+def batch_size_of(p, n_samples):
+    if p.batch_size == "auto":
+        return min(200, n_samples)
+    if p.batch_size > n_samples:
+        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+    return min(p.batch_size, n_samples)
+
+
+def dropout_seed(regularization, random_state):
+    """Drawn only where it is used: without dropout, the draws are scikit-learn's."""
+    if any(regularization.dropout) or regularization.input_dropout:
+        return int(random_state.randint(2**32, dtype=np.uint64))
+    return 0
