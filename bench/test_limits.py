@@ -1,6 +1,4 @@
-"""What a fit may cost beside time on a quiet machine: memory, company on the cores, a table learned
-by heart.
-"""
+"""What a fit may cost beside time on a quiet machine: memory, company on the cores, overfitting."""
 
 import multiprocessing
 import tracemalloc
@@ -110,7 +108,7 @@ def test_learned_by_heart(report, benchmark):
     benchmark.extra_info["times_slower"] = late / early
     benchmark.pedantic(fit.fit, (X, y), rounds=5)
     report(
-        "A net that has learned its table by heart, float32",
+        "A net that overfits its table, float32",
         early_ms=f"{early * 1e3:.0f}",
         late_ms=f"{late * 1e3:.0f}",
         times_slower=f"{late / early:.2f}",

@@ -318,7 +318,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         counts=None,
         shared=lambda array: array,
     ):
-        """A fit by minibatches that goes on as far as it is told: see `nnfast.training.TrainingRun`.
+        """A fit by minibatches that can pause after any epoch: see `nnfast.training.TrainingRun`.
 
         Parameters are those of `fit`, and `rows`, an array of intp: numbers of the rows of X that are all
         that the fit sees of it. X is not copied for that, and the network is to the bit that of

@@ -49,8 +49,8 @@ def fit_stochastic(task, parameters, engine, random_state, history, publish, *, 
 
 
 class TrainingRun:
-    """A fit that goes on as far as it is told, to the bit as one that never paused, and holds its network
-    alone between.
+    """A fit that can pause after any epoch and continue to the same bits. While it is paused it keeps the
+    network's arrays, but no session.
 
     The parameters are those of `fit_stochastic`.
 

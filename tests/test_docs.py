@@ -56,7 +56,7 @@ def extension():
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in GENERATED])
 def test_examples(page, tmp_path, monkeypatch):
-    if page == "custom_functions":
+    if page == "own_functions":
         pytest.importorskip("numba")
     if page == "tensorboard":
         pytest.importorskip("tensorboardX")

@@ -11,62 +11,27 @@
 #include "activation.h"
 #include "update.h"
 
-/* clang-format off: a line a case */
+/* A line a case. */
+/* clang-format off */
 #if VECTOR_BYTES == 64
 #define CALL_WITH_ROWS(n, call) \
     switch (n) { \
-    case 1: { \
-        enum { ROWS = 1 }; \
-        call; \
-    } break; \
-    case 2: { \
-        enum { ROWS = 2 }; \
-        call; \
-    } break; \
-    case 3: { \
-        enum { ROWS = 3 }; \
-        call; \
-    } break; \
-    case 4: { \
-        enum { ROWS = 4 }; \
-        call; \
-    } break; \
-    case 5: { \
-        enum { ROWS = 5 }; \
-        call; \
-    } break; \
-    case 6: { \
-        enum { ROWS = 6 }; \
-        call; \
-    } break; \
-    case 7: { \
-        enum { ROWS = 7 }; \
-        call; \
-    } break; \
-    default: { \
-        enum { ROWS = 8 }; \
-        call; \
-    } break; \
+    case 1: { enum { ROWS = 1 }; call; } break; \
+    case 2: { enum { ROWS = 2 }; call; } break; \
+    case 3: { enum { ROWS = 3 }; call; } break; \
+    case 4: { enum { ROWS = 4 }; call; } break; \
+    case 5: { enum { ROWS = 5 }; call; } break; \
+    case 6: { enum { ROWS = 6 }; call; } break; \
+    case 7: { enum { ROWS = 7 }; call; } break; \
+    default: { enum { ROWS = 8 }; call; } break; \
     }
 #else
 #define CALL_WITH_ROWS(n, call) \
     switch (n) { \
-    case 1: { \
-        enum { ROWS = 1 }; \
-        call; \
-    } break; \
-    case 2: { \
-        enum { ROWS = 2 }; \
-        call; \
-    } break; \
-    case 3: { \
-        enum { ROWS = 3 }; \
-        call; \
-    } break; \
-    default: { \
-        enum { ROWS = 4 }; \
-        call; \
-    } break; \
+    case 1: { enum { ROWS = 1 }; call; } break; \
+    case 2: { enum { ROWS = 2 }; call; } break; \
+    case 3: { enum { ROWS = 3 }; call; } break; \
+    default: { enum { ROWS = 4 }; call; } break; \
     }
 #endif
 /* clang-format on */

@@ -71,8 +71,8 @@ class Schedule:
         ----------
         learning_rate_init : float
             The highest rate of the schedules that fall or cycle. Where it is another one than that of
-            `state`, the run goes on as if it had been this one from the beginning, and what
-            `ScheduleRun.learning_rate` was set to is over.
+            `state`, the run continues as if it had had this rate from its first step, and a rate that was
+            set by `ScheduleRun.learning_rate` no longer counts.
         steps_per_epoch : int
             Updates in an epoch of this fit; it may be another number in the fit that `state` comes from.
         max_epochs : int
