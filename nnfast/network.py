@@ -111,6 +111,15 @@ class Network:
         return [*self.shapes, *vectors, *(vectors[:-1] * 2 if self.normalization else ())]
 
     @property
+    def learned_names(self):
+        """Names of the arrays of `Parameters.learned`, such as "layers.0.weight"."""
+        layers = range(len(self.layer_units) - 1)
+        roles = ["weight", "bias", *(["norm.scale", "norm.shift"] if self.normalization else ())]
+        return [
+            f"layers.{i}.{role}" for role in roles for i in (layers if "." not in role else layers[:-1])
+        ]
+
+    @property
     def array_shapes(self):
         """Shapes of the arrays of `Parameters.arrays`."""
         hidden = [(n,) for n in self.layer_units[1:-1]]
