@@ -15,6 +15,7 @@ from nnfast.blocks import table_dtype
 from nnfast.class_weight import weigh
 from nnfast.continuation import parameters_to_go_on_from
 from nnfast.custom_functions import check_own_functions
+from nnfast.earlier_states import upgrade
 from nnfast.fitted import FittedNetwork, network_activation
 from nnfast.history import check_history, check_last_parameters
 from nnfast.holdout import scatter, take
@@ -157,8 +158,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         super().__setstate__(
             {each.name: each.default for each in parameters if each.default is not each.empty} | state
         )
-        if "history_" in vars(self):  # as version 0.1.0 pickled it
-            self.history_ = vars(self).pop("history_")
+        upgrade(vars(self))
 
     def __getstate__(self):
         # Of one moment, in which a fit in another thread may append to the lists.
@@ -358,7 +358,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         vars(draft).update(vars(self))
         vars(draft).pop("profile_", None)
         if from_scratch:
-            for name in (*_HISTORY, *PARAMETER_ATTRIBUTES.values()):
+            for name in (*_HISTORY, *PARAMETER_ATTRIBUTES):
                 vars(draft).pop(name, None)
         if one_epoch:
             draft._begin_partial_fit(y, classes)
@@ -409,7 +409,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             kept = vars(self).get("_last_parameters")
             check_last_parameters(kept, engine)
             parameters = parameters_to_go_on_from(self._parameters(), kept)
-            _check_shapes(network, parameters)
+            network.check(parameters)
             parameters = parameters.map(lambda array: np.require(array, requirements="CA"))
         draft.n_outputs_ = targets.n_outputs
         draft.n_layers_ = len(network.layer_units)
@@ -495,15 +495,3 @@ def joined_signature(init, base=BaseMLP):
     first = [parameter for parameter in own if parameter.kind == parameter.POSITIONAL_OR_KEYWORD]
     last = [parameter for parameter in own if parameter.kind == parameter.KEYWORD_ONLY]
     return inspect.Signature(sorted(first + shared[1:-1] + last, key=lambda parameter: parameter.kind))
-
-
-def _check_shapes(network, parameters):
-    if [array.shape for array in parameters.arrays()] != network.array_shapes:
-        coefs = parameters.coefs
-        layer_units = (coefs[0].shape[0], *(coef.shape[1] for coef in coefs))
-        normalization = "batch" if parameters.means else "layer" if parameters.scales else None
-        raise ValueError(
-            "warm_start and partial_fit go on with a network of the same layers. Previously it had "
-            f"{layer_units} units, inputs first, and normalization={normalization!r}; hidden_layer_sizes, X "
-            f"and y ask for {network.layer_units}, with normalization={network.normalization!r}."
-        )

@@ -117,9 +117,7 @@ def comparable(earlier, now):
 
 def apart(published, last):
     """The attribute `_last_parameters` of an estimator that has the `published` ones, both `Parameters`."""
-    # In lists of its own: users replace arrays in those of the attributes.
-    kept = {"published": published, "last": last}
-    return {key: {name: list(arrays) for name, arrays in vars(each).items()} for key, each in kept.items()}
+    return {"published": dict(published), "last": dict(last)}
 
 
 def parameters_to_go_on_from(published, kept):
@@ -133,7 +131,7 @@ def parameters_to_go_on_from(published, kept):
         Its attribute `_last_parameters`.
     """
     if kept is not None:
-        then, now = Parameters(**kept["published"]).arrays(), published.arrays()
-        if len(then) == len(now) and all(a is b for a, b in zip(then, now, strict=True)):
-            return Parameters(**kept["last"])
+        then = kept["published"]
+        if then.keys() == published.keys() and all(then[name] is published[name] for name in then):
+            return Parameters(kept["last"])
     return published

@@ -13,7 +13,7 @@ from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.mapped import is_large
 from nnfast.network import Network, Parameters
 from nnfast.normalization import NORMALIZATIONS, fold
-from nnfast.state import PARAMETER_ATTRIBUTES, check_state
+from nnfast.state import check_state
 from nnfast.validation import arithmetic_dtype, check_rows, common_dtype
 
 
@@ -42,8 +42,7 @@ class FittedNetwork:
         return held
 
     def _parameters(self):
-        fitted = vars(self)
-        return Parameters(*(list(fitted.get(name, ())) for name in PARAMETER_ATTRIBUTES.values()))
+        return Parameters.of_attributes(vars(self))
 
     def _outputs(self, X, *, logits=False):
         """Output layer of shape (n_samples, n_outputs), in the dtype that scikit-learn would give."""
@@ -157,13 +156,14 @@ def predict_many(engine, activation, loss, norm_eps, arrays, X, dtype, n_threads
     """Outputs of a network of coefs, intercepts, scales and shifts: by threads, of a large mapped table in
     blocks.
     """
-    coefs, _, scales, _ = arrays
+    coefs, intercepts, scales, shifts = arrays
     layer_units = (coefs[0].shape[0], *[coef.shape[1] for coef in coefs])
     network = Network(
         layer_units, activation, loss, normalization="layer" if scales else None, norm_eps=float(norm_eps)
     )
     predict = partial(blocks.predict, engine) if is_large(X) else engine.predict
-    return predict(network, Parameters(*arrays), X, dtype=dtype, n_threads=n_threads)
+    parameters = Parameters.of_lists(coefs=coefs, intercepts=intercepts, scales=scales, shifts=shifts)
+    return predict(network, parameters, X, dtype=dtype, n_threads=n_threads)
 
 
 def labels_of(outputs, binarizer):

@@ -7,7 +7,7 @@ import numpy as np
 
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import SCHEDULES
-from nnfast.state import PARAMETER_ATTRIBUTES, are_finite, in_words
+from nnfast.state import are_finite, in_words
 from nnfast.validation import FLOATS
 
 _CURVES = ("loss_curve_", "learning_rate_curve_", "validation_loss_curve_", "validation_scores_")
@@ -114,20 +114,28 @@ def check_last_parameters(kept, engine):
             f"_last_parameters must be None, or a dict of 'published' and 'last', got {in_words(kept)}."
         )
     for key, parameters in kept.items():
-        place, names = f"_last_parameters[{key!r}]", ", ".join(map(repr, PARAMETER_ATTRIBUTES))
-        if not (isinstance(parameters, dict) and parameters.keys() == PARAMETER_ATTRIBUTES.keys()):
-            raise TypeError(f"{place} must be a dict of {names}, got {in_words(parameters)}.")
-        for name, arrays in parameters.items():
-            if not isinstance(arrays, list | tuple):
-                raise TypeError(f"{place}[{name!r}] must be a list of arrays, got {in_words(arrays)}.")
-            for i, array in enumerate(arrays):
-                if not isinstance(array, np.ndarray) or array.dtype not in FLOATS:
-                    raise TypeError(
-                        f"{place}[{name!r}][{i}] must be an array of float32 or float64, got "
-                        f"{in_words(array)}."
-                    )
-                if not are_finite(engine, array):
-                    raise ValueError(f"{place}[{name!r}][{i}] must hold finite numbers, got NaN or infinity.")
+        _check_named_arrays(f"_last_parameters[{key!r}]", parameters, engine)
+
+
+def _check_named_arrays(place, arrays, engine, shapes=None):
+    """Raise unless it is a dict of finite arrays by name; with `shapes`, a dict, of these names and shapes,
+    and infinity is allowed.
+    """
+    if not isinstance(arrays, dict) or (shapes is not None and arrays.keys() != shapes.keys()):
+        of = "" if shapes is None else f" called {', '.join(map(repr, shapes))}"
+        got = f"one of {', '.join(map(repr, arrays))}" if isinstance(arrays, dict) else in_words(arrays)
+        raise TypeError(f"{place} must be a dict of arrays{of}, got {got}.")
+    for name, array in arrays.items():
+        of = "" if shapes is None else f" and shape {shapes[name]}"
+        if not (isinstance(array, np.ndarray) and array.dtype in FLOATS) or (
+            of and array.shape != shapes[name]
+        ):
+            raise TypeError(
+                f"{place}[{name!r}] must be an array of float32 or float64{of}, got {in_words(array)}."
+            )
+        if not are_finite(engine, array) and (shapes is None or np.isnan(array).any()):
+            what = "finite numbers, got NaN or infinity" if shapes is None else "numbers, got NaN"
+            raise ValueError(f"{place}[{name!r}] must hold {what}.")
 
 
 def _check_optimizer(optimizer, network, engine):
@@ -160,7 +168,7 @@ def _check_optimizer(optimizer, network, engine):
         )
     _check_schedule(optimizer["schedule"])
     if moments is not None:
-        _check_moments(moments, record.n_moments, network.learned_shapes, engine)
+        _check_moments(moments, record.n_moments, network.learned, engine)
 
 
 def _check_schedule(schedule):
@@ -199,19 +207,7 @@ def _check_moments(moments, n_moments, shapes, engine):
             f" {_length(moments)}."
         )
     for which, arrays in enumerate(moments):
-        if not isinstance(arrays, list | tuple) or len(arrays) != len(shapes):
-            raise ValueError(
-                f"{place}[{which}] must be a list of {len(shapes)} arrays, one for each that is learned, got "
-                f"{_length(arrays)}."
-            )
-        for i, (array, shape) in enumerate(zip(arrays, shapes)):
-            if not (isinstance(array, np.ndarray) and array.dtype in FLOATS and array.shape == shape):
-                raise ValueError(
-                    f"{place}[{which}][{i}] must be an array of float32 or float64 and shape {shape}, got "
-                    f"{in_words(array)}."
-                )
-            if not are_finite(engine, array) and np.isnan(array).any():
-                raise ValueError(f"{place}[{which}][{i}] must hold numbers, got NaN.")
+        _check_named_arrays(f"{place}[{which}]", arrays, engine, shapes)
 
 
 def _length(value):

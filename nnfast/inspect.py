@@ -25,6 +25,7 @@ from nnfast import learning_curve
 from nnfast.base import BaseMLP
 from nnfast.class_weight import weigh
 from nnfast.findings import DeadUnits, GradientFlow, Saturation, WeightStatistics, layer_names
+from nnfast.layers import Step
 from nnfast.losses import loss_of
 from nnfast.numpy_network import NumpyNetwork
 from nnfast.state import check_state
@@ -90,7 +91,7 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
     sample_weight = check_sample_weight(sample_weight, X)
     estimator._check_labels(y)
     targets = estimator._encode(y, np.float64)
-    network = NumpyNetwork(estimator)
+    network = NumpyNetwork.of_estimator(estimator)
     n_outputs = network.coefs[-1].shape[1]
     if targets.n_outputs != n_outputs:
         raise ValueError(f"y must have as many outputs as the network, {n_outputs}, got {targets.n_outputs}.")
@@ -108,11 +109,17 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
     with np.errstate(over="ignore", invalid="ignore"):  # of gradients that explode
         weight_norms = np.array([np.linalg.norm(coef) for coef in network.coefs])
         for rows in [slice(n)] if network.by_batch else network.chunks(n):
-            layers = network.forward(X[rows], training=True)
-            by_logits = loss_of(targets.loss).gradient(targets.y[rows], layers[-1].u, targets.loss_parameters)
-            for i, du, dw in network.backward(layers, weight[rows] * by_logits):
-                squares[i] += np.vdot(du, du)
-                weight_gradients[i] += dw
+            outputs, caches = network.forward(X[rows], Step())
+            logits = outputs[-1]
+            by_logits = loss_of(targets.loss).gradient(targets.y[rows], logits, targets.loss_parameters)
+            # of a layer's activation's input, and of the logits
+            into = {i - 1: layer for layer, i in enumerate(network.activations)}
+            into[len(outputs) - 1] = network.n_hidden
+            for i, dy, by_values in network.backward(caches, weight[rows] * by_logits):
+                if i in into:
+                    squares[into[i]] += np.vdot(dy, dy)
+                if i in network.dense:
+                    weight_gradients[network.dense.index(i)] += by_values["weight"]
         weight_gradients = np.array([np.linalg.norm(dw) / n for dw in weight_gradients])
     return GradientFlow(
         layers=layer_names(network.n_hidden, output=True),
@@ -239,7 +246,8 @@ def saturation(estimator, X, *, threshold=0.1):
     'healthy'
     """
     network, n_samples, visits = _hidden(estimator, X)
-    slopes = [_slopes(*each) for each in network.activations]
+    layers = [network.layer(i) for i in network.activations]
+    slopes = [_slopes(each.record, each.parameter) for each in layers]
     counts = [np.zeros(coef.shape[1]) for coef in network.coefs[:-1]]
     for i, _, slope in visits:
         counts[i] += np.count_nonzero(np.abs(slope) < threshold * slopes[i].max(), axis=0)
@@ -247,7 +255,7 @@ def saturation(estimator, X, *, threshold=0.1):
     flat_ends = [np.count_nonzero(each[[0, -1]] < threshold * each.max()) for each in slopes]
     return Saturation(
         layers=layer_names(network.n_hidden),
-        activations=tuple(activation.name for activation, _ in network.activations),
+        activations=tuple(each.record.name for each in layers),
         unit_shares=tuple(count / n_samples for count in counts),
         limits=np.array([0.5 if n == 2 else 0.9 for n in flat_ends]),
     )
@@ -367,13 +375,13 @@ def _hidden(estimator, X):
     """
     estimator, X = _last_and_table(estimator, X)
     X, _ = check_rows(estimator, X)
-    network = NumpyNetwork(estimator)
+    network = NumpyNetwork.of_estimator(estimator)
 
     def visits():
         for rows in network.chunks(X.shape[0]) if network.n_hidden else ():
-            layers = network.forward(X[rows])
-            for i in range(network.n_hidden):
-                yield i, layers[i + 1].a, network.slope(layers, i)
+            outputs, caches = network.forward(X[rows])
+            for layer, i in enumerate(network.activations):
+                yield layer, outputs[i], network.layer(i).slope(caches[i])
 
     return network, X.shape[0], visits()
 

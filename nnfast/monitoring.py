@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 
 from nnfast import blocks, scores
+from nnfast.layers import LEARNED
 from nnfast.mapped import is_large
 from nnfast.regularization import Regularization
 
@@ -180,7 +181,7 @@ class Validator:
         if p.scoring is None:
             self._score = task.score(engine, y, sample_weight)
         elif not self._negates_loss:
-            network, dtype = task.network, task.parameters.coefs[0].dtype
+            network, dtype = task.network, task.parameters.dtype
             self._score = scores.compiled(
                 p.scoring, engine, p, labels, y, network.n_outputs, dtype, sample_weight
             )
@@ -383,7 +384,7 @@ class FitState:
             n_threads=self._p.n_threads,
         ) as session:
             session.loss_gradient(task.network.pack(self.parameters), gradient, self._rows)
-        return replace(task.network.unpack(gradient), means=[], variances=[])
+        return task.network.unpack(gradient).only_learned()
 
     def gradient_norms(self):
         """Norms of `gradients`, as `weight_norms` gives those of the parameters."""
@@ -392,10 +393,10 @@ class FitState:
 
 def norms(parameters):
     """Euclidean norms of the arrays of `Parameters`: see `FitState.weight_norms`."""
-    groups = {name: getattr(parameters, name) for name in ("coefs", "intercepts", "scales", "shifts")}
+    lists = {name: getattr(parameters, name) for _, name in LEARNED.values()}
     return {
         name: np.array([np.linalg.norm(array.astype(np.float64)) for array in arrays])
-        for name, arrays in groups.items()
+        for name, arrays in lists.items()
         if arrays
     }
 

@@ -1,104 +1,122 @@
-"""A fitted network's passes in NumPy, in float64: they show of every row and layer what the compiled ones
-keep to themselves.
+"""A fitted network in NumPy, in float64: it shows of every row and layer what the compiled engines keep to
+themselves.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
-from nnfast.activations import activation_of, resolve_activations
-from nnfast.normalization import NORMALIZATIONS
+from nnfast.fitted import network_activation
+from nnfast.layers import Activate, Dense, Normalize, Step
+from nnfast.losses import LOSS_BY_OUT_ACTIVATION
+from nnfast.network import Network
 
 # Numbers of the widest layer that are in memory at once.
 _CHUNK = 2**21
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What a forward pass met in a layer.
-
-    `a` is the layer's input and `u` what goes into its activation, normalised where the network normalises;
-    that of the output layer is the logits. `cache` is the normalization's.
-    """
-
-    a: np.ndarray
-    u: np.ndarray
-    cache: tuple | None = None
-
-
 class NumpyNetwork:
-    """The passes of one fitted network.
+    """A network that runs node by node.
 
     Parameters
     ----------
-    estimator : fitted MLPClassifier or MLPRegressor
+    network : nnfast.network.Network
+    parameters : nnfast.network.Parameters
+    **dropout
+        What `Network.nodes` takes, for training.
 
     Attributes
     ----------
-    n_hidden : int
+    nodes : tuple of nnfast.network.Node
+    values : list of dict
+        The nodes' own arrays, in float64.
+    dense, activations : list of int
+        Numbers of the nodes of these kinds; a hidden layer has one of each.
     coefs : list of float64 ndarray of shape (fan_in, fan_out)
-    activations : tuple of (Activation, float or None)
-        Record and parameter of every hidden layer's.
     by_batch : bool
         Whether a row's training pass depends on the other rows.
     """
 
-    def __init__(self, estimator):
-        self._parameters = estimator._parameters().map(lambda array: array.astype(np.float64))
-        self.coefs = self._parameters.coefs
-        self.n_hidden = len(self.coefs) - 1
-        named = resolve_activations(estimator.activation, estimator.activation_params, self.n_hidden)
-        self.activations = tuple((activation_of(name), parameter) for name, parameter in named)
-        self._normalization, self._eps = (
-            NORMALIZATIONS.get(estimator._normalization()),
-            float(estimator.norm_eps),
+    def __init__(self, network, parameters, **dropout):
+        parameters = parameters.map(lambda array: array.astype(np.float64))
+        self.nodes = network.nodes(**dropout)
+        self.values = [node.values(parameters) for node in self.nodes]
+        self.coefs = parameters.coefs
+        self.dense, self.activations = (
+            [i for i, node in enumerate(self.nodes) if isinstance(node.layer, kind)]
+            for kind in (Dense, Activate)
         )
-        self.by_batch = self._normalization is not None and self._normalization.keeps_statistics
+        self.by_batch = network.normalization == "batch"
+
+    @classmethod
+    def of_estimator(cls, estimator):
+        """That of a fitted MLPClassifier or MLPRegressor."""
+        parameters = estimator._parameters()
+        coefs = parameters.coefs
+        network = Network(
+            (len(coefs[0]), *(coef.shape[1] for coef in coefs)),
+            network_activation(estimator, len(coefs) - 1),
+            LOSS_BY_OUT_ACTIVATION[estimator.out_activation_].name,
+            normalization=estimator._normalization(),
+            norm_eps=float(estimator.norm_eps),
+        )
+        return cls(network, parameters)
+
+    @property
+    def n_hidden(self):
+        """Hidden layers."""
+        return len(self.activations)
+
+    def layer(self, i):
+        """The layer of node i."""
+        return self.nodes[i].layer
 
     def chunks(self, n_rows):
         """Slices of all rows, of a size whose activations fit in memory."""
         step = max(1, _CHUNK // max(map(max, (coef.shape for coef in self.coefs))))
         return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
-    def forward(self, X, *, training=False):
-        """A `Layer` for each layer; with `training`, batch normalization goes by the statistics of these
-        rows.
+    def forward(self, X, step=None):
+        """(outputs, caches), lists with an item a node; the last output is the logits.
+
+        `step`, a `nnfast.layers.Step`, is that of a training pass: batch normalization goes by the statistics
+        of these rows then.
         """
-        a, layers = X.astype(np.float64), []
-        for i, (coef, intercept) in enumerate(zip(self.coefs, self._parameters.intercepts, strict=True)):
-            u, cache = a @ coef + intercept, None
-            if i < self.n_hidden and self._normalization is not None:
-                u, cache = self._normalize(u, i, training)
-            layers.append(Layer(a, u, cache))
-            if i < self.n_hidden:
-                activation, parameter = self.activations[i]
-                a = activation.function(u, parameter)
-        return layers
+        table, outputs, caches = X.astype(np.float64), [], []
+        for node, values in zip(self.nodes, self.values, strict=True):
+            (x,) = (outputs[i] if i >= 0 else table for i in node.inputs)
+            y, cache = node.layer.forward(values, x, step)
+            outputs.append(y)
+            caches.append(cache)
+        return outputs, caches
 
-    def _normalize(self, z, i, training):
-        p = self._parameters
-        running = (p.means[i], p.variances[i]) if self.by_batch else None
-        arguments = z, p.scales[i], p.shifts[i], self._eps, running
-        return (
-            self._normalization.forward(*arguments)
-            if training
-            else (self._normalization.predict(*arguments), None)
-        )
+    def backward(self, caches, dy):
+        """By node, from the last to the first: (number, gradient with respect to its output, those with
+        respect to its parameters).
 
-    def slope(self, layers, i):
-        """The derivative of hidden layer i's activation, row by row and unit by unit."""
-        activation, parameter = self.activations[i]
-        return activation.derivative(layers[i].u, layers[i + 1].a, parameter)
-
-    def backward(self, layers, du):
-        """From the output layer to the first, (number, du, dw): the gradients by the layer's `u` and by its
-        weights.
-
-        `layers` are those of a training pass and `du` the gradient by its logits, shape (n_rows, n_outputs).
+        `caches` are those of a training pass and `dy` the gradient with respect to the logits, shape
+        (n_rows, n_outputs).
         """
-        for i in reversed(range(len(layers))):
-            layer = layers[i]
-            dz = du if layer.cache is None else self._normalization.backward(du, layer.cache)[0]
-            yield i, du, layer.a.T @ dz
-            if i:
-                du = (dz @ self.coefs[i].T) * self.slope(layers, i - 1)
+        gradients = {len(self.nodes) - 1: dy}
+        for i in reversed(range(len(self.nodes))):
+            node, dy = self.nodes[i], gradients.pop(i)
+            dx, by_values = node.layer.backward(self.values[i], caches[i], dy)
+            yield i, dy, by_values
+            for source in node.inputs:
+                gradients[source] = gradients[source] + dx if source in gradients else dx
+
+    def gradient(self, X, dy_of, step=None):
+        """The gradients with respect to all learned parameters, a dict by name; `dy_of` makes from logits the
+        gradient with respect to them.
+        """
+        outputs, caches = self.forward(X, step or Step())
+        return {
+            f"{self.nodes[i].name}.{name}": array
+            for i, _, by_values in self.backward(caches, dy_of(outputs[-1]))
+            for name, array in by_values.items()
+        }
+
+    def advance(self, X, momentum, step=None):
+        """Take a training batch into the running statistics."""
+        outputs, _ = self.forward(X, step or Step())
+        for node, values in zip(self.nodes, self.values, strict=True):
+            if isinstance(node.layer, Normalize):
+                node.layer.advance(values, outputs[node.inputs[0]], momentum)

@@ -21,7 +21,7 @@ one state: that is what `FittedNetwork._snapshot` is for.
 
 from nnfast.monitoring import with_own_curves
 from nnfast.scikit_learn_callbacks import TRANSIENT
-from nnfast.state import PARAMETER_ATTRIBUTES, pass_published
+from nnfast.state import pass_published
 
 
 def ends_whole(error, callbacks):
@@ -41,7 +41,7 @@ class Snapshot:
 
     def take(self, session):
         """Hold what the session has reached."""
-        parameters = self._network.blank(self.parameters.coefs[0].dtype) if self._given else self.parameters
+        parameters = self._network.blank(self.parameters.dtype) if self._given else self.parameters
         session.store(parameters)
         self.parameters, self._given = parameters, False
 
@@ -106,9 +106,7 @@ class Publisher:
 
     def _state(self, attributes, dropped):
         arrived = {name: value for name, value in attributes.items() if name != "parameters"}
-        for field, arrays in vars(attributes["parameters"]).items():
-            if arrays:
-                arrived[PARAMETER_ATTRIBUTES[field]] = arrays
+        arrived |= attributes["parameters"].by_attribute()
         self._owned.update(arrived, dropped)
         others = {name: value for name, value in vars(self._estimator).items() if name not in self._owned}
         return others | self._set | arrived

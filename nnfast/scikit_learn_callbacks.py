@@ -70,4 +70,4 @@ class Bridge:
 
     def _fitted(self):
         published = vars(self._estimator)
-        return {name: published[name] for name in PARAMETER_ATTRIBUTES.values() if name in published}
+        return {name: published[name] for name in PARAMETER_ATTRIBUTES if name in published}

@@ -14,24 +14,18 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from nnfast import engines
+from nnfast.layers import ATTRIBUTES
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.validation import FLOATS
 
-# The fitted attributes that hold a network's parameters. Those without arrays are absent.
-PARAMETER_ATTRIBUTES = {
-    "coefs": "coefs_",
-    "intercepts": "intercepts_",
-    "scales": "norm_scales_",
-    "shifts": "norm_shifts_",
-    "means": "running_means_",
-    "variances": "running_variances_",
-}
+# The fitted attributes that hold a network's parameters, lists of arrays. Those without arrays are absent.
+PARAMETER_ATTRIBUTES = tuple(attribute for attribute, _ in ATTRIBUTES.values())
 
 # What else a check looks at: in all estimators, in classifiers with their label binarizer, and in regressors.
 _COMMON = ("n_features_in_", "n_outputs_", "n_layers_", "out_activation_")
 _LABELS = ("classes_", "y_type_")
-_OF_CLASSES = (*PARAMETER_ATTRIBUTES.values(), *_COMMON, "classes_", ("_label_binarizer", _LABELS))
-_OF_TARGETS = (*PARAMETER_ATTRIBUTES.values(), *_COMMON, "quantiles_")
+_OF_CLASSES = (*PARAMETER_ATTRIBUTES, *_COMMON, "classes_", ("_label_binarizer", _LABELS))
+_OF_TARGETS = (*PARAMETER_ATTRIBUTES, *_COMMON, "quantiles_")
 
 # The states that have passed a check: by the engine's fingerprint of a state, what keeps the fingerprint
 # true. It tells objects by their addresses: so attributes are kept alive, and the entry goes when one of the
@@ -88,7 +82,7 @@ def _pass(fitted, names, engine):
     forget = partial(_passed.pop, fingerprint)  # in C, where no interrupt gets lost
     if len(_passed) >= _MOST_PASSED:
         _passed.clear()
-    arrays = [ref(array, forget) for name in PARAMETER_ATTRIBUTES.values() for array in fitted.pop(name, ())]
+    arrays = [ref(array, forget) for name in PARAMETER_ATTRIBUTES for array in fitted.pop(name, ())]
     labels = [getattr(fitted.get("_label_binarizer"), name, None) for name in _LABELS]
     _passed[fingerprint] = (
         arrays,
@@ -196,7 +190,7 @@ class _Check:
 
     def _normalizations(self):
         """Names of the attributes of the normalization; those that go together have to be there together."""
-        names = list(PARAMETER_ATTRIBUTES.values())[2:]
+        names = PARAMETER_ATTRIBUTES[2:]
         there = [name in self._fitted for name in names]
         if any(there[2:]):
             return names

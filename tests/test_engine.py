@@ -157,7 +157,7 @@ def digest(problem, arguments, n_threads, epochs=3):
             results.append(np.float64(session.epoch(rows, 0.01)))
         loss, outputs = session.evaluate()
         results += [np.float64(loss), outputs, session.predict(), *problem.stored(session)]
-        results += [array for moment in session.take_moments() for array in moment]
+        results += [array for moment in session.take_moments() for array in moment.values()]
     assert all(np.isfinite(array).all() for array in results)
     return hashlib.sha256(b"".join(array.tobytes() for array in results)).hexdigest()
 
@@ -248,7 +248,7 @@ def test_training_is_the_references(run, dtype, rtol):
         assert_evaluates(problem, session, slow, rtol)
         if dtype == np.float64:
             for moment, slow_moment in zip(session.take_moments(), rule.moments, strict=True):
-                for got, m in zip(moment, slow_moment, strict=True):
+                for got, m in zip(moment.values(), slow_moment, strict=True):
                     np.testing.assert_allclose(got, m, rtol=rtol, atol=rtol * np.abs(m).max())
 
 
@@ -292,7 +292,8 @@ def test_a_run_goes_on_from_loaded_moments(rule, normalization):
         session.store(halfway)
         moments = session.take_moments()
     assert len(moments) == rule.n_moments
-    assert all([array.shape for array in moment] == problem.network.learned_shapes for moment in moments)
+    shapes = problem.network.learned
+    assert all({name: array.shape for name, array in moment.items()} == shapes for moment in moments)
     with problem.session(**arguments, load=False) as session:
         session.load(halfway, moments, t)
         session.epoch(problem.rows, 0.02)
@@ -387,7 +388,8 @@ def test_epochs_in_one_call_are_epochs(run, isa, monkeypatch):
         assert session.t == one_by_one.t and session.whole_epochs
         # And on from there, either way: the moments are the same.
         assert session.epoch(orders[0], rates[0]) == one_by_one.epochs(orders[:1], rates[:1])[0]
-        assert same(sum(session.take_moments(), []), sum(one_by_one.take_moments(), []))
+        ours, others = session.take_moments(), one_by_one.take_moments()
+        assert all(same(mine.values(), its.values()) for mine, its in zip(ours, others, strict=True))
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -651,7 +653,8 @@ def test_a_session_that_differentiates_evaluates_and_predicts():
 
 
 def changed(parameters, **lists):
-    return Parameters(**vars(parameters) | lists)
+    kinds = ("coefs", "intercepts", "scales", "shifts", "means", "variances")
+    return Parameters.of_lists(**{kind: getattr(parameters, kind) for kind in kinds} | lists)
 
 
 @pytest.mark.parametrize("normalization", [None, "layer", "batch"])
@@ -684,13 +687,14 @@ def test_wrong_arrays_are_errors(normalization):
                     ValueError, match="such arrays, got|must be of dtype float32 or float64 and shape"
                 ):
                     call(parameters)
-        moment = [np.zeros_like(array) for array in p.learned()]
+        moment = {name: np.zeros(shape) for name, shape in problem.network.learned.items()}
+        shorter = {name: array for name, array in moment.items() if name != "layers.1.bias"}
         for moments in (
             [moment],
             [moment] * 3,
             [],
-            [moment, moment[:-1]],
-            [moment, [*moment[:-1], np.zeros(77)]],
+            [moment, shorter],
+            [moment, moment | {"layers.1.bias": np.zeros(77)}],
         ):
             with pytest.raises(
                 ValueError, match="the optimizer has 2 moments, got|such arrays, got|and shape"

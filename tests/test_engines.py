@@ -90,7 +90,7 @@ def run(engine, monkeypatch, problem, arguments, rate, epochs=20):
             if "batch_size" in arguments
             else session.t == epochs
         )
-        return losses, [*answers, *(array for moment in session.take_moments() for array in moment)]
+        return losses, [*answers, *(array for each in session.take_moments() for array in each.values())]
 
 
 @pytest.mark.parametrize("dtype, rtol", [("float64", 1e-10), ("float32", 1e-4)])

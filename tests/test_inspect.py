@@ -421,7 +421,7 @@ def test_chunks_make_no_difference(look, normalization, monkeypatch):
     estimator = small(hidden_layer_sizes=(6, 3), normalization=normalization).fit(X, y)
     expected = look(estimator, X, y)
     monkeypatch.setattr(numpy_network, "_CHUNK", 42)
-    assert len(numpy_network.NumpyNetwork(estimator).chunks(len(X))) == 6
+    assert len(numpy_network.NumpyNetwork.of_estimator(estimator).chunks(len(X))) == 6
     assert_same(look(estimator, X, y), expected)
     assert look(estimator, X[:1], y[:1]).layers[0] == "hidden 1"
 

@@ -10,7 +10,7 @@ from problems import Problem, same
 
 from nnfast.engines import cython as engine
 from nnfast.losses import LOSSES
-from nnfast.network import Network
+from nnfast.network import Network, Parameters
 from nnfast.normalization import fold
 from nnfast.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
 from nnfast.regularization import Regularization
@@ -462,7 +462,7 @@ def test_biases_under_batch_normalization_stay():
             first, second, third = problem.stored(session)[3:6]
             assert (first == 0.7).all() and (second == 0.7).all() and (third != 0.7).all()
             moments = session.take_moments()
-        assert all(not moment[layer].any() for moment in moments for layer in (3, 4))
+        assert all(not moment[f"layers.{i}.bias"].any() for moment in moments for i in (0, 1))
 
 
 def test_batch_normalization_folds_into_the_weights_in_predictions():
@@ -483,9 +483,8 @@ def test_batch_normalization_folds_into_the_weights_in_predictions():
     )
     folded = [fold(*layer, eps=0.1) for layer in hidden]
     plain = Network(problem.network.layer_units, "relu", "log_loss")
-    parameters = plain.blank(np.float64)
-    parameters.coefs[:2], parameters.intercepts[:2] = zip(*folded, strict=True)
-    parameters.coefs[2], parameters.intercepts[2] = trained.coefs[2], trained.intercepts[2]
+    coefs, intercepts = zip(*folded, (trained.coefs[2], trained.intercepts[2]), strict=True)
+    parameters = Parameters.of_lists(coefs=coefs, intercepts=intercepts)
     np.testing.assert_allclose(
         engine.predict(plain, parameters, problem.X, dtype=np.float64), expected, rtol=1e-11, atol=1e-13
     )

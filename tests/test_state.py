@@ -116,6 +116,12 @@ OF_LISTS = {
     "one more": lambda items: [*items, items[-1]],
     "the other way round": lambda items: items[::-1],
 }
+OF_DICTS = {
+    "a list": lambda items: list(items.values()),
+    "one less": lambda items: dict(list(items.items())[:-1]),
+    "one more": lambda items: items | {"layers.9.weight": np.zeros(2)},
+    "other names": lambda items: {name[::-1]: array for name, array in items.items()},
+}
 
 
 def unaligned(array):
@@ -210,12 +216,14 @@ def mutations(estimator):
                 )
     if "_optimizer" in names:
         for which in range(len(estimator._optimizer["moments"])):
-            for how, change in (OF_LISTS | OF_ARRAYS).items():
-                whole = how in OF_LISTS
+            for how, change in (*OF_DICTS.items(), *OF_ARRAYS.items()):
+                whole = change in OF_DICTS.values()
 
                 def change_moments(e, which=which, change=change, whole=whole):
                     container, key = (
-                        (e._optimizer["moments"], which) if whole else (e._optimizer["moments"][which], 0)
+                        (e._optimizer["moments"], which)
+                        if whole
+                        else (e._optimizer["moments"][which], "layers.0.weight")
                     )
                     container[key] = change(container[key])
 

@@ -242,7 +242,7 @@ def frozen(x):
 
 
 PARAMETERS = P.parameters()
-coefs, intercepts = PARAMETERS.coefs, PARAMETERS.intercepts
+coefs, intercepts, of_lists = PARAMETERS.coefs, PARAMETERS.intercepts, Parameters.of_lists
 WRONG_CALLS = {
     r"order .* int64 .*got float64": lambda s: s.epoch(P.rows.astype(float), 0.1),
     r"order must be C-contiguous": lambda s: s.epoch(P.rows[::2], 0.1),
@@ -253,14 +253,14 @@ WRONG_CALLS = {
     r"out .* float64 .*got float32": lambda s: s.predict(out=np.empty((50, 3), np.float32)),
     r"out .*\(50, 3\).*\(50, 2\)": lambda s: s.predict(out=np.empty((50, 2))),
     r"out .*writable": lambda s: s.predict(out=frozen(np.empty((50, 3)))),
-    r"has 4 such arrays, got 3": lambda s: s.load(Parameters(coefs[:1], intercepts)),
-    r"\(12, 9\).*\(9, 12\)": lambda s: s.load(Parameters([coefs[0].T, coefs[1]], intercepts)),
-    r"\(3,\).*\(2,\)": lambda s: s.load(Parameters(coefs, [intercepts[0], intercepts[1][:2]])),
+    r"has 4 such arrays, got 3": lambda s: s.load(of_lists(coefs=coefs[:1], intercepts=intercepts)),
+    r"\(12, 9\).*\(9, 12\)": lambda s: s.load(of_lists(coefs=[coefs[0].T, coefs[1]], intercepts=intercepts)),
+    r"\(3,\).*\(2,\)": lambda s: s.load(of_lists(coefs=coefs, intercepts=[intercepts[0], intercepts[1][:2]])),
     r"C-contiguous and aligned, and writable": lambda s: s.store(
-        Parameters([frozen(coefs[0].copy()), coefs[1]], intercepts)
+        of_lists(coefs=[frozen(coefs[0].copy()), coefs[1]], intercepts=intercepts)
     ),
     r"float32 or float64.*got int64": lambda s: s.store(
-        Parameters([coefs[0].astype(int), coefs[1]], intercepts)
+        of_lists(coefs=[coefs[0].astype(int), coefs[1]], intercepts=intercepts)
     ),
 }
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from nnfast.callbacks.files import check_path, new_folder
 from nnfast.callbacks.protocol import Callback
+from nnfast.layers import LEARNED
 from nnfast.monitoring import norms
 
-_GROUPS = ("coefs", "intercepts", "scales", "shifts")
 # Seconds until what was written can be seen in TensorBoard.
 _FLUSH_SECONDS = 10
 
@@ -160,7 +160,7 @@ class TensorBoard(Callback):
                 self._writer.add_scalar(f"{tag}/{group}_{layer}", value, step)
 
     def _write_histograms(self, tag, parameters, step):
-        for group in _GROUPS:
+        for _, group in LEARNED.values():
             for layer, array in enumerate(getattr(parameters, group)):
                 if np.isfinite(array).all():  # a histogram has no place for the rest
                     self._writer.add_histogram(f"{tag}/{group}_{layer}", array, step)

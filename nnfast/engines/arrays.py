@@ -9,14 +9,20 @@ ROW_NUMBERS = (np.dtype(np.intp),)
 
 
 def checked_arrays(arrays, shapes, writes=False):
-    """The arrays, float32 or float64, if they have these shapes; converted where they are only read."""
-    if len(arrays) != len(shapes):
-        raise ValueError(f"the network has {len(shapes)} such arrays, got {len(arrays)}")
+    """The arrays, float32 or float64, if they have these names and shapes, both dicts, as a list in the order
+    of the shapes; converted where they are only read.
+    """
+    if arrays.keys() != shapes.keys():
+        differ = ", ".join(sorted(arrays.keys() ^ shapes.keys()))
+        raise ValueError(
+            f"the network has {len(shapes)} such arrays, got {len(arrays)}; they differ by {differ}"
+        )
     arrays_checked = []
-    for array, shape in zip(arrays, shapes):
+    for name, shape in shapes.items():
+        array = arrays[name]
         if not writes:
             array = np.require(array, np.float32 if array.dtype == np.float32 else np.float64, "CA")
-        arrays_checked.append(checked(array, "an array of parameters", FLOATS, shape, writes))
+        arrays_checked.append(checked(array, name, FLOATS, shape, writes))
     return arrays_checked
 
 

@@ -2,8 +2,6 @@
 order in which it is called.
 """
 
-import math
-
 import numpy as np
 
 from nnfast.engines.arrays import FLOATS, ROW_NUMBERS, checked, checked_arrays, checked_csr, row_numbers
@@ -141,7 +139,7 @@ class BaseSession:
         self._n_samples, n_features = X.shape
         if n_features != network.layer_units[0]:
             raise ValueError(f"X has {n_features} features, the network {network.layer_units[0]} inputs")
-        self._network, self._dtype, self._shapes = network, dtype, network.learned_shapes
+        self._network, self._dtype = network, dtype
         self._raised, self.whole_epochs, self._batch_size = None, True, int(batch_size)
         # Batch normalization needs the whole batch at once.
         capacity = (
@@ -151,9 +149,7 @@ class BaseSession:
         )
         # rows and non-zeros, where there are counts
         self._trained, self._evaluated = np.zeros((2, 2), np.int64)
-        self._n_threads = reserve_threads(
-            n_threads, capacity, sum(map(math.prod, self._shapes)), self._flops_a_thread
-        )
+        self._n_threads = reserve_threads(n_threads, capacity, network.n_parameters, self._flops_a_thread)
         try:
             self._open(
                 X,
@@ -259,33 +255,30 @@ class BaseSession:
             )
 
     def load(self, parameters, moments=None, t=0):
-        """Start from these parameters (arrays of a float dtype) and optimizer state (None: zeros)."""
+        """Start from these `Parameters` (arrays of a float dtype) and moments (for each a dict of arrays by
+        name; None: zeros).
+        """
         self._require("train", "differentiate", "predict")
-        learned = self._checked(parameters.learned())
-        statistics = self._checked_statistics(parameters)
+        learned, statistics = self._checked(parameters)
         if moments is not None:
             if len(moments) != self._engine.n_moments:
                 raise ValueError(f"the optimizer has {self._engine.n_moments} moments, got {len(moments)}")
-            moments = [self._checked(moment) for moment in moments]
+            moments = [checked_arrays(moment, self._network.learned) for moment in moments]
         self._engine.load(learned, *statistics, moments, t)
 
     def store(self, parameters):
         """Write the current parameters into these arrays."""
         self._require("train", "differentiate", "predict")
-        self._engine.store(
-            self._checked(parameters.learned(), writes=True),
-            *self._checked_statistics(parameters, writes=True),
-        )
+        learned, statistics = self._checked(parameters, writes=True)
+        self._engine.store(learned, *statistics)
 
-    def _checked(self, arrays, writes=False):
-        """The arrays of what is learned, or of a moment of it, as the compiled code takes them."""
-        return checked_arrays(arrays, self._shapes, writes)
-
-    def _checked_statistics(self, parameters, writes=False):
-        if self._network.normalization != "batch":
-            return (), ()
-        shapes = [(n,) for n in self._network.layer_units[1:-1]]
-        return [checked_arrays(arrays, shapes, writes) for arrays in (parameters.means, parameters.variances)]
+    def _checked(self, parameters, writes=False):
+        """What is learned, and (means, variances), as the compiled code takes them."""
+        network = self._network
+        arrays, n = checked_arrays(parameters, network.array_shapes, writes), len(network.learned)
+        statistics = arrays[n:]
+        half = len(statistics) // 2
+        return arrays[:n], (statistics[:half], statistics[half:])
 
     @property
     def t(self):
@@ -293,8 +286,8 @@ class BaseSession:
         return self._engine.t
 
     def take_moments(self):
-        """The optimizer's moments: for each, arrays in the order of `Parameters.learned`. Ends the session,
-        whose memory they take over piece by piece: nothing may be called after it.
+        """The optimizer's moments: for each, a dict of arrays by name. Ends the session, whose memory they
+        take over piece by piece: nothing may be called after it.
         """
         self._require("train")
         # whoever is interrupted here finds no moments any more
@@ -302,9 +295,9 @@ class BaseSession:
         moments = []
         self._engine.release_weights()
         for which in range(self._engine.n_moments):
-            arrays = [np.empty(shape, self._dtype) for shape in self._shapes]
-            self._engine.release_moment(which, arrays)
-            moments.append(arrays)
+            moment = {name: np.empty(shape, self._dtype) for name, shape in self._network.learned.items()}
+            self._engine.release_moment(which, list(moment.values()))
+            moments.append(moment)
         return moments
 
     def epoch(self, order, learning_rate):
@@ -370,9 +363,9 @@ class BaseSession:
         self._require("differentiate")
         self._raise_pending()
         n = self._network.n_parameters
-        views = self._views(checked(flat, "flat", (np.dtype(np.float64),), (n,)))
+        views = self._network.views(checked(flat, "flat", (np.dtype(np.float64),), (n,)))
         blank = self._network.blank(np.float64)
-        self._engine.load(views, blank.means, blank.variances, None, 0)
+        self._engine.load(list(views.values()), blank.means, blank.variances, None, 0)
         if self._network.normalization == "batch" and len(order) > self._batch_size:
             raise ValueError(
                 f"with batch normalization a batch has at most batch_size={self._batch_size} rows, got"
@@ -383,18 +376,9 @@ class BaseSession:
         self._after_run()
         if loss is None:
             raise ValueError("sample_weight must not sum to zero over the rows of a loss")
-        self._engine.store_gradient(
-            self._views(checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True))
-        )
+        gradient = checked(gradient, "gradient", (np.dtype(np.float64),), (n,), writes=True)
+        self._engine.store_gradient(list(self._network.views(gradient).values()))
         return loss
-
-    def _views(self, flat):
-        views, start = [], 0
-        for shape in self._shapes:
-            size = math.prod(shape)
-            views.append(flat[start : start + size].reshape(shape))
-            start += size
-        return views
 
     def evaluate(self, rows=None, out=None):
         """The weighted mean loss of the rows numbered `rows` (None: all) without any penalty, and their
