@@ -6,14 +6,15 @@ cdef extern from "src/kernels.h" nogil:
     enum: FUNCTION_EXP, FUNCTION_LOG, FUNCTION_LOG1P_UNIT, FUNCTION_SQRT, FUNCTION_RECIPROCAL
     enum: DEPTH, NARROW, BLOCK
     ctypedef struct Update:
-        int kind, nesterov, measures
-        double scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, gradient_rate, shrink, threshold
-        double square_factor, absolute_factor
+        int kind, measures
+        double scale, decay, clip, threshold, square_factor, absolute_factor
+        double *scalars
     ctypedef struct Vector:
         void *w
         void *m
         void *v
         void *g
+        const Update *update
     ctypedef struct Gradient:
         const void *a
         const void *dz

@@ -91,6 +91,15 @@ cdef size_t times(size_t a, size_t b) except? 0:
     return product
 
 
+def power(double base, const double[::1] exponents):
+    """base to each of the exponents, by the C library."""
+    cdef double[::1] powers = np.empty(exponents.shape[0])
+    cdef ptrdiff_t i
+    for i in range(exponents.shape[0]):
+        powers[i] = pow(base, exponents[i])
+    return powers.base
+
+
 cdef class Arena:
     """Memory handed out in aligned pieces; without memory, only the sum is made."""
     cdef char *base
@@ -112,7 +121,7 @@ cdef class Engine:
     number of times; close() joins the threads.
     """
     cdef Session_ session
-    cdef object memory, table, targets, loss_parameters
+    cdef object memory, table, targets, loss_parameters, window
     cdef readonly object raised
     cdef readonly int n_moments
     cdef ptrdiff_t chunk_entries
@@ -167,8 +176,7 @@ cdef class Engine:
             self.loss_parameters = np.array(loss_parameters, np.float64)
             net.loss.parameters = <const double *> pointer(self.loss_parameters)
         net.normalization = normalization
-        net.kind = net.update.kind = update
-        net.update.square_factor = 1
+        net.kind = update
         self.n_moments = n_moments
         self.trains = trains
         net.layers = <Layer *> calloc(net.n_layers, sizeof(Layer))
@@ -192,7 +200,6 @@ cdef class Engine:
             layer.gradient.n_in = layer_units[i]
             layer.gradient.n_out = layer_units[i + 1]
             layer.gradient.stride = net.stride
-            layer.gradient.update = &net.update
             layer.in_panels = (layer.gradient.n_in + panel - 1) // panel
             layer.out_panels = (layer.gradient.n_out + panel - 1) // panel
             if i < net.n_layers - 1:
@@ -538,7 +545,6 @@ cdef class Engine:
         cdef Net *net = &self.session.net
         cdef Layer *layer
         cdef ptrdiff_t panel
-        cdef int64_t n = 0
         cdef int i
         start_clocks(net, 1, TIMED_PACKING)
         self.visit(0, True, learned)
@@ -548,11 +554,6 @@ cdef class Engine:
         for i in range(len(moments or ())):
             self.visit(i + 1, True, moments[i])
         net.t = t
-        net.mu_product = 1
-        # as good as 0, after some thousand steps
-        while net.kind == UPDATE_NADAM and n < t and net.mu_product > 1e-300:
-            n += 1
-            net.mu_product *= nadam_momentum(net, n)
         if self.trains:
             for i in range(net.n_layers):
                 layer = net.layers + i
@@ -587,23 +588,33 @@ cdef class Engine:
         self.visit(3, False, arrays)
         stop_clocks(&self.session.net, 1)
 
-    def set_update(self, *, double alpha=0, double l1=0, double clip_norm=0, double clip_value=0,
-                   double max_norm=0, double weight_decay=0,
-                   double momentum=0, bint nesterov=False, double beta_1=0, double beta_2=0, double epsilon=0,
-                   double momentum_decay=0, bint corrects_epsilon=False):
-        """Regularization and the optimizer's hyperparameters; limits of 0 are none."""
+    def set_update(self, groups, penalized, *, double alpha=0, double l1=0, double clip_norm=0,
+                   double clip_value=0, double max_norm=0):
+        """groups: the number of the group of every array that is learned; penalized: whether alpha and l1
+        concern a group; limits of 0 are none.
+        """
         cdef Net *net = &self.session.net
-        net.alpha, net.l1, net.weight_decay = alpha, l1, weight_decay
+        cdef Group *group
+        cdef int i, which
+        net.alpha, net.l1 = alpha, l1
         net.clip_norm, net.clip_value, net.max_norm = clip_norm, clip_value, max_norm
-        net.update.square_factor = 0.5 * alpha if l1 > 0 else 1.0
-        net.update.absolute_factor = l1
-        net.update.momentum = momentum
-        net.update.nesterov = nesterov
-        net.update.beta_1 = beta_1
-        net.update.beta_2 = beta_2
-        net.epsilon = net.update.epsilon = epsilon
-        net.momentum_decay = momentum_decay
-        net.corrects_epsilon = corrects_epsilon
+        free(net.groups)
+        net.n_groups = 0
+        net.groups = <Group *> calloc(len(penalized), sizeof(Group))
+        if net.groups == NULL:
+            raise MemoryError
+        net.n_groups = len(penalized)
+        for i in range(net.n_groups):
+            group = net.groups + i
+            group.alpha, group.l1 = (alpha, l1) if penalized[i] else (0.0, 0.0)
+            group.update.square_factor = 0.5 * alpha if group.l1 > 0 else 1.0
+            group.update.absolute_factor = group.l1
+        each = iter(groups)
+        for i in range(net.n_layers):
+            net.layers[i].gradient.update = &net.groups[<int> next(each)].update
+        for which in range(3 if net.normalization != NORM_NONE else 1):
+            for i in range(net.n_layers - (which > 0)):
+                self.vector(which, i).update = &net.groups[<int> next(each)].update
 
     @property
     def t(self):
@@ -637,7 +648,7 @@ cdef class Engine:
         return seconds
 
     cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size,
-                 ptrdiff_t n_epochs=1) except -1:
+                 ptrdiff_t n_epochs=1, windows=None) except -1:
         cdef Net *net = &self.session.net
         net.mode = mode
         self.session.team.flushes = mode == TRAIN or mode == DIFFERENTIATE
@@ -654,28 +665,44 @@ cdef class Engine:
         # Handlers run in the main thread alone: in others, asking would only be waiting for the GIL.
         cdef bint polls = get_ident() == main_thread().ident
         net.batch_size = batch_size
-        with nogil:
-            self.session.started = milliseconds()
-            self.session.next_poll = self.session.started + POLL_MILLISECONDS if polls else INT64_MAX
-            start_clocks(net, self.session.team.n_workers, TIMED_WAITING)
-            run_team(&self.session.team)
-            stop_clocks(net, self.session.team.n_workers)
+        net.window_end = 0
+        self.session.started = milliseconds()
+        while True:
+            if windows is not None:
+                self.use_window(next(windows))
+            with nogil:
+                self.session.next_poll = milliseconds() + POLL_MILLISECONDS if polls else INT64_MAX
+                start_clocks(net, self.session.team.n_workers, TIMED_WAITING)
+                run_team(&self.session.team)
+                stop_clocks(net, self.session.team.n_workers)
+            if net.status != PAUSED:
+                break
+            net.phase = BEFORE
         net.batch_size = usual
         return net.status
 
-    def train(self, const ptrdiff_t[::1] order, const double[::1] rates):
-        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean
-        loss, or None if a loss or gradient was not finite, in step `step`. If a signal handler raised,
-        `raised` has the exception, and `stopped` says whether the run was left before its end.
+    cdef use_window(self, const double[:, :, ::1] scalars):
+        """Go on by these scalars, of shape (n_steps, n_groups, N_SCALARS)."""
+        cdef Net *net = &self.session.net
+        self.window = scalars
+        net.scalars = &scalars[0, 0, 0]
+        net.window, net.window_end = net.window_end, net.window_end + scalars.shape[0]
+
+    def train(self, const ptrdiff_t[::1] order, windows):
+        """One update a batch over the rows `order`: the mean loss, or None if a loss or gradient was not
+        finite, in step `step`. If a signal handler raised, `raised` has the exception, and `stopped` says
+        whether the run was left before its end.
+
+        windows: an iterator over the scalars of the steps, arrays of shape (n_steps, n_groups, N_SCALARS),
+        which is asked for the next one when the steps of one are done.
         """
         cdef double[1] loss = [0.0]
         self.session.net.losses = loss
-        self.use_rates(rates)
-        if self.run(TRAIN, order, self.session.net.batch_size) == NON_FINITE:
+        if self.run(TRAIN, order, self.session.net.batch_size, 1, windows) == NON_FINITE:
             return None
         return loss[0]
 
-    def train_epochs(self, const ptrdiff_t[::1] order, const double[::1] rates, double[::1] losses):
+    def train_epochs(self, const ptrdiff_t[::1] order, windows, double[::1] losses):
         """train() for as many epochs as there are losses, of as many rows each, one after the other in
         `order`: how many were finite. If not all, the parameters are those of the last finite one's end. What
         a signal handler raises is left in `raised`, and ends nothing.
@@ -686,14 +713,9 @@ cdef class Engine:
         net.parameters, net.kept = <char *> pointer(memory), <char *> pointer(kept)
         net.parameter_bytes = memory.nbytes
         net.losses = &losses[0]
-        self.use_rates(rates)
-        if self.run(TRAIN, order, net.batch_size, losses.shape[0]) == NON_FINITE and net.epoch > 0:
+        if self.run(TRAIN, order, net.batch_size, losses.shape[0], windows) == NON_FINITE and net.epoch > 0:
             memcpy(net.parameters, net.kept, net.parameter_bytes)
         return net.epoch
-
-    cdef use_rates(self, const double[::1] rates):
-        self.session.net.rates = &rates[0]
-        self.session.net.rate_step = 1 if rates.shape[0] > 1 else 0
 
     @property
     def stopped(self):
@@ -726,16 +748,19 @@ cdef class Engine:
             with nogil:
                 close_team(&self.session.team)
         free(self.session.net.layers)
+        free(self.session.net.groups)
         free(self.session.net.clocks)
         self.session.net.layers = NULL
+        self.session.net.groups = NULL
         self.session.net.clocks = NULL
         self.session.net.n_layers = 0
-        self.memory = self.table = self.targets = None
+        self.memory = self.table = self.targets = self.window = None
 
     def __dealloc__(self):
         if self.opened:
             close_team(&self.session.team)
         free(self.session.net.layers)
+        free(self.session.net.groups)
         free(self.session.net.clocks)
 
 

@@ -24,6 +24,7 @@ cdef enum:
     NORM_NONE, NORM_BATCH, NORM_LAYER
     VECTORS = -1
     FINISHED, NON_FINITE, STOPPED    # how a run ended
+    PAUSED                           # until it has the scalars of further steps
     LANES = 8                        # accumulators of a fixed-order sum
 
 cdef struct Layer:
@@ -58,6 +59,10 @@ cdef struct Job:
     ptrdiff_t layer, panel
     ptrdiff_t block, end       # blocks of inputs; VECTORS: the panel's biases, scales and shifts
 
+cdef struct Group:
+    Update update              # of the present step
+    double alpha, l1           # penalties
+
 cdef struct Net:
     const Kernels *kernels
     const Bf16Kernels *bf16    # NULL: all products are the kernels'
@@ -91,11 +96,13 @@ cdef struct Net:
     ptrdiff_t *row_ends        # likewise for the rows of a chunk
     ptrdiff_t n_row_jobs, rows_a_job, row_tile    # rows of a job are a multiple of the tile
     # the update
-    Update update
+    Group *groups              # of parameters
+    int n_groups
     int kind                   # of the optimizer
-    bint corrects_epsilon      # epsilon is added to the root of the corrected second moment
-    double alpha, l1, weight_decay, epsilon, clip_value, clip_norm, max_norm
-    double momentum_decay, mu_product    # NAdam's, and the product of its first t momentums
+    double alpha, l1, clip_value, clip_norm, max_norm
+    # SCALAR_* of each group, of the steps from `window` to `window_end`
+    const double *scalars
+    int64_t window, window_end
     double squares             # of the weights, or what Update says
     bint drops_inputs
     Dropout input_dropout
@@ -104,8 +111,6 @@ cdef struct Net:
     const ptrdiff_t *order
     ptrdiff_t n_rows, batch_size, batch, batch_end, chunk, chunk_rows
     double batch_weight, batch_loss, total_loss
-    const double *rates        # learning rates, a batch each; or one, with a rate_step of 0
-    ptrdiff_t rate_step
     ptrdiff_t epoch_rows, epoch_end    # epochs follow each other in `order`
     double *losses             # of every epoch of a TRAIN run
     int64_t epoch              # whole ones
@@ -437,11 +442,11 @@ cdef void follow_panel(Net *net, Layer *layer, ptrdiff_t panel) noexcept nogil:
     for k in range(layer.square_rows):
         squares = layer.squares + k * layer.square_stride + panel * net.kernels.panel
         if g.narrow:
-            net.kernels.square_sums(&net.update, at_panel(net, g.w, panel, g.n_out), g.n_out,
+            net.kernels.square_sums(g.update, at_panel(net, g.w, panel, g.n_out), g.n_out,
                                     vectors_in(net, g.n_in, panel), squares)
             continue
         rows = min(<ptrdiff_t> BLOCK, g.n_in - k * BLOCK)
-        net.kernels.square_sums(&net.update, at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), rows,
+        net.kernels.square_sums(g.update, at_row(net, at_panel(net, g.w, panel, g.n_in), k * BLOCK), rows,
                                 vectors_in(net, g.n_out, panel),
                                 squares)
         if g.wt != NULL:

@@ -37,6 +37,18 @@ cdef extern from "src/records.h" nogil:
     enum: UPDATE_RMSPROP
     enum: UPDATE_ADAGRAD
     enum: UPDATE_LION
+    enum: SCALAR_LEARNING_RATE
+    enum: SCALAR_SHRINK
+    enum: SCALAR_RATE
+    enum: SCALAR_BETA_1
+    enum: SCALAR_BETA_2
+    enum: SCALAR_EPSILON
+    enum: SCALAR_MOMENTUM
+    enum: SCALAR_NESTEROV
+    enum: SCALAR_MOMENTUM_RATE
+    enum: SCALAR_GRADIENT_RATE
+    enum: SCALAR_RHO
+    enum: N_SCALARS
     bint is_of_classes(int loss)
 
 ACTIVATIONS = {
@@ -77,4 +89,17 @@ UPDATES = {
     "rmsprop": UPDATE_RMSPROP,
     "adagrad": UPDATE_ADAGRAD,
     "lion": UPDATE_LION,
+}
+SCALARS = {
+    "learning_rate": SCALAR_LEARNING_RATE,
+    "shrink": SCALAR_SHRINK,
+    "rate": SCALAR_RATE,
+    "beta_1": SCALAR_BETA_1,
+    "beta_2": SCALAR_BETA_2,
+    "epsilon": SCALAR_EPSILON,
+    "momentum": SCALAR_MOMENTUM,
+    "nesterov": SCALAR_NESTEROV,
+    "momentum_rate": SCALAR_MOMENTUM_RATE,
+    "gradient_rate": SCALAR_GRADIENT_RATE,
+    "rho": SCALAR_RHO,
 }

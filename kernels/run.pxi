@@ -53,31 +53,16 @@ cdef void begin_batch(Net *net, Team *team) noexcept nogil:
     begin_rows(net, team, ROWS, 0)
 
 
-cdef double nadam_momentum(Net *net, int64_t t) noexcept nogil:
-    return net.update.beta_1 * (1 - 0.5 * pow(0.96, t * net.momentum_decay))
-
-
-cdef void set_rates(Net *net) noexcept nogil:
-    """What the optimizer's step t + 1 takes from the learning rate and the step's number: see update.h."""
-    cdef Update *u = &net.update
-    cdef int64_t t = net.t + 1
-    cdef double learning_rate = net.rates[net.step * net.rate_step], root, mu, next_mu, product
-    u.kind = net.kind
-    u.rate = learning_rate
-    u.epsilon = net.epsilon
-    u.shrink = 1 - learning_rate * net.weight_decay
-    u.threshold = learning_rate * net.l1 / net.batch_weight
-    if u.kind == UPDATE_ADAM or u.kind == UPDATE_NADAM:
-        root = sqrt(1 - pow(u.beta_2, t))
-        if net.corrects_epsilon:
-            u.epsilon = net.epsilon * root
-        if u.kind == UPDATE_ADAM:
-            u.rate = learning_rate * root / (1 - pow(u.beta_1, t))
-        else:
-            mu, next_mu = nadam_momentum(net, t), nadam_momentum(net, t + 1)
-            product = net.mu_product * mu
-            u.gradient_rate = learning_rate * root * (1 - mu) / (1 - product)
-            u.rate = learning_rate * root * next_mu / (1 - product * next_mu)
+cdef void set_scalars(Net *net) noexcept nogil:
+    """Give each group the scalars of this step, and what the batch's weight makes of the penalties."""
+    cdef const double *row = net.scalars + (net.step - net.window) * net.n_groups * N_SCALARS
+    cdef Group *group
+    cdef int i
+    for i in range(net.n_groups):
+        group = net.groups + i
+        group.update.kind = net.kind
+        memcpy(group.update.scalars, row + i * N_SCALARS, N_SCALARS * sizeof(double))
+        group.update.threshold = group.update.scalars[SCALAR_LEARNING_RATE] * group.l1 / net.batch_weight
 
 
 cdef void begin_weights(Net *net, Team *team) noexcept nogil:
@@ -85,17 +70,20 @@ cdef void begin_weights(Net *net, Team *team) noexcept nogil:
     completed.
     """
     cdef Gradient *gradient
+    cdef Update *update
     cdef int i
     cdef bint last = net.chunk + net.chunk_rows == net.batch_end
     if last:
         if net.mode == TRAIN:
-            set_rates(net)
-        net.update.scale = 1 / net.batch_weight
-        net.update.decay = net.alpha / net.batch_weight
-        net.update.clip = net.clip_value
-        net.update.measures = net.mode == TRAIN and net.clip_norm > 0
-        if net.update.measures or net.mode == DIFFERENTIATE:
-            net.update.kind = UPDATE_NONE
+            set_scalars(net)
+        for i in range(net.n_groups):
+            update = &net.groups[i].update
+            update.scale = 1 / net.batch_weight
+            update.decay = net.groups[i].alpha / net.batch_weight
+            update.clip = net.clip_value
+            update.measures = net.mode == TRAIN and net.clip_norm > 0
+            if update.measures or net.mode == DIFFERENTIATE:
+                update.kind = UPDATE_NONE
     for i in range(net.n_layers):
         gradient = &net.layers[i].gradient
         gradient.rows = net.chunk_rows
@@ -107,9 +95,11 @@ cdef void begin_weights(Net *net, Team *team) noexcept nogil:
 
 cdef void begin_update(Net *net, Team *team, double gradient_norm) noexcept nogil:
     """Deal the blocks of weights again, for updates from gradients whose norm is limited."""
-    set_rates(net)
-    net.update.scale = min(1.0, net.clip_norm / (gradient_norm + 1e-6))
-    net.update.decay = net.update.clip = 0
+    cdef int i
+    set_scalars(net)
+    for i in range(net.n_groups):
+        net.groups[i].update.scale = min(1.0, net.clip_norm / (gradient_norm + 1e-6))
+        net.groups[i].update.decay = net.groups[i].update.clip = 0
     net.phase = UPDATE
     deal(team, net.shares)
 
@@ -145,6 +135,8 @@ cdef bint end_batch(Net *net, Team *team) noexcept nogil:
         end_epoch(net)
     if net.batch >= net.n_rows:
         return end_run(net, FINISHED)
+    if net.mode == TRAIN and net.step == net.window_end:
+        return end_run(net, PAUSED)
     begin_batch(net, team)
     return True
 
@@ -184,8 +176,6 @@ cdef bint end_chunk(Net *net, Team *team) noexcept nogil:
 cdef bint end_step(Net *net, Team *team) noexcept nogil:
     """The weights have been updated."""
     net.t += 1
-    if net.kind == UPDATE_NADAM:
-        net.mu_product *= nadam_momentum(net, net.t)
     net.squares = sum_squares(net, 0)
     if not isfinite(net.squares):
         return end_run(net, NON_FINITE)

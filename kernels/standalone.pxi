@@ -31,25 +31,25 @@ cdef Update update_of(str kind, settings) except *:
     cdef Update u
     memset(&u, 0, sizeof(Update))
     u.kind = UPDATES[kind]
-    u.scale = u.shrink = u.square_factor = 1
+    u.scale = u.square_factor = u.scalars[<int> SCALAR_SHRINK] = 1
     for name, value in settings.items():
         if name == "scale": u.scale = value
         elif name == "decay": u.decay = value
         elif name == "clip": u.clip = value
-        elif name == "rate": u.rate = value
-        elif name == "momentum": u.momentum = value
-        elif name == "nesterov": u.nesterov = value
-        elif name == "beta_1": u.beta_1 = value
-        elif name == "beta_2": u.beta_2 = value
-        elif name == "epsilon": u.epsilon = value
-        elif name == "gradient_rate": u.gradient_rate = value
-        elif name == "shrink": u.shrink = value
         elif name == "threshold": u.threshold = value
         elif name == "measures": u.measures = value
         elif name == "square_factor": u.square_factor = value
         elif name == "absolute_factor": u.absolute_factor = value
+        elif name in SCALARS: u.scalars[<int> SCALARS[name]] = value
         else:
             raise TypeError(f"an update has no {name!r}")
+    return u
+
+
+cdef Update of_vectors(Update u) noexcept:
+    """The update of biases, scales and shifts, which are neither penalized nor shrunk."""
+    u.decay = u.threshold = u.absolute_factor = 0
+    u.square_factor = u.scalars[<int> SCALAR_SHRINK] = 1
     return u
 
 
@@ -202,7 +202,7 @@ cdef class KernelTable:
     def _gradient(self, x, X, dz, w, b, str kind, bint narrow, ptrdiff_t chunk_rows, moments, norm, factor,
                   settings, double rate_in=0,
                   uint64_t base=0):
-        cdef Update u = update_of(kind, settings)
+        cdef Update u = update_of(kind, settings), spared
         cdef Gradient g
         cdef Csc csc
         cdef Csr csr
@@ -229,6 +229,7 @@ cdef class KernelTable:
         cdef bint sums = rows > chunk_rows or u.kind == UPDATE_NONE or factor is not None
         if factor is not None:
             u.kind, u.measures = UPDATE_NONE, True
+        spared = of_vectors(u)
         g.n_in, g.n_out, g.narrow, g.update = w.shape[0], w.shape[1], narrow, &u
         weights = _vector(packed[0], sums)
         g.w, g.m, g.v, g.g = weights.w, weights.m, weights.v, weights.g
@@ -239,6 +240,7 @@ cdef class KernelTable:
             known = [self._row(a) for a in ((dout * zhat).sum(axis=0), dout.sum(axis=0))] if known else None
             if known:
                 g.sum_scale, g.sum_shift = pointer(known[0]), pointer(known[1])
+        g.bias.update = g.scale.update = g.shift.update = &spared
         g.wt = NULL if narrow or X is not None else pointer(wt)
         panels = -(-w.shape[0 if narrow else 1] // self.panel)
         for start in range(0, rows, chunk_rows):
@@ -277,6 +279,7 @@ cdef class KernelTable:
             squares[...] = 0
             u = update_of(kind, settings)
             u.scale, u.decay, u.clip = factor, 0, 0
+            spared = of_vectors(u)
             for p in range(panels):
                 for k in range(blocks):
                     self.kernels.apply_block(&g, p, k * BLOCK,

@@ -1,8 +1,9 @@
 """Optimizers: how a gradient moves a parameter.
 
-A record holds an optimizer's hyperparameters. `rates` gives the numbers of a step, and `step` is what is done
+A record holds an optimizer's hyperparameters. `rates` gives the scalars of a step, and `step` is what is done
 with them to every element: the definition that the compiled kernels are tested against, and from which the
-engine in Numba is made. `n_moments` arrays of a parameter's shape go on from step to step.
+engine in Numba is made. Both engines take the scalars from here: `nnfast.step_scalars` makes a table of them.
+`n_moments` arrays of a parameter's shape go on from step to step.
 
 In the formulas g is the gradient, t counts steps from 1, and the learning rate is what the schedule makes of
 it. `decays` is False for biases and for the scales and shifts of a normalization, which no weight decay
@@ -10,6 +11,7 @@ shrinks.
 """
 
 from dataclasses import dataclass, fields
+from inspect import signature
 from numbers import Real
 from typing import ClassVar
 
@@ -55,11 +57,36 @@ class Optimizer:
             " ".join(line.split()) for block in blocks[1:2] for line in block.splitlines()
         )
 
-    def rates(self, learning_rate, t):
-        """The numbers that `step` takes in step t, counted from 1; of consecutive steps and their rates,
-        arrays of these.
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
+        """The scalars that `step` takes in step t, counted from 1; of steps and their rates, arrays of these.
+
+        Parameters
+        ----------
+        learning_rate : float or ndarray of shape (n_steps,)
+        t : float or ndarray of shape (n_steps,)
+            Steps that never fall, and skip none.
+        power : callable, default=numpy.power
+            power(base, exponents). The engines give the C library's, whose last bit NumPy's need not have.
+        accumulated : object
+            What `accumulate` returns for the step before the first one. None: it is asked for here.
+
+        Returns
+        -------
+        tuple of (float or ndarray of shape (n_steps,))
+            Those that depend on the step are arrays.
         """
         raise NotImplementedError
+
+    def accumulate(self, t, power=np.power, earlier=None):
+        """What the scalars of steps after t owe to all steps up to t, or None if they owe them nothing;
+        earlier: the answer for an earlier step, from which it is quicker found.
+        """
+        return None
+
+    @classmethod
+    def scalar_names(cls):
+        """Names of the scalars that `step` takes."""
+        return tuple(signature(cls.step).parameters)[2 + cls.n_moments :]
 
     @staticmethod
     def step(w, g, *moments_and_rates):
@@ -125,7 +152,7 @@ class SGD(Optimizer):
     n_moments: ClassVar[int] = 1
     advice: ClassVar[str] = "With a tuned rate and a schedule as good as any, but sensitive to the rate."
 
-    def rates(self, learning_rate, t):
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
         return learning_rate, self.momentum, float(self.nesterov)
 
     @staticmethod
@@ -164,13 +191,9 @@ class Adam(Optimizer):
     n_moments: ClassVar[int] = 2
     advice: ClassVar[str] = "The one to start with: good over a wide range of rates."
 
-    def rates(self, learning_rate, t):
-        return (
-            learning_rate * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t),
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
-        )
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
+        root = np.sqrt(1 - power(self.beta_2, t))
+        return learning_rate * root / (1 - power(self.beta_1, t)), self.beta_1, self.beta_2, self.epsilon
 
     @staticmethod
     def step(w, g, m, v, rate, beta_1, beta_2, epsilon):
@@ -205,10 +228,11 @@ class AdamW(Adam):
     kernel: ClassVar[str] = "adamw"
     advice: ClassVar[str] = "As adam, where weights should be held small: its decay treats all weights alike."
 
-    def rates(self, learning_rate, t):
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
         # with the root that v is corrected by on both sides of the quotient, which is Adam's then
-        rate, beta_1, beta_2, epsilon = super().rates(learning_rate, t)
-        return rate, beta_1, beta_2, epsilon * np.sqrt(1 - self.beta_2**t)
+        root = np.sqrt(1 - power(self.beta_2, t))
+        rate = learning_rate * root / (1 - power(self.beta_1, t))
+        return rate, self.beta_1, self.beta_2, self.epsilon * root
 
 
 @dataclass(frozen=True)
@@ -238,25 +262,34 @@ class NAdam(Adam):
     kernel: ClassVar[str] = "nadam"
     advice: ClassVar[str] = "As adam, sometimes in fewer epochs."
 
-    def momenta(self, t):
-        """(mu_t, mu_(t+1), P_t), t a step or an array of consecutive ones."""
+    def momenta(self, t, power=np.power, accumulated=None):
+        """(mu_t, mu_(t+1), P_t), t a step or an array of steps as `rates` takes them."""
         steps = np.atleast_1d(t)
-        product, begun = 1.0, 1
-        while begun < steps[0] and product > _TINY:  # as good as 0, after some thousand steps
-            end = min(begun + 4096, steps[0])
-            product *= np.prod(self._mu(np.arange(begun, end)))
-            begun = end
-        mu, following = self._mu(steps), self._mu(steps + 1)
-        momenta = mu, following, product * np.cumprod(mu)
+        _, product = accumulated or self.accumulate(steps[0] - 1, power)
+        mu = self._mu(np.arange(steps[0], steps[-1] + 2), power)
+        products = np.cumprod(np.concatenate(([product], mu)))[1:]  # one after the other, whatever the steps
+        at = (steps - steps[0]).astype(np.intp)
+        momenta = mu[at], mu[at + 1], products[at]
         return momenta if np.ndim(t) else tuple(each[0] for each in momenta)
 
-    def _mu(self, t):
-        return self.beta_1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
+    def accumulate(self, t, power=np.power, earlier=None):
+        """(t, P_t)."""
+        done, product = earlier if earlier is not None and earlier[0] <= t else (0, 1.0)
+        while done < t and product > _TINY:  # as good as 0, after some thousand steps
+            end = min(done + 4096, t)
+            product = np.cumprod(np.concatenate(([product], self._mu(np.arange(done + 1, end + 1), power))))[
+                -1
+            ]
+            done = end
+        return t, product
 
-    def rates(self, learning_rate, t):
+    def _mu(self, t, power):
+        return self.beta_1 * (1 - 0.5 * power(0.96, t * self.momentum_decay))
+
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
         # as AdamW's
-        mu, following, product = self.momenta(t)
-        root = np.sqrt(1 - self.beta_2**t)
+        mu, following, product = self.momenta(t, power, accumulated)
+        root = np.sqrt(1 - power(self.beta_2, t))
         momentum_rate = learning_rate * root * following / (1 - product * following)
         gradient_rate = learning_rate * root * (1 - mu) / (1 - product)
         return momentum_rate, gradient_rate, self.beta_1, self.beta_2, self.epsilon * root
@@ -295,7 +328,7 @@ class RMSprop(Optimizer):
     n_moments: ClassVar[int] = 1
     advice: ClassVar[str] = "As adam without its first moment; a classic for targets that drift."
 
-    def rates(self, learning_rate, t):
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
         return learning_rate, self.rho, self.epsilon
 
     @staticmethod
@@ -329,7 +362,7 @@ class Adagrad(Optimizer):
     n_moments: ClassVar[int] = 1
     advice: ClassVar[str] = "For sparse tables whose rare features matter; start at a rate of 0.01 or more."
 
-    def rates(self, learning_rate, t):
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
         return learning_rate, self.epsilon
 
     @staticmethod
@@ -370,7 +403,7 @@ class Lion(Optimizer):
         "Wants a rate 3 to 10 times smaller than adam's, more weight decay, and large batches."
     )
 
-    def rates(self, learning_rate, t):
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
         return learning_rate, self.beta_1, self.beta_2
 
     @staticmethod
@@ -380,6 +413,14 @@ class Lion(Optimizer):
 
 
 OPTIMIZERS = {optimizer.name: optimizer for optimizer in (Adam, SGD, AdamW, NAdam, RMSprop, Adagrad, Lion)}
+
+# All scalars of a step, by the names that the records' `step` has for them; each optimizer takes some. The
+# learning rate itself and what weights are multiplied by concern all.
+SCALARS = tuple(
+    dict.fromkeys(
+        ("learning_rate", "shrink", *(name for each in OPTIMIZERS.values() for name in each.scalar_names()))
+    )
+)
 
 # The estimators' words, where they are not the records'.
 ESTIMATOR_NAMES = {"nesterov": "nesterovs_momentum"}

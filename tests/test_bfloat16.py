@@ -142,7 +142,15 @@ def dense_gradient(table, unit, rows, n_in, n_out):
         yield table.dense_gradient(x, dz, w, chunk_rows=chunk_rows), total
         velocity = np.ones_like(w)
         got = table.dense_gradient(
-            x, dz, w, "sgd", chunk_rows=chunk_rows, moments=[velocity], rate=0.25, momentum=0.5, scale=0.125
+            x,
+            dz,
+            w,
+            "sgd",
+            chunk_rows=chunk_rows,
+            moments=[velocity],
+            learning_rate=0.25,
+            momentum=0.5,
+            scale=0.125,
         )
         yield got["moments"][0], (0.5 - np.float64(total) * 2.0**-5).astype(np.float32)
         yield got["w"], w + got["moments"][0]

@@ -302,7 +302,8 @@ def test_ctrl_c(fit):
 
 
 def test_a_fit_in_a_thread_needs_the_gil_no_step(monkeypatch):
-    # An epoch goes on while another thread holds the GIL, and does not give it away.
+    # An epoch, of fewer steps than a window of scalars has, goes on while another thread holds the GIL, and
+    # does not give it away.
     spans, inside, epoch = [], threading.Event(), engine.Session.epoch
 
     def noted(session, order, learning_rate):
@@ -313,8 +314,8 @@ def test_a_fit_in_a_thread_needs_the_gil_no_step(monkeypatch):
         return loss
 
     def fit():
-        MLPClassifier((64,), batch_size=1, max_iter=1, random_state=0, n_threads=1).fit(
-            np.tile(X, (100, 1)), np.tile(Y, 100)
+        MLPClassifier((900,), batch_size=1, max_iter=1, random_state=0, n_threads=1).fit(
+            np.tile(X, (10, 1)), np.tile(Y, 10)
         )
 
     monkeypatch.setattr(engine.Session, "epoch", noted)

@@ -17,7 +17,7 @@ from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
 from nnfast.losses import LOSSES
 from nnfast.network import Network, Parameters
-from nnfast.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
+from nnfast.optimizers import OPTIMIZERS, SCALARS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
 from nnfast.regularization import Regularization
 
 ISAS = engine.instruction_sets()
@@ -551,6 +551,7 @@ def test_the_compiled_names_are_those_of_the_records():
     assert set(compiled.ACTIVATIONS) == {record.kernel for record in ACTIVATIONS.values()}
     assert set(compiled.LOSSES) == {record.kernel for record in LOSSES.values()}
     assert set(compiled.UPDATES) == {"none"} | {record.kernel for record in OPTIMIZERS.values()}
+    assert tuple(compiled.SCALARS) == SCALARS and list(compiled.SCALARS.values()) == [*range(len(SCALARS))]
     assert engine.instruction_set() in ISAS
 
 

@@ -245,27 +245,9 @@ RULES = (
 
 
 def settings_of(rule, rate, t):
-    """What the kernels take of a step: the bias corrections are in the rates and in epsilon."""
-    own = {
-        name: getattr(rule, name)
-        for name in ("momentum", "nesterov", "beta_1", "beta_2", "epsilon")
-        if hasattr(rule, name)
-    }
-    own |= {"rate": rate, "shrink": 1 - rate * getattr(rule, "weight_decay", 0)}
-    if rule.name == "rmsprop":
-        own["beta_2"] = rule.rho
-    if isinstance(rule, Adam):
-        root = np.sqrt(1 - rule.beta_2**t)
-        if rule.name != "adam":
-            own["epsilon"] *= root
-        own["rate"] *= root / (1 - rule.beta_1**t)
-        if rule.name == "nadam":
-            mu, following, product = rule.momenta(t)
-            own |= {
-                "rate": rate * root * following / (1 - product * following),
-                "gradient_rate": rate * root * (1 - mu) / (1 - product),
-            }
-    return own
+    """What the kernels take of a step."""
+    own = dict(zip(rule.scalar_names(), rule.rates(rate, t), strict=True))
+    return own | {"learning_rate": rate, "shrink": rule.shrink(rate)}
 
 
 def gradients(call, table, x, magnitudes, dz, w, b, n_terms, rng):
@@ -1001,5 +983,7 @@ def test_thresholds_make_zeros(isa, dtype):
             atol=2 * np.finfo(dtype).eps,
         )
     nan = np.full(20, np.nan, dtype)
-    table.update("sgd", nan, rng.normal(size=20).astype(dtype), (), rate=0.1, threshold=0.5, clip=0.3)
+    table.update(
+        "sgd", nan, rng.normal(size=20).astype(dtype), (), learning_rate=0.1, threshold=0.5, clip=0.3
+    )
     assert np.isnan(nan).all()

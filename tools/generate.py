@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nnfast.activations import ACTIVATIONS
 from nnfast.losses import LOSSES
-from nnfast.optimizers import OPTIMIZERS
+from nnfast.optimizers import OPTIMIZERS, SCALARS
 
 KERNELS = Path(__file__).parents[1] / "kernels"
 
@@ -35,7 +35,9 @@ def c_list(opening, items, ending):
 
 def c_macro(name, items):
     """A macro that applies its argument, a macro, to each item."""
-    calls = textwrap.wrap(" ".join(f"X({item})" for item in items), 115, break_long_words=False)
+    calls = [f"X({item})" for item in items]
+    calls = textwrap.wrap(" ".join(call.replace(" ", "\0") for call in calls), 115, break_long_words=False)
+    calls = [line.replace("\0", " ") for line in calls]
     return [f"#define {name}(X) \\", *(f"    {line} \\" for line in calls[:-1]), f"    {calls[-1]}"]
 
 
@@ -107,6 +109,10 @@ def header():
         *c_list("enum {", enumerators("UPDATE", ["none", *kinds]), "};"),
         *c_macro("FOR_UPDATES", enumerators("UPDATE", kinds)),
         "",
+        "/* The scalars of a step, in the order of the table that Python makes of them. */",
+        *c_list("enum {", [*enumerators("SCALAR", SCALARS), "N_SCALARS"], "};"),
+        *c_macro("FOR_SCALARS", map(", ".join, zip(SCALARS, enumerators("SCALAR", SCALARS), strict=True))),
+        "",
         "#endif",
     ]
 
@@ -116,6 +122,7 @@ def cython():
         "ACTIVATION": [*(record.kernel for record in ACTIVATIONS.values()), "dropped_relu", "stored", "own"],
         "LOSS": [*(record.kernel for record in LOSSES.values()), "own"],
         "UPDATE": ["none", *dict.fromkeys(updates().values())],
+        "SCALAR": SCALARS,
     }
     tables = {
         "ACTIVATIONS": {
@@ -124,12 +131,13 @@ def cython():
         "LOSSES": {record.kernel: f"LOSS_{record.kernel.upper()}" for record in LOSSES.values()},
         "UPDATES": {"none": "UPDATE_NONE"}
         | {name: f"UPDATE_{kind.upper()}" for name, kind in updates().items()},
+        "SCALARS": {name: f"SCALAR_{name.upper()}" for name in SCALARS},
     }
     lines = ["# Written by tools/generate.py from the records of nnfast: see there.", ""]
     lines.append('cdef extern from "src/records.h" nogil:')
     for prefix, each in names.items():
         lines += [f"    enum: {name}" for name in enumerators(prefix, each)]
-    lines += ["    bint is_of_classes(int loss)", ""]
+    lines += ["    enum: N_SCALARS", "    bint is_of_classes(int loss)", ""]
     for name, table in tables.items():
         lines += [f"{name} = {{", *(f'    "{key}": {value},' for key, value in table.items()), "}"]
     return lines

@@ -17,8 +17,10 @@ from nnfast.kernels.jit.memory import blas
 from nnfast.kernels.jit.tables import TableArrays, gatherer
 from threadpoolctl import ThreadpoolController
 
+from nnfast.optimizers import SCALARS
+
 POLL_SECONDS = 0.1  # a signal's handler can run after so long
-_NO_RATES = np.zeros((0, 0))
+_NO_RATES = np.zeros((0, 0, 0))
 
 
 class Engine:
@@ -84,7 +86,7 @@ class Engine:
             1.0,
         )
         self._kept = []
-        self._dropout, self._limits = ([], 0), {}
+        self._dropout, self._limits, self._groups, self._penalized = ([], 0), {}, [], np.zeros(0)
         self._clock = np.zeros(
             clocks.SLOTS + len(clocks.PHASES) * (len(layer_units) - 1) if times else 0, np.int64
         )
@@ -146,8 +148,13 @@ class Engine:
             self._table = self._table._replace(weight=_writable(weight))
         self._gradient_scale = gradient_scale
 
-    def set_update(self, *, alpha=0.0, l1=0.0, clip_norm=0.0, clip_value=0.0, max_norm=0.0):
-        """Regularization; limits of 0 are none."""
+    def set_update(
+        self, groups, penalized, *, alpha=0.0, l1=0.0, clip_norm=0.0, clip_value=0.0, max_norm=0.0
+    ):
+        """groups: the number of the group of every array that is learned; penalized: whether alpha and l1
+        concern a group; limits of 0 are none.
+        """
+        self._groups, self._penalized = groups, np.array(penalized, float)
         self._limits = {
             "alpha": alpha,
             "l1": l1,
@@ -259,9 +266,12 @@ class Engine:
             seed=np.uint64(seed),
         )
         limits = dict.fromkeys(("alpha", "l1", "clip_norm", "clip_value", "max_norm"), 0.0) | self._limits
+        sizes = [*layers["n_in"] * layers["n_out"], *layers["n_out"], *[*hidden["n_out"]] * 2 * is_normalized]
         self._update = run.Update(
             kernel=self._update_kernel.address if self._update_kernel else 0,
             n_moments=self.n_moments,
+            ranges=_ranges(sizes, self._groups),
+            penalized=self._penalized,
             **limits,
         )
 
@@ -302,29 +312,33 @@ class Engine:
     # --------------------------------------------------------------------------------------------------------
     # Runs
 
-    def train(self, order, rates):
-        """One update a batch over the rows `order`, each with its learning rate, or all with one: the mean
-        loss, or None if a loss or gradient was not finite, in step `step`.
+    def train(self, order, windows):
+        """One update a batch over the rows `order`: the mean loss, or None if a loss or gradient was not
+        finite, in step `step`.
 
         A run goes on for about POLL_SECONDS at a time: a signal's handler runs where Python code does. Where
         it raises, `stopped` is true.
+
+        windows: an iterator over the scalars of the steps, arrays of shape (n_steps, n_groups, n_scalars),
+        which is asked for the next one when the steps of one are done.
         """
         n_batches = -(-len(order) // self._batch_size)
-        scalars = self._scalars(np.broadcast_to(rates, n_batches))
+        scalars = self._kernel_scalars(next(windows))
         order = _writable(order)
         self._begin(evaluates=False)
-        total, self.step, self.stopped = 0.0, 0, True
+        total, self.step, self.stopped, window = 0.0, 0, True, 0
         batches = max(
             1, n_batches if self._expected_seconds(len(order)) < POLL_SECONDS else self._batches_a_poll()
         )
         with blas_threads(self._n_threads):
             while self.step < n_batches:
+                if self.step == window + len(scalars):
+                    window, scalars = self.step, self._kernel_scalars(next(windows))
+                now = scalars[self.step - window :][:batches]
                 first = self.step * self._batch_size
-                end = first + batches * self._batch_size
+                end = first + len(now) * self._batch_size
                 began = perf_counter()
-                status, done, updates, total, _ = self._run(
-                    run.TRAIN, order[first:end], scalars[self.step : self.step + batches], total
-                )
+                status, done, updates, total, _ = self._run(run.TRAIN, order[first:end], now, total)
                 self._note_speed(len(order[first:end]), perf_counter() - began)
                 self.step += done
                 self.t += updates
@@ -351,17 +365,13 @@ class Engine:
     def _note_speed(self, n_rows, seconds):
         self._rows_a_second = n_rows / max(seconds, 1e-9)
 
-    def _scalars(self, rates):
-        """What each step's kernel takes, a row each: see `run.move`."""
-        steps = self.t + 1 + np.arange(len(rates))
-        columns = (
-            np.zeros((len(rates), run.RATES)),
-            *(np.broadcast_to(each, len(rates))[:, None] for each in self._optimizer.rates(rates, steps)),
-        )
-        scalars = np.hstack(columns)
-        # what is positive stays so, such as epsilon
-        scalars[scalars > 0] = np.maximum(scalars[scalars > 0], np.finfo(self._dtype).tiny)
-        scalars[:, run.THRESHOLD], scalars[:, run.SHRINK] = rates, self._optimizer.shrink(rates)
+    def _kernel_scalars(self, table):
+        """What each step's kernel takes of a group, in its own order: see `run.move`."""
+        columns = [SCALARS.index(name) for name in self._optimizer.scalar_names()]
+        scalars = np.zeros((*table.shape[:2], run.RATES + len(columns)))
+        scalars[:, :, run.RATES :] = table[:, :, columns]
+        scalars[:, :, run.THRESHOLD] = table[:, :, SCALARS.index("learning_rate")]
+        scalars[:, :, run.SHRINK] = table[:, :, SCALARS.index("shrink")]
         return scalars
 
     def differentiate(self, order):
@@ -450,6 +460,18 @@ class _Plan:
         starts = ends - sizes
         self.used = int(ends[-1]) if len(ends) else self.used
         return starts.tolist()
+
+
+def _ranges(sizes, groups):
+    """Of arrays one after the other: (first, end, group) of neighbours of one group, int64 (n, 3)."""
+    ranges, end = [], 0
+    for size, group in zip(sizes, groups):
+        first, end = end, end + size
+        if ranges and ranges[-1][2] == group:
+            ranges[-1] = (ranges[-1][0], end, group)
+        else:
+            ranges.append((first, end, group))
+    return np.array(ranges, np.int64).reshape(-1, 3)
 
 
 def _pack(arrays, flat):

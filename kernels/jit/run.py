@@ -29,6 +29,17 @@ class Update(NamedTuple):
     clip_norm: float
     clip_value: float
     max_norm: float
+    ranges: object  # int64 (n, 3): first and end of parameters of one group, and the group's number
+    penalized: object  # float64: whether alpha and l1 concern a group, 1 or 0
+
+
+@entry
+def power(base, exponents):
+    """base to each of the exponents, by the C library."""
+    powers = np.empty_like(exponents)
+    for i in range(len(exponents)):
+        powers[i] = math.pow(base, exponents[i])
+    return powers
 
 
 @inner
@@ -66,31 +77,30 @@ def weight_of(table, rows):
 
 @inner
 def move(net, update, weight, rates):
-    """The update of all parameters, from the gradient's sum over a batch of this weight. Returns the sum of
-    the weights' squares; it is not finite if any parameter, or the gradient's norm where that has a limit, is
-    not.
+    """The update of all parameters, from the gradient's sum over a batch of this weight; rates: a row for
+    each group. Returns the sum of the weights' squares; it is not finite if any parameter, or the gradient's
+    norm where that has a limit, is not.
     """
-    scalars = net.scalars
-    for i in range(len(rates)):
-        scalars[i] = rates[i]
-    scalars[SCALE], scalars[DECAY] = 1 / weight, update.alpha / weight
-    scalars[CLIP] = update.clip_value if update.clip_value > 0 else math.inf
-    scalars[THRESHOLD] *= update.l1 / weight
+    scalars, squares = net.scalars, 0.0
+    scale, alpha = 1 / weight, update.alpha / weight
+    limit = update.clip_value if update.clip_value > 0 else math.inf
     if update.clip_norm > 0:
         enter(net.clock, LIMITS, 0)
+        scalars[SCALE], scalars[DECAY], scalars[CLIP] = scale, alpha, limit
         norm = finish_gradient(net)
         if not math.isfinite(norm):
             return norm
-        scalars[SCALE], scalars[DECAY], scalars[CLIP] = (
-            min(1.0, update.clip_norm / (norm + 1e-6)),
-            0.0,
-            math.inf,
-        )
+        scale, alpha, limit = min(1.0, update.clip_norm / (norm + 1e-6)), 0.0, math.inf
     enter(net.clock, GRADIENT, 0)
-    squares = step(net, update, 0, net.n_weights)
-    # biases, scales and shifts are spared
-    scalars[DECAY], scalars[THRESHOLD], scalars[SHRINK] = 0.0, 0.0, 1.0
-    squares += 0.0 * step(net, update, net.n_weights, net.n_parameters)
+    for i in range(len(update.ranges)):
+        first, end, group = update.ranges[i]
+        for j in range(rates.shape[1]):
+            scalars[j] = rates[group, j]
+        is_penalized = update.penalized[group]
+        scalars[SCALE], scalars[DECAY], scalars[CLIP] = scale, alpha * is_penalized, limit
+        scalars[THRESHOLD] *= update.l1 / weight * is_penalized
+        is_counted = 1.0 if end <= net.n_weights else 0.0
+        squares += is_counted * step(net, update, first, end)
     if update.max_norm > 0:
         enter(net.clock, LIMITS, 0)
         for i in range(len(net.layers) - 1):
@@ -173,7 +183,7 @@ def run(mode, net, table, update, order, batch_size, rates, t, total, out):
         Numbers of rows.
     batch_size : int
         But for TRAIN, all rows are one batch.
-    rates : float64 ndarray, a row for each batch
+    rates : float64 ndarray of shape (n_batches, n_groups, n_scalars)
         TRAIN's: what the update's kernel takes.
     t : int
         TRAIN's: updates done before.

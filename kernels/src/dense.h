@@ -397,13 +397,17 @@ static void gradient_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, doub
     if (l->wt && l->update->kind != UPDATE_NONE) transpose_block(l, panel, k, count);
 }
 
-/* The epilogue of a vector of one number a unit, for one panel: no decay, no shrinking, no threshold. */
+/* The epilogue of a vector of one number a unit, for one panel. */
 INLINE void finish_vector(const Gradient *l, const Vector *vector, ptrdiff_t panel, vec sum[2], double *squares)
 {
-    Epilogue e = epilogue_of(l);
     int vectors = vectors_of(l->n_out, panel);
-    e.w = vector->w, e.m = vector->m, e.v = vector->v, e.g = vector->g;
-    e.rates.decay = e.rates.threshold = e.rates.absolute_factor = 0, e.rates.shrink = e.rates.square_factor = 1;
+    Epilogue e = {.w = vector->w,
+                  .m = vector->m,
+                  .v = vector->v,
+                  .g = vector->g,
+                  .rates = rates_of(vector->update),
+                  .add = l->add,
+                  .finish = l->finish};
     finish_tile(&e, 1, vectors, (vec(*)[2])sum, panel * NR);
     if (reports(l)) write_squares(&e, vectors, squares);
 }

@@ -45,16 +45,16 @@ enum { BLOCK = 32 };
  * moved towards zero by `threshold` after it. Each update reports the sum of square_factor * w^2 + absolute_factor *
  * |w| over the new weights. */
 typedef struct {
-    int kind; /* UPDATE_NONE writes the gradient and leaves the weights */
-    int nesterov;
+    int kind;     /* UPDATE_NONE writes the gradient and leaves the weights */
     int measures; /* UPDATE_NONE reports the sum of the gradient's squares */
-    double scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, gradient_rate, shrink, threshold, square_factor,
-        absolute_factor;
+    double scale, decay, clip, threshold, square_factor, absolute_factor;
+    double scalars[N_SCALARS]; /* SCALAR_*, of which each kind takes some, and all take SHRINK */
 } Update;
 
 /* What is learned beside the weights: one number a unit, its moments, and its gradient's sums. */
 typedef struct {
     void *w, *m, *v, *g;
+    const Update *update;
 } Vector;
 
 /* The gradient of one layer over the rows of a chunk: what each entry is for stands in dense.h. */
@@ -70,7 +70,7 @@ typedef struct {
     const void *sum_scale, *sum_shift;
     int add, finish; /* add g to this chunk's sum; update (else store the sum in g) */
     int narrow;
-    const Update *update;
+    const Update *update; /* of the weights */
     /* with bfloat16 products: inputs in columns, output gradients in pairs (bfloat16.h), `stride` apart ... */
     const void *bf16_a, *bf16_dz;
     void *bf16_w, *bf16_wt; /* ... and the weights as right operands; NULL where the layer has none */

@@ -54,10 +54,12 @@ INLINE vec vreciprocal(vec x)
 
 /* An Update in the dtype of the kernel. */
 typedef struct {
-    REAL scale, decay, clip, rate, momentum, beta_1, beta_2, epsilon, one_minus_beta_1, one_minus_beta_2, gradient_rate,
-        shrink, threshold;
-    REAL square_factor, absolute_factor;
-    int kind, nesterov, measures;
+    REAL scale, decay, clip, threshold, square_factor, absolute_factor;
+#define FIELD(name, number) REAL name;
+    FOR_SCALARS(FIELD)
+#undef FIELD
+    REAL one_minus_beta_1, one_minus_beta_2, one_minus_rho;
+    int kind;
 } Rates;
 
 INLINE Rates rates_of(const Update *u)
@@ -65,21 +67,16 @@ INLINE Rates rates_of(const Update *u)
     return (Rates){.scale = (REAL)u->scale,
                    .decay = (REAL)u->decay,
                    .clip = (REAL)u->clip,
-                   .rate = (REAL)u->rate,
-                   .momentum = (REAL)u->momentum,
-                   .beta_1 = (REAL)u->beta_1,
-                   .beta_2 = (REAL)u->beta_2,
-                   .epsilon = (REAL)u->epsilon,
-                   .one_minus_beta_1 = (REAL)(1 - u->beta_1),
-                   .one_minus_beta_2 = (REAL)(1 - u->beta_2),
-                   .gradient_rate = (REAL)u->gradient_rate,
-                   .shrink = (REAL)u->shrink,
                    .threshold = (REAL)u->threshold,
                    .square_factor = (REAL)u->square_factor,
                    .absolute_factor = (REAL)u->absolute_factor,
-                   .kind = u->kind,
-                   .nesterov = u->nesterov,
-                   .measures = u->measures};
+#define SET(name, number) .name = (REAL)u->scalars[number],
+                   FOR_SCALARS(SET)
+#undef SET
+                       .one_minus_beta_1 = (REAL)(1 - u->scalars[SCALAR_BETA_1]),
+                   .one_minus_beta_2 = (REAL)(1 - u->scalars[SCALAR_BETA_2]),
+                   .one_minus_rho = (REAL)(1 - u->scalars[SCALAR_RHO]),
+                   .kind = u->kind};
 }
 
 /* The gradient of weights w from the sum over the batch's rows. */
@@ -91,40 +88,40 @@ INLINE vec gradient_of(const Rates *u, vec sum, vec w)
 
 /* The new weights; the moments at m and v are updated in place. `kind` is a constant where this is inlined. The
  * rates hold what depends on the step alone, the bias corrections included.
- *   SGD:      m = momentum m - rate g;   w += m, or with Nesterov w += momentum m - rate g
+ *   SGD:      m = momentum m - learning_rate g;   w += m, or with Nesterov w += momentum m - learning_rate g
  *   Adam:     m = beta_1 m + (1 - beta_1) g;   v = beta_2 v + (1 - beta_2) g^2;   w -= rate m / (sqrt(v) + epsilon)
- *   NAdam:    likewise, and w -= (rate m + gradient_rate g) / (sqrt(v) + epsilon)
- *   RMSprop:  m = beta_2 m + (1 - beta_2) g^2;   w -= rate g / (sqrt(m) + epsilon)
- *   Adagrad:  m += g^2;   w -= rate g / (sqrt(m) + epsilon)
- *   Lion:     w -= rate sign(beta_1 m + (1 - beta_1) g);   m = beta_2 m + (1 - beta_2) g */
+ *   NAdam:    likewise, and w -= (momentum_rate m + gradient_rate g) / (sqrt(v) + epsilon)
+ *   RMSprop:  m = rho m + (1 - rho) g^2;   w -= learning_rate g / (sqrt(m) + epsilon)
+ *   Adagrad:  m += g^2;   w -= learning_rate g / (sqrt(m) + epsilon)
+ *   Lion:     w -= learning_rate sign(beta_1 m + (1 - beta_1) g);   m = beta_2 m + (1 - beta_2) g */
 INLINE vec updated(int kind, const Rates *u, vec w, vec g, REAL *m, REAL *v)
 {
     vec first, second, direction;
     switch (kind) {
     case UPDATE_SGD:
-        direction = u->rate * g;
+        direction = u->learning_rate * g;
         if (!m) return w - direction; /* no momentum */
         first = fmadd(splat(u->momentum), load(m), -direction);
         store(m, first);
-        return w + (u->nesterov ? fmadd(splat(u->momentum), first, -direction) : first);
+        return w + (u->nesterov > 0 ? fmadd(splat(u->momentum), first, -direction) : first);
     case UPDATE_RMSPROP:
     case UPDATE_ADAGRAD:
-        second = kind == UPDATE_ADAGRAD ? fmadd(g, g, load(m))
-                                        : fmadd(splat(u->beta_2), load(m), u->one_minus_beta_2 * (g * g));
+        second =
+            kind == UPDATE_ADAGRAD ? fmadd(g, g, load(m)) : fmadd(splat(u->rho), load(m), u->one_minus_rho * (g * g));
         store(m, second);
-        return fnmadd(u->rate * g, vreciprocal(vsqrt(second) + u->epsilon), w);
+        return fnmadd(u->learning_rate * g, vreciprocal(vsqrt(second) + u->epsilon), w);
     case UPDATE_LION:
         first = load(m);
         direction = fmadd(splat(u->beta_1), first, u->one_minus_beta_1 * g);
         store(m, fmadd(splat(u->beta_2), first, u->one_minus_beta_2 * g));
         second = direction - direction; /* 0, or NaN where the gradient is not finite, which must show */
-        return w - choose(direction == 0, direction, with_sign_of(splat(u->rate), direction) + second);
+        return w - choose(direction == 0, direction, with_sign_of(splat(u->learning_rate), direction) + second);
     default:
         first = fmadd(splat(u->beta_1), load(m), u->one_minus_beta_1 * g);
         second = fmadd(splat(u->beta_2), load(v), u->one_minus_beta_2 * (g * g));
         store(m, first);
         store(v, second);
-        direction = u->rate * first;
+        direction = (kind == UPDATE_NADAM ? u->momentum_rate : u->rate) * first;
         if (kind == UPDATE_NADAM) direction = fmadd(splat(u->gradient_rate), g, direction);
         return fnmadd(direction, vreciprocal(vsqrt(second) + u->epsilon), w);
     }

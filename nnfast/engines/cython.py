@@ -119,6 +119,7 @@ class Session(BaseSession):
 
     _bfloat16_unit = staticmethod(bfloat16_unit)
     _are_rows = staticmethod(_compiled.are_rows)
+    _power = staticmethod(_compiled.power)
     several_epochs = True
 
     def epochs(self, orders, learning_rates):
@@ -152,9 +153,8 @@ class Session(BaseSession):
                 f" {learning_rates.shape}"
             )
         losses = np.empty(n_epochs)
-        n = self._engine.train_epochs(
-            order, np.ascontiguousarray(learning_rates, np.float64).reshape(-1), losses
-        )
+        rates = np.asarray(learning_rates, np.float64).reshape(-1)
+        n = self._engine.train_epochs(order, self._windows(order, rates, n_epochs), losses)
         self._count(self._trained, order)
         self.whole_epochs = n == n_epochs
         if n < n_epochs:
@@ -186,22 +186,6 @@ class Session(BaseSession):
         self._engine.attach(
             [np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()]
         )
-
-    def _update_settings(self, optimizer, regularization):
-        """What is positive stays so in the dtype."""
-        if optimizer is None:
-            return {"alpha": regularization.alpha}
-        settings = {
-            name: getattr(regularization, name) or 0.0
-            for name in ("alpha", "l1", "clip_norm", "clip_value", "max_norm")
-        }
-        for name in ("momentum", "nesterov", "beta_1", "beta_2", "epsilon", "weight_decay", "momentum_decay"):
-            if hasattr(optimizer, name):
-                settings[name] = getattr(optimizer, name)
-        if hasattr(optimizer, "rho"):
-            settings["beta_2"] = optimizer.rho
-        settings = {name: at_least_tiny(value, self._dtype) for name, value in settings.items()}
-        return settings | {"corrects_epsilon": optimizer.kernel in ("adamw", "nadam")}
 
 
 _NOTHING = np.zeros(0, np.uint8)

@@ -22,6 +22,7 @@ from nnfast.engines.session import (
 from nnfast.kernels.jit import engine as _compiled
 from nnfast.kernels.jit import metrics as _compiled_metrics
 from nnfast.kernels.jit import of_records
+from nnfast.kernels.jit.run import power
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION, loss_of
 
 
@@ -78,6 +79,7 @@ class Session(BaseSession):
     _flops_a_thread = 15_000_000  # BLAS's threads are of use in large products alone
     _bfloat16_unit = staticmethod(bfloat16_unit)
     _are_rows = staticmethod(_compiled_metrics.are_rows)
+    _power = staticmethod(power)
 
     def _new_engine(self, optimizer, loss_parameters, **sizes):
         network = self._network
@@ -99,12 +101,6 @@ class Session(BaseSession):
 
     def _attach(self):
         self._engine.attach()
-
-    def _update_settings(self, optimizer, regularization):
-        names = ("alpha", "l1", "clip_norm", "clip_value", "max_norm") if optimizer else ("alpha",)
-        return {
-            name: at_least_tiny(float(getattr(regularization, name) or 0.0), self._dtype) for name in names
-        }
 
 
 def _activation(activation, parameter, dtype):

@@ -7,6 +7,7 @@ import numpy as np
 from nnfast.engines.arrays import FLOATS, ROW_NUMBERS, checked, checked_arrays, checked_csr, row_numbers
 from nnfast.losses import loss_of
 from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_constants
+from nnfast.step_scalars import WINDOW, StepScalars, group_parameters
 from nnfast.threads import FLOPS_A_THREAD, release_threads, reserve_threads
 
 # Of tables.
@@ -104,15 +105,15 @@ class BaseSession:
 
     # A subclass has five methods more. `_new_engine` makes the object `_engine` that does the work: Engine of
     # kernels/engine.pyx and that of nnfast/engines/numba.py have the methods that are called here. `_attach`
-    # gives it memory; `_update_settings` says what its `set_update` takes; `_are_rows` tells whether all of
-    # an array are numbers of rows, and there is one at least; `_bfloat16_unit` is the engine's bfloat16_unit.
+    # gives it memory; `_power` is the C library's pow, on arrays; `_are_rows` tells whether all of an array
+    # are numbers of rows, and there is one at least; `_bfloat16_unit` is the engine's bfloat16_unit.
     _flops_a_thread = FLOPS_A_THREAD
 
     # Whether there is a method `epochs`: see the compiled engine's.
     several_epochs = False
 
     # What close() finds where __init__ did not come so far.
-    _n_threads, _engine, _role, _labels, _counts = 0, None, "closed", None, None
+    _n_threads, _engine, _role, _labels, _counts, _sample_weight = 0, None, "closed", None, None, None
 
     def __init__(
         self,
@@ -193,8 +194,14 @@ class BaseSession:
         self._use_table(X, capacity)
         if trains:
             self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
-            self._engine.set_update(**self._update_settings(optimizer, regularization))
+            groups, numbers = group_parameters(optimizer, list(network.learned))
+            settings = {
+                name: at_least_tiny(float(getattr(regularization, name) or 0.0), self._dtype)
+                for name in ("alpha", "l1", "clip_norm", "clip_value", "max_norm")[: None if optimizer else 1]
+            }
+            self._engine.set_update(numbers, [group.is_penalized for group in groups], **settings)
             if optimizer:
+                self._scalars = StepScalars(groups, self._power, _TINY[self._dtype.char])
                 self._engine.use_dropout(_dropout(regularization), seed)
         self._role = "predict" if not trains else "train" if optimizer else "differentiate"
         self._attach()
@@ -223,11 +230,12 @@ class BaseSession:
         shape = (self._n_samples,) if labels else (self._n_samples, self._network.n_outputs)
         y = checked(y, "y", ROW_NUMBERS if labels else (self._dtype,), shape)
         self._labels = y if labels else None
-        self.check_targets()
         if sample_weight is not None:
             sample_weight = checked(
                 sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,)
             )
+        self._sample_weight = sample_weight
+        self.check_targets()
         # Where a loss is a mean over the outputs, steps go along the sum, as scikit-learn's do: right for
         # them, not for a line search.
         scale = (
@@ -244,6 +252,9 @@ class BaseSession:
             raise ValueError(
                 f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}"
             )
+        # a batch whose weights sum to zero is no step
+        weight = self._sample_weight
+        self._skips = weight is not None and not (weight > 0).all()
 
     def _require(self, *roles):
         """Raise unless the session was opened for one of these, and is open."""
@@ -334,13 +345,31 @@ class BaseSession:
                 f"learning_rate must be a number, or have one for each of {n_batches} batches, got"
                 f" {rates.shape}"
             )
-        loss = self._engine.train(order, np.ascontiguousarray(rates))
+        loss = self._engine.train(order, self._windows(order, np.broadcast_to(rates, n_batches)))
         self._count(self._trained, order)
         self.whole_epochs = loss is not None and not self._engine.stopped
         if loss is None:
             raise NonFinite(self._engine.step)
         self._after_run()
         return loss
+
+    def _windows(self, order, rates, n_epochs=1):
+        """The scalars of the steps over the rows `order`, one epoch after the other, in windows, each
+        made when it is asked for.
+        """
+        n_rows = len(order) // n_epochs
+        firsts = np.arange(n_epochs)[:, np.newaxis] * n_rows + np.arange(0, n_rows, self._batch_size)
+        firsts = firsts.ravel()
+        for begin in range(0, len(firsts), WINDOW):
+            now = slice(begin, begin + WINDOW)
+            steps = self._engine.t + 1 + np.arange(len(firsts[now]), dtype=np.float64)
+            if self._skips:
+                weights = self._sample_weight[order[firsts[begin] :]]
+                skipped = np.add.reduceat(weights, firsts[now] - firsts[begin]) == 0
+                steps -= np.cumsum(skipped) - skipped
+            if begin:
+                self.whole_epochs = False
+            yield self._scalars.table(rates[now], steps)
 
     def _after_run(self):
         """Keep what a signal handler raised, and raise it if the run was left for it."""
