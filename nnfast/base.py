@@ -16,11 +16,11 @@ from nnfast.class_weight import weigh
 from nnfast.continuation import parameters_to_go_on_from
 from nnfast.custom_functions import check_own_functions
 from nnfast.earlier_states import upgrade
+from nnfast.epoch_records import as_arrays, with_own_curves
 from nnfast.fitted import FittedNetwork, network_activation
 from nnfast.history import check_history, check_last_parameters
 from nnfast.holdout import scatter, take
 from nnfast.mapped import exceeds_memory
-from nnfast.monitoring import as_arrays, with_own_curves
 from nnfast.network import Network
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
 from nnfast.option_needs import warn_of_unused_options

@@ -9,11 +9,13 @@ from scipy.optimize import minimize
 from sklearn.utils.optimize import _check_optimize_result
 
 from nnfast.callbacks import Callbacks
+from nnfast.epoch_records import Records
 from nnfast.exceptions import DivergenceError
 from nnfast.holdout import given_split
-from nnfast.monitoring import FitState, Records, Validator
+from nnfast.monitoring import FitState
 from nnfast.publishing import ends_whole
 from nnfast.reporting import NON_FINITE, SCALE, Silence, reporter
+from nnfast.validator import Validator
 
 # What an earlier fit by minibatches leaves behind that an estimator fitted by L-BFGS does not have.
 _NOT_LBFGS = (

@@ -19,7 +19,7 @@ that have been published are never written to. Only the curves are lists that la
 one state: that is what `FittedNetwork._snapshot` is for.
 """
 
-from nnfast.monitoring import with_own_curves
+from nnfast.epoch_records import with_own_curves
 from nnfast.scikit_learn_callbacks import TRANSIENT
 from nnfast.state import pass_published
 

@@ -8,12 +8,15 @@ import numpy as np
 
 from nnfast.callbacks import Callbacks
 from nnfast.continuation import apart, comparable, go_on, initial_rate, monitored
+from nnfast.epoch_records import Records
 from nnfast.exceptions import DivergenceError
 from nnfast.holdout import split
-from nnfast.monitoring import FitState, Patience, Records, Validator
+from nnfast.monitoring import FitState
+from nnfast.patience import Patience
 from nnfast.publishing import Snapshot, ends_whole
 from nnfast.rate_finder import range_test
 from nnfast.reporting import NON_FINITE, Silence, cure, reporter, warn
+from nnfast.validator import Validator
 
 # An engine that can goes on for so long before it comes back to Python, where nobody watches.
 AHEAD_SECONDS = 0.02

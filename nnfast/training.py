@@ -4,9 +4,9 @@ A fit works on a `Task` and reports to a `nnfast.publishing.Publisher`: when it 
 that somebody watches. What it publishes is always the state after a whole epoch (or a whole iteration of
 L-BFGS), and finite. What a fit that fails leaves behind is said there, too.
 
-`nnfast.holdout` splits the table, `nnfast.continuation` takes up earlier fits, `nnfast.monitoring` measures
-and keeps records, `nnfast.reporting` speaks, `nnfast.callbacks` calls the user's code; `nnfast.lbfgs` is the
-fit by L-BFGS.
+`nnfast.holdout` splits the table, `nnfast.continuation` takes up earlier fits, `nnfast.validator` measures,
+`nnfast.epoch_records` keeps the numbers, `nnfast.reporting` speaks, `nnfast.callbacks` calls the user's code;
+`nnfast.lbfgs` is the fit by L-BFGS.
 """
 
 from contextlib import ExitStack

@@ -702,7 +702,19 @@ OPTIONS = [
 ]
 FILES = tuple(
     f"{name}.py"
-    for name in ("training", "monitoring", "schedules", "reporting", "callbacks", "scores", "base")
+    for name in (
+        "training",
+        "stochastic_fit",
+        "monitoring",
+        "patience",
+        "epoch_records",
+        "validator",
+        "schedules/run",
+        "reporting",
+        "callbacks/protocol",
+        "scores",
+        "base",
+    )
 )
 
 
