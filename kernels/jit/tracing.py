@@ -1,10 +1,10 @@
 """What a Python function computes: it is run on numbers that are not known yet, once for each way that its
 conditions can turn out.
 
-So anything goes in it that comes to operations which `expressions.py` knows: local variables, conditions,
-loops of a known length, closures, other functions of the user's. No source is needed. `math`, which takes no
-other numbers than Python's, and what would forget that numbers are not known, are replaced by stand-ins, in
-this function and in all Python functions that it calls by name.
+So anything goes in it that comes to operations which `expressions.py` and `functions.py` know: local
+variables, conditions, loops of a known length, closures, other functions of the user's. No source is needed.
+`math`, which takes no other numbers than Python's, and what would forget that numbers are not known, are
+replaced by stand-ins, in this function and in all Python functions that it calls by name.
 """
 
 import builtins
@@ -13,7 +13,7 @@ import math
 import types
 
 import numpy as np
-from nnfast.kernels.jit import expressions
+from nnfast.kernels.jit import expressions, functions
 from nnfast.kernels.jit.expressions import Condition, Node, NotCompilable, Number, select
 
 MOST_PATHS = 256  # through a function's conditions
@@ -101,7 +101,7 @@ def _known_or(name, origin, original):
         if any(isinstance(each, Node) for each in (*args, *options.values())):
             if options:
                 raise NotCompilable(f"uses {origin}.{name} with {', '.join(options)}")
-            return expressions.call(name, args, origin)
+            return functions.call(name, args, origin)
         return original(*args, **options)
 
     return call
