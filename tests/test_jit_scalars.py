@@ -20,7 +20,7 @@ from nnfast.activations import ACTIVATIONS
 
 pytest.importorskip("numba")
 
-from nnfast.kernels.jit import elementwise
+from nnfast.kernels.jit import elementwise, vectors
 from nnfast.kernels.jit.expressions import NotCompilable
 
 DTYPES = ("float32", "float64")
@@ -331,8 +331,8 @@ def test_code_is_of_vectors(dtype):
     kernel = elementwise.activation(lambda z: math.tanh(z) * math.erf(z) / (1 + math.exp(z)), None, dtype)
     code = kernel.compiled._library.get_asm_str()
     assert not re.search(r"\b(tanh|erf|exp)f?\b", code)
-    if "+avx2" in elementwise._features():
-        assert code.count("zmm" if "+avx512f" in elementwise._features() else "ymm") > 100
+    if "+avx2" in vectors.features():
+        assert code.count("zmm" if "+avx512f" in vectors.features() else "ymm") > 100
 
 
 BITS = """
@@ -354,7 +354,7 @@ for dtype in ("float32", "float64"):
 
 @pytest.mark.slow
 def test_the_same_bits_from_avx2_and_avx512():
-    if "+avx512f" not in elementwise._features():
+    if "+avx512f" not in vectors.features():
         pytest.skip("the CPU has no AVX-512")
     narrower = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"}
     results = [
