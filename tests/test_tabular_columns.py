@@ -13,7 +13,7 @@ import pytest
 
 from nnfast.exceptions import UnexpectedValuesWarning
 from nnfast.tabular import PiecewiseLinearEncoder, TabularClassifier, TabularRegressor
-from nnfast.tabular.columns import ColumnReader
+from nnfast.tabular.column_reader import ColumnReader
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")

@@ -27,7 +27,7 @@ from nnfast.tabular import (
     SmoothClipScaler,
     TargetValueEncoder,
 )
-from nnfast.tabular.columns import ColumnReader
+from nnfast.tabular.column_reader import ColumnReader
 from nnfast.tabular.encoder import BLOCK
 from nnfast.tabular.out_of_fold import fold_numbers
 from nnfast.tabular.targets import scaled

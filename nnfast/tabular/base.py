@@ -16,7 +16,7 @@ from nnfast.jobs import Limits, n_jobs_of
 from nnfast.tabular import recipe as recipes
 from nnfast.tabular import trees
 from nnfast.tabular.budget import AsPlanned, AsRecorded, Budget, BySeconds
-from nnfast.tabular.columns import ColumnReader, TypedTable
+from nnfast.tabular.column_reader import ColumnReader
 from nnfast.tabular.fitting import EnsembleFit
 from nnfast.tabular.folds import (
     Fold,
@@ -30,6 +30,7 @@ from nnfast.tabular.folds import (
 from nnfast.tabular.importances import ValidatedRows
 from nnfast.tabular.inspection import Inspection
 from nnfast.tabular.progress import reporter
+from nnfast.tabular.typed_table import TypedTable
 from nnfast.tabular.weights import joined, of_mean_one
 from nnfast.validation import check_held_out, check_sample_weight
 from nnfast.versions import VersionedPickle

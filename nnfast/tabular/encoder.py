@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from nnfast.tabular.columns import ColumnReader
+from nnfast.tabular.column_reader import ColumnReader
 from nnfast.tabular.targets import standardized_targets
 
 # Rows that are encoded at a time: what lies beside a table and its encoding is a block's.

@@ -7,7 +7,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_consistent_length
 
-from nnfast.tabular.columns import ColumnReader
+from nnfast.tabular.column_reader import ColumnReader
 from nnfast.tabular.encoder import Encoder
 from nnfast.tabular.encoding import Encoders, shared_encoders, supervised_encoders
 from nnfast.tabular.recipe import Recipe
