@@ -30,7 +30,8 @@ from nnfast.tables import TEST_SIZE, RawTable, TableError
 from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, tied
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.networks import network_of
-from nnfast.tuning.trials import count_statuses, plain
+from nnfast.tuning.texts import plain
+from nnfast.tuning.trials import count_statuses
 
 # What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is
 # over.

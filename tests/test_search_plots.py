@@ -39,7 +39,8 @@ from nnfast.tuning.plots import (
     plot_slices,
 )
 from nnfast.tuning.report import report
-from nnfast.tuning.trials import read, text, worth_a_scale
+from nnfast.tuning.texts import text
+from nnfast.tuning.trials import read, worth_a_scale
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

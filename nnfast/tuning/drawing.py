@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from nnfast.tuning.fits import FAILURES
-from nnfast.tuning.trials import count_statuses, text, worth_a_scale
+from nnfast.tuning.texts import text
+from nnfast.tuning.trials import count_statuses, worth_a_scale
 
 # What was stopped or has no score; readable on white and on black, as are the colours of the scores.
 GREY = "#8c8c8c"

@@ -19,7 +19,8 @@ from nnfast.tuning import drawing
 from nnfast.tuning import importance as analysis
 from nnfast.tuning.page import PAGE
 from nnfast.tuning.plots import kinds_of_curves
-from nnfast.tuning.trials import count_statuses, metrics, plain, read, text, without_steps
+from nnfast.tuning.texts import plain, text, without_steps
+from nnfast.tuning.trials import count_statuses, metrics, read
 
 __all__ = ["report"]
 

@@ -8,7 +8,8 @@ import numpy as np
 from nnfast.callbacks.files import new_folder
 from nnfast.callbacks.tensorboard import require_tensorboardx
 from nnfast.tuning.fits import FAILURES
-from nnfast.tuning.trials import check_search, metrics, plain, statuses, text
+from nnfast.tuning.texts import plain, text
+from nnfast.tuning.trials import check_search, metrics, statuses
 
 __all__ = ["TrialLog", "log_search"]
 
