@@ -1,26 +1,17 @@
-"""What `nnfast.inspect` finds: numbers, a verdict, a table as text, and a figure."""
+"""What `nnfast.inspect` finds: numbers, a verdict, advice, and a figure."""
 
 from dataclasses import dataclass
-from textwrap import wrap
 
 import numpy as np
 
 from nnfast import plotting
+from nnfast.layer_plots import with_rows, with_shares
+from nnfast.result import Result, number_texts, percentage_texts
 
 
 def layer_names(n_hidden, *, output=False):
     """ "hidden 1", ..., and "output" if asked for."""
     return (*(f"hidden {i + 1}" for i in range(n_hidden)), *(["output"] if output else []))
-
-
-class Result:
-    """What all results have: a table as their text. Not for use by itself."""
-
-    verdict = advice = ""
-
-    def __repr__(self):
-        head = type(self).__name__ + (self.verdict and f": {self.verdict}")
-        return "\n".join([head, *_table(self._columns()), *wrap(self.advice, 100)])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,10 +80,10 @@ class GradientFlow(Result):
         from_output = slice(None, None, -1)
         return {
             "layer": self.layers[from_output],
-            "gradient": _numbers(self.gradients[from_output]),
-            "of the output's": _numbers(_divide(self.gradients, self.gradients[-1])[from_output]),
-            "weight gradient": _numbers(self.weight_gradients[from_output]),
-            "of the weights": _numbers(self.relative_weight_gradients[from_output]),
+            "gradient": number_texts(self.gradients[from_output]),
+            "of the output's": number_texts(_divide(self.gradients, self.gradients[-1])[from_output]),
+            "weight gradient": number_texts(self.weight_gradients[from_output]),
+            "of the weights": number_texts(self.relative_weight_gradients[from_output]),
         }
 
     def plot(self, ax=None):
@@ -197,7 +188,7 @@ class DeadUnits(Result):
             "layer": self.layers,
             "units": map(str, self.n_units),
             "dead": map(str, self.counts),
-            "share": _percentages(self.shares),
+            "share": percentage_texts(self.shares),
             "constant": map(str, self.constant_counts),
         }
 
@@ -214,7 +205,7 @@ class DeadUnits(Result):
         )
         rows = zip(self.layers, self.counts, self.constant_counts, self.n_units, strict=True)
         labels = [f"{layer}\n{d} of {n} dead" + (f", {c} constant" if c else "") for layer, d, c, n in rows]
-        return _finish(ax, labels, title=f"Hidden units: {self.verdict}", xlabel="share of the units")
+        return with_shares(ax, labels, title=f"Hidden units: {self.verdict}", xlabel="share of the units")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -265,9 +256,9 @@ class Saturation(Result):
             "layer": self.layers,
             "activation": self.activations,
             "units": [str(len(units)) for units in self.unit_shares],
-            "saturated": _percentages(self.shares),
-            "limit": _percentages(self.limits),
-            "worst unit": _percentages([units.max() for units in self.unit_shares]),
+            "saturated": percentage_texts(self.shares),
+            "limit": percentage_texts(self.limits),
+            "worst unit": percentage_texts([units.max() for units in self.unit_shares]),
         }
 
     def plot(self, ax=None):
@@ -290,8 +281,10 @@ class Saturation(Result):
             )
             ax.vlines(self.limits, rows - 0.4, rows + 0.4, "C3", linestyle="--", label="limit")
         labels = [f"{layer}, {name}" for layer, name in zip(self.layers, self.activations, strict=True)]
-        labels = [f"{label}\n{share}" for label, share in zip(labels, _percentages(self.shares), strict=True)]
-        return _finish(ax, labels, title=f"Saturation: {self.verdict}", xlabel="share of the rows")
+        labels = [
+            f"{label}\n{share}" for label, share in zip(labels, percentage_texts(self.shares), strict=True)
+        ]
+        return with_shares(ax, labels, title=f"Saturation: {self.verdict}", xlabel="share of the rows")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -331,9 +324,9 @@ class WeightStatistics(Result):
         return {
             "layer": self.layers,
             "shape": [f"{fan_in} x {fan_out}" for fan_in, fan_out in self.shapes],
-            **{name: _numbers(getattr(self, name)) for name in ("mean", "std", "min", "max", "norm")},
-            "largest column": _numbers(self.largest_column_norm),
-            "zeros": _percentages(self.zeros),
+            **{name: number_texts(getattr(self, name)) for name in ("mean", "std", "min", "max", "norm")},
+            "largest column": number_texts(self.largest_column_norm),
+            "zeros": percentage_texts(self.zeros),
         }
 
     def plot(self, ax=None):
@@ -354,64 +347,10 @@ class WeightStatistics(Result):
             f"{layer}\nstd {std:.2g}" + (f", {zeros:.0%} zeros" if zeros else "")
             for layer, std, zeros in rows
         ]
-        return _with_rows(ax, labels)
-
-
-# ------------------------------------------------------------------------------------------------------------
-# Text
-
-
-def _table(columns):
-    """Lines of a table, from cells by heading; the first column to the left."""
-    columns = [[heading, *cells] for heading, cells in columns.items()]
-    widths = [max(map(len, cells)) for cells in columns]
-    widths[0] *= -1
-    rows = zip(*columns, strict=True)
-    return ["  ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-
-
-def _padded(cell, width):
-    return cell.rjust(width) if width > 0 else cell.ljust(-width)
-
-
-def _numbers(values):
-    return [f"{value:.3g}" for value in values]
-
-
-def _percentages(values):
-    return [f"{value:.1%}" for value in values]
+        return with_rows(ax, labels)
 
 
 def _divide(a, b):
     """a / b, inf or NaN where b is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.divide(a, b)
-
-
-# ------------------------------------------------------------------------------------------------------------
-# Figures with a row a layer, the first layer's on top
-
-
-def _with_rows(ax, labels):
-    ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(max(len(labels), 1) - 0.5, -0.5)
-    return ax
-
-
-def _finish(ax, labels, **texts):
-    """Axes whose bars are shares."""
-    ax.set(xlim=(0, 1), **texts)
-    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    if labels:
-        # below the axis label, in font sizes, so that it covers no bar
-        ax.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, 0),
-            borderaxespad=5,
-            ncols=3,
-            frameon=False,
-            fontsize="small",
-        )
-    else:
-        ax.text(0.5, 0.5, "no hidden layers", transform=ax.transAxes, ha="center")
-    return _with_rows(ax, labels)

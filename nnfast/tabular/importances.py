@@ -15,8 +15,8 @@ from sklearn.metrics import (
 from threadpoolctl import threadpool_limits
 
 from nnfast import plotting
-from nnfast.findings import Result
 from nnfast.jobs import Jobs, Limits, n_jobs_of
+from nnfast.result import Result
 from nnfast.tabular.answers import labels_of, numbers_of
 from nnfast.tabular.summary import one_line
 from nnfast.tabular.tasks import ClassTask
