@@ -23,7 +23,7 @@
 #ifndef NNFAST_BFLOAT16_H
 #define NNFAST_BFLOAT16_H
 
-#include "dense.h"
+#include "gradient.h"
 
 typedef uint16_t bf16; /* a bfloat16: the upper half of a float */
 
@@ -224,7 +224,7 @@ static void backward_bf16(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, con
     }
 }
 
-/* dw = a.T @ dz of one block, then the update and the copies, as `gradient_block` of dense.h: a in columns, dz in
+/* dw = a.T @ dz of one block, then the update and the copies, as `gradient_block` of gradient.h: a in columns, dz in
  * pairs. Not for narrow layers. */
 static void gradient_block_bf16(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
 {

@@ -7,6 +7,7 @@
 #include "update.h"
 #include "dropout.h"
 #include "dense.h"
+#include "gradient.h"
 #include "norm.h"
 #include "loss.h"
 #include "tables.h"

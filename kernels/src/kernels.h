@@ -57,7 +57,7 @@ typedef struct {
     const Update *update;
 } Vector;
 
-/* The gradient of one layer over the rows of a chunk: what each entry is for stands in dense.h. */
+/* The gradient of one layer over the rows of a chunk: what each entry is for stands in gradient.h. */
 typedef struct {
     const void *a, *dz; /* inputs and output gradients of the layer, in panels */
     ptrdiff_t stride;   /* of both */

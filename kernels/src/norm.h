@@ -12,7 +12,7 @@
 #ifndef NNFAST_NORM_H
 #define NNFAST_NORM_H
 
-#include "dense.h"
+#include "gradient.h"
 
 /* The sums over rows of (x - center)^2 in one panel, in the order of sum_rows. */
 INLINE void sum_squares_of_rows(const REAL *x, ptrdiff_t rows, const vec center[2], vec total[2])

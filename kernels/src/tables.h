@@ -5,7 +5,7 @@
 #ifndef NNFAST_TABLES_H
 #define NNFAST_TABLES_H
 
-#include "dense.h"
+#include "gradient.h"
 #include "dropout.h"
 
 enum { PREFETCHED_ROWS = 4 }; /* rows come from all over the table: ask for them before they are needed */
