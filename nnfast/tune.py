@@ -3,35 +3,27 @@
 It gives the scores of both on held-out rows, and the best as parameters, a script and a fitted pipeline.
 """
 
-import json
 import sys
 import time
 import warnings
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-import joblib
 import numpy as np
 from sklearn.base import clone, is_classifier
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import nnfast
-from nnfast import engines, threads, tuning
+from nnfast import threads, tune_results, tuning
 from nnfast._info import versions
-from nnfast.callbacks.files import replacing
 from nnfast.exceptions import DivergenceError, UnexpectedValuesWarning
 from nnfast.script import write_script
-from nnfast.tables import TEST_SIZE, RawTable, TableError
+from nnfast.tables import RawTable, TableError
+from nnfast.tune_results import Result
 from nnfast.tuning import default_space, int_log_uniform, layers, log_uniform, tied
-from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.networks import network_of
-from nnfast.tuning.texts import plain
-from nnfast.tuning.trials import count_statuses
 
 # What needs no library beside those of nnfast comes first, and is the default. Each goes on until the time is
 # over.
@@ -63,31 +55,6 @@ HYPERBAND_EPOCHS = 27
 
 # A budget of time for a search that there is no time for.
 _NO_TIME = 1e-9
-
-_ESTIMATORS = {"classification": "MLPClassifier", "regression": "MLPRegressor"}
-_SCORES = {"classification": "accuracy", "regression": "R2"}
-
-
-@dataclass(frozen=True)
-class Result:
-    """A pipeline fitted on all rows to train on, its mean score over the folds, its score on the held-out
-    rows.
-    """
-
-    pipeline: object
-    validation: float
-    test: float
-
-    @property
-    def parameters(self):
-        """The network's parameters that are not at their defaults."""
-        network = self.pipeline[-1]
-        defaults = type(network)().get_params()
-        return {
-            name: plain(value)
-            for name, value in network.get_params().items()
-            if not _same(value, defaults[name])
-        }
 
 
 def check(path, *, method=DEFAULT_METHOD, out=None, save=None, model=None, script=None):
@@ -203,7 +170,7 @@ def run(
     """
     jobs = threads.n_threads_available() if jobs is None else jobs
     folds = _folds(table, cv, seed)
-    print(_opening(table, cv), flush=True)
+    print(tune_results.opening(table, cv), flush=True)
 
     with warnings.catch_warnings():
         # Trials are meant to end when the method says, and a rare class, or level, is not in every fold.
@@ -212,9 +179,9 @@ def run(
         start = time.perf_counter()
         base, scores, n_epochs = _try_defaults(table, folds, cv, seed, jobs, budget)
         spent = time.perf_counter() - start
-        print(_tried(_SCORES[table.task], scores, n_epochs, spent), flush=True)
+        print(tune_results.tried(tune_results.SCORES[table.task], scores, n_epochs, spent), flush=True)
         base.fit(table.X_train, table.y_train)
-        defaults = Result(base, _mean(scores), base.score(table.X_test, table.y_test))
+        defaults = Result(base, tune_results.mean(scores), base.score(table.X_test, table.y_test))
 
         start = time.perf_counter()
         search = _search(table, method, tier, cv, seed)
@@ -224,22 +191,22 @@ def run(
         search.set_params(cv=folds, n_jobs=jobs, time_budget=left, refit=False, verbose=_verbose())
         search.fit(table.X_train, table.y_train)
         seconds = time.perf_counter() - start
-        print(_trials(search, method, seconds))
+        print(tune_results.trials(search, method, seconds))
         if out is not None:  # before what may yet fail or be interrupted
             search.report(out)
             print(f"Report: {out}", flush=True)
         tuned = _tuned(table, search, defaults)
 
-    print(_result(table, defaults, tuned))
+    print(tune_results.comparison(table, defaults, tuned))
     text = write_script(
-        table, _ESTIMATORS[table.task], tuned.parameters, str(model or f"{table.name}.joblib")
+        table, tune_results.ESTIMATORS[table.task], tuned.parameters, str(model or f"{table.name}.joblib")
     )
     print(f"\nA script that trains it again:\n\n{text}")
     how = {
         "method": method,
         "budget": budget,
         "seconds": round(seconds, 3),
-        "trials": len(_begun(search)),
+        "trials": len(tune_results.begun(search)),
         "tier": tier,
         "cv": cv,
         "seed": seed,
@@ -249,30 +216,17 @@ def run(
         "versions": versions(),
         "script": text,
     }
-    found = _found(table, defaults, tuned, how)
+    found = tune_results.found(table, defaults, tuned, how)
     if script is not None:
-        _write(script, text)
+        tune_results.write(script, text)
         print(f"Script: {script}")
     if save is not None:
-        _save(save, found)
+        tune_results.save(save, found)
         print(f"Parameters: {save}")
     if model is not None:
-        _save_model(model, table, tuned)
-        print(_loading(model, table))
+        tune_results.save_model(model, table, tuned)
+        print(tune_results.loading(model, table))
     return found
-
-
-def _save_model(path, table, tuned):
-    """Save a pipeline that predicts in the target's own units and classes, by joblib."""
-    model = tuned.pipeline
-    if table.task == "regression":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = TransformedTargetRegressor(clone(model), transformer=StandardScaler())
-            model.fit(table.X_train, table.target_train)
-    model.columns_ = table.steps.columns
-    with replacing(path) as temporary:
-        joblib.dump(model, temporary)
 
 
 def _try_defaults(table, folds, cv, seed, jobs, budget):
@@ -300,11 +254,6 @@ def _try_defaults(table, folds, cv, seed, jobs, budget):
     return base.set_params(**_prefixed(base, {"max_iter": n_epochs})), scores, n_epochs
 
 
-def _mean(scores):
-    """The mean of those that are there, or NaN."""
-    return float(np.mean(scores[np.isfinite(scores)])) if np.isfinite(scores).any() else np.nan
-
-
 def _tuned(table, search, defaults):
     """The best candidate that beats the defaults, fitted on all rows to train on, or else the defaults."""
     scores, params = search.cv_results_["mean_test_score"], search.cv_results_["params"]
@@ -327,7 +276,7 @@ def _tuned(table, search, defaults):
 
 
 def _pipeline(table, parameters):
-    network = getattr(nnfast, _ESTIMATORS[table.task])
+    network = getattr(nnfast, tune_results.ESTIMATORS[table.task])
     return make_pipeline(clone(table.encoder), network(**table.parameters | ARITHMETIC | parameters))
 
 
@@ -394,108 +343,5 @@ def _verbose():
     return "progress"
 
 
-# ------------------------------------------------------------------------------------------------------------
-# What is printed and saved
-
-
-def _opening(table, cv):
-    n_threads = threads.n_threads_available()
-    lines = [
-        (
-            f"nnfast {nnfast.__version__} ({engines.get_engine().instruction_set()}, {n_threads}"
-            f" thread{'s' * (n_threads > 1)})"
-        ),
-        *table.notes,
-        (
-            f"{table.name}: {len(table.y_train):,} rows to tune on, in {cv} folds; "
-            f"{len(table.y_test):,} rows, {TEST_SIZE:.0%}, held out for the end."
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _tried(metric, scores, n_epochs, seconds):
-    n_scored = int(np.isfinite(scores).sum())
-    score = f"{metric} {_mean(scores):.4f}" if n_scored else "no score"
-    line = f"\nDefaults: {score}, in {seconds:.1f} s of the budget."
-    if n_epochs is None:
-        return line
-    epochs = f"{n_epochs} epoch{'s' * (n_epochs > 1)}"
-    return (
-        f"{line}\n"
-        f"Their cross-validation was cut short: {n_scored} of {len(scores)} folds have a score, after "
-        f"{epochs} at most. They are fitted for as long,\n"
-        "and nothing is searched."
-    )
-
-
-def _trials(search, method, seconds):
-    n_trials = len(_begun(search))
-    if not n_trials:
-        return f"{method}: no trial, since the time was over."
-    listed = ", ".join(f"{count} {status}" for status, count in count_statuses(_begun(search)))
-    return f"{method}: {n_trials} trial{'s' * (n_trials > 1)} in {seconds:.1f} s ({listed})."
-
-
-def _begun(search):
-    """The status of each trial that was trained at all, or failed at once."""
-    status = search.cv_results_["status"]
-    return status[(search.cv_results_["n_epochs"] > 0) | np.isin(status, FAILURES)]
-
-
-def _result(table, defaults, tuned):
-    lines = [""]
-    if tuned is defaults:
-        lines += ["No trial beats the defaults: they stay. A longer --budget may help.", ""]
-    lines += [f"{_SCORES[table.task]:<10}{'validation':>12}{'test':>10}"]
-    for name, result in {"defaults": defaults, "tuned": tuned}.items():
-        lines += [f"{name:<10}{result.validation:>12.4f}{result.test:>10.4f}"]
-    return "\n".join(lines)
-
-
-def _loading(path, table):
-    """How to use a saved pipeline, as lines of Python."""
-    predict = "predict" if table.task == "regression" else "predict_proba"
-    return (
-        f"Model: {path}, which predicts by\n"
-        "    import joblib\n"
-        "    from nnfast.tables import read_table\n"
-        f"    model = joblib.load({str(path)!r})\n"
-        f'    model.{predict}(read_table("other.csv", columns=model.columns_).frame)'
-    )
-
-
-def _found(table, defaults, tuned, how):
-    scores = {
-        name: {
-            "validation": None if np.isnan(result.validation) else float(result.validation),
-            "test": float(result.test),
-        }
-        for name, result in {"defaults": defaults, "tuned": tuned}.items()
-    }
-    return {
-        "nnfast": nnfast.__version__,
-        "estimator": _ESTIMATORS[table.task],
-        "params": {} if tuned is defaults else tuned.parameters,
-        "scoring": _SCORES[table.task].lower(),
-        "scores": scores,
-        **table.facts,
-        **how,
-    }
-
-
-def _save(path, found):
-    _write(path, json.dumps(found, indent=2) + "\n")
-
-
-def _write(path, text):
-    with replacing(path) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
-
-
 def _path(path):
     return None if path is None else str(path)
-
-
-def _same(value, default):
-    return type(value) is type(default) and value == default

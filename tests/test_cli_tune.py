@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
@@ -23,7 +24,7 @@ from test_cli import CSV, columns, run
 
 import nnfast.jobs
 import nnfast.stochastic_fit
-from nnfast import __main__, tables, tune
+from nnfast import __main__, tables, tune, tune_results
 from nnfast.training import TrainingRun
 from nnfast.tuning.run import SearchRun
 
@@ -375,9 +376,9 @@ def test_saved_parameters_are_a_whole_file(capsys, csv, tmp_path, monkeypatch):
         path.write_bytes(b"{")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tune.Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
-        tune._save(saved, {})
+        tune_results.save(saved, {})
     assert saved.read_text() == "before" and sorted(each.name for each in tmp_path.iterdir()) == [
         "p.json",
         csv.name,
@@ -632,7 +633,7 @@ def test_ctrl_c_ends_the_search(capsys, csv, tmp_path):
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_ends_the_command(capsys, csv, tmp_path, monkeypatch):
-    monkeypatch.setattr(tune, "_trials", interrupted)
+    monkeypatch.setattr(tune_results, "trials", interrupted)
     code, _, err = run(
         capsys, "tune", csv, "--target", "price", "--budget", "1h", "--save", tmp_path / "p.json"
     )

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from small import QUIET, small, table
 
-from nnfast import tune
+from nnfast import tune_results
 from nnfast.callbacks import Checkpoint, LiveControl
 from nnfast.callbacks.files import replacing
 
@@ -42,7 +42,7 @@ def report(path):
 
 
 def parameters(path):
-    tune._save(path, {"params": {}, "scoring": "accuracy"})
+    tune_results.save(path, {"params": {}, "scoring": "accuracy"})
 
 
 # All that replace a file.
