@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 
 from nnfast import engines
-from nnfast.blocks import table_dtype
 from nnfast.class_weight import weigh
 from nnfast.continuation import parameters_to_go_on_from
 from nnfast.custom_functions import check_own_functions
@@ -20,8 +18,8 @@ from nnfast.epoch_records import as_arrays, with_own_curves
 from nnfast.fitted import FittedNetwork, network_activation
 from nnfast.history import check_history, check_last_parameters
 from nnfast.holdout import scatter, take
-from nnfast.mapped import exceeds_memory
 from nnfast.network import Network
+from nnfast.numeric_table import kind_to_measure, kind_to_train_on
 from nnfast.optimizers import OPTIMIZERS, resolve_optimizer
 from nnfast.option_needs import warn_of_unused_options
 from nnfast.parameters import CONSTRAINTS, check_dropout, check_parameters, check_together
@@ -363,23 +361,17 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         if one_epoch:
             draft._begin_partial_fit(y, classes)
 
-        asked = isinstance(self.shuffle, str) and not lbfgs
-        in_blocks = asked or exceeds_memory(X)
+        kind = kind_to_train_on(X, False if lbfgs else self.shuffle)
         if rows is None:
-            X, y = check_table(
-                draft, X, y, y_numeric=self._y_numeric, reset=from_scratch, in_blocks=in_blocks
-            )
+            table, y = check_table(draft, X, y, y_numeric=self._y_numeric, reset=from_scratch, kind=kind)
         else:
-            draft.n_features_in_ = X.shape[1]
-        if in_blocks and issparse(X):
-            raise ValueError(
-                f"shuffle={self.shuffle!r} is for dense tables, got a sparse X. Use shuffle=True."
-            )
-        sample_weight = check_sample_weight(sample_weight, X)
-        n_samples, all_labels = X.shape[0], y
+            table = kind(X)
+            draft.n_features_in_ = table.n_features
+        sample_weight = check_sample_weight(sample_weight, table.X)
+        n_samples, all_labels = table.n_samples, y
         if rows is not None:
             y, sample_weight = y[rows], take(sample_weight, rows)
-        given = table_dtype(X)
+        given = table.dtype
         parameter_dtype = given if given in (np.float32, np.float64) else np.dtype(np.float64)
         if lbfgs:
             dtype = np.dtype(np.float64)
@@ -391,7 +383,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         class_weights = draft._class_weights(targets.y)
 
         network = Network(
-            (X.shape[1], *hidden_layer_sizes, targets.n_outputs),
+            (table.n_features, *hidden_layer_sizes, targets.n_outputs),
             activation,
             targets.loss,
             targets.loss_parameters,
@@ -418,7 +410,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         sample_weight = weigh(class_weights, targets.y, sample_weight)
         task = Task(
             network=network,
-            X=X,
+            table=table,
             y=targets.y if rows is None else scatter(targets.y, rows, n_samples),
             sample_weight=sample_weight if rows is None else scatter(sample_weight, rows, n_samples),
             dtype=dtype,
@@ -427,10 +419,9 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             regularization=regularization,
             stratify=targets.stratify,
             score=targets.score,
-            validation=draft._validation(held_out, X, targets, class_weights, dtype),
+            validation=draft._validation(held_out, table, targets, class_weights, dtype),
             labels=all_labels,
             estimator=self,
-            in_blocks=in_blocks,
             counts=counts,
             rows=rows,
         )
@@ -458,24 +449,31 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
             alpha_dropout=bool(self.alpha_dropout),
         )
 
-    def _validation(self, held_out, X, targets, class_weights, dtype):
+    def _validation(self, held_out, table, targets, class_weights, dtype):
         """The rows that `fit` was told to hold out, or None."""
         X_val, y_val, sample_weight_val, indices = held_out
         if indices is not None:
-            return Validation(rows=check_validation_indices(indices, X.shape[0]))
+            return Validation(rows=check_validation_indices(indices, table.n_samples))
         if X_val is None:
             return None
         names = ("X_val", "y_val")
-        X_val, y_val = check_table(
-            self, X_val, y_val, y_numeric=self._y_numeric, reset=False, in_blocks=True, names=names
+        table_val, y_val = check_table(
+            self,
+            X_val,
+            y_val,
+            y_numeric=self._y_numeric,
+            reset=False,
+            kind=kind_to_measure(X_val),
+            names=names,
         )
-        sample_weight = check_sample_weight(sample_weight_val, X_val, "sample_weight_val")
+        sample_weight = check_sample_weight(sample_weight_val, table_val.X, "sample_weight_val")
         with blaming("y_val"):
             self._check_labels(y_val)
             y = self._encode(y_val, dtype).y
             if y.shape[1:] != targets.y.shape[1:]:
                 raise ValueError(f"must have as many outputs as y, got shape {y_val.shape}.")
-        return Validation(X=X_val, y=y, sample_weight=weigh(class_weights, y, sample_weight), labels=y_val)
+        weights = weigh(class_weights, y, sample_weight)
+        return Validation(table=table_val, y=y, sample_weight=weights, labels=y_val)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -47,11 +47,15 @@ def block_rows(X):
     return max(1, BLOCK_NUMBERS // (X.shape[1] + 2))
 
 
-class Rows:
-    """Rows of a table to train on, without an array of their numbers, and the order that an epoch takes them
-    in.
+def buffer_blocks(X, batch_size):
+    """Blocks of a buffer that batches are taken from."""
+    return max(BUFFER_BLOCKS, -(-BUFFER_BATCHES * batch_size // block_rows(X)))
 
-    A slice of it is an array of row numbers, ascending; the places in it are cut into blocks.
+
+class BlockOrder:
+    """The order in which an epoch takes the blocks of a table, without an array of the rows' numbers.
+
+    What is cut into blocks are the rows that are not held out.
 
     Parameters
     ----------
@@ -77,8 +81,11 @@ class Rows:
     def __len__(self):
         return self._n
 
-    def __getitem__(self, part):
-        places = np.arange(*part.indices(self._n))
+    def numbers(self, first=0, last=None):
+        """Numbers of the rows from the first to before the last, without those held out: an array of intp,
+        ascending.
+        """
+        places = np.arange(first, self._n if last is None else min(last, self._n))
         return places + np.searchsorted(self._before, places, side="right")
 
     def shuffle(self, random_state):
@@ -88,7 +95,7 @@ class Rows:
 
     def block(self, number):
         """Numbers of the rows of a block."""
-        return self[number * self.block_rows : (number + 1) * self.block_rows]
+        return self.numbers(number * self.block_rows, (number + 1) * self.block_rows)
 
     def buffers(self, n_blocks):
         """An epoch's blocks, some for each buffer, ascending: a buffer's rows are shuffled, so its order is
@@ -194,14 +201,13 @@ class BlockSession:
         regularization=Regularization(),
         **settings,
     ):
-        self._n_samples, rows_of_block = X.shape[0], block_rows(X)
-        self._n_blocks, left_over = BUFFER_BLOCKS, 0
+        self._n_samples, self._n_blocks, left_over = X.shape[0], BUFFER_BLOCKS, 0
         if optimizer is None:  # whose penalty loss_gradient adds up
             self._alpha, regularization = regularization.alpha, replace(regularization, alpha=0.0)
         else:
-            self._n_blocks = max(BUFFER_BLOCKS, -(-BUFFER_BATCHES * batch_size // rows_of_block))
+            self._n_blocks = buffer_blocks(X, batch_size)
             left_over = batch_size - 1
-        self._capacity = min(self._n_samples, self._n_blocks * rows_of_block + left_over)
+        self._capacity = min(self._n_samples, self._n_blocks * block_rows(X) + left_over)
         if network.normalization == "batch" and batch_size > self._capacity:
             # Only state.gradients asks for such batches: those of epochs fit.
             raise ValueError(
@@ -273,12 +279,14 @@ class BlockSession:
         self._session.check_targets()
         return end
 
-    def _parts(self, rows):
-        """Fill the buffer with part after part of the rows; yields (first, last) place of each in `rows`."""
-        for first in range(0, len(rows), self._capacity):
-            part = rows[first : first + self._capacity]
-            self._fill(part)
-            yield first, first + len(part)
+    def _parts(self, n_rows, numbers):
+        """Fill the buffer with part after part of some rows, of which `numbers(first, last)` are to be had;
+        yields the places (first, last) of each.
+        """
+        for first in range(0, n_rows, self._capacity):
+            last = min(n_rows, first + self._capacity)
+            self._fill(numbers(first, last))
+            yield first, last
 
     def _weight(self, n):
         """The sum of the weights of the buffer's first rows."""
@@ -286,7 +294,7 @@ class BlockSession:
         return float(n) if weights is None else float(weights[:n].sum())
 
     def epoch(self, rows, learning_rate):
-        """See `Session.epoch`; `rows` are `Rows`."""
+        """See `Session.epoch`; `rows` are a `BlockOrder`."""
         rates = np.atleast_1d(np.asarray(learning_rate, np.float64))
         generator = None if rows.seed is None else np.random.RandomState(rows.seed)
         buffers, loss, step, n = rows.buffers(self._n_blocks), 0.0, 0, 0
@@ -320,9 +328,9 @@ class BlockSession:
             raise self._engine.NonFinite(step + error.step) from None
 
     def evaluate(self, rows):
-        """See `Session.evaluate`; `rows` ascend."""
+        """See `Session.evaluate`; `rows`, an array, ascend."""
         out, loss, weight = np.empty((len(rows), self._network.n_outputs), self._dtype), 0.0, 0.0
-        for first, last in self._parts(rows):
+        for first, last in self._parts(len(rows), lambda first, last: rows[first:last]):
             order, of_part = np.arange(last - first), self._weight(last - first)
             if of_part:
                 loss += of_part * self._session.evaluate(order, out[first:last])[0]
@@ -334,16 +342,15 @@ class BlockSession:
     def predict(self):
         """See `Session.predict`: the outputs of all rows."""
         out = np.empty((self._n_samples, self._network.n_outputs), self._dtype)
-        for first in range(0, self._n_samples, self._capacity):
-            n = self._fill(np.arange(first, min(self._n_samples, first + self._capacity)))
-            self._session.predict(np.arange(n), out[first : first + n])
+        for first, last in self._parts(self._n_samples, np.arange):
+            self._session.predict(np.arange(last - first), out[first:last])
         return out
 
     def loss_gradient(self, flat, gradient, rows):
-        """See `Session.loss_gradient`; `rows` ascend."""
+        """See `Session.loss_gradient`; `rows` are a `BlockOrder`, whose numbers ascend."""
         loss, weight, of_rows = 0.0, 0.0, np.empty_like(gradient)
         gradient[:] = 0
-        for first, last in self._parts(rows):
+        for first, last in self._parts(len(rows), rows.numbers):
             of_part = self._weight(last - first)
             if of_part:
                 loss += of_part * self._session.loss_gradient(flat, of_rows, np.arange(last - first))
@@ -355,10 +362,3 @@ class BlockSession:
         gradient[weights] += self._alpha * flat[weights]
         gradient /= weight
         return loss / weight
-
-
-def predict(engine, network, parameters, X, *, dtype, n_threads=None):
-    """See `nnfast.engines.cython.predict`."""
-    with BlockSession(engine, network, X, dtype=dtype, batch_size=X.shape[0], n_threads=n_threads) as session:
-        session.load(parameters)
-        return session.predict()

@@ -8,10 +8,10 @@ import numpy as np
 
 import nnfast
 from nnfast import engines
-from nnfast.blocks import copies
 from nnfast.engines.arrays import check_held, check_overflow
 from nnfast.fitted import labels_of, predict_many
-from nnfast.mapped import check_whole, is_large
+from nnfast.mapped import check_whole
+from nnfast.numeric_table import kind_to_measure
 from nnfast.state import check_state
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
 from nnfast.versions import warn_of_version
@@ -74,7 +74,7 @@ class CompiledNetwork:
         result = common_dtype(X.dtype, arrays[0][0].dtype)
         dtype = arithmetic_dtype(state["precision"], result)
         if dtype.itemsize < X.dtype.itemsize:
-            for first, rows in copies(X) if is_large(X) else ((0, X),):
+            for first, rows in kind_to_measure(X)(X).parts():
                 check_held(rows, dtype, first=first)
         engine, loss = engines.get_engine(state["engine"]), state["loss"]
         outputs = predict_many(

@@ -1,18 +1,17 @@
 """The fitted network: from an estimator's attributes to its parameters and predictions."""
 
-from functools import partial
 from numbers import Integral
 
 import numpy as np
 
-from nnfast import blocks, engines
+from nnfast import engines
 from nnfast.activations import ACTIVATIONS, ALIASES, activation_of, resolve_activations
 from nnfast.custom_functions import Activation
 from nnfast.engines.arrays import check_overflow
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
-from nnfast.mapped import is_large
 from nnfast.network import Network, Parameters
 from nnfast.normalization import NORMALIZATIONS, fold
+from nnfast.numeric_table import kind_to_measure
 from nnfast.state import check_state
 from nnfast.validation import arithmetic_dtype, check_rows, common_dtype
 
@@ -161,9 +160,9 @@ def predict_many(engine, activation, loss, norm_eps, arrays, X, dtype, n_threads
     network = Network(
         layer_units, activation, loss, normalization="layer" if scales else None, norm_eps=float(norm_eps)
     )
-    predict = partial(blocks.predict, engine) if is_large(X) else engine.predict
+    table = kind_to_measure(X)(X)
     parameters = Parameters.of_lists(coefs=coefs, intercepts=intercepts, scales=scales, shifts=shifts)
-    return predict(network, parameters, X, dtype=dtype, n_threads=n_threads)
+    return table.predict(engine, network, parameters, dtype=dtype, n_threads=n_threads)
 
 
 def labels_of(outputs, binarizer):

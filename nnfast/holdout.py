@@ -5,9 +5,8 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
-from nnfast.blocks import Rows, hold_out
+from nnfast.numeric_table import NumericTable
 
 
 @dataclass
@@ -15,36 +14,38 @@ class Validation:
     """A validation set: either `rows`, numbers (intp) of rows held out of the fitted table, or a table of its
     own.
 
-    `X`, `y` and `sample_weight` are as the engine takes them, as in `Task`; `labels` is y as scikit-learn's
+    `table`, `y` and `sample_weight` are as in `Task`; `labels` is y as scikit-learn's
     scorers take it.
     """
 
     rows: np.ndarray | None = None
-    X: Any = None
+    table: NumericTable | None = None
     y: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
     labels: Any = None
 
-    def table(self, task):
-        """(X, y, sample_weight, labels) of the validation rows; X None if they are rows of the
-        task's table.
-        """
+    def targets(self, task):
+        """(y, sample_weight, labels) of the validation rows."""
         if self.rows is None:
-            return self.X, self.y, self.sample_weight, self.labels
+            return self.y, self.sample_weight, self.labels
         labels = None if task.labels is None else task.labels[self.rows]
-        return None, task.y[self.rows], take(task.sample_weight, self.rows), labels
+        return task.y[self.rows], take(task.sample_weight, self.rows), labels
+
+    def taken(self, task):
+        """The validation rows, as X."""
+        return self.table.X if self.rows is None else task.table.take(self.rows)
 
 
 def split(task, p, random_state):
     """The rows trained on, in the order of the first epoch before any shuffle, and the Validation or None.
 
     Only early stopping without a validation set of its own draws one, as scikit-learn does, or of a table
-    that is read in blocks as `hold_out` does. There rows held out ascend.
+    that is read in blocks as `nnfast.blocks.hold_out` does.
     """
     if task.validation is None and p.early_stopping:
-        n_samples = task.X.shape[0] if task.rows is None else len(task.rows)
+        n_samples = task.table.n_samples if task.rows is None else len(task.rows)
         try:
-            rows, held_out = _draw(task, p.validation_fraction, random_state)
+            rows, held_out = task.table.draw(p.validation_fraction, task.rows, task.stratify, random_state)
         except ValueError as error:
             raise ValueError(
                 f"early_stopping=True cannot hold out validation_fraction={p.validation_fraction} of "
@@ -56,7 +57,7 @@ def split(task, p, random_state):
                 "The validation set is too small. Increase 'validation_fraction' or the size of your "
                 f"dataset. Got validation_fraction={p.validation_fraction} of {n_samples} samples."
             )
-        check_weights(take(task.sample_weight, rows), "sample_weight over the rows trained on")
+        _check_weights_of(task, rows)
         check_weights(
             take(task.sample_weight, held_out), "sample_weight over the rows held out for early stopping"
         )
@@ -64,28 +65,16 @@ def split(task, p, random_state):
     return given_split(task)
 
 
-def _draw(task, fraction, random_state):
-    """Rows to train on, and numbers of those held out."""
-    if not task.in_blocks:
-        return train_test_split(
-            _all_rows(task), random_state=random_state, test_size=fraction, stratify=task.stratify
-        )
-    held_out = hold_out(task.X, fraction, random_state)
-    if task.rows is not None:
-        held_out = np.intersect1d(held_out, task.rows)
-    return Rows(task.X, np.union1d(held_out, _outside(task))), held_out
-
-
 def _obstacle(task, fraction, n_samples):
     """Why such a share of the rows cannot be drawn, or None if it is something else."""
     n_held_out = ceil(fraction * n_samples)
     if not 0 < n_held_out < n_samples:
         return f"that is {n_held_out}, and leaves {n_samples - n_held_out} to train on."
-    if task.stratify is None or task.in_blocks:
+    if task.stratify is None or not task.table.stratifies:
         return None
     classes, first, counts = np.unique(task.stratify, return_index=True, return_counts=True)
     if counts.min() < 2:
-        label = task.labels[_all_rows(task)][first[counts.argmin()]]
+        label = task.labels[task.table.rows(task.rows)][first[counts.argmin()]]
         return f"every class needs a row in both parts, and class {label} has one row in all."
     if min(n_held_out, n_samples - n_held_out) < len(classes):
         return (
@@ -99,46 +88,27 @@ def given_split(task):
     """The same where nothing is drawn: all rows, but for those that the task's own validation set
     holds out.
     """
-    validation = task.validation
-    rows = Rows(task.X, _outside(task)) if task.in_blocks else _all_rows(task)
-    if validation is None:
+    table, validation = task.table, task.validation
+    if validation is None or validation.rows is None:
         check_weights(task.sample_weight, "sample_weight over all rows")
-    elif validation.rows is None:
-        check_weights(task.sample_weight, "sample_weight over all rows")
-        check_weights(validation.sample_weight, "sample_weight_val over all rows")
-    else:
-        outside = _outside(task)
-        if len(unseen := np.intersect1d(validation.rows, outside)):
-            raise ValueError(
-                f"validation_indices must be among the rows that the fit sees, got row {unseen[0]}."
-            )
-        if task.in_blocks:
-            validation = replace(validation, rows=np.sort(validation.rows))
-            rows = Rows(task.X, np.union1d(validation.rows, outside))
-        else:
-            stays = np.ones(task.X.shape[0], dtype=bool)
-            stays[validation.rows] = False
-            rows = rows[stays[rows]]
-        check_weights(take(task.sample_weight, rows), "sample_weight over the rows trained on")
-        held_out = take(task.sample_weight, validation.rows)
-        check_weights(held_out, "sample_weight over the rows of validation_indices")
+        if validation is not None:
+            check_weights(validation.sample_weight, "sample_weight_val over all rows")
+        return table.rows(task.rows), validation
+    if len(unseen := np.intersect1d(validation.rows, table.unseen(task.rows))):
+        raise ValueError(f"validation_indices must be among the rows that the fit sees, got row {unseen[0]}.")
+    validation = replace(validation, rows=table.in_order(validation.rows))
+    rows = table.rows(task.rows, validation.rows)
+    _check_weights_of(task, rows)
+    held_out = take(task.sample_weight, validation.rows)
+    check_weights(held_out, "sample_weight over the rows of validation_indices")
     return rows, validation
 
 
-def _all_rows(task):
-    """The rows that the fit may see, those of the fitted table or the task's share of them: an array of its
-    own.
-    """
-    return (
-        np.arange(task.X.shape[0], dtype=np.intp) if task.rows is None else np.array(task.rows, dtype=np.intp)
+def _check_weights_of(task, rows):
+    """Raise unless the weights of the rows trained on have a positive sum."""
+    check_weights(
+        take(task.sample_weight, task.table.numbers(rows)), "sample_weight over the rows trained on"
     )
-
-
-def _outside(task):
-    """The rows of the table that are not the task's, ascending."""
-    if task.rows is None:
-        return np.empty(0, dtype=np.intp)
-    return np.setdiff1d(np.arange(task.X.shape[0], dtype=np.intp), task.rows)
 
 
 def check_weights(sample_weight, which):
@@ -158,4 +128,4 @@ def scatter(values, rows, n_samples):
 
 def take(sample_weight, rows):
     """The weights of some rows; None of none."""
-    return None if sample_weight is None else sample_weight[rows[:]]  # `Rows` are numbers only in slices
+    return None if sample_weight is None else sample_weight[rows]

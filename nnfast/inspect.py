@@ -87,8 +87,8 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
     'healthy'
     """
     estimator, X = _last_and_table(estimator, X)
-    X, y = check_table(estimator, X, y, y_numeric=estimator._y_numeric, reset=False)
-    sample_weight = check_sample_weight(sample_weight, X)
+    table, y = check_table(estimator, X, y, y_numeric=estimator._y_numeric, reset=False)
+    X, sample_weight = table.X, check_sample_weight(sample_weight, table.X)
     estimator._check_labels(y)
     targets = estimator._encode(y, np.float64)
     network = NumpyNetwork.of_estimator(estimator)

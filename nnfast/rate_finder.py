@@ -13,8 +13,8 @@ import numpy as np
 from sklearn.utils.random import sample_without_replacement
 
 from nnfast import plotting
-from nnfast.blocks import BUFFER_BATCHES, BUFFER_BLOCKS, take
 from nnfast.exceptions import DivergenceError
+from nnfast.numeric_table import NumericTable
 from nnfast.reporting import SCALE
 
 __all__ = ["RateCurve"]
@@ -128,7 +128,7 @@ def range_test(
     Parameters
     ----------
     task : nnfast.task.Task
-    rows : ndarray of intp, or nnfast.blocks.Rows
+    rows : ndarray of intp, or nnfast.blocks.BlockOrder
         Those to train on. What is drawn of them is the same for any number of threads. Of a table that is
         read in blocks, as many as a buffer has, in memory.
     batch_size : int
@@ -155,8 +155,7 @@ def range_test(
         If the loss explodes within a decade of the lowest rate.
     """
     random_state = deepcopy(random_state)
-    if task.sample_weight is not None and not task.in_blocks:
-        rows = rows[task.sample_weight[rows] > 0]  # a batch of weights 0 would have no loss
+    rows = task.table.weighed(rows, task.sample_weight)  # a batch of weights 0 would have no loss
     batch_size = min(batch_size, len(rows))
     for lowest in LOWS if low is None else (low,):
         decades = math.log10(high) - math.log10(lowest)  # their ratio may overflow
@@ -219,14 +218,10 @@ def _read(rates, losses, smoothed, window, diverged):
 
 def _climb(task, rows, batch_size, p, engine, random_state, rates, smoothing):
     """(losses, smoothed, step at which the loss exploded or None) of a step a rate."""
-    if task.in_blocks:
-        task, rows = _in_memory(task, rows, len(rates) * batch_size, batch_size, random_state)
-        batch_size = min(batch_size, len(rows))
-    session = engine.Session(
-        task.network,
-        task.X,
-        task.y,
-        task.sample_weight,
+    task, rows = _in_memory(task, rows, len(rates) * batch_size, batch_size, random_state)
+    batch_size = min(batch_size, len(rows))
+    session = task.session(
+        engine,
         dtype=task.dtype,
         batch_size=batch_size,
         optimizer=task.optimizer,
@@ -270,15 +265,17 @@ def _batches(rows, batch_size, n_steps, random_state):
 
 
 def _in_memory(task, rows, n_rows, batch_size, random_state):
-    """A task of some blocks of the rows, and the numbers of its rows."""
-    most = max(BUFFER_BLOCKS, -(-BUFFER_BATCHES * batch_size // rows.block_rows))
-    n_blocks = min(most, len(rows.order), -(-n_rows // rows.block_rows))
-    drawn = np.sort(random_state.permutation(len(rows.order))[:n_blocks])
-    numbers = np.concatenate([rows.block(block) for block in drawn])
+    """A task whose rows can be read in any order, and the numbers of those to train on: of a table that is
+    read in blocks, some.
+    """
+    numbers = task.table.sample(rows, n_rows, batch_size, random_state)
+    if numbers is None:
+        return task, rows
     weight = None if task.sample_weight is None else task.sample_weight[numbers]
     if weight is not None and (weight > 0).any():
         numbers, weight = numbers[weight > 0], weight[weight > 0]
-    part = replace(task, X=take(task.X, numbers), y=task.y[numbers], sample_weight=weight, in_blocks=False)
+    table = NumericTable(task.table.take(numbers))
+    part = replace(task, table=table, y=task.y[numbers], sample_weight=weight)
     return part, np.arange(len(numbers))
 
 

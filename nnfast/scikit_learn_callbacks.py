@@ -37,7 +37,7 @@ class Bridge:
         self._estimator = task.estimator
         self._context = vars(task.estimator).get("_callback_fit_ctx") if task.estimator is not None else None
         metadata = None if task.sample_weight is None else {"sample_weight": task.sample_weight}
-        self._data = {"estimator": self._estimator, "X": task.X, "y": task.labels, "metadata": metadata}
+        self._data = {"estimator": self._estimator, "X": task.table.X, "y": task.labels, "metadata": metadata}
         self._epoch, self._n_left = None, 0
 
     def __bool__(self):

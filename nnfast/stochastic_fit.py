@@ -84,7 +84,7 @@ class StochasticFit:
     def open(self, stack):
         """Open what has to be closed: the engine's sessions, and a progress bar."""
         self.stack = stack
-        self._hold_rows(np.intp)
+        self._hold_rows(self.task.table.expanded(self.rows))
         self._open_session()
         if self.validator is not None:
             stack.enter_context(self.validator)
@@ -120,10 +120,8 @@ class StochasticFit:
         t, moments = self.session.t, self.session.take_moments()
         self.reached = kept, moments, t
 
-    def _hold_rows(self, dtype):
-        """Keep the order of the rows in this dtype, where it is an array."""
-        if isinstance(self.rows, np.ndarray):
-            self.rows = self.state._rows = self.rows.astype(dtype, copy=False)
+    def _hold_rows(self, rows):
+        self.rows = self.state._rows = rows
 
     def _change_regularization(self):
         """Go on in another session, since a session's memory is laid out for what it regularizes."""
@@ -177,8 +175,8 @@ class StochasticFit:
         orders = np.empty((n, n_rows), np.intp)
         for order in orders:
             if self.p.shuffle:
-                self.engine.shuffle(self.rows, self.random_state)
-            order[:] = self.rows
+                self.task.table.shuffle(self.rows, self.engine, self.random_state)
+            order[:] = self.task.table.numbers(self.rows)
         rates = self.run.rates_ahead(n, self.t, n_rows)
         try:
             losses = self.session.epochs(orders, rates)
@@ -215,7 +213,7 @@ class StochasticFit:
         self.publish_reached()
         self._keep_reached()
         # many fits may wait, each with an order of its own
-        self._hold_rows(np.min_scalar_type(self.task.X.shape[0]))
+        self._hold_rows(self.task.table.compact(self.rows))
 
     @property
     def has_best(self):
@@ -298,7 +296,7 @@ class StochasticFit:
         """
         if not parameters.are_finite():
             return False
-        rows = np.sort(self.rows) if isinstance(self.rows, np.ndarray) else self.rows[:]
+        rows = np.sort(self.task.table.numbers(self.rows))
         self.session.load(parameters)
         return bool(np.isfinite(self.session.evaluate(rows)[0]))
 
@@ -361,10 +359,8 @@ class StochasticFit:
     def _train(self, n_iter):
         """Train and measure; the epoch's numbers as a dict, which is also recorded."""
         start, rates = perf_counter(), self.run.rates()
-        if self.p.shuffle and self.task.in_blocks:
-            self.rows.shuffle(self.random_state)
-        elif self.p.shuffle:
-            self.engine.shuffle(self.rows, self.random_state)
+        if self.p.shuffle:
+            self.task.table.shuffle(self.rows, self.engine, self.random_state)
         loss = self.session.epoch(self.rows, rates)
         self.t += len(self.rows)
         self.reporter.epoch(n_iter, loss)

@@ -15,6 +15,7 @@ from nnfast.blocks import KEPT, check_finite
 from nnfast.engines.arrays import IN_FLOAT32, check_held
 from nnfast.frames import naming_columns, refuse_complex, refuse_dates
 from nnfast.mapped import check_whole, is_large, memory, root_of
+from nnfast.numeric_table import NumericTable
 
 FLOATS = _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -70,27 +71,27 @@ def check_memory(layer_units, dtype):
         )
 
 
-def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X", "y")):
+def check_table(estimator, X, y, *, y_numeric, reset, kind=NumericTable, names=("X", "y")):
     """Validate X and y of a fit as scikit-learn does, but leave X's integers, strides and memory map as they
-    are.
+    are. Returns X as a table of the class `kind`, and y.
 
     `names` are what the caller knows X and y by. y is numbers if `y_numeric`, or else labels: see
     `nnfast.targets`.
 
     CSC becomes CSR, and a Fortran-ordered array in memory becomes C-ordered: every epoch gathers rows in
     random order, which costs a cache line a number there. A large mapped table is looked through block by
-    block, and with `in_blocks`, where `nnfast.blocks` is what reads it, keeps any dtype of numbers.
+    block, and where it is read in blocks later, keeps any dtype of numbers.
     """
     check_whole(X)
     if not reset and _needs_no_look(estimator, X, y):
-        return X, y
-    for table, name in zip((X, y), names, strict=True):
-        refuse_complex(table, name)
+        return kind(X), y
+    for values, name in zip((X, y), names, strict=True):
+        refuse_complex(values, name)
     refuse_dates(X, names[0], estimator)
     if y_numeric:
         refuse_dates(y, names[1])
     large = is_large(X)
-    as_it_is = large and in_blocks
+    as_it_is = large and kind.keeps_any_dtype
     kept = as_it_is or (isinstance(X, np.ndarray) and X.dtype in KEPT)
     by_block = large and kept
     several_targets = len(getattr(y, "columns", ())) > 1
@@ -120,7 +121,8 @@ def check_table(estimator, X, y, *, y_numeric, reset, in_blocks=False, names=("X
         X = np.require(X, requirements="A")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
-    return X, (targets.as_numbers if y_numeric else targets.as_labels)(y, names[1])
+    y = (targets.as_numbers if y_numeric else targets.as_labels)(y, names[1])
+    return kind(X), y
 
 
 def _needs_no_look(estimator, X, y):

@@ -1,11 +1,8 @@
 """Loss and score of the validation set after every epoch."""
 
-from functools import partial
-
 import numpy as np
 
-from nnfast import blocks, scores
-from nnfast.mapped import is_large
+from nnfast import scores
 
 
 class Validator:
@@ -30,7 +27,7 @@ class Validator:
     """
 
     def __init__(self, task, validation, p, engine):
-        X, y, sample_weight, labels = validation.table(task)
+        y, sample_weight, labels = validation.targets(task)
         self._task, self._validation, self._engine, self._n_threads = task, validation, engine, p.n_threads
         self._session = self._score = self._scratch = self.scorer = None
         self.n_rows, self.finite = len(y), True
@@ -44,17 +41,15 @@ class Validator:
                 p.scoring, engine, p, labels, y, network.n_outputs, dtype, sample_weight
             )
         if self._score is None and not self._negates_loss:
-            if X is None:
-                X = blocks.take(task.X, validation.rows) if task.in_blocks else task.X[validation.rows]
+            X = validation.taken(task)
             self.scorer = scores.scikit_learns(p.scoring, task.estimator, X, labels, sample_weight)
 
     def __enter__(self):
         task, given = self._task, self._validation
         if given.rows is None:
-            opened = partial(blocks.BlockSession, self._engine) if is_large(given.X) else self._engine.Session
-            self._session = opened(
+            self._session = given.table.session(
+                self._engine,
                 task.network,
-                given.X,
                 given.y,
                 given.sample_weight,
                 dtype=task.dtype,

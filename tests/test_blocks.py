@@ -17,7 +17,7 @@ from small import QUIET
 import nnfast.blocks
 import nnfast.mapped
 from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
-from nnfast.blocks import BlockSession, Reader, Rows, hold_out
+from nnfast.blocks import BlockOrder, BlockSession, Reader, hold_out
 from nnfast.mapped import Pages, exceeds_memory, is_large, memory, root_of
 from nnfast.network import Network
 from nnfast.optimizers import Adam
@@ -137,9 +137,9 @@ def test_every_row_once_an_epoch_in_whole_batches(n, batch_size, shuffles):
     X = np.repeat(np.arange(n, dtype=float)[:, np.newaxis], FEATURES, axis=1)
     engine, held_out = Recorder(), np.arange(n)[:: 1 + n % 3][: n // 2]
     for out in ((), held_out):
-        rows, batch = Rows(X, out), min(batch_size, n - len(out))
+        rows, batch = BlockOrder(X, out), min(batch_size, n - len(out))
         expected = np.delete(np.arange(n), np.asarray(out, dtype=int))
-        np.testing.assert_array_equal(rows[:], expected)
+        np.testing.assert_array_equal(rows.numbers(), expected)
         session = BlockSession(
             engine,
             Network((FEATURES, 1), "relu", "squared_error"),
@@ -176,7 +176,7 @@ def test_every_row_once_an_epoch_in_whole_batches(n, batch_size, shuffles):
 def test_a_buffer_mixes_its_blocks_and_no_others():
     n = 20 * BUFFER
     X = np.repeat(np.arange(n, dtype=float)[:, np.newaxis], FEATURES, axis=1)
-    engine, rows = Recorder(), Rows(X)
+    engine, rows = Recorder(), BlockOrder(X)
     settings = {"dtype": float, "batch_size": ROWS, "optimizer": Adam()}
     session = BlockSession(
         engine, Network((FEATURES, 1), "relu", "squared_error"), X, X[:, :1], X[:, 0], **settings
@@ -410,7 +410,7 @@ def test_class_numbers_are_checked_as_they_come():
     ) as session:
         session.load(network.blank(float))
         with pytest.raises(ValueError, match="class numbers 0 .. 2, got 0 .. 3"):
-            session.epoch(Rows(X), 0.01)
+            session.epoch(BlockOrder(X), 0.01)
 
 
 # ------------------------------------------------------------------------------------------------------------

@@ -285,12 +285,10 @@ def test_tables_mapped_from_files(tmp_path, monkeypatch, parameters):
     monkeypatch.setattr(nnfast.blocks, "BLOCK_NUMBERS", 60)  # of 10 rows
     monkeypatch.setattr(nnfast.mapped, "memory", lambda: 100)
     X_file = np.load(tmp_path / "X.npy", mmap_mode="r")
-    read = []
-    monkeypatch.setattr(
-        nnfast.rate_finder, "take", lambda X, rows: read.append(len(rows)) or nnfast.blocks.take(X, rows)
-    )
+    read, take = [], nnfast.blocks.take
+    monkeypatch.setattr(nnfast.blocks, "take", lambda X, rows: read.append(len(rows)) or take(X, rows))
     for blocks, n_rows in ((64, 500), (3, 130)):  # eight batches of 16 rows or more have to fit in
-        monkeypatch.setattr(nnfast.rate_finder, "BUFFER_BLOCKS", blocks)
+        monkeypatch.setattr(nnfast.blocks, "BUFFER_BLOCKS", blocks)
         found = lr_find(small(learning_rate_init="auto", **parameters), X_file, y)
         assert n_rows * 0.85 <= read[-1] <= n_rows
         fitted = small(learning_rate_init="auto", **parameters).fit(X_file, y)

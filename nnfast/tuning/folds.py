@@ -21,7 +21,7 @@ from sklearn.utils._metadata_requests import _routing_enabled
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
-from nnfast.mapped import exceeds_memory
+from nnfast.numeric_table import kind_to_measure, kind_to_train_on
 from nnfast.tuning.networks import network_of
 from nnfast.tuning.steps import Steps
 from nnfast.validation import check_held_out, check_table
@@ -115,25 +115,25 @@ class Folds:
             raise ValueError(f"a search fits on folds of X: fit takes no {', '.join(sorted(unknown))} there.")
         if self._kind == "network":
             # Once for all fits: a data frame, say, becomes an array.
-            in_blocks = isinstance(network.shuffle, str) or exceeds_memory(X)
-            self._checked = clone(network)
-            self._X, self._y = check_table(
-                self._checked, X, y, y_numeric=network._y_numeric, reset=True, in_blocks=in_blocks
+            self._checked, kind = clone(network), kind_to_train_on(X, network.shuffle)
+            table, self._y = check_table(
+                self._checked, X, y, y_numeric=network._y_numeric, reset=True, kind=kind
             )
+            self._X = table.X
             self._held_out = self._given_held_out = tuple(fit_params.get(name) for name in HELD_OUT)
             X_val, y_val, sample_weight_val = self._held_out
             check_held_out(X_val, y_val, sample_weight_val, None)
             if X_val is not None:
-                checked = check_table(
+                table_val, y_val = check_table(
                     self._checked,
                     X_val,
                     y_val,
                     y_numeric=network._y_numeric,
                     reset=False,
-                    in_blocks=True,
+                    kind=kind_to_measure(X_val),
                     names=("X_val", "y_val"),
                 )
-                self._held_out = *checked, sample_weight_val
+                self._held_out = table_val.X, y_val, sample_weight_val
         # A scorer of the user's may look at X, y and the estimator's steps: it is given what the user gave.
         self._scores_plainly = _is_plain(scorer)
         self._scores_network = self._scores_plainly and not _routing_enabled()
