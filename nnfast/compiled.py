@@ -12,6 +12,7 @@ from nnfast.engines.arrays import check_held, check_overflow
 from nnfast.fitted import labels_of, predict_many
 from nnfast.mapped import check_whole
 from nnfast.numeric_table import kind_to_measure
+from nnfast.parameters import check_parameters
 from nnfast.state import check_state
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype
 from nnfast.versions import warn_of_version
@@ -262,7 +263,7 @@ def state_of(estimator, **more):
     """What a fitted estimator's compiled predictor is made of; `more` adds copies of the attributes that it
     names.
     """
-    estimator._validate_params()  # some may have been set after the fit
+    check_parameters(estimator)  # some may have been set after the fit
     check_state(estimator)
     activation, loss = estimator._predicting_functions()
     return {

@@ -11,8 +11,8 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
-from nnfast import scores
-from nnfast.base import BaseMLP, Targets, joined_signature, partial_fit_available
+from nnfast import fitting, scores
+from nnfast.base import BaseMLP, joined_signature, partial_fit_available
 from nnfast.class_weight import weights_by_class
 from nnfast.compiled import CompiledClassifier, CompiledRegressor, state_of
 from nnfast.custom_functions import Loss
@@ -22,7 +22,7 @@ from nnfast.fitted import labels_of
 from nnfast.losses import LOSSES, loss_of
 from nnfast.parameters import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, check_quantile
 from nnfast.suggestions import suggests_keywords
-from nnfast.targets import about_labels, encoded
+from nnfast.targets import Targets, about_labels, encoded
 
 
 @documented
@@ -207,7 +207,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         DivergenceError
             If the loss, a gradient or a parameter is not finite.
         """
-        return self._fit(X, y, sample_weight, one_epoch=True, classes=classes)
+        return fitting.fit(self, X, y, sample_weight, one_epoch=True, classes=classes)
 
     def predict(self, X):
         """Predict class labels.
@@ -461,7 +461,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         DivergenceError
             If the loss, a gradient or a parameter is not finite.
         """
-        return self._fit(X, y, sample_weight, one_epoch=True)
+        return fitting.fit(self, X, y, sample_weight, one_epoch=True)
 
     def predict(self, X):
         """Predict targets.

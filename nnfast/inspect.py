@@ -28,6 +28,7 @@ from nnfast.findings import DeadUnits, GradientFlow, Saturation, WeightStatistic
 from nnfast.layers import Step
 from nnfast.losses import loss_of
 from nnfast.numpy_network import NumpyNetwork
+from nnfast.preparation import encode
 from nnfast.state import check_state
 from nnfast.validation import check_rows, check_sample_weight, check_table
 
@@ -87,10 +88,9 @@ def gradient_flow(estimator, X, y, sample_weight=None, *, vanishing=1e-3, explod
     'healthy'
     """
     estimator, X = _last_and_table(estimator, X)
-    table, y = check_table(estimator, X, y, y_numeric=estimator._y_numeric, reset=False)
+    table, y = check_table(estimator, X, y, reset=False)
     X, sample_weight = table.X, check_sample_weight(sample_weight, table.X)
-    estimator._check_labels(y)
-    targets = estimator._encode(y, np.float64)
+    targets = encode(estimator, y, np.float64)
     network = NumpyNetwork.of_estimator(estimator)
     n_outputs = network.coefs[-1].shape[1]
     if targets.n_outputs != n_outputs:

@@ -5,13 +5,31 @@ The kind of y's dtype is looked at before any cast, and what the engine is given
 domain.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 from scipy.sparse import issparse
 
 from nnfast.frames import DATES, days_of
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is learned of a table's y.
+
+    `y` is as the engine takes it, of `n_outputs` outputs; `stratify` and `score` are those of
+    `nnfast.task.Task`.
+    """
+
+    y: np.ndarray
+    loss: str
+    loss_parameters: tuple
+    n_outputs: int
+    stratify: np.ndarray | None
+    score: Callable
 
 
 def as_numbers(y, name="y"):

@@ -4,6 +4,7 @@ import re
 from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from numbers import Integral
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -71,11 +72,11 @@ def check_memory(layer_units, dtype):
         )
 
 
-def check_table(estimator, X, y, *, y_numeric, reset, kind=NumericTable, names=("X", "y")):
+def check_table(estimator, X, y, *, reset, kind=NumericTable, names=("X", "y")):
     """Validate X and y of a fit as scikit-learn does, but leave X's integers, strides and memory map as they
     are. Returns X as a table of the class `kind`, and y.
 
-    `names` are what the caller knows X and y by. y is numbers if `y_numeric`, or else labels: see
+    `names` are what the caller knows X and y by. A regressor's y is numbers, a classifier's labels: see
     `nnfast.targets`.
 
     CSC becomes CSR, and a Fortran-ordered array in memory becomes C-ordered: every epoch gathers rows in
@@ -83,6 +84,7 @@ def check_table(estimator, X, y, *, y_numeric, reset, kind=NumericTable, names=(
     block, and where it is read in blocks later, keeps any dtype of numbers.
     """
     check_whole(X)
+    y_numeric = estimator._y_numeric
     if not reset and _needs_no_look(estimator, X, y):
         return kind(X), y
     for values, name in zip((X, y), names, strict=True):
@@ -199,8 +201,21 @@ def check_sample_weight(sample_weight, X, name="sample_weight"):
 # Rows held out of the training
 
 
-def check_held_out(X_val, y_val, sample_weight_val, validation_indices):
+class HeldOut(NamedTuple):
+    """What `fit` is given to validate on: X_val, y_val and sample_weight_val, or validation_indices."""
+
+    X: Any = None
+    y: Any = None
+    sample_weight: Any = None
+    indices: Any = None
+
+
+NOTHING_HELD_OUT = HeldOut()
+
+
+def check_held_out(held_out):
     """Raise ValueError unless at most one kind of validation rows is given, and that completely."""
+    X_val, y_val, sample_weight_val, validation_indices = held_out
     if X_val is not None and validation_indices is not None:
         raise ValueError("fit takes X_val and y_val, or validation_indices, not both.")
     if (X_val is None) != (y_val is None):

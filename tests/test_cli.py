@@ -528,7 +528,7 @@ def test_help_and_version(capsys):
 
 
 IN_FITS = {
-    "nnfast's network": "nnfast.base.fit_stochastic",
+    "nnfast's network": "nnfast.fitting.fit_stochastic",
     "scikit-learn's network": "sklearn.neural_network.MLPClassifier._backprop",
     "trees": "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.TreeGrower",
     "an ensemble": "nnfast.tabular.fitting.train_network",

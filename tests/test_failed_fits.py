@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small import QUIET, UNUSED_OPTIONS, frozen, table
 
-from nnfast import DivergenceError, MLPClassifier, MLPRegressor, base, engines, publishing
+from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines, preparation, publishing
 from nnfast.schedules import SCHEDULES
 
 pytestmark = [QUIET, UNUSED_OPTIONS]
@@ -510,7 +510,7 @@ def test_a_fit_that_fails_is_freed_at_once(kind, solver):
     gc.disable()
     try:
         alive = weakref.WeakSet()
-        task = base.Task
+        task = preparation.Task
 
         class Watched(task):
             def __init__(self, *args, **kwargs):
@@ -520,7 +520,7 @@ def test_a_fit_that_fails_is_freed_at_once(kind, solver):
             __hash__ = object.__hash__
 
         with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
-            patch.setattr(base, "Task", Watched)
+            patch.setattr(preparation, "Task", Watched)
             try:
                 estimator.fit(table, y, validation_indices=HELD_OUT)
             except BaseException:

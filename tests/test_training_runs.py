@@ -15,7 +15,9 @@ import nnfast.blocks
 import nnfast.stochastic_fit
 from nnfast import DivergenceError, MLPClassifier, MLPRegressor, engines
 from nnfast.callbacks import Callback
+from nnfast.fitting import fit, training_run
 from nnfast.schedules import Cosine, Plateau
+from nnfast.validation import HeldOut
 
 N = 90
 X, LABELS = make_classification(N, 7, n_informative=5, n_classes=3, random_state=0)
@@ -98,24 +100,24 @@ BUT_BLOCKS = [name for name in OPTIONS if name != "blocks"]
 
 
 @pytest.mark.parametrize(("name", "table"), OPTIONS_AND_TABLES)
-def test_a_course_that_pauses_is_the_fit_that_does_not(name, table):
+def test_a_training_run_that_pauses_is_the_fit_that_does_not(name, table):
     table = TABLES[table]
     options = OPTIONS[name]
     if name == "float32" and table.dtype == np.float32:
         options = {"precision": "float64"}  # where what is published is rounded, and what goes on is not
     alone = fitted(classifier(options), table, LABELS, WEIGHTS)
     paused = classifier(options)
-    course = paused._course(table, LABELS, WEIGHTS)
+    run = training_run(paused, table, LABELS, WEIGHTS)
     for until in (1, 4, 5):
-        course.train(until)
-        if not course.finished:
+        run.train(until)
+        if not run.finished:
             # As a fit that ends there, which is what survives a round of halving.
             if not getattr(options.get("learning_rate"), "plans_end", False):
                 assert_same(paused, fitted(classifier(options, max_iter=until), table, LABELS, WEIGHTS))
-            assert course.n_epochs == until
-            np.testing.assert_array_equal(course.loss_curve, paused.loss_curve_)
-    course.train()
-    assert course.finished
+            assert run.n_epochs == until
+            np.testing.assert_array_equal(run.loss_curve, paused.loss_curve_)
+    run.train()
+    assert run.finished
     assert_same(paused, alone)
 
 
@@ -124,7 +126,7 @@ def test_rows_of_a_table_are_a_table(name):
     options = OPTIONS[name]
     weights = WEIGHTS if name != "adam" else None
     of_rows = classifier(options)
-    of_rows._course(X, LABELS, weights, rows=ROWS).train()
+    training_run(of_rows, X, LABELS, weights, rows=ROWS).train()
     assert of_rows.n_iter_ > 1
     assert_same(
         of_rows,
@@ -139,7 +141,7 @@ def test_rows_held_out_of_rows_of_a_table(name, rows):
     # The same as of a table of these rows, where they have other numbers.
     options, places = OPTIONS[name], np.arange(0, len(rows), 4)
     of_rows = classifier(options)
-    of_rows._course(X, LABELS, WEIGHTS, (None, None, None, rows[places]), rows=rows).train()
+    training_run(of_rows, X, LABELS, WEIGHTS, HeldOut(indices=rows[places]), rows=rows).train()
     alone = fitted(classifier(options), X[rows], LABELS[rows], WEIGHTS[rows], validation_indices=places)
     assert_same(of_rows, alone)
     assert of_rows.t_ == of_rows.n_iter_ * (len(rows) - len(places))
@@ -151,13 +153,14 @@ def test_rows_held_out_are_rows_that_are_seen():
         with pytest.raises(
             ValueError, match=f"validation_indices must be among the rows that the fit sees, got row {unseen}"
         ):
-            classifier(options)._course(X, LABELS, held_out=(None, None, None, [ROWS[0], unseen]), rows=ROWS)
+            held_out = HeldOut(indices=[ROWS[0], unseen])
+            training_run(classifier(options), X, LABELS, held_out=held_out, rows=ROWS)
 
 
 def test_too_few_rows_to_hold_out_are_counted():
     regr = MLPRegressor(early_stopping=True, validation_fraction=0.05)
     with pytest.raises(ValueError, match="validation_fraction=0.05 of 12 samples"):
-        regr._course(X, X[:, 0], rows=ROWS[:12])
+        training_run(regr, X, X[:, 0], rows=ROWS[:12])
 
 
 @pytest.mark.parametrize("held_out", ["none", "drawn", "given"])
@@ -168,7 +171,7 @@ def test_rows_in_blocks_leave_the_others_alone(held_out):
     parameters = {"hidden_layer_sizes": (5,), "shuffle": "blocks", "max_iter": 5, "random_state": 0}
     regr = MLPRegressor(early_stopping=held_out == "drawn", **parameters)
     indices = ROWS[::-7] if held_out == "given" else None
-    regr._course(X, y, held_out=(None, None, None, indices), rows=ROWS).train()
+    training_run(regr, X, y, held_out=HeldOut(indices=indices), rows=ROWS).train()
     assert max(regr.loss_curve_) < 10
     assert held_out == "none" or max(regr.validation_loss_curve_) < 10
     n_rows = len(ROWS) - (0 if indices is None else len(indices))
@@ -178,7 +181,7 @@ def test_rows_in_blocks_leave_the_others_alone(held_out):
 def test_rows_decide_on_the_classes():
     rows = np.flatnonzero(LABELS != 2)
     clf = classifier({})
-    clf._course(X, LABELS, rows=rows).train()
+    training_run(clf, X, LABELS, rows=rows).train()
     assert list(clf.classes_) == [0, 1]
     assert_same(clf, fitted(classifier({}), X[rows], LABELS[rows]))
 
@@ -187,7 +190,7 @@ def test_lbfgs_sees_the_rows_alone():
     options = {"solver": "lbfgs", "batch_size": "auto", "max_iter": 20}
     clf = classifier(options)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        clf._fit(X, LABELS, WEIGHTS, rows=ROWS)
+        fit(clf, X, LABELS, WEIGHTS, rows=ROWS)
     assert_same(clf, fitted(classifier(options), X[ROWS], LABELS[ROWS], WEIGHTS[ROWS]), ["loss_", "n_iter_"])
 
 
@@ -207,55 +210,55 @@ class Log(Callback):
 
 def test_callbacks_see_one_fit():
     log = Log()
-    course = classifier({}, callbacks=[log])._course(X, LABELS)
-    course.train(2)
-    course.train(3)
+    run = training_run(classifier({}, callbacks=[log]), X, LABELS)
+    run.train(2)
+    run.train(3)
     assert log.calls == ["begin", 1, 2, 3]
-    course.close()
-    course.close()
-    assert log.calls == ["begin", 1, 2, 3, "end"] and course.finished
+    run.close()
+    run.close()
+    assert log.calls == ["begin", 1, 2, 3, "end"] and run.finished
 
 
 def test_pause_is_asked_after_every_epoch():
     clf, seen = classifier({}, early_stopping=True, n_iter_no_change=100), []
-    course = clf._course(X, LABELS)
+    run = training_run(clf, X, LABELS)
 
     def pause():
-        course.publish()
+        run.publish()
         seen.append((clf.n_iter_, clf.score(X, LABELS)))
         return len(seen) == 3
 
-    course.train(pause=pause)
-    assert [n for n, _ in seen] == [1, 2, 3] and course.n_epochs == 3 and not course.finished
+    run.train(pause=pause)
+    assert [n for n, _ in seen] == [1, 2, 3] and run.n_epochs == 3 and not run.finished
     best = fitted(classifier({}, early_stopping=True, max_iter=3), X, LABELS)
     assert seen[-1][1] == best.score(X, LABELS)
 
 
-def test_a_course_that_diverges_ends():
-    course = classifier({"solver": "sgd", "learning_rate_init": 1e300})._course(X, LABELS)
+def test_a_training_run_that_diverges_ends():
+    run = training_run(classifier({"solver": "sgd", "learning_rate_init": 1e300}), X, LABELS)
     with pytest.raises(ValueError, match="not finite in epoch 1"):
-        course.train(5)
-    assert course.finished
+        run.train(5)
+    assert run.finished
 
 
 @pytest.mark.parametrize("until", [2, None])
-def test_a_course_that_is_let_go_is_gone(until):
+def test_a_training_run_that_is_let_go_is_gone(until):
     # Of searches many wait: what is dropped must not wait for the garbage collector, too.
-    course = classifier({}, callbacks=[Log()], early_stopping=True)._course(X, LABELS)
-    course.train(until)
-    course.close()
-    gone = weakref.ref(course._fit)
+    run = training_run(classifier({}, callbacks=[Log()], early_stopping=True), X, LABELS)
+    run.train(until)
+    run.close()
+    gone = weakref.ref(run._fit)
     gc.disable()
     try:
-        del course
+        del run
         assert gone() is None
     finally:
         gc.enable()
 
 
-def test_a_course_checks_its_parameters():
+def test_a_training_run_checks_its_parameters():
     with pytest.raises(ValueError, match="alpha"):
-        classifier({"alpha": -1})._course(X, LABELS)
+        training_run(classifier({"alpha": -1}), X, LABELS)
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -348,9 +351,9 @@ def test_divergence_within_a_call_has_the_last_whole_epoch(normalization, in_one
 def test_pause_may_be_asked_now_and_then(monkeypatch):
     monkeypatch.setattr(nnfast.stochastic_fit, "AHEAD_SECONDS", 1e9)
     seen, clf = [], classifier({}, max_iter=50, n_iter_no_change=50)
-    course = clf._course(X, LABELS)
-    course.train(30, lambda: seen.append(course.n_epochs), every_epoch=False)
-    assert seen == [1, 30] and course.n_epochs == 30
-    course.train(pause=lambda: seen.append(course.n_epochs))
+    run = training_run(clf, X, LABELS)
+    run.train(30, lambda: seen.append(run.n_epochs), every_epoch=False)
+    assert seen == [1, 30] and run.n_epochs == 30
+    run.train(pause=lambda: seen.append(run.n_epochs))
     assert seen[2:] == list(range(31, 50))
     assert_same(clf, fitted(classifier({}, max_iter=50, n_iter_no_change=50), X, LABELS))

@@ -32,7 +32,7 @@ from nnfast.tabular.inspection import Inspection
 from nnfast.tabular.progress import reporter
 from nnfast.tabular.typed_table import TypedTable
 from nnfast.tabular.weights import joined, of_mean_one
-from nnfast.validation import check_held_out, check_sample_weight
+from nnfast.validation import HeldOut, check_held_out, check_sample_weight
 from nnfast.versions import VersionedPickle
 
 QUALITIES = ("fast", "default", "best")
@@ -130,7 +130,7 @@ class BaseTabular(Inspection, VersionedPickle, BaseEstimator, ABC):
         """
         start = time.monotonic()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        check_held_out(X_val, y_val, sample_weight_val, None)
+        check_held_out(HeldOut(X_val, y_val, sample_weight_val))
         reader = ColumnReader(self.categorical_features, seed, merges_rare=True)
         table = reader.fit(X)
         n_rows = len(table)

@@ -7,10 +7,12 @@ import numpy as np
 
 from nnfast.estimators import MLPClassifier, MLPRegressor
 from nnfast.exceptions import DivergenceError
+from nnfast.fitting import training_run
 from nnfast.optimizers import AdamW
 from nnfast.option_needs import OPTIONS, not_told
 from nnfast.tabular.folds import Fold
 from nnfast.tabular.recipe import cosine_log4
+from nnfast.validation import HeldOut
 
 
 @dataclass
@@ -82,11 +84,11 @@ def train_network(recipe, task, X, factors, fold, weights, *, seed, max_epochs, 
     rows = seen if len(seen) < len(X) else None
     try:
         with not_told(OPTIONS):
-            course = network._course(X, task.y, weights, (None, None, None, fold.validation), rows=rows)
-            course.train(None, lambda: pause(course.n_epochs))
-            if not course.finished:
-                course.publish()
-                course.close()
+            run = training_run(network, X, task.y, weights, HeldOut(indices=fold.validation), rows=rows)
+            run.train(None, lambda: pause(run.n_epochs))
+            if not run.finished:
+                run.publish()
+                run.close()
     except DivergenceError:
         return None, Curves()
     except KeyboardInterrupt:

@@ -12,7 +12,9 @@ from sklearn.model_selection._validation import _score
 
 from nnfast.callbacks import Callback
 from nnfast.exceptions import DivergenceError
+from nnfast.fitting import fit, training_run
 from nnfast.option_needs import OPTIONS, not_told
+from nnfast.parameters import check_parameters
 from nnfast.tuning.networks import is_lbfgs
 
 # From best to worst: a trial is what the worst of its folds is.
@@ -54,7 +56,7 @@ class FoldFit:
     error: str | None = None
     warning: str | None = None
     _material: object = None
-    _course: object = None
+    _training_run: object = None
 
     def train(self, run, until=None, watch=None):
         """Train to the end of an epoch or, by None, of the fit, and score.
@@ -80,14 +82,14 @@ class FoldFit:
             self.error, self.scores, self.train_scores, self.status = format_exc(), None, None, None
             self.release("diverged" if isinstance(error, DivergenceError) else "failed")
             return
-        if until is None or self.status is not None or self._course is None:
+        if until is None or self.status is not None or self._training_run is None:
             self.release("complete")
 
     def release(self, status):
         """Forget the network, since nothing goes on from here; the status, where there is none yet."""
-        if self._course is not None:
-            self._course.close()
-        self._course = self._material = None
+        if self._training_run is not None:
+            self._training_run.close()
+        self._training_run = self._material = None
         self.status = self.status or status
 
     def _train(self, run, until, watch):
@@ -105,39 +107,39 @@ class FoldFit:
             return None
         if is_lbfgs(material.network.solver):
             return self._train_lbfgs(run.limits, material)
-        if self._course is None:
+        if self._training_run is None:
             arguments = {**material.fit_params, "rows": material.rows, "shared": run.folds.shared}
             with run.preparing:
-                self._course = material.network._course(material.X, material.y, **arguments)
-        course, given_up = self._course, False
+                self._training_run = training_run(material.network, material.X, material.y, **arguments)
+        fold_run, given_up = self._training_run, False
 
         def pause():
             nonlocal given_up
             if watch is not None:
-                course.publish()
-                self._note_scores(run, course.n_epochs)
-                given_up = watch(course.n_epochs, self.score_curve[-1])
+                fold_run.publish()
+                self._note_scores(run, fold_run.n_epochs)
+                given_up = watch(fold_run.n_epochs, self.score_curve[-1])
             return given_up or run.limits.over
 
         try:
-            if not course.finished:
-                course.train(until, pause, every_epoch=watch is not None)
+            if not fold_run.finished:
+                fold_run.train(until, pause, every_epoch=watch is not None)
         finally:
-            self.n_epochs, self.loss_curve, self.warning = course.n_epochs, course.loss_curve, course.warning
+            self.n_epochs, self.loss_curve = fold_run.n_epochs, fold_run.loss_curve
+            self.warning = fold_run.warning
         if given_up:
             return "pruned"
-        return "unfinished" if run.limits.over and not (course.finished or course.n_epochs == until) else None
+        came_to_end = fold_run.finished or fold_run.n_epochs == until
+        return "unfinished" if run.limits.over and not came_to_end else None
 
     def _train_lbfgs(self, limits, material):
         network, ends = material.network, _EndsWith(limits)
-        network._validate_params()
+        check_parameters(network)
         given = network.callbacks
         if limits.timed:  # only then: a callback costs a fit of a small table up to a third of its time
             network.callbacks = [*(given or ()), ends]
         try:
-            network._fit(
-                material.X, material.y, **{"sample_weight": None} | material.fit_params, rows=material.rows
-            )
+            fit(network, material.X, material.y, **material.fit_params, rows=material.rows)
         finally:
             network.callbacks = given
             self._note_epochs(network)

@@ -24,7 +24,7 @@ from sklearn.utils.validation import _check_method_params
 from nnfast.numeric_table import kind_to_measure, kind_to_train_on
 from nnfast.tuning.networks import network_of
 from nnfast.tuning.steps import Steps
-from nnfast.validation import check_held_out, check_table
+from nnfast.validation import HeldOut, check_held_out, check_table
 
 # What `fit` takes to validate on: rows of their own.
 HELD_OUT = ("X_val", "y_val", "sample_weight_val")
@@ -43,7 +43,7 @@ class Fold:
 class FoldData:
     """What one candidate trains on and is scored by, in one fold.
 
-    `network` is to be fitted by `network._course(X, y, rows=rows, **fit_params)`, or `estimator` with
+    `network` is to be fitted by `training_run(network, X, y, rows=rows, **fit_params)`, or `estimator` with
     ``fit(X, y, **fit_params)`` where `network` is None.
     """
 
@@ -116,24 +116,21 @@ class Folds:
         if self._kind == "network":
             # Once for all fits: a data frame, say, becomes an array.
             self._checked, kind = clone(network), kind_to_train_on(X, network.shuffle)
-            table, self._y = check_table(
-                self._checked, X, y, y_numeric=network._y_numeric, reset=True, kind=kind
-            )
+            table, self._y = check_table(self._checked, X, y, reset=True, kind=kind)
             self._X = table.X
-            self._held_out = self._given_held_out = tuple(fit_params.get(name) for name in HELD_OUT)
-            X_val, y_val, sample_weight_val = self._held_out
-            check_held_out(X_val, y_val, sample_weight_val, None)
+            self._held_out = self._given_held_out = HeldOut(*map(fit_params.get, HELD_OUT))
+            check_held_out(self._held_out)
+            X_val, y_val, sample_weight_val, _ = self._held_out
             if X_val is not None:
                 table_val, y_val = check_table(
                     self._checked,
                     X_val,
                     y_val,
-                    y_numeric=network._y_numeric,
                     reset=False,
                     kind=kind_to_measure(X_val),
                     names=("X_val", "y_val"),
                 )
-                self._held_out = table_val.X, y_val, sample_weight_val
+                self._held_out = HeldOut(table_val.X, y_val, sample_weight_val)
         # A scorer of the user's may look at X, y and the estimator's steps: it is given what the user gave.
         self._scores_plainly = _is_plain(scorer)
         self._scores_network = self._scores_plainly and not _routing_enabled()
@@ -164,14 +161,14 @@ class Folds:
                 and hasattr(self._checked, "feature_names_in_")
             ):
                 estimator.feature_names_in_ = self._checked.feature_names_in_  # the scorer's rows have them
-            return FoldData(estimator, estimator, X, y, rows, {**weights, "held_out": (*held_out, None)})
+            return FoldData(estimator, estimator, X, y, rows, {**weights, "held_out": held_out})
         if self._kind == "pipeline" and network_of(estimator)[0] is not None:
             steps = self._steps(estimator, params, fold, fit_params)
             given = dict(steps.fit_params)
-            held_out = tuple(given.pop(name, None) for name in HELD_OUT)
+            held_out = HeldOut(*(given.pop(name, None) for name in HELD_OUT))
             network, _ = network_of(estimator)
             return FoldData(
-                estimator, network, steps.X, steps.y, None, {**given, "held_out": (*held_out, None)}, steps
+                estimator, network, steps.X, steps.y, None, {**given, "held_out": held_out}, steps
             )
         if rows is not None:
             X, y = _safe_split(estimator, X, y, rows)

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 
 from nnfast.base import BaseMLP, joined_signature
+from nnfast.fitting import training_run
 from nnfast.profile import profiled
 from nnfast.schedules import resolve_schedule
 from nnfast.tuning.networks import is_lbfgs, network_of
@@ -207,8 +208,8 @@ def _choices(axes, name):
 @profiled
 def _train(network, material, n_epochs, counts=None):
     """Train to the end of an epoch, and no further."""
-    course = network._course(material.X, material.y, **material.fit_params, counts=counts)
-    course.train(n_epochs)
-    if course.warning is not None:  # that it ends before the network has converged is as planned
-        course.conclude()
-    course.close()
+    run = training_run(network, material.X, material.y, **material.fit_params, counts=counts)
+    run.train(n_epochs)
+    if run.warning is not None:  # that it ends before the network has converged is as planned
+        run.conclude()
+    run.close()

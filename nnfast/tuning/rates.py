@@ -6,9 +6,12 @@ from numbers import Integral, Real
 from sklearn.base import clone
 
 from nnfast.base import BaseMLP
+from nnfast.parameters import check_parameters
+from nnfast.preparation import prepare
 from nnfast.rate_finder import HIGH, LOWS, SMOOTHING
 from nnfast.training import try_rates
 from nnfast.tuning.networks import last_step, pipelines_of
+from nnfast.validation import HeldOut
 
 # Times the lowest rate that the highest is at least: slopes are taken over a decade of them.
 _FEWEST = 100
@@ -110,18 +113,18 @@ def lr_find(
         raise ValueError(
             "lr_find needs a solver with a learning rate, such as 'adam' or 'sgd', got solver='lbfgs'."
         )
-    last._validate_params()  # before the other steps are fitted, which may take long
+    check_parameters(last)  # before the other steps are fitted, which may take long
     for pipeline in pipelines_of(estimator):
         if len(pipeline.steps) > 1:
             X = clone(pipeline[:-1]).fit_transform(X, y)
     last = clone(last).set_params(profile=False)
     if random_state is not None:
         last.set_params(random_state=random_state)
-        last._validate_params()
+        check_parameters(last)
 
-    arguments = last._prepared(X, y, sample_weight, (None, None, None, validation_indices))
+    ready = prepare(last, X, y, sample_weight, HeldOut(indices=validation_indices))
     settings = {"low": low, "high": high, "n_epochs": n_epochs, "smoothing": smoothing}
-    return try_rates(arguments["task"], last, arguments["engine"], arguments["random_state"], **settings)
+    return try_rates(ready.task, last, ready.engine, ready.random_state, **settings)
 
 
 def _check(low, high, n_epochs, smoothing):
