@@ -10,16 +10,16 @@ from nnfast import fitting
 from nnfast.earlier_states import upgrade
 from nnfast.epoch_records import as_arrays, with_own_curves
 from nnfast.fitted import FittedNetwork
-from nnfast.optimizers import OPTIMIZERS
 from nnfast.parameters import CONSTRAINTS, check_parameters, check_together
 from nnfast.scikit_learn_callbacks import CallbackSupportMixin, open_context
+from nnfast.solvers import solvers_with
 from nnfast.suggestions import meant_keyword, suggests_keywords, unexpected_keyword
 from nnfast.validation import HeldOut, check_held_out
 from nnfast.versions import VersionedPickle
 
 
 def partial_fit_available(estimator):
-    if isinstance(estimator.solver, str) and estimator.solver not in OPTIMIZERS:
+    if isinstance(estimator.solver, str) and estimator.solver not in solvers_with("minibatches"):
         raise AttributeError(
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )

@@ -8,14 +8,12 @@ import scipy
 from scipy.optimize import minimize
 from sklearn.utils.optimize import _check_optimize_result
 
-from nnfast.callbacks import Callbacks
+from nnfast.base_fit import BaseFit
 from nnfast.epoch_records import Records
 from nnfast.exceptions import DivergenceError
 from nnfast.holdout import given_split
 from nnfast.monitoring import FitState
-from nnfast.publishing import ends_whole
 from nnfast.reporting import NON_FINITE, SCALE, Silence, reporter
-from nnfast.validator import Validator
 
 # What an earlier fit by minibatches leaves behind that an estimator fitted by L-BFGS does not have.
 _NOT_LBFGS = (
@@ -44,7 +42,7 @@ def fit_lbfgs(task, parameters, engine, publish):
     DivergenceError
         If the loss or a gradient is not finite at the start, or a parameter at the end.
     """
-    fit, error = _LbfgsFit(task, parameters, engine, publish), None
+    fit, error = LbfgsFit(task, parameters, engine, publish), None
     with ExitStack() as stack:
         fit.open(stack)
         try:
@@ -62,17 +60,14 @@ def fit_lbfgs(task, parameters, engine, publish):
     fit.conclude()
 
 
-class _LbfgsFit:
+class LbfgsFit(BaseFit):
     """One fit. `reached` is the last whole iteration, (its number, flat parameters, loss), replaced
     at once.
     """
 
     def __init__(self, task, p, engine, publish):
-        self.task, self.p, self.engine = task, p, engine
-        self.callbacks = Callbacks(p.callbacks, task)
-        self.rows, validation = given_split(task)
-        self.validator = None if validation is None else Validator(task, validation, p, engine)
-        self.publish = publish
+        super().__init__(task, p, engine, publish)
+        self._use_rows(*given_split(task))
         self.dropped = (*_NOT_LBFGS, *(() if self.validator is not None else _VALIDATION_CURVES))
         self.records = Records({}, ["loss", "seconds"], self.validator is not None)
         self.state = FitState(task, p, engine, self.rows, p.max_iter, self.records)
@@ -156,27 +151,22 @@ class _LbfgsFit:
             row["validation_loss"], row["validation_score"] = self.validator.measure(self.session)
         self.records.append(row)
         self.reached = n_iter, flat, loss
-        if self.validator is not None and self.validator.scorer is not None and self.validator.finite:
-            self._publish(self._attributes())
-            row["validation_score"] = self.validator.scorer()
-            self.records.set_score(row["validation_score"])
+        self._ask_scorer(n_iter, row)
         self.reporter.epoch(n_iter, loss)
         if self.validator is not None:
             self.reporter.validation(row["validation_score"])
         if self.callbacks:
             self._call_back(n_iter, row)
 
+    def _publish_epoch(self, n_iter, row):
+        self._publish(self._attributes())
+
     def _call_back(self, n_iter, row):
         state = self.state
-        attributes = self._attributes()
-        state.epoch, state.loss = n_iter, row["loss"]
-        state.validation_loss, state.validation_score = (
-            row.get("validation_loss"),
-            row.get("validation_score"),
-        )
+        self._show(n_iter, row)
         state.improved = state.best is None or row["loss"] < state.best
         state.best = row["loss"] if state.improved else state.best
-        self._publish(attributes)
+        self._publish_epoch(n_iter, row)
         self.callbacks.end_epoch(state)
         self.callbacks.begin_epoch()
 
@@ -209,28 +199,20 @@ class _LbfgsFit:
         self.state.parameters = attributes["parameters"]
         self.publish(attributes, dropped=self.dropped)
 
-    def end(self, error):
-        """Settle what a fit that failed leaves behind, see `nnfast.publishing`, and tell the callbacks."""
-        try:
-            if error is not None:
-                self._settle(error)
-        finally:
-            self.callbacks.end(self.state, error)
+    def _usable_attributes(self):
+        """Those of the last whole iteration; None where there is none, or it is not finite."""
+        attributes = self._attributes()
+        return attributes if attributes["n_iter_"] > 0 and attributes["parameters"].are_finite() else None
 
-    def _settle(self, error):
-        keeps = False
-        try:
-            attributes = self._attributes()
-            is_usable = attributes["n_iter_"] > 0 and attributes["parameters"].are_finite()
-            if is_usable and ends_whole(error, self.callbacks):
-                self._publish(attributes)
-                keeps = True
-            elif is_usable and isinstance(error, DivergenceError):
-                error.estimator_ = self.publish.copy(attributes, dropped=self.dropped)
-        finally:
-            if not keeps:
-                self.state.undone = True
-                self.publish.withdraw()
+    def _keep_whole(self):
+        if (attributes := self._usable_attributes()) is None:
+            return False
+        self._publish(attributes)
+        return True
+
+    def _trained(self):
+        attributes = self._usable_attributes()
+        return None if attributes is None else self.publish.copy(attributes, dropped=self.dropped)
 
     def conclude(self):
         """Warn where the fit did not end well."""

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from nnfast import plotting
+from nnfast.solvers import solver_of
 
 # How far the second of two right axes stands from the first, in points.
 _FAR = 55
@@ -20,7 +21,7 @@ def draw(estimator, ax, *, learning_rate):
     ax, epochs, unit = (
         plotting.axes(ax),
         np.arange(1, n_epochs + 1),
-        "iteration" if _by_lbfgs(estimator) else "epoch",
+        solver_of(estimator.solver).round,
     )
     style = {"marker": "o"} if n_epochs == 1 else {}  # of one point there is no line
 
@@ -58,7 +59,8 @@ def _right_axes(ax, label):
 
 def _best(estimator, history):
     """The best epoch, from 0, or None."""
-    goes_by_score = estimator.early_stopping and estimator.monitor == "score" and not _by_lbfgs(estimator)
+    stops_early = estimator.early_stopping and solver_of(estimator.solver).minibatches
+    goes_by_score = stops_early and estimator.monitor == "score"
     name = "validation_score" if goes_by_score else "validation_loss"
     values = history.get(name, np.array([np.nan]))
     if np.isnan(values).all():
@@ -77,7 +79,3 @@ def _score_name(estimator):
 
 def _is_loss(scoring):
     return isinstance(scoring, str) and scoring == "loss"
-
-
-def _by_lbfgs(estimator):
-    return isinstance(estimator.solver, str) and estimator.solver == "lbfgs"

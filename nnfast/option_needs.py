@@ -22,6 +22,7 @@ from nnfast.activations import activation_of, resolve_activations
 from nnfast.exceptions import UnusedOptionWarning
 from nnfast.losses import CLASSIFIER_LOSSES, LOSSES, REGRESSOR_LOSSES
 from nnfast.optimizers import ESTIMATOR_NAMES, OPTIMIZERS, Optimizer
+from nnfast.solvers import solver_of, solvers_with
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,14 @@ def _solver_name(p):
     return p.solver.name if isinstance(p.solver, Optimizer) else p.solver
 
 
-def _stochastic(p, given=False):
-    return _solver_name(p) != "lbfgs"
+def _solver_that(capability):
+    """That the solver has a capability, an attribute of `nnfast.solvers.Solver`."""
+    others = listed(map(repr, solvers_with(capability, False)), "or")
+    return Need(
+        "solver",
+        f"a solver other than {others}",
+        lambda p, given: getattr(solver_of(p.solver), capability),
+    )
 
 
 def _has_hidden_layers(p, given=False):
@@ -137,7 +144,7 @@ def _activation_params_matter(p, given):
     )
 
 
-_STOCHASTIC = Need("solver", "a solver other than 'lbfgs'", _stochastic)
+_STOCHASTIC, _REGULARIZERS = _solver_that("minibatches"), _solver_that("regularizers")
 _EARLY_STOPPING = Need("early_stopping", "early_stopping=True", lambda p, given: bool(p.early_stopping))
 _HIDDEN_LAYERS = Need("hidden_layer_sizes", "a hidden layer", _has_hidden_layers)
 _NORMALIZATION = _one_of("normalization", ("batch", "layer"))
@@ -146,8 +153,8 @@ _MOMENTUM = Need("momentum", "a momentum above 0", lambda p, given: p.momentum >
 _DROPOUT = Need("dropout", "a dropout above 0", lambda p, given: bool(np.any(p.dropout)))
 _VALIDATION = Need(
     "early_stopping",
-    "rows to validate on, by early_stopping=True and a solver other than 'lbfgs', or given to fit",
-    lambda p, given: given or bool(p.early_stopping) and _stochastic(p),
+    f"rows to validate on, by early_stopping=True and {_STOCHASTIC.words}, or given to fit",
+    lambda p, given: given or bool(p.early_stopping) and solver_of(p.solver).minibatches,
 )
 _NONE_GIVEN = Need(None, "a split of X", lambda p, given: not given)
 _NOT_ADAM = Need("solver", "a solver other than 'adam'", lambda p, given: _solver_name(p) != "adam")
@@ -205,7 +212,7 @@ OPTIONS = {
     "beta_2": Option((_solver_with("beta_2"),)),
     "epsilon": Option((_solver_with("epsilon"),)),
     "n_iter_no_change": Option((_STOCHASTIC,)),
-    "max_fun": Option((_one_of("solver", ("lbfgs",)),)),
+    "max_fun": Option((_one_of("solver", solvers_with("line_search")),)),
     "activation_params": Option(
         (_ACTIVATION_WITH_PARAMETER,), note="A name that no activation of the network has is an error."
     ),
@@ -213,16 +220,16 @@ OPTIONS = {
     "normalization": Option((_HIDDEN_LAYERS,), note="'batch' with solver='lbfgs' is an error."),
     "norm_momentum": Option((_BATCH_NORMALIZATION, _HIDDEN_LAYERS)),
     "norm_eps": Option((_NORMALIZATION, _HIDDEN_LAYERS)),
-    "dropout": Option((_HIDDEN_LAYERS,), (_STOCHASTIC,)),
-    "input_dropout": Option((), (_STOCHASTIC,)),
+    "dropout": Option((_HIDDEN_LAYERS,), (_REGULARIZERS,)),
+    "input_dropout": Option((), (_REGULARIZERS,)),
     "alpha_dropout": Option(
         (_HIDDEN_LAYERS, _DROPOUT),
         note="Other activations than 'selu' are an error with it, and so is normalization.",
     ),
-    "l1": Option((), (_STOCHASTIC,)),
-    "clip_norm": Option((), (_STOCHASTIC,)),
-    "clip_value": Option((), (_STOCHASTIC,)),
-    "max_norm": Option((_HIDDEN_LAYERS,), (_STOCHASTIC,)),
+    "l1": Option((), (_REGULARIZERS,)),
+    "clip_norm": Option((), (_REGULARIZERS,)),
+    "clip_value": Option((), (_REGULARIZERS,)),
+    "max_norm": Option((_HIDDEN_LAYERS,), (_REGULARIZERS,)),
     "weight_decay": Option((_solver_with("weight_decay"),)),
     "rho": Option((_solver_with("rho"),)),
     "scoring": Option((_VALIDATION,)),

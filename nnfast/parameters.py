@@ -25,9 +25,10 @@ from nnfast.engines import ENGINES
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
-from nnfast.optimizers import OPTIMIZERS, Optimizer
+from nnfast.optimizers import Optimizer
 from nnfast.option_needs import refuse_options
 from nnfast.schedules import SCHEDULES, Schedule
+from nnfast.solvers import SOLVERS, solver_of
 from nnfast.suggestions import did_you_mean
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
@@ -38,7 +39,7 @@ _AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 CONSTRAINTS = {
     "hidden_layer_sizes": ["array-like", _AT_LEAST_ONE],
     "activation": [StrOptions({*ACTIVATIONS, *ALIASES}), Activation, tuple, list],
-    "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
+    "solver": [StrOptions(set(SOLVERS)), Optimizer],
     "alpha": [_NOT_NEGATIVE],
     "batch_size": [StrOptions({"auto"}), _AT_LEAST_ONE],
     "learning_rate": [StrOptions(set(SCHEDULES)), Schedule, callable],
@@ -230,16 +231,15 @@ def check_together(p, activation, regularization):
                 f"alpha_dropout=True keeps the mean and variance that normalization={p.normalization!r} sets "
                 "anew. Use normalization=None, or alpha_dropout=False."
             )
-    if isinstance(p.solver, str) and p.solver == "lbfgs":
-        if p.precision == "bfloat16":
-            raise ValueError(
-                "solver='lbfgs' computes in float64, got precision='bfloat16'. Use 'auto', 'float32' or "
-                "'float64', which all mean the same arithmetic there, or a stochastic solver such as "
-                "'adam'."
-            )
-        if p.normalization == "batch":
-            raise ValueError(
-                "solver='lbfgs' has no batches to take statistics of, got normalization='batch'. Use "
-                "normalization='layer' or None, or a stochastic solver such as 'adam'."
-            )
+    solver = solver_of(p.solver)
+    if p.precision == "bfloat16" and not solver.low_precision:
+        raise ValueError(
+            f"solver={p.solver!r} computes in float64, got precision='bfloat16'. Use 'auto', 'float32' or "
+            "'float64', which all mean the same arithmetic there, or a stochastic solver such as 'adam'."
+        )
+    if p.normalization == "batch" and not solver.batch_statistics:
+        raise ValueError(
+            f"solver={p.solver!r} has no batches to take statistics of, got normalization='batch'. Use "
+            "normalization='layer' or None, or a stochastic solver such as 'adam'."
+        )
     refuse_options(p)

@@ -19,6 +19,7 @@ from nnfast.optimizers import resolve_optimizer
 from nnfast.parameters import check_dropout
 from nnfast.publishing import Publisher
 from nnfast.regularization import Regularization
+from nnfast.solvers import solver_of
 from nnfast.state import PARAMETER_ATTRIBUTES, check_state
 from nnfast.task import Task
 from nnfast.validation import (
@@ -131,8 +132,8 @@ class Preparation:
         self._activation = network_activation(p, n_hidden)
         self._regularization = _regularization(p, n_hidden)
         p._check_together(self._activation, self._regularization)
-        lbfgs = isinstance(p.solver, str) and p.solver == "lbfgs"
-        self._optimizer = None if lbfgs else resolve_optimizer(p)
+        self._solver = solver_of(p.solver)
+        self._optimizer = resolve_optimizer(p) if self._solver.minibatches else None
         self._from_scratch = not hasattr(p, "coefs_") or not (p.warm_start or self._one_epoch)
         if not self._from_scratch:
             check_state(p)
@@ -152,7 +153,7 @@ class Preparation:
     def check_table(self, X, y, sample_weight, rows):
         """Check table, targets and weights, or take them as they are where only some rows are seen."""
         p, self._rows = self._estimator, rows
-        kind = kind_to_train_on(X, False if self._optimizer is None else p.shuffle)
+        kind = kind_to_train_on(X, p.shuffle if self._solver.minibatches else False)
         if rows is None:
             self._table, y = check_table(self._draft, X, y, reset=self._from_scratch, kind=kind)
         else:
@@ -168,11 +169,9 @@ class Preparation:
         """Choose the arithmetic, and encode the targets in it."""
         p, draft, given = self._estimator, self._draft, self._table.dtype
         self._parameter_dtype = given if given in (np.float32, np.float64) else np.dtype(np.float64)
-        if self._optimizer is None:
-            self._dtype = np.dtype(np.float64)
-        else:
-            common = self._parameter_dtype if self._from_scratch else common_dtype(given, p.coefs_[0].dtype)
-            self._dtype = arithmetic_dtype(p.precision, common)
+        common = self._parameter_dtype if self._from_scratch else common_dtype(given, p.coefs_[0].dtype)
+        precision = p.precision if self._solver.low_precision else "float64"
+        self._dtype = arithmetic_dtype(precision, common)
         redefine = not hasattr(draft, "classes_") or not (p.warm_start or self._one_epoch)
         draft._learn_labels(self._seen_y, redefine=redefine)
         self._targets = draft._encode(self._seen_y, self._dtype)
@@ -235,7 +234,7 @@ class Preparation:
             rows=rows,
         )
         publish, history = Publisher(p, draft, self._engine), {}
-        if self._optimizer is not None:
+        if self._solver.minibatches:
             goes_on = self._one_epoch or p.warm_start == "full"
             history = {name: vars(draft)[name] for name in _HISTORY if name in vars(draft)}
             history = check_history(history, self._network, self._engine, goes_on=goes_on)

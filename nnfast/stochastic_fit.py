@@ -6,17 +6,16 @@ from weakref import WeakMethod
 
 import numpy as np
 
-from nnfast.callbacks import Callbacks
+from nnfast.base_fit import BaseFit
 from nnfast.continuation import apart, comparable, go_on, initial_rate, monitored
 from nnfast.epoch_records import Records
 from nnfast.exceptions import DivergenceError
 from nnfast.holdout import split
 from nnfast.monitoring import FitState
 from nnfast.patience import Patience
-from nnfast.publishing import Snapshot, ends_whole
+from nnfast.publishing import Snapshot
 from nnfast.rate_finder import range_test
 from nnfast.reporting import NON_FINITE, Silence, cure, reporter, warn
-from nnfast.validator import Validator
 
 # An engine that can goes on for so long before it comes back to Python, where nobody watches.
 AHEAD_SECONDS = 0.02
@@ -26,7 +25,7 @@ class Overflowed(Exception):
     """The parameters after a whole epoch are not finite in the dtype that the estimator has them in."""
 
 
-class StochasticFit:
+class StochasticFit(BaseFit):
     """One fit: what it works with is set up here, then come what an epoch does, and how it ends.
 
     An interrupt can come between any two lines. So what a whole epoch leaves behind is one dict, `whole`,
@@ -34,12 +33,10 @@ class StochasticFit:
     """
 
     def __init__(self, task, p, engine, random_state, history, publish, one_epoch):
-        self.task, self.p, self.engine, self.random_state = task, p, engine, random_state
-        self.publish, self.one_epoch, self.max_iter = publish, one_epoch, 1 if one_epoch else p.max_iter
-        self.callbacks = Callbacks(p.callbacks, task)
-
-        self.rows, validation = split(task, p, random_state)
-        self.validator = None if validation is None else Validator(task, validation, p, engine)
+        super().__init__(task, p, engine, publish)
+        self.random_state, self.one_epoch = random_state, one_epoch
+        self.max_iter = 1 if one_epoch else p.max_iter
+        self._use_rows(*split(task, p, random_state))
         self.batch_size = batch_size_of(p, len(self.rows))
         earlier = history.get("_optimizer")
         rate_init = initial_rate(earlier, p, task.optimizer, one_epoch=one_epoch)
@@ -200,8 +197,7 @@ class StochasticFit:
         self.callbacks.begin_epoch()
         row = self._train(n_iter)
         if self.validator is not None:
-            if self.validator.scorer is not None and self.validator.finite:
-                self._ask_scorer(n_iter, row)
+            self._ask_scorer(n_iter, row)
             self.reporter.validation(row["validation_score"])
         improved = self._watch(n_iter, row)
         self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
@@ -300,32 +296,11 @@ class StochasticFit:
         self.session.load(parameters)
         return bool(np.isfinite(self.session.evaluate(rows)[0]))
 
-    def end(self, error):
-        """Settle what a fit that failed leaves behind, and tell the callbacks; `error` is what the caller
-        raises.
-        """
-        self.state._keep_rate = None  # what is published now is the end
-        try:
-            if error is not None:
-                self._settle(error)
-        finally:
-            self.callbacks.end(self.state, error)
-
-    def _settle(self, error):
-        """Publish the last whole epoch, or take back what was published: see `nnfast.publishing`."""
-        keeps = False
-        try:
-            if ends_whole(error, self.callbacks):
-                if self._holds_last():
-                    self._publish(self.last, *self._moments())
-                    keeps = True
-            elif isinstance(error, DivergenceError):
-                error.estimator_ = self._trained()
-        finally:
-            if not keeps:
-                self.state.undone = True
-                self.records.give_back()
-                self.publish.withdraw()
+    def _keep_whole(self):
+        if self._holds_last():
+            self._publish(self.last, *self._moments())
+            return True
+        return False
 
     def _holds_last(self):
         """Have `last` hold the last whole epoch. Returns whether there is one, and it is finite."""
@@ -371,14 +346,9 @@ class StochasticFit:
         self.records.append(row)
         return row
 
-    def _ask_scorer(self, n_iter, row):
-        """Publish the epoch and have it scored. It is a whole one now: if the scorer fails, its
-        score is NaN.
-        """
+    def _publish_epoch(self, n_iter, row):
         self._complete(n_iter, loss=row["loss"], n_steps=self.session.t)
         self._publish(self.last)
-        row["validation_score"] = self.validator.scorer()
-        self.records.set_score(row["validation_score"])
 
     def _watch(self, n_iter, row):
         """Judge the epoch, keep it if it is the best, and have the schedule react. Returns whether it is the
@@ -428,17 +398,9 @@ class StochasticFit:
 
     def _call_back(self, n_iter, row, improved):
         """Publish the epoch for the callbacks, and do as they say."""
+        self._show(n_iter, row)
         state = self.state
-        state.epoch, state.loss, state.improved, state.n_stalled = (
-            n_iter,
-            row["loss"],
-            improved,
-            self.patience.stalled,
-        )
-        state.validation_loss, state.validation_score = (
-            row.get("validation_loss"),
-            row.get("validation_score"),
-        )
+        state.improved, state.n_stalled = improved, self.patience.stalled
         state.best = self._in_own_sign(self.patience.best)
         self._publish(self.last)
         self.callbacks.end_epoch(state)

@@ -17,6 +17,7 @@ from nnfast.engines.arrays import IN_FLOAT32, check_held
 from nnfast.frames import naming_columns, refuse_complex, refuse_dates
 from nnfast.mapped import check_whole, is_large, memory, root_of
 from nnfast.numeric_table import NumericTable
+from nnfast.solvers import solver_of
 
 FLOATS = _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -37,8 +38,8 @@ def arithmetic_dtype(precision, common):
 
 def fit_dtype(estimator):
     """The dtype that a fit computes in at least."""
-    lbfgs = isinstance(estimator.solver, str) and estimator.solver == "lbfgs"
-    return np.float32 if estimator.precision in IN_FLOAT32 and not lbfgs else np.float64
+    low_precision = solver_of(estimator.solver).low_precision
+    return np.float32 if estimator.precision in IN_FLOAT32 and low_precision else np.float64
 
 
 def check_hidden_layer_sizes(hidden_layer_sizes):

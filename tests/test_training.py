@@ -801,7 +801,7 @@ def test_interrupts_between_any_two_lines_of_lbfgs(more):
     whole = [small(**parameters | {"max_iter": n}).fit(X, y, **held_out) for n in (1, 2, 3)]
     n_interrupted = 0
     for estimator in interrupted_before_each_line(
-        nnfast.lbfgs._LbfgsFit._iterated,
+        nnfast.lbfgs.LbfgsFit._iterated,
         ("lbfgs.py", *FILES),
         lambda: small(**parameters),
         lambda estimator: estimator.fit(X, y, **held_out),

@@ -15,7 +15,7 @@ from nnfast.exceptions import DivergenceError
 from nnfast.fitting import fit, training_run
 from nnfast.option_needs import OPTIONS, not_told
 from nnfast.parameters import check_parameters
-from nnfast.tuning.networks import is_lbfgs
+from nnfast.solvers import solver_of
 
 # From best to worst: a trial is what the worst of its folds is.
 STATUSES = ("complete", "pruned", "unfinished", "diverged", "failed")
@@ -105,8 +105,8 @@ class FoldFit:
             material.estimator.fit(*arguments, **material.fit_params)
             self._note_epochs(material.estimator)
             return None
-        if is_lbfgs(material.network.solver):
-            return self._train_lbfgs(run.limits, material)
+        if not solver_of(material.network.solver).minibatches:
+            return self._train_at_one_go(run.limits, material)
         if self._training_run is None:
             arguments = {**material.fit_params, "rows": material.rows, "shared": run.folds.shared}
             with run.preparing:
@@ -132,7 +132,7 @@ class FoldFit:
         came_to_end = fold_run.finished or fold_run.n_epochs == until
         return "unfinished" if run.limits.over and not came_to_end else None
 
-    def _train_lbfgs(self, limits, material):
+    def _train_at_one_go(self, limits, material):
         network, ends = material.network, _EndsWith(limits)
         check_parameters(network)
         given = network.callbacks
@@ -190,7 +190,7 @@ class FoldFit:
 
 
 class _EndsWith(Callback):
-    """Ends a fit by L-BFGS, which cannot pause, with its iteration once the search is over."""
+    """Ends a fit that cannot pause, one by L-BFGS, with its iteration once the search is over."""
 
     def __init__(self, limits):
         self._limits, self.ended = limits, False

@@ -12,7 +12,8 @@ from nnfast.base import BaseMLP, joined_signature
 from nnfast.fitting import training_run
 from nnfast.profile import profiled
 from nnfast.schedules import resolve_schedule
-from nnfast.tuning.networks import is_lbfgs, network_of
+from nnfast.solvers import solver_of
+from nnfast.tuning.networks import network_of
 from nnfast.tuning.search import AT_LEAST_ONE, BaseSearch, check_is_network, documented
 from nnfast.tuning.spaces import Space
 
@@ -136,13 +137,13 @@ class HyperbandSearchCV(BaseSearch):
             )
         axes = space.axes
         for value in _choices(axes, f"{prefix}solver"):
-            if is_lbfgs(value):
+            if not solver_of(value).minibatches:
                 raise ValueError(
                     f"{prefix}solver of the space must be stochastic solvers, which train by epochs, got "
                     f"{value!r}. CoarseToFineSearchCV takes it."
                 )
         for value in _choices(axes, prefix[:-2]):
-            if not isinstance(value, BaseMLP) or is_lbfgs(value.solver):
+            if not isinstance(value, BaseMLP) or not solver_of(value.solver).minibatches:
                 raise ValueError(
                     f"{prefix[:-2]} of the space must be networks that train by epochs, got {value!r}."
                 )

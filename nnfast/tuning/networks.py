@@ -27,8 +27,3 @@ def network_of(estimator):
     """
     last, prefix = last_step(estimator)
     return (last, prefix) if isinstance(last, BaseMLP) else (None, "")
-
-
-def is_lbfgs(solver):
-    """Whether a solver, a name or an object, is the one that does not train by epochs."""
-    return isinstance(solver, str) and solver == "lbfgs"

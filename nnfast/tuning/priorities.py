@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from nnfast.base import BaseMLP
-from nnfast.optimizers import OPTIMIZERS, Optimizer
+from nnfast.optimizers import Optimizer
+from nnfast.solvers import SOLVERS, solver_of
 from nnfast.suggestions import did_you_mean
 from nnfast.tuning.networks import last_step
 from nnfast.tuning.scales import choice, int_log_uniform, layers, log_uniform, one_minus_log_uniform
@@ -104,6 +105,7 @@ def default_space(estimator, tier=2, *, n_samples=None):
             f"n_samples must be a number of rows, an integer of 1 or more, or None, got {n_samples!r}."
         )
     record, name = isinstance(p.solver, Optimizer), _solver_name(p)
+    by_minibatches = solver_of(p.solver).minibatches
     penalty = "weight_decay" if name in ("adamw", "lion") else "alpha"
     scales = {}
 
@@ -113,7 +115,7 @@ def default_space(estimator, tier=2, *, n_samples=None):
             parameter, scale = "solver", choice([replace(p.solver, **{parameter: value}) for value in values])
         scales[parameter] = scale
 
-    if name == "lbfgs":
+    if not by_minibatches:
         add("alpha", log_uniform(1e-4, 10))
     else:
         rate = log_uniform(*_RATES.get(name, _ADAM_RATES))
@@ -125,9 +127,9 @@ def default_space(estimator, tier=2, *, n_samples=None):
         if name in _MOMENTA:
             add(_MOMENTA[name], one_minus_log_uniform(0.9, 0.999))
         add("hidden_layer_sizes", layers(depth=(1, 6) if tier == 3 and _depth_is_free(p) else _depth(p)))
-        if name != "lbfgs":
+        if by_minibatches:
             add("batch_size", _batch_sizes(n_samples))
-    if tier == 3 and name != "lbfgs":
+    if tier == 3 and by_minibatches:
         decays = _decays(p, name)
         if decays:
             add("learning_rate", choice(decays))
@@ -138,7 +140,7 @@ def default_space(estimator, tier=2, *, n_samples=None):
 def _solver_name(p):
     if isinstance(p.solver, Optimizer):
         return p.solver.name
-    accepted = (*OPTIMIZERS, "lbfgs") if isinstance(p, BaseMLP) else ("adam", "sgd", "lbfgs")
+    accepted = tuple(SOLVERS) if isinstance(p, BaseMLP) else ("adam", "sgd", "lbfgs")
     if not isinstance(p.solver, str) or p.solver not in accepted:
         raise ValueError(
             f"solver must be one of {', '.join(map(repr, accepted))}, or for nnfast a record of "

@@ -9,6 +9,7 @@ from nnfast.base import BaseMLP
 from nnfast.parameters import check_parameters
 from nnfast.preparation import prepare
 from nnfast.rate_finder import HIGH, LOWS, SMOOTHING
+from nnfast.solvers import solver_of
 from nnfast.training import try_rates
 from nnfast.tuning.networks import last_step, pipelines_of
 from nnfast.validation import HeldOut
@@ -109,9 +110,10 @@ def lr_find(
             "estimator must be an MLPClassifier or MLPRegressor of nnfast, or a Pipeline that ends in one, "
             f"got {type(last).__name__}."
         )
-    if isinstance(last.solver, str) and last.solver == "lbfgs":
+    if not solver_of(last.solver).minibatches:
         raise ValueError(
-            "lr_find needs a solver with a learning rate, such as 'adam' or 'sgd', got solver='lbfgs'."
+            "lr_find needs a solver with a learning rate, such as 'adam' or 'sgd', got "
+            f"solver={last.solver!r}."
         )
     check_parameters(last)  # before the other steps are fitted, which may take long
     for pipeline in pipelines_of(estimator):

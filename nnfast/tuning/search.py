@@ -20,10 +20,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from nnfast.option_needs import not_told
+from nnfast.solvers import solver_of
 from nnfast.tuning.checks import check_space
 from nnfast.tuning.fits import FAILURES
 from nnfast.tuning.folds import Folds
-from nnfast.tuning.networks import is_lbfgs, network_of
+from nnfast.tuning.networks import network_of
 from nnfast.tuning.run import SearchRun
 from nnfast.tuning.spaces import Space
 from nnfast.tuning.tensorboard import TrialLog
@@ -370,7 +371,7 @@ class BaseSearch(VersionedPickle, BaseSearchCV, ABC):
 def check_is_network(search, but=""):
     """Raise ValueError unless a search's estimator trains by epochs; `but` says what else would do."""
     network, _ = network_of(search.estimator)
-    if network is None or is_lbfgs(network.solver):
+    if network is None or not solver_of(network.solver).minibatches:
         raise ValueError(
             f"{type(search).__name__} needs an estimator that trains by epochs: nnfast.MLPClassifier or "
             f"nnfast.MLPRegressor with a stochastic solver, or a Pipeline that ends with one{but}, got "
