@@ -12,6 +12,7 @@ from numbers import Real
 import numpy as np
 from scipy.special import expit, ndtr
 
+from nnfast import selu
 from nnfast.custom_functions import Activation, name_of
 from nnfast.suggestions import did_you_mean
 
@@ -80,9 +81,6 @@ class ActivationRecord:
 # Beyond this every gate below is 0 or 1 to the last bit; inf * 0 and overflows are kept out by stopping
 # there.
 _FAR = 1e3
-
-SELU_LAMBDA = 1.0507009873554804934193349852946
-SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 def _near(z):
@@ -232,8 +230,8 @@ _ALL = (
         name="selu",
         formula="a = lambda (z if z > 0 else alpha (exp(z) - 1)), lambda = 1.0507..., alpha = 1.6733...",
         range="(-lambda alpha, inf) = (-1.7581, inf)",
-        f=lambda z: SELU_LAMBDA * _elu(z, SELU_ALPHA),
-        df=lambda z, a: SELU_LAMBDA * _elu_derivative(z, a, SELU_ALPHA),
+        f=lambda z: selu.LAMBDA * _elu(z, selu.ALPHA),
+        df=lambda z, a: selu.LAMBDA * _elu_derivative(z, a, selu.ALPHA),
         kernel="selu",
         initializer="lecun_normal",
         advice=(

@@ -1,25 +1,22 @@
 """The user's own activations and losses, from Python functions of one number.
 
 They stand where names of `nnfast.activations` and `nnfast.losses` do, and present what the records there
-present. Numba compiles them, which is done and explained in `nnfast.engines.custom_kernels`.
+present. Numba compiles them, which is done and explained in `nnfast.custom_kernels`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
+
+from nnfast import custom_kernels
+from nnfast.custom_kernels import name_of
+from nnfast.initializers import initializer_for
+from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 
 __all__ = ["Activation", "Loss"]
 
 OUT_ACTIVATIONS = ("identity", "exp", "logistic")
-
-
-def name_of(function):
-    """What a function is called, for people."""
-    if isinstance(function, partial):
-        return name_of(function.func)
-    return getattr(function, "__name__", type(function).__name__)
 
 
 def _check_function(function, what, optional=False):
@@ -83,18 +80,17 @@ class Activation:
     initializer: str = field(default="glorot_uniform", kw_only=True)
     name: str | None = field(default=None, kw_only=True)
 
+    kind = "activation"
     # As a record of nnfast.activations has them.
     parameter_name = None
     default = None
 
     def __post_init__(self):
-        from nnfast.initializers import initializer_for
-
         _check_function(self.f, "f of Activation must be a function of one number, z")
         _check_function(
             self.df, "df of Activation must be a function of one number, z, or None", optional=True
         )
-        initializer_for(self.initializer, "identity")
+        initializer_for(self.initializer)
         if self.name is None:
             object.__setattr__(self, "name", name_of(self.f))
 
@@ -119,9 +115,7 @@ class Activation:
             )
 
     def _values(self, z):
-        from nnfast.engines.custom_kernels import activation_values
-
-        return activation_values(self, z)
+        return custom_kernels.activation_values(self, z)
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,6 +169,7 @@ class Loss:
     df: Callable | None = None
     out_activation: str = field(default="identity", kw_only=True)
 
+    kind = "loss"
     # As a record of nnfast.losses has them.
     parameter_name = None
     defaults = ()
@@ -225,14 +220,10 @@ class Loss:
 
     def output(self, z):
         """The predictions."""
-        from nnfast.losses import LOSS_BY_OUT_ACTIVATION
-
         return LOSS_BY_OUT_ACTIVATION[self.out_activation].output(z)
 
     def _values(self, y, z):
-        from nnfast.engines.custom_kernels import loss_values
-
-        return loss_values(self, y, z)
+        return custom_kernels.loss_values(self, y, z)
 
 
 def _shown(own, options):
@@ -243,15 +234,13 @@ def _shown(own, options):
 
 def check_own_functions(network, y, dtype, *, goes_on):
     """Compile what of a network is the user's own and try it, before a fit begins: see
-    `nnfast.engines.custom_kernels`.
+    `nnfast.custom_kernels`.
 
     With `goes_on`, for a fit that goes on with another, only what is not compiled yet.
     """
     own = dict.fromkeys(each for each, _ in network.activations if isinstance(each, Activation))
     if not own and not isinstance(network.loss, Loss):
         return
-    from nnfast.engines import custom_kernels
-
     dtype = np.dtype(dtype).name
     for each in own:
         if not (goes_on and custom_kernels.is_compiled(each, dtype)):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnfast.activations import activation_of
 from nnfast.suggestions import did_you_mean
 
 __all__ = ["INITIALIZERS", "Initializer"]
@@ -162,15 +161,15 @@ _ALL = (
 INITIALIZERS = {initializer.name: initializer for initializer in _ALL}
 
 
-def initializer_for(name, activation):
+def initializer_for(name, auto="glorot_uniform"):
     """The record called `name`; "auto" is the one for the activation of the layer's units.
 
     Parameters
     ----------
     name : str
         In `INITIALIZERS`, or "auto".
-    activation : str or nnfast.Activation
-        In `nnfast.activations.ACTIVATIONS`, or the user's own; "identity" for the output layer.
+    auto : str, default='glorot_uniform'
+        The `initializer` of the activation's record; the default is that of an output layer, "identity".
 
     Raises
     ------
@@ -178,7 +177,7 @@ def initializer_for(name, activation):
         If there is no initializer of that name.
     """
     if name == "auto":
-        return INITIALIZERS[activation_of(activation).initializer]
+        return INITIALIZERS[auto]
     if name not in INITIALIZERS:
         accepted = [*INITIALIZERS, "auto"]
         meant = did_you_mean(name, accepted)

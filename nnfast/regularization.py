@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnfast.activations import SELU_ALPHA, SELU_LAMBDA
+from nnfast import selu
 
 __all__ = ["Regularization", "alpha_dropout_constants", "kept_units"]
 
@@ -122,7 +122,7 @@ def drop_out(a, kept, rate):
 
 
 # selu's limit on the left: what alpha dropout drops units to
-SELU_FLOOR = -SELU_LAMBDA * SELU_ALPHA
+SELU_FLOOR = -selu.LAMBDA * selu.ALPHA
 
 
 def alpha_dropout_constants(rate):

@@ -722,7 +722,7 @@ print("numba" in sys.modules, "nnfast.kernels.jit" in sys.modules)
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_of_records(dtype):
-    from nnfast.engines.custom_kernels import activation_kernel
+    from nnfast.custom_kernels import activation_kernel
 
     z = np.linspace(-5, 5, 33).astype(dtype)
     for record in ACTIVATIONS.values():

@@ -106,7 +106,7 @@ def test_values(cls, name, value, meant):
 
 def test_the_same_words_wherever_a_name_is_looked_up():
     assert message(resolve_activations, ["swish"], None, 1).endswith(" Did you mean 'silu'?")
-    assert message(initializer_for, "kaiming", "relu").endswith(" Did you mean 'he_normal'?")
+    assert message(initializer_for, "kaiming").endswith(" Did you mean 'he_normal'?")
     assert message(resolve_schedule, "cosine_annealing").endswith(" Did you mean 'cosine'?")
     assert did_you_mean(None, ["none"]) == did_you_mean(3, ["3"]) == ""
 

@@ -5,10 +5,11 @@ on.
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 
 import numpy as np
 
+from nnfast import custom_kernels
 from nnfast.activations import activation_of
 from nnfast.custom_functions import Activation, Loss
 from nnfast.engines.arrays import check_held, check_overflow, row_numbers
@@ -194,7 +195,7 @@ _NOTHING = np.zeros(0, np.uint8)
 def _activation(activation, parameter, dtype):
     """(number, parameter, address of an own one or 0) of a hidden layer's activation."""
     if isinstance(activation, Activation):
-        return _compiled.OWN_ACTIVATION, 0.0, _own_kernels().activation_kernel(activation, dtype).address
+        return _compiled.OWN_ACTIVATION, 0.0, custom_kernels.activation_kernel(activation, dtype).address
     record = activation_of(activation)
     parameter = record.default if parameter is None else parameter
     return _compiled.ACTIVATIONS[record.kernel], 0.0 if parameter is None else parameter, 0
@@ -211,14 +212,7 @@ def _own_loss(loss, dtype):
     if not isinstance(loss, Loss):
         return None
     output = _loss_code(LOSS_BY_OUT_ACTIVATION[loss.out_activation].name)
-    return _own_kernels().loss_kernel(loss, dtype).address, loss.is_mean, output
-
-
-@cache
-def _own_kernels():
-    from nnfast.engines import custom_kernels  # which nothing else needs
-
-    return custom_kernels
+    return custom_kernels.loss_kernel(loss, dtype).address, loss.is_mean, output
 
 
 def predict(network, parameters, X, *, dtype, n_threads=None):

@@ -9,8 +9,8 @@ import numpy as np
 
 from nnfast.activations import activation_of
 from nnfast.custom_functions import Loss
+from nnfast.custom_kernels import activation_kernel, loss_kernel
 from nnfast.engines.arrays import FLOATS, row_numbers
-from nnfast.engines.custom_kernels import activation_kernel, loss_kernel
 from nnfast.engines.metrics import Metrics
 from nnfast.engines.session import (
     CHUNK_ROWS,  # noqa: F401, as the next: engines' own

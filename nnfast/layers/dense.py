@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from nnfast.activations import activation_of
 from nnfast.initializers import initializer_for
 from nnfast.layers.layer import Layer, Param
 
@@ -47,7 +48,7 @@ class Dense(Layer):
         return self.n_out
 
     def initialize(self, random_state, X_sample, dtype):
-        rule = initializer_for(self.initializer, self.activation)
+        rule = initializer_for(self.initializer, activation_of(self.activation).initializer)
         weight, bias = rule.function(self.n_in, self.n_out, self.gain_activation, random_state, dtype)
         return {"weight": weight, "bias": bias}
 

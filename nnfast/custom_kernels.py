@@ -1,5 +1,7 @@
-"""Kernels of activations and losses for engines that call C functions: of records, and of the user's own
-functions, which are tried here.
+"""Kernels of activations and losses for who calls C functions: of records, and of the user's own functions,
+which are tried here.
+
+`own` is an `Activation` or a `Loss` of `nnfast.custom_functions`.
 
 Numba is imported when the first is asked for.
 """
@@ -11,12 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from nnfast.custom_functions import Activation, name_of
-
 # How far df may be from what differences of f say, as a share of their size.
 _DERIVATIVE_TOLERANCE = 1e-2
 _STEP = 1e-4
 MOST_TARGETS = 4096  # that a loss is tried with
+
+
+def name_of(function):
+    """What a function is called, for people."""
+    if isinstance(function, partial):
+        return name_of(function.func)
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def activation_kernel(activation, dtype):
@@ -33,7 +40,7 @@ def activation_kernel(activation, dtype):
     ValueError
         If the user's function cannot be compiled.
     """
-    if isinstance(activation, Activation):
+    if hasattr(activation, "kind"):  # or it is a record
         return _kernel(activation, dtype)
     from nnfast.kernels.jit import of_records
 
@@ -55,7 +62,7 @@ def _kernel(own, dtype, renew=False):
     changed.
     """
     if renew or (own, dtype) not in _kernels:
-        compile_kernel = _compile_activation if isinstance(own, Activation) else _compile_loss
+        compile_kernel = _compile_activation if own.kind == "activation" else _compile_loss
         _kernels[own, dtype] = compile_kernel(own, dtype)
     return _kernels[own, dtype]
 
@@ -154,7 +161,7 @@ def _place(function, error=None):
     return f"the function {name!r} ({file}, line {line})"
 
 
-_OWN_FOLDERS = (str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "kernels"))
+_OWN_FOLDERS = (str(Path(__file__).parent), str(Path(__file__).parents[1] / "kernels"))
 
 
 def _is_library(filename):
