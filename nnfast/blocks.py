@@ -16,8 +16,8 @@ from sklearn import get_config
 from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite
 
-from nnfast.engines.arrays import check_held
 from nnfast.mapped import Pages, check_whole
+from nnfast.overflow import check_held
 from nnfast.regularization import Regularization
 
 # Numbers in a block, 1 MB in float64. A row is counted as two more than its features, for its target and its

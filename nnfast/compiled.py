@@ -8,10 +8,10 @@ import numpy as np
 
 import nnfast
 from nnfast import engines
-from nnfast.engines.arrays import check_held, check_overflow
 from nnfast.fitted import labels_of, predict_many
 from nnfast.mapped import check_whole
 from nnfast.numeric_table import kind_to_measure
+from nnfast.overflow import check_held, check_overflow
 from nnfast.parameters import check_parameters
 from nnfast.state import check_state
 from nnfast.validation import FLOATS, arithmetic_dtype, common_dtype

@@ -7,11 +7,11 @@ import numpy as np
 from nnfast import engines
 from nnfast.activations import ACTIVATIONS, ALIASES, activation_of, resolve_activations
 from nnfast.custom_functions import Activation
-from nnfast.engines.arrays import check_overflow
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION
 from nnfast.network import Network, Parameters
 from nnfast.normalization import NORMALIZATIONS, fold
 from nnfast.numeric_table import kind_to_measure
+from nnfast.overflow import check_overflow
 from nnfast.state import check_state
 from nnfast.validation import arithmetic_dtype, check_rows, common_dtype
 

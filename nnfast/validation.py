@@ -13,10 +13,10 @@ from sklearn.utils.validation import _check_sample_weight, column_or_1d, validat
 
 from nnfast import engines, targets
 from nnfast.blocks import KEPT, check_finite
-from nnfast.engines.arrays import IN_FLOAT32, check_held
 from nnfast.frames import naming_columns, refuse_complex, refuse_dates
 from nnfast.mapped import check_whole, is_large, memory, root_of
 from nnfast.numeric_table import NumericTable
+from nnfast.overflow import IN_FLOAT32, check_held
 from nnfast.solvers import solver_of
 
 FLOATS = _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 from nnfast import custom_kernels
 from nnfast.activations import activation_of
 from nnfast.custom_functions import Activation, Loss
-from nnfast.engines.arrays import check_held, check_overflow, row_numbers
+from nnfast.engines.arrays import row_numbers
 from nnfast.engines.metrics import Metrics
 from nnfast.engines.session import (
     CHUNK_ROWS,  # noqa: F401, as the next: engines' own
@@ -23,6 +23,7 @@ from nnfast.engines.session import (
 )
 from nnfast.kernels import engine as _compiled
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION, LOSSES
+from nnfast.overflow import check_held, check_overflow
 
 
 def instruction_sets():
