@@ -72,6 +72,7 @@ class BaseMLP(FittedNetwork, CallbackSupportMixin, VersionedPickle, BaseEstimato
         max_norm=None,
         weight_decay=0.01,
         rho=0.9,
+        param_groups=None,
         scoring=None,
         monitor="score",
         restore_best=True,

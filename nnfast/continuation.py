@@ -11,9 +11,10 @@ partial_fit                  continue     continues                             
 
 The state is the fitted attribute `_optimizer`, a plain dict. Moments of another optimizer than the present
 one, and states of another schedule, are not gone on with, nor is the best so far where something else is
-monitored now. The best of early stopping, its patience and its validation rows belong to one fit: the next
-one begins anew, and from the parameters of the last epoch, which are kept apart in `_last_parameters` where
-the estimator has those of the best one.
+monitored now. What has a schedule beside the learning rate continues in warm starts and `partial_fit`, by
+the estimator's values and schedules of the time. The best of early stopping, its patience and its validation
+rows belong to one fit: the next one begins anew, and from the parameters of the last epoch, which are kept
+apart in `_last_parameters` where the estimator has those of the best one.
 """
 
 from contextlib import nullcontext
@@ -21,6 +22,7 @@ from contextlib import nullcontext
 from nnfast.network import Parameters
 from nnfast.optimizers import OPTIMIZERS
 from nnfast.schedules import resolve_schedule
+from nnfast.schedules.values import ScheduledValues
 from nnfast.validation import blaming
 
 # scikit-learn's own, which its 'adam' does not use, and which its warm starts begin anew.
@@ -95,6 +97,23 @@ def go_on(earlier, p, optimizer, rate_init, steps_per_epoch, *, one_epoch):
         "moments": earlier["moments"] if keeps_moments else None,
     }
     return optimizer, run, state
+
+
+def go_on_with_values(earlier, p, schedules, run, *, one_epoch):
+    """The run of what has a schedule beside the learning rate: `ScheduledValues`.
+
+    Parameters
+    ----------
+    earlier, p, one_epoch
+        Those of `go_on`.
+    schedules : dict
+        What `ScheduledValues` takes, as of now.
+    run : ScheduleRun
+        The learning rate's.
+    """
+    goes_on = earlier is not None and (one_epoch or bool(p.warm_start))
+    states = earlier.get("scheduled", {}) if goes_on else {}
+    return ScheduledValues(schedules, run, p.max_iter, adds=not one_epoch, states=states)
 
 
 def monitored(task, p):

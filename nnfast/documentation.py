@@ -204,6 +204,16 @@ weight_decay : float, default=0.01
 rho : float, default=0.9
     Decay of the second moment of 'rmsprop', in [0, 1).
 
+param_groups : dict, default=None
+    Settings of some of the parameters, by patterns of their names (of `fnmatch`), as in
+    {{'*.bias': {{'learning_rate': 2.0}}, 'layers.0.*': {{'schedule': 'cosine'}}}}. The names are
+    'layers.<i>.weight' and 'layers.<i>.bias', of the layers from 0 on, and of a hidden layer's normalization
+    'layers.<i>.norm.scale' and 'layers.<i>.norm.shift'. Of several patterns that match, the later one wins,
+    setting by setting. The settings are 'learning_rate', a factor of the scheduled rate, where 0 learns
+    nothing; 'schedule', what `learning_rate` may be, but 'adaptive' and 'plateau', in place of it;
+    'weight_decay', a factor of `weight_decay`, by default 1 for weights and 0 for all others; and values of
+    'beta_1' and 'beta_2'. `alpha` and `l1` concern all weights alike.
+
 scoring : str, callable or None, default=None
     What scores the held-out rows after every epoch: None, the estimator's own score; a name of
     `sklearn.metrics.get_scorer_names()`; a function of (estimator, X, y); or 'loss', minus the loss.

@@ -166,14 +166,18 @@ def _check_optimizer(optimizer, network, engine):
             "_optimizer['found'] must be True or False, and _optimizer['monitored'] a dict, got "
             f"{optimizer.get('found')!r} and {optimizer.get('monitored')!r}."
         )
-    _check_schedule(optimizer["schedule"])
+    _check_schedule("_optimizer['schedule']", optimizer["schedule"])
+    scheduled = optimizer.get("scheduled", {})
+    if not isinstance(scheduled, dict):
+        raise TypeError(f"_optimizer['scheduled'] must be a dict, got {type(scheduled).__name__}.")
+    for key, schedule in scheduled.items():
+        _check_schedule(f"_optimizer['scheduled'][{key!r}]", schedule)
     if moments is not None:
         _check_moments(moments, record.n_moments, network.learned, engine)
 
 
-def _check_schedule(schedule):
+def _check_schedule(place, schedule):
     """Raise unless a dict can be the state of a schedule's run."""
-    place = "_optimizer['schedule']"
     if not isinstance(schedule, dict):
         raise TypeError(f"{place} must be a dict, got {type(schedule).__name__}.")
     name = schedule.get("schedule")

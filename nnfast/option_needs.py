@@ -232,6 +232,7 @@ OPTIONS = {
     "max_norm": Option((_HIDDEN_LAYERS,), (_REGULARIZERS,)),
     "weight_decay": Option((_solver_with("weight_decay"),)),
     "rho": Option((_solver_with("rho"),)),
+    "param_groups": Option((), (_STOCHASTIC,)),
     "scoring": Option((_VALIDATION,)),
     "monitor": Option((_STOCHASTIC, _EARLY_STOPPING)),
     "restore_best": Option((_STOCHASTIC, _EARLY_STOPPING)),

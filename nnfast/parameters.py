@@ -74,6 +74,7 @@ CONSTRAINTS = {
     "max_norm": [_POSITIVE, None],
     "weight_decay": [_NOT_NEGATIVE],
     "rho": [_BELOW_ONE],
+    "param_groups": [dict, None],
     "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
     "monitor": [StrOptions({"score", "loss"})],
     "restore_best": ["boolean"],

@@ -16,6 +16,7 @@ from nnfast.holdout import Validation, scatter, take
 from nnfast.network import Network
 from nnfast.numeric_table import kind_to_measure, kind_to_train_on
 from nnfast.optimizers import resolve_optimizer
+from nnfast.parameter_groups import check_param_groups, group_schedules
 from nnfast.parameters import check_dropout
 from nnfast.publishing import Publisher
 from nnfast.regularization import Regularization
@@ -189,6 +190,8 @@ class Preparation:
             norm_eps=float(p.norm_eps),
             norm_momentum=float(p.norm_momentum),
         )
+        if self._solver.minibatches:
+            check_param_groups(p.param_groups, self._optimizer, network.learned)
         check_memory(network.layer_units, self._parameter_dtype)
         check_own_functions(network, targets.y, self._dtype, goes_on=self._one_epoch)
 
@@ -225,6 +228,8 @@ class Preparation:
             parameters=self._parameters,
             optimizer=self._optimizer,
             regularization=self._regularization,
+            param_groups=p.param_groups,
+            schedules=_schedules(p) if self._solver.minibatches else {},
             stratify=targets.stratify,
             score=targets.score,
             validation=self._validation(held_out),
@@ -265,6 +270,12 @@ def encode(estimator, y, dtype):
     """
     estimator._check_labels(y)
     return estimator._encode(y, dtype)
+
+
+def _schedules(p):
+    """What has a schedule beside the learning rate: see `ScheduledValues`."""
+    of_groups = group_schedules(p.param_groups, p.power_t)
+    return {key: (None, schedule) for key, schedule in of_groups.items()}
 
 
 def _regularization(p, n_hidden):

@@ -15,6 +15,7 @@ from sklearn.utils.random import sample_without_replacement
 from nnfast import plotting
 from nnfast.exceptions import DivergenceError
 from nnfast.numeric_table import NumericTable
+from nnfast.parameter_groups import group_parameters
 from nnfast.reporting import SCALE
 
 __all__ = ["RateCurve"]
@@ -226,6 +227,7 @@ def _climb(task, rows, batch_size, p, engine, random_state, rates, smoothing):
         batch_size=batch_size,
         optimizer=task.optimizer,
         regularization=task.regularization,
+        groups=group_parameters(task.optimizer, task.network.learned, task.param_groups),
         seed=int(random_state.randint(2**32, dtype=np.uint64)),
         n_threads=p.n_threads,
         bfloat16=p.precision == "bfloat16",

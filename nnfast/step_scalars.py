@@ -4,12 +4,12 @@ The array of shape (n_steps, n_groups, n_scalars) has the columns of `nnfast.opt
 the executor knows, the sum of a batch's weights and the norm of its gradient, is not in it.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from numbers import Real
 
 import numpy as np
 
-from nnfast.optimizers import SCALARS, Optimizer
+from nnfast.optimizers import SCALARS
 
 # An epoch of more steps is run window by window: a table of all would not stay in the caches.
 WINDOW = 4096
@@ -17,58 +17,25 @@ WINDOW = 4096
 _LEARNING_RATE, _SHRINK, _EPSILON = map(SCALARS.index, ("learning_rate", "shrink", "epsilon"))
 
 
-@dataclass(frozen=True)
-class Group:
-    """Parameters that are moved with the same scalars.
-
-    Parameters
-    ----------
-    optimizer : record of nnfast.optimizers
-        With the group's own hyperparameters.
-    is_penalized : bool
-        Whether `alpha` and `l1` concern it.
-    weight_decay : float
-        A factor on the optimizer's.
-    """
-
-    optimizer: Optimizer | None
-    is_penalized: bool
-    weight_decay: float
-
-
-def group_parameters(optimizer, names):
-    """The groups of a network's parameters: weights decay and are penalized, all others are neither.
-
-    Parameters
-    ----------
-    optimizer : record of nnfast.optimizers, or None
-    names : list of str
-        Those of `Network.learned`.
-
-    Returns
-    -------
-    groups : list of Group
-    numbers : list of int
-        That of the group of each name.
-    """
-    groups = [Group(optimizer, True, 1.0), Group(optimizer, False, 0.0)]
-    return groups, [0 if name.endswith(".weight") else 1 for name in names]
-
-
 class StepScalars:
     """Makes the tables of one fit.
 
     Parameters
     ----------
-    groups : list of Group
+    groups : list of nnfast.parameter_groups.Group
     power : callable
         The engine's: see `Optimizer.rates`.
     tiny : float
         Smallest normal number of the arithmetic: what is positive stays so.
+    columns : sequence of str, default=()
+        What the rates of a step have beside the learning rate: "weight_decay", and keys of groups' schedules.
     """
 
-    def __init__(self, groups, power, tiny):
+    def __init__(self, groups, power, tiny, columns=()):
         self._power, self._tiny = power, tiny
+        places = {column: 1 + i for i, column in enumerate(columns)}
+        self._rate_columns = [places.get(group.schedule, 0) for group in groups]
+        self._decay_column = places.get("weight_decay")
         self._groups = [replace(group, optimizer=_at_least(group.optimizer, tiny)) for group in groups]
         self._constants = np.zeros((len(groups), len(SCALARS)))
         self._constants[:, _SHRINK] = 1
@@ -84,12 +51,13 @@ class StepScalars:
                     varying.append((i, SCALARS.index(name)))
             self._columns[optimizer] = varying
 
-    def table(self, learning_rates, t):
+    def table(self, rates, t):
         """The scalars of consecutive steps.
 
         Parameters
         ----------
-        learning_rates : ndarray of shape (n_steps,)
+        rates : ndarray of shape (n_steps, 1 + n_columns)
+            The learning rate, and what has a schedule beside it.
         t : ndarray of shape (n_steps,)
             Numbers of the steps from 1, over the whole fit: see `Optimizer.rates`.
 
@@ -102,15 +70,20 @@ class StepScalars:
             self._memory = np.empty((len(t), *self._constants.shape))
         table, made = self._memory[: len(t)], {}
         table[:] = self._constants
-        table[:, :, _LEARNING_RATE] = learning_rates[:, np.newaxis]
-        for number, group in enumerate(self._groups):
-            optimizer = group.optimizer
-            if optimizer not in made:
-                made[optimizer] = self._rates(optimizer, learning_rates, t)
-            for i, column in self._columns[optimizer]:
-                table[:, number, column] = made[optimizer][i]
-            if group.weight_decay:
-                table[:, number, _SHRINK] = optimizer.shrink(learning_rates * group.weight_decay)
+        for number, (group, column) in enumerate(zip(self._groups, self._rate_columns, strict=True)):
+            optimizer, key = group.optimizer, (group.optimizer, column, group.learning_rate)
+            if key not in made:
+                learning_rates = rates[:, column]
+                if group.learning_rate != 1:
+                    learning_rates = learning_rates * group.learning_rate
+                made[key] = learning_rates, self._rates(optimizer, learning_rates, t)
+            learning_rates, scalars = made[key]
+            table[:, number, _LEARNING_RATE] = learning_rates
+            for i, place in self._columns[optimizer]:
+                table[:, number, place] = scalars[i]
+            if group.weight_decay and hasattr(optimizer, "weight_decay"):
+                decay = optimizer.weight_decay if self._decay_column is None else rates[:, self._decay_column]
+                table[:, number, _SHRINK] = 1 - learning_rates * (decay * group.weight_decay)
         np.maximum(table[:, :, _EPSILON], self._tiny, out=table[:, :, _EPSILON])
         return table
 

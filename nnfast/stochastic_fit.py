@@ -7,11 +7,12 @@ from weakref import WeakMethod
 import numpy as np
 
 from nnfast.base_fit import BaseFit
-from nnfast.continuation import apart, comparable, go_on, initial_rate, monitored
+from nnfast.continuation import apart, comparable, go_on, go_on_with_values, initial_rate, monitored
 from nnfast.epoch_records import Records
 from nnfast.exceptions import DivergenceError
 from nnfast.holdout import split
 from nnfast.monitoring import FitState
+from nnfast.parameter_groups import check_param_groups, group_parameters
 from nnfast.patience import Patience
 from nnfast.publishing import Snapshot
 from nnfast.rate_finder import range_test
@@ -51,6 +52,9 @@ class StochasticFit(BaseFit):
             earlier, p, task.optimizer, rate_init, steps_per_epoch, one_epoch=one_epoch
         )
         self.continuation["monitored"] = monitored(task, p)
+        check_param_groups(task.param_groups, self.optimizer, task.network.learned)
+        self.groups = group_parameters(self.optimizer, task.network.learned, task.param_groups)
+        self.values = go_on_with_values(earlier, p, task.schedules, self.run, one_epoch=one_epoch)
 
         self.records = Records(history, ["loss", "learning_rate", "seconds"], self.validator is not None)
         self.t, self.best_score = history.get("t_", 0), -np.inf
@@ -101,6 +105,8 @@ class StochasticFit(BaseFit):
             batch_size=self.batch_size,
             optimizer=self.optimizer,
             regularization=task.regularization,
+            groups=self.groups,
+            columns=task.schedules,
             seed=self.seed,
             n_threads=p.n_threads,
             bfloat16=p.precision == "bfloat16",
@@ -175,8 +181,9 @@ class StochasticFit(BaseFit):
                 self.task.table.shuffle(self.rows, self.engine, self.random_state)
             order[:] = self.task.table.numbers(self.rows)
         rates = self.run.rates_ahead(n, self.t, n_rows)
+        columns = self.values.ahead(rates, self.t, n_rows)
         try:
-            losses = self.session.epochs(orders, rates)
+            losses = self.session.epochs(orders, columns)
         except self.engine.NonFinite as non_finite:
             losses, error = non_finite.losses, non_finite
         self.seconds = (perf_counter() - start) / n
@@ -336,7 +343,7 @@ class StochasticFit(BaseFit):
         start, rates = perf_counter(), self.run.rates()
         if self.p.shuffle:
             self.task.table.shuffle(self.rows, self.engine, self.random_state)
-        loss = self.session.epoch(self.rows, rates)
+        loss = self.session.epoch(self.rows, self.values.beside(rates))
         self.t += len(self.rows)
         self.reporter.epoch(n_iter, loss)
         row = {"loss": loss, "learning_rate": float(rates[-1])}
@@ -368,6 +375,7 @@ class StochasticFit(BaseFit):
             self.best_epoch = n_iter
 
         self.run.after_epoch(self.t, -value)
+        self.values.after_epoch(self.t)
         if self.patience.stalled > p.n_iter_no_change:
             goes_on, words = self.run.after_stall()
             self.reporter.remark(
@@ -390,6 +398,7 @@ class StochasticFit(BaseFit):
             "best_score": self.best_score,
             "n_stalled": self.patience.stalled,
             "schedule": self.run.state,
+            "scheduled": self.values.state,
             **more,
         }
         if self.stored != n_iter:
@@ -450,6 +459,7 @@ class StochasticFit(BaseFit):
                 **self.continuation,
                 "best": whole["best"],
                 "schedule": whole["schedule"],
+                "scheduled": whole["scheduled"],
                 "t": t,
                 "moments": moments,
             },

@@ -1,7 +1,7 @@
 """What a fit works on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ class Task:
     `table` has shape (n_samples, n_features), `y` class numbers (n_samples,) for losses of
     classes, else (n_samples, n_outputs) in `dtype`, the arithmetic; `sample_weight` None or float64
     (n_samples,). `parameters` are those to start from, which may be an estimator's: nobody writes to them.
-    `optimizer` is None for L-BFGS. `stratify` is what a validation split is stratified by, and `score(engine,
-    y, sample_weight)` makes its score: see `nnfast.scores`. `validation` is a set of the user's, and `labels`
+    `optimizer` is None for L-BFGS. `param_groups` is the estimator's, and `schedules` says what has a
+    schedule beside the learning rate: see `ScheduledValues`. `stratify` is what a validation split is
+    stratified by, and `score(engine, y, sample_weight)` makes its score: see `nnfast.scores`. `validation` is
+    a set of the user's, and `labels`
     y as scikit-learn's scorers take it. `estimator` is fitted as far as was published: what scorers and
     callbacks get. `counts` is a list where the fit's time is wanted: see `nnfast.profile`. `rows`, an array
     of intp, or None for all, are those of the table, y, weights and labels that the fit may see; `stratify`
@@ -35,6 +37,8 @@ class Task:
     parameters: Parameters
     optimizer: Any = None
     regularization: Regularization = Regularization()
+    param_groups: dict | None = None
+    schedules: dict = field(default_factory=dict)
     stratify: np.ndarray | None = None
     score: Callable | None = None
     validation: Validation | None = None

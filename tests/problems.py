@@ -85,6 +85,7 @@ class Problem:
         dtype=None,
         load=True,
         bfloat16=False,
+        **others,
     ):
         session = engine.Session(
             self.network,
@@ -98,6 +99,7 @@ class Problem:
             seed=seed,
             n_threads=n_threads,
             bfloat16=bfloat16,
+            **others,
         )
         if load:
             session.load(self.parameters())

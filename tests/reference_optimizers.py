@@ -89,6 +89,22 @@ class Lion(Optimizer):
         return -rate * direction
 
 
+class Grouped:
+    """An optimizer an array, each with factors of its own: of the rate, or the rates of all steps, and of the
+    weight decay.
+    """
+
+    def __init__(self, optimizers, rates, decays):
+        self.optimizers, self.rates, self.t = optimizers, rates, 0
+        for optimizer, decay in zip(optimizers, decays, strict=True):
+            optimizer.weight_decay *= decay
+
+    def step(self, parameters, gradients, learning_rate, n_weights=None):
+        for optimizer, own, w, g in zip(self.optimizers, self.rates, parameters, gradients, strict=True):
+            optimizer.step([w], [g], own[self.t] if np.ndim(own) else own * learning_rate)
+        self.t += 1
+
+
 def optimizer_like(record):
     """The optimizer here that has the name and the hyperparameters of an nnfast record."""
     optimizers = {

@@ -117,6 +117,7 @@ VALUES = {
     "max_norm": [0.5],
     "weight_decay": [1.0],
     "rho": [0.5],
+    "param_groups": [{"*.bias": {"learning_rate": 3.0}}],
     "scoring": ["loss"],
     "monitor": ["loss"],
     "restore_best": [False],

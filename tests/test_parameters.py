@@ -99,6 +99,10 @@ BOTHS = {
     "max_norm": ([None, 1.0], [0, -1.0, "1"]),
     "weight_decay": ([0, 0.1], [-0.1, None]),
     "rho": ([0, 0.5], [1.0, -0.1, None]),
+    "param_groups": (
+        [None, {}, {"*.bias": {"learning_rate": 0.5, "schedule": "cosine"}, "layers.0.*": {"beta_1": 0.5}}],
+        [[], 0.1, "*", {"layers.9.*": {}}, {"*": 0.1}, {"*": {"lr": 1}}, {"*": {"beta_1": 1.0}}],
+    ),
     "scoring": ([None, "loss", scorer], ["los", 3]),
     "monitor": (["score", "loss"], ["los", None]),
     "restore_best": ([True, False], ["yes", None]),

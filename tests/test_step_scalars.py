@@ -8,7 +8,8 @@ from problems import Problem, same
 
 from nnfast.engines import cython, session
 from nnfast.optimizers import OPTIMIZERS, SCALARS, Adam, NAdam
-from nnfast.step_scalars import StepScalars, group_parameters
+from nnfast.parameter_groups import group_parameters
+from nnfast.step_scalars import StepScalars
 
 try:
     from nnfast.engines import numba
@@ -35,9 +36,9 @@ def test_powers_are_those_of_the_c_library(engine):
 @EACH
 def test_a_table_has_what_the_record_says_of_each_step(optimizer):
     groups, _ = group_parameters(optimizer, ["layers.0.weight", "layers.0.bias"])
-    steps, rates = np.arange(7.0, 31.0), np.linspace(0.1, 0.01, 24)
+    steps, rates = np.arange(7.0, 31.0), np.linspace(0.1, 0.01, 24)[:, np.newaxis]
     table = StepScalars(groups, np.power, 1e-300).table(rates, steps)
-    for step, rate, (weights, vectors) in zip(steps, rates, table, strict=True):
+    for step, [rate], (weights, vectors) in zip(steps, rates, table, strict=True):
         own = dict(zip(optimizer.scalar_names(), optimizer.rates(rate, int(step)), strict=True))
         own |= {"learning_rate": rate, "shrink": optimizer.shrink(rate)}
         for name, value in own.items():
@@ -49,7 +50,7 @@ def test_a_table_has_what_the_record_says_of_each_step(optimizer):
 @EACH
 def test_windows_do_not_show_in_a_table(optimizer):
     groups, _ = group_parameters(optimizer, ["layers.0.weight", "layers.0.bias"])
-    steps, rates = np.arange(5.0, 6005.0), np.full(6000, 0.01)
+    steps, rates = np.arange(5.0, 6005.0), np.full((6000, 1), 0.01)
     whole = StepScalars(groups, cython.Session._power, 1e-300).table(rates, steps)
     parts = StepScalars(groups, cython.Session._power, 1e-300)
     parts = [parts.table(rates[i : i + 700], steps[i : i + 700]).copy() for i in range(0, 6000, 700)]

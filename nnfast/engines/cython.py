@@ -131,7 +131,7 @@ class Session(BaseSession):
         Parameters
         ----------
         orders : ndarray of intp, shape (n_epochs, n_rows)
-        learning_rates : float64 ndarray of shape (n_epochs, n_batches)
+        learning_rates : float64 ndarray of shape (n_epochs, n_batches), or (..., 1 + n_columns)
 
         Returns
         -------
@@ -149,13 +149,14 @@ class Session(BaseSession):
         n_epochs, n_rows = orders.shape
         order = self._row_numbers_of_table(orders.reshape(-1))
         n_batches = -(-n_rows // self._batch_size)
-        if learning_rates.shape != (n_epochs, n_batches):
+        columns = (1 + len(self._columns),) if self._columns else ()
+        if learning_rates.shape != (n_epochs, n_batches, *columns):
             raise ValueError(
                 f"learning_rates must have one for each of {n_epochs} times {n_batches} batches, got"
                 f" {learning_rates.shape}"
             )
         losses = np.empty(n_epochs)
-        rates = np.asarray(learning_rates, np.float64).reshape(-1)
+        rates = np.asarray(learning_rates, np.float64).reshape(n_epochs * n_batches, -1)
         n = self._engine.train_epochs(order, self._windows(order, rates, n_epochs), losses)
         self._count(self._trained, order)
         self.whole_epochs = n == n_epochs

@@ -6,8 +6,9 @@ import numpy as np
 
 from nnfast.engines.arrays import FLOATS, ROW_NUMBERS, checked, checked_arrays, checked_csr, row_numbers
 from nnfast.losses import loss_of
+from nnfast.parameter_groups import group_parameters
 from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_constants
-from nnfast.step_scalars import WINDOW, StepScalars, group_parameters
+from nnfast.step_scalars import WINDOW, StepScalars
 from nnfast.threads import FLOPS_A_THREAD, release_threads, reserve_threads
 
 # Of tables.
@@ -79,6 +80,10 @@ class BaseSession:
         None: the session predicts, or with targets evaluates and differentiates.
     regularization : nnfast.regularization.Regularization
         A session that differentiates knows `alpha` only.
+    groups : (list of nnfast.parameter_groups.Group, list of int), or None
+        What `group_parameters` returns; None: what it returns without `param_groups`.
+    columns : sequence of str
+        Names of what the rates have beside the learning rate: see `StepScalars`.
     seed : int
         Of dropout, from 0 to 2^64 - 1.
     n_threads : int or None
@@ -126,6 +131,8 @@ class BaseSession:
         batch_size,
         optimizer=None,
         regularization=Regularization(),
+        groups=None,
+        columns=(),
         seed=0,
         n_threads=None,
         bfloat16=False,
@@ -142,6 +149,7 @@ class BaseSession:
             raise ValueError(f"X has {n_features} features, the network {network.layer_units[0]} inputs")
         self._network, self._dtype = network, dtype
         self._raised, self.whole_epochs, self._batch_size = None, True, int(batch_size)
+        self._columns = tuple(columns)
         # Batch normalization needs the whole batch at once.
         capacity = (
             int(batch_size)
@@ -158,6 +166,7 @@ class BaseSession:
                 sample_weight,
                 optimizer,
                 regularization,
+                groups,
                 seed,
                 capacity,
                 int(batch_size),
@@ -168,7 +177,9 @@ class BaseSession:
             self.close()
             raise
 
-    def _open(self, X, y, sample_weight, optimizer, regularization, seed, capacity, batch_size, times):
+    def _open(
+        self, X, y, sample_weight, optimizer, regularization, groups, seed, capacity, batch_size, times
+    ):
         trains, network = y is not None, self._network
         n_hidden = len(network.layer_units) - 2
         if len(regularization.dropout) not in (0, n_hidden):
@@ -194,14 +205,14 @@ class BaseSession:
         self._use_table(X, capacity)
         if trains:
             self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
-            groups, numbers = group_parameters(optimizer, list(network.learned))
+            groups, numbers = groups or group_parameters(optimizer, network.learned)
             settings = {
                 name: at_least_tiny(float(getattr(regularization, name) or 0.0), self._dtype)
                 for name in ("alpha", "l1", "clip_norm", "clip_value", "max_norm")[: None if optimizer else 1]
             }
             self._engine.set_update(numbers, [group.is_penalized for group in groups], **settings)
             if optimizer:
-                self._scalars = StepScalars(groups, self._power, _TINY[self._dtype.char])
+                self._scalars = StepScalars(groups, self._power, _TINY[self._dtype.char], self._columns)
                 self._engine.use_dropout(_dropout(regularization), seed)
         self._role = "predict" if not trains else "train" if optimizer else "differentiate"
         self._attach()
@@ -318,8 +329,8 @@ class BaseSession:
         ----------
         order : ndarray of intp
             Each row at most once: buffers for sparse tables are sized for that.
-        learning_rate : float, or float64 ndarray of shape (n_batches,)
-            One for all, or one for each batch.
+        learning_rate : float, or float64 ndarray of shape (n_batches,) or (n_batches, 1 + n_columns)
+            One for all, or one for each batch, with what has a schedule beside it.
 
         Returns
         -------
@@ -339,13 +350,21 @@ class BaseSession:
         self._raise_pending()
         order = self._row_numbers_of_table(order)
         rates = np.atleast_1d(np.asarray(learning_rate, np.float64))
-        n_batches = -(-len(order) // self._batch_size)
-        if rates.shape not in ((1,), (n_batches,)):
+        n_batches, n_columns = -(-len(order) // self._batch_size), 1 + len(self._columns)
+        if n_columns > 1:
+            if rates.shape != (n_batches, n_columns):
+                raise ValueError(
+                    f"learning_rate must have shape {(n_batches, n_columns)}, for each batch the rate and "
+                    f"{', '.join(self._columns)}, got {rates.shape}"
+                )
+        elif rates.shape not in ((1,), (n_batches,)):
             raise ValueError(
                 f"learning_rate must be a number, or have one for each of {n_batches} batches, got"
                 f" {rates.shape}"
             )
-        loss = self._engine.train(order, self._windows(order, np.broadcast_to(rates, n_batches)))
+        else:
+            rates = np.broadcast_to(rates, n_batches)[:, np.newaxis]
+        loss = self._engine.train(order, self._windows(order, rates))
         self._count(self._trained, order)
         self.whole_epochs = loss is not None and not self._engine.stopped
         if loss is None:
