@@ -10,12 +10,18 @@ cdef extern from "src/kernels.h" nogil:
         double scale, decay, clip, threshold, square_factor, absolute_factor
         double *scalars
     ctypedef struct Vector:
+        ptrdiff_t n
         void *w
         void *m
         void *v
         void *g
+        const void *x
+        const void *y
+        const void *sum
+        ptrdiff_t stride, rows
+        int add, finish
         const Update *update
-    ctypedef struct Gradient:
+    ctypedef struct Weights:
         const void *a
         const void *dz
         ptrdiff_t stride, rows, n_in, n_out
@@ -24,11 +30,6 @@ cdef extern from "src/kernels.h" nogil:
         void *m
         void *v
         void *g
-        Vector bias, scale, shift
-        const void *dout
-        const void *zhat
-        const void *sum_scale
-        const void *sum_shift
         int add, finish, narrow
         const Update *update
         const void *bf16_a
@@ -104,14 +105,14 @@ cdef extern from "src/kernels.h" nogil:
                                   const ptrdiff_t *, const ptrdiff_t *, const double *, int, void *,
                                   double *) noexcept nogil
         void (*output)(int, void *, ptrdiff_t, ptrdiff_t, ptrdiff_t, void *, void *) noexcept nogil
-        void (*gradient_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
-        void (*gradient_block_sparse)(const Gradient *, const Csc *, ptrdiff_t, ptrdiff_t,
+        void (*gradient_block)(const Weights *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
+        void (*gradient_block_sparse)(const Weights *, const Csc *, ptrdiff_t, ptrdiff_t,
                                       double *) noexcept nogil
-        void (*gradient_vectors)(const Gradient *, ptrdiff_t, double *, ptrdiff_t) noexcept nogil
-        void (*apply_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
-        void (*apply_vectors)(const Gradient *, ptrdiff_t, double *, ptrdiff_t) noexcept nogil
-        void (*limit_columns)(const Gradient *, ptrdiff_t, double) noexcept nogil
-        void (*transpose_block)(const Gradient *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*gradient_vector)(const Vector *, ptrdiff_t, double *) noexcept nogil
+        void (*apply_block)(const Weights *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
+        void (*apply_vector)(const Vector *, ptrdiff_t, double *) noexcept nogil
+        void (*limit_columns)(const Weights *, ptrdiff_t, double) noexcept nogil
+        void (*transpose_block)(const Weights *, ptrdiff_t, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*update)(const Update *, void *, const void *, void *, void *, ptrdiff_t) noexcept nogil
         void (*square_sums)(const Update *, const void *, ptrdiff_t, int, double *) noexcept nogil
         bint (*are_finite)(const void *, ptrdiff_t, double) noexcept nogil
@@ -127,12 +128,12 @@ cdef extern from "src/kernels.h" nogil:
         void (*start_products)() noexcept nogil
         void (*finish_products)() noexcept nogil
         void (*round_panel)(const void *, ptrdiff_t, void *, void *, void *) noexcept nogil
-        void (*round_weights)(const Gradient *, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*round_weights)(const Weights *, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*forward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *,
                         int, int, double) noexcept nogil
         void (*backward)(const void *, ptrdiff_t, ptrdiff_t, const void *, ptrdiff_t, const void *, void *,
                          int, int, double) noexcept nogil
-        void (*gradient_block)(const Gradient *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
+        void (*gradient_block)(const Weights *, ptrdiff_t, ptrdiff_t, double *) noexcept nogil
 
 cdef extern from "src/dispatch.h" nogil:
     enum: N_ISAS

@@ -1,7 +1,6 @@
 # Names of what is compiled in, for the engine module: numbers here, words everywhere above.
 # The user's own, which come with the address of a function; see kernels.h.
 OWN_ACTIVATION, OWN_LOSS = ACTIVATION_OWN, LOSS_OWN
-NORMALIZATIONS = {None: NORM_NONE, "batch": NORM_BATCH, "layer": NORM_LAYER}
 SOURCES = {"float32": SOURCE_FLOAT32, "float64": SOURCE_FLOAT64, "int8": SOURCE_INT8, "int16": SOURCE_INT16,
            "int32": SOURCE_INT32,
            "int64": SOURCE_INT64, "uint8": SOURCE_UINT8, "uint16": SOURCE_UINT16, "uint32": SOURCE_UINT32,
@@ -20,3 +19,8 @@ def bfloat16_units():
 def instruction_sets():
     """Names of the instruction sets that are compiled in and that this CPU has."""
     return tuple(name for name, isa in _ISAS.items() if nnfast_isa_runs(isa))
+
+
+# What the kernels do in one go: see nnfast.plan.Forms.
+FORMS = {"narrow": NARROW, "depth": DEPTH, "block": BLOCK, "most_jobs": MAX_JOBS,
+         "fused": frozenset(name for name, number in ACTIVATIONS.items() if can_be_fused(number))}

@@ -18,30 +18,30 @@ PHASES = ("gather", "forward", "loss", "backward", "gradient and update", "norma
           "bookkeeping", "waiting", "packing")
 
 
-cdef int64_t *open_clocks(Net *net, int n_workers) noexcept nogil:
+cdef int64_t *open_clocks(State *s, int n_workers) noexcept nogil:
     """Records of zeros, a cache line apart; NULL when out of memory."""
-    net.clock_stride = (SLOTS + N_TIMED * net.n_layers + 2 * LINE - 1) // LINE * LINE
-    net.clocks = <int64_t *> calloc(n_workers * net.clock_stride, sizeof(int64_t))
-    return net.clocks
+    s.clock_stride = (SLOTS + N_TIMED * s.n_layers + 2 * LINE - 1) // LINE * LINE
+    s.clocks = <int64_t *> calloc(n_workers * s.clock_stride, sizeof(int64_t))
+    return s.clocks
 
 
-cdef void start_clocks(Net *net, int n_workers, int phase) noexcept nogil:
+cdef void start_clocks(State *s, int n_workers, int phase) noexcept nogil:
     cdef int i
     cdef int64_t now
-    if net.clocks != NULL:
+    if s.clocks != NULL:
         now = nanoseconds()
         for i in range(n_workers):
-            net.clocks[i * net.clock_stride + SINCE] = now
-            net.clocks[i * net.clock_stride + SLOT] = phase * net.n_layers
+            s.clocks[i * s.clock_stride + SINCE] = now
+            s.clocks[i * s.clock_stride + SLOT] = phase * s.n_layers
 
 
-cdef void stop_clocks(Net *net, int n_workers) noexcept nogil:
+cdef void stop_clocks(State *s, int n_workers) noexcept nogil:
     cdef int i
     cdef int64_t now
-    if net.clocks != NULL:
+    if s.clocks != NULL:
         now = nanoseconds()
         for i in range(n_workers):
-            count_until(net.clocks + i * net.clock_stride, now)
+            count_until(s.clocks + i * s.clock_stride, now)
 
 
 cdef inline void count_until(int64_t *clock, int64_t now) noexcept nogil:
@@ -49,16 +49,16 @@ cdef inline void count_until(int64_t *clock, int64_t now) noexcept nogil:
     clock[SINCE] = now
 
 
-cdef inline void enter(Net *net, int worker, int phase, int layer) noexcept nogil:
+cdef inline void enter(State *s, int worker, int phase, int layer) noexcept nogil:
     """What the worker does from here on. Without a profile a branch that is never taken."""
-    if net.clocks != NULL:
-        switch_clock(net, net.clocks + worker * net.clock_stride, phase, layer)
+    if s.clocks != NULL:
+        switch_clock(s, s.clocks + worker * s.clock_stride, phase, layer)
 
 
-cdef void switch_clock(Net *net, int64_t *clock, int phase, int layer) noexcept nogil:
-    if phase < TIMED_EVALUATION and not is_training(net):
+cdef void switch_clock(State *s, int64_t *clock, int phase, int layer) noexcept nogil:
+    if phase < TIMED_EVALUATION and not is_training(s):
         phase, layer = TIMED_EVALUATION, 0
-    cdef int64_t slot = phase * net.n_layers + layer
+    cdef int64_t slot = phase * s.n_layers + layer
     if clock[SLOT] != slot:  # reading the time is what costs
         count_until(clock, nanoseconds())
         clock[SLOT] = slot

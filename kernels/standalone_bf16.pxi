@@ -47,9 +47,9 @@ cdef class Bf16Table:
 
     def _weights(self, w, bint passes_back=True):
         """w as right operand of the forward and of the backward product."""
-        cdef Gradient g
+        cdef Weights g
         cdef ptrdiff_t p, k
-        memset(&g, 0, sizeof(Gradient))
+        memset(&g, 0, sizeof(Weights))
         packed, forward, backward = self.table._panels(w), self._blank(w.shape[1],
                                                                        w.shape[0]), self._blank(w.shape[0],
                                                                                                 w.shape[1])
@@ -114,9 +114,9 @@ cdef class Bf16Table:
         w.T.
         """
         cdef Update u = update_of(kind, settings)
-        cdef Gradient g
+        cdef Weights g
         cdef ptrdiff_t rows = x.shape[0], n_in = w.shape[0], n_out = w.shape[1], p, k, start
-        memset(&g, 0, sizeof(Gradient))
+        memset(&g, 0, sizeof(Weights))
         packed, sums = self.table._panels(w), self.table._panels(np.full_like(w, 7))
         packed_moments = [self.table._panels(moment) for moment in moments]
         copies = self._blank(n_out, n_in), self._blank(n_in, n_out)

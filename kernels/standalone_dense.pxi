@@ -151,13 +151,15 @@ cdef class DenseKernels:
                   settings, double rate_in=0,
                   uint64_t base=0):
         cdef Update u = update_of(kind, settings), spared
-        cdef Gradient g
+        cdef Weights g
+        cdef Vector[3] vectors             # bias, and of a normalization scale and shift
+        cdef int i, n_vectors
         cdef Csc csc
         cdef Csr csr
         cdef Dropout dropout = Dropout(<uint32_t> (rate_in * 4294967296.0), 1 / (1 - rate_in), 0, 0)
         cdef ptrdiff_t rows = dz.shape[0], start, p, k, panels
         cdef const ptrdiff_t[::1] index
-        memset(&g, 0, sizeof(Gradient))
+        memset(&g, 0, sizeof(Weights))
         pack = self._transposed_panels if narrow else self._panels
 
         def unpack(a):
@@ -181,14 +183,16 @@ cdef class DenseKernels:
         g.n_in, g.n_out, g.narrow, g.update = w.shape[0], w.shape[1], narrow, &u
         weights = _vector(packed[0], sums)
         g.w, g.m, g.v, g.g = weights.w, weights.m, weights.v, weights.g
-        g.bias = _vector(packed[1], sums)
+        n_vectors = len(packed) - 1
+        for i in range(n_vectors):
+            vectors[i] = _vector(packed[i + 1], sums)
+            vectors[i].n, vectors[i].update = w.shape[1], &spared
+        known = None
         if norm:
-            g.scale, g.shift = _vector(packed[2], sums), _vector(packed[3], sums)
             dout, zhat, known = norm[2:]
             known = [self._row(a) for a in ((dout * zhat).sum(axis=0), dout.sum(axis=0))] if known else None
             if known:
-                g.sum_scale, g.sum_shift = pointer(known[0]), pointer(known[1])
-        g.bias.update = g.scale.update = g.shift.update = &spared
+                vectors[1].sum, vectors[2].sum = pointer(known[0]), pointer(known[1])
         g.wt = NULL if narrow or X is not None else pointer(wt)
         panels = -(-w.shape[0 if narrow else 1] // self.panel)
         for start in range(0, rows, chunk_rows):
@@ -199,7 +203,14 @@ cdef class DenseKernels:
             g.add, g.finish = start > 0, part.stop == rows
             if norm:
                 packed_dout, packed_zhat = self._panels(dout[part]), self._panels(zhat[part])
-                g.dout, g.zhat = pointer(packed_dout), pointer(packed_zhat)
+                if not known:
+                    vectors[1].x, vectors[1].y = pointer(packed_dout), pointer(packed_zhat)
+                    vectors[2].x = pointer(packed_dout)
+            if not known:
+                vectors[0].x = g.dz
+            for i in range(n_vectors):
+                vectors[i].rows, vectors[i].stride = g.rows, g.stride
+                vectors[i].add, vectors[i].finish = g.add, g.finish
             if X is None:
                 packed_x = self._panels(x[part])
                 g.a = pointer(packed_x)
@@ -219,8 +230,9 @@ cdef class DenseKernels:
                     else:
                         self.kernels.gradient_block_sparse(&g, &csc, p, k * BLOCK, at)
             for p in range(packed[1][0].shape[0]):
-                self.kernels.gradient_vectors(&g, p, <double *> pointer(squares[blocks, p * self.panel:]),
-                                              squares.shape[1])
+                for i in range(n_vectors):
+                    self.kernels.gradient_vector(&vectors[i], p,
+                                                 <double *> pointer(squares[blocks + i, p * self.panel:]))
         answer = {}
         if factor is not None:
             answer["gradient_squares"] = squares.sum()
@@ -233,8 +245,9 @@ cdef class DenseKernels:
                     self.kernels.apply_block(&g, p, k * BLOCK,
                                              <double *> pointer(squares[k, p * self.panel:]))
             for p in range(packed[1][0].shape[0]):
-                self.kernels.apply_vectors(&g, p, <double *> pointer(squares[blocks, p * self.panel:]),
-                                           squares.shape[1])
+                for i in range(n_vectors):
+                    self.kernels.apply_vector(&vectors[i], p,
+                                              <double *> pointer(squares[blocks + i, p * self.panel:]))
         if u.kind == UPDATE_NONE:
             return {"d" + name: (flat if i else unpack)(packed[i][1]) for i, name in enumerate(names)}
         return answer | {name: (flat if i else unpack)(packed[i][0]) for i, name in enumerate(names)} | {
@@ -246,9 +259,9 @@ cdef class DenseKernels:
 
     def transposed(self, w):
         """w.T, by the kernel that keeps the transposed copy."""
-        cdef Gradient g
+        cdef Weights g
         cdef ptrdiff_t p, k
-        memset(&g, 0, sizeof(Gradient))
+        memset(&g, 0, sizeof(Weights))
         packed = self._panels(w)
         wt = np.zeros((-(-w.shape[0] // self.panel), w.shape[1], self.panel), self.dtype)
         g.n_in, g.n_out, g.w, g.wt = w.shape[0], w.shape[1], pointer(packed), pointer(wt)
@@ -270,8 +283,8 @@ cdef class DenseKernels:
 
     def limited(self, w, double max_norm):
         """Weights with every column scaled to at most max_norm."""
-        cdef Gradient g
-        memset(&g, 0, sizeof(Gradient))
+        cdef Weights g
+        memset(&g, 0, sizeof(Weights))
         packed = self._panels(w)
         g.n_in, g.n_out, g.w = w.shape[0], w.shape[1], pointer(packed)
         for p in range(packed.shape[0]):

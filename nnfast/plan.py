@@ -235,6 +235,8 @@ class Plan:
     buffers : tuple of Buffer
     params : tuple of PlannedParam
         Layer by layer, each bias after its weights.
+    learned, statistics : tuple of int
+        Numbers of parameters, in the order in which the arrays of `Network.params` come.
     norms : tuple of PlannedNorm
     operations : tuple of Operation
     training, prediction : tuple of Segment
@@ -247,6 +249,8 @@ class Plan:
 
     buffers: tuple = ()
     params: tuple = ()
+    learned: tuple = ()
+    statistics: tuple = ()
     norms: tuple = ()
     operations: tuple = ()
     training: tuple = ()

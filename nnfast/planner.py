@@ -76,6 +76,7 @@ class _Planner:
         nodes = network.nodes(dropout=drops[1:], input_dropout=drops[0], alpha_dropout=use.alpha_dropout)
         self._drops_inputs, self._blocks = _blocks(nodes)
         self._activations, self._use, self._forms = activations, use, forms
+        self._network = network
         self._n_features, self._last = network.layer_units[0], len(self._blocks) - 1
         self._buffers, self._operations, self._params, self._norms, self._number = [], [], [], [], {}
 
@@ -86,9 +87,12 @@ class _Planner:
         training = self._training() if use.trains else ()
         prediction = self._prediction()
         jobs = weight_jobs(self._params, self._forms) if use.trains and self._forms.block else Plan().jobs
+        number = {param.name: i for i, param in enumerate(self._params)}
         return Plan(
             tuple(self._buffers),
             tuple(self._params),
+            tuple(number[name] for name in self._network.learned),
+            tuple(number[name] for name in self._network.params if name not in self._network.learned),
             tuple(self._norms),
             tuple(self._operations),
             training,

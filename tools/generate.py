@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from nnfast import plan
 from nnfast.activations import ACTIVATIONS
 from nnfast.losses import LOSSES
 from nnfast.optimizers import OPTIMIZERS, SCALARS
@@ -117,6 +118,18 @@ def header():
     ]
 
 
+def planned():
+    """What the numbers in a plan stand for, by the prefix of their names."""
+    return {
+        "OPERATION": plan.KINDS,
+        "DERIVATIVE": plan.DERIVATIVES,
+        "WEIGHTS": plan.MATRIX_RULES,
+        "VECTOR": plan.VECTOR_RULES,
+        "PARAM": plan.PARAM_KINDS,
+        "BUFFER": plan.BUFFER_KINDS,
+    }
+
+
 def cython():
     names = {
         "ACTIVATION": [*(record.kernel for record in ACTIVATIONS.values()), "dropped_relu", "stored", "own"],
@@ -138,6 +151,9 @@ def cython():
     for prefix, each in names.items():
         lines += [f"    enum: {name}" for name in enumerators(prefix, each)]
     lines += ["    enum: N_SCALARS", "    bint is_of_classes(int loss)", ""]
+    for prefix, each in planned().items():
+        lines += ["cdef enum:", *(f"    {name}" for name in enumerators(prefix, each))]
+    lines.append("")
     for name, table in tables.items():
         lines += [f"{name} = {{", *(f'    "{key}": {value},' for key, value in table.items()), "}"]
     return lines

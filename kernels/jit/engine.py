@@ -278,12 +278,12 @@ class Engine:
     # --------------------------------------------------------------------------------------------------------
     # Parameters
 
-    def load(self, learned, means, variances, moments, t):
+    def load(self, learned, statistics, moments, t):
         """Take float32 or float64 arrays; learned: those of all coefs, intercepts, scales and shifts;
         moments: likewise for each, or None for zeros.
         """
         _pack(learned, self._memory)
-        _pack([*means, *variances], self._memory[self._statistics :])
+        _pack(statistics, self._memory[self._statistics :])
         for start, which in self._moments:
             moment = self._memory[start : start + self._net.n_parameters]
             moment[:] = 0
@@ -291,10 +291,10 @@ class Engine:
                 _pack(moments[which], moment)
         self.t = t
 
-    def store(self, learned, means, variances):
+    def store(self, learned, statistics):
         """Write the parameters into arrays."""
         _unpack(self._memory, learned)
-        _unpack(self._memory[self._statistics :], [*means, *variances])
+        _unpack(self._memory[self._statistics :], statistics)
 
     def release_weights(self):
         """After it only release_moment() and close() may be called. Here all memory is one, and goes with

@@ -71,7 +71,7 @@ static void round_panel(const void *x_, ptrdiff_t rows, void *as_rows, void *as_
 }
 
 /* Both bfloat16 copies of the weights k .. k + 32 of one panel: k is a multiple of 32. */
-static void round_weights(const Gradient *l, ptrdiff_t panel, ptrdiff_t k)
+static void round_weights(const Weights *l, ptrdiff_t panel, ptrdiff_t k)
 {
     ptrdiff_t rows = l->n_in - k < SIDE ? l->n_in - k : SIDE;
     const REAL *w = (const REAL *)l->w + (panel * l->n_in + k) * NR;
@@ -226,7 +226,7 @@ static void backward_bf16(const void *dz_, ptrdiff_t stride, ptrdiff_t rows, con
 
 /* dw = a.T @ dz of one block, then the update and the copies, as `gradient_block` of gradient.h: a in columns, dz in
  * pairs. Not for narrow layers. */
-static void gradient_block_bf16(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
+static void gradient_block_bf16(const Weights *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
 {
     Epilogue e = epilogue_of(l);
     REAL sums[SQUARE] __attribute__((aligned(64)));

@@ -17,7 +17,7 @@ typedef struct {
     vec squares[2];
 } Epilogue;
 
-INLINE Epilogue epilogue_of(const Gradient *l)
+INLINE Epilogue epilogue_of(const Weights *l)
 {
     return (Epilogue){
         .w = l->w, .m = l->m, .v = l->v, .g = l->g, .rates = rates_of(l->update), .add = l->add, .finish = l->finish};
@@ -65,7 +65,7 @@ static __attribute__((noinline)) void finish_tile(Epilogue *e, int rows, int vec
 }
 
 /* Whether an update leaves squares behind. */
-INLINE int reports(const Gradient *l) { return l->finish && (l->update->kind != UPDATE_NONE || l->update->measures); }
+INLINE int reports(const Weights *l) { return l->finish && (l->update->kind != UPDATE_NONE || l->update->measures); }
 
 INLINE void write_squares(const Epilogue *e, int vectors, double *squares)
 {
@@ -110,7 +110,7 @@ INLINE void gradient_tile(int rows, int vectors, Epilogue *e, const REAL *x, con
 }
 
 /* Copies updated weights k .. k + count of a panel into the transposed weights, through registers. */
-static void transpose_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, ptrdiff_t count)
+static void transpose_block(const Weights *l, ptrdiff_t panel, ptrdiff_t k, ptrdiff_t count)
 {
     const REAL *w = (const REAL *)l->w + (panel * l->n_in + k) * NR;
     for (ptrdiff_t i = 0; i < count; i += VL, w += VL * NR) {
@@ -134,7 +134,7 @@ INLINE int vectors_of(ptrdiff_t n, ptrdiff_t panel) { return n - panel * NR > VL
 /* dw = a.T @ dz of one block: BLOCK inputs from k (fewer at the end) x one panel of outputs; or, in a narrow layer,
  * all outputs x one panel of inputs, where a is read in vectors and dz broadcast (k is unused). Then the update, and
  * the transposed copy. */
-static void gradient_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
+static void gradient_block(const Weights *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
 {
     Epilogue e = epilogue_of(l);
     int vectors = vectors_of(l->narrow ? l->n_in : l->n_out, panel);
@@ -161,18 +161,13 @@ static void gradient_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, doub
 }
 
 /* The epilogue of a vector of one number a unit, for one panel. */
-INLINE void finish_vector(const Gradient *l, const Vector *vector, ptrdiff_t panel, vec sum[2], double *squares)
+INLINE void finish_vector(const Vector *v, int add, ptrdiff_t panel, vec sum[2], double *squares)
 {
-    int vectors = vectors_of(l->n_out, panel);
-    Epilogue e = {.w = vector->w,
-                  .m = vector->m,
-                  .v = vector->v,
-                  .g = vector->g,
-                  .rates = rates_of(vector->update),
-                  .add = l->add,
-                  .finish = l->finish};
+    int vectors = vectors_of(v->n, panel);
+    Epilogue e = {
+        .w = v->w, .m = v->m, .v = v->v, .g = v->g, .rates = rates_of(v->update), .add = add, .finish = v->finish};
     finish_tile(&e, 1, vectors, (vec(*)[2])sum, panel * NR);
-    if (reports(l)) write_squares(&e, vectors, squares);
+    if (v->finish && (v->update->kind != UPDATE_NONE || v->update->measures)) write_squares(&e, vectors, squares);
 }
 
 /* The sums over rows of x, or of x * y, in one panel: every fourth row to one of four accumulators. */
@@ -190,34 +185,28 @@ INLINE void sum_rows(const REAL *x, const REAL *y, ptrdiff_t rows, vec total[2])
     UNROLLED (c, 2) total[c] = (sum[0][c] + sum[1][c]) + (sum[2][c] + sum[3][c]);
 }
 
-/* The gradients of bias, scale and shift for one panel of outputs, then their updates; `squares` has a row for each
- * of the three. */
-static void gradient_vectors(const Gradient *l, ptrdiff_t panel, double *squares, ptrdiff_t square_stride)
+/* The gradient of one panel of a vector, then its update. One without a gradient, as the bias before batch
+ * normalization, which subtracts it, stays as it is. */
+static void gradient_vector(const Vector *v, ptrdiff_t panel, double *squares)
 {
     vec sum[2];
-    if (!l->sum_scale) { /* else batch normalization subtracts the bias: its gradient is zero */
-        sum_rows((const REAL *)l->dz + panel * l->stride, NULL, l->rows, sum);
-        finish_vector(l, &l->bias, panel, sum, squares);
-    } else if (l->finish && l->update->kind == UPDATE_NONE) {
-        for (int c = 0; c < vectors_of(l->n_out, panel); c++) store((REAL *)l->bias.g + panel * NR + c * VL, (vec){0});
+    if (v->sum) {
+        const REAL *known = (const REAL *)v->sum + panel * NR;
+        sum[0] = load(known), sum[1] = load(known + VL);
+    } else if (v->x) {
+        const REAL *y = v->y ? (const REAL *)v->y + panel * v->stride : NULL;
+        sum_rows((const REAL *)v->x + panel * v->stride, y, v->rows, sum);
+    } else {
+        if (v->finish && v->update->kind == UPDATE_NONE)
+            for (int c = 0; c < vectors_of(v->n, panel); c++) store((REAL *)v->g + panel * NR + c * VL, (vec){0});
+        return;
     }
-    if (!l->scale.w) return;
-    const REAL *dout = (const REAL *)l->dout + panel * l->stride, *zhat = (const REAL *)l->zhat + panel * l->stride;
-    if (l->sum_scale)
-        sum[0] = load((const REAL *)l->sum_scale + panel * NR),
-        sum[1] = load((const REAL *)l->sum_scale + panel * NR + VL);
-    else sum_rows(dout, zhat, l->rows, sum);
-    finish_vector(l, &l->scale, panel, sum, squares + square_stride);
-    if (l->sum_shift)
-        sum[0] = load((const REAL *)l->sum_shift + panel * NR),
-        sum[1] = load((const REAL *)l->sum_shift + panel * NR + VL);
-    else sum_rows(dout, NULL, l->rows, sum);
-    finish_vector(l, &l->shift, panel, sum, squares + 2 * square_stride);
+    finish_vector(v, v->add, panel, sum, squares);
 }
 
-/* What gradient_block and gradient_vectors leave to be done where the whole gradient, in g, was wanted first: the
+/* What gradient_block and gradient_vector leave to be done where the whole gradient, in g, was wanted first: the
  * updates, from g. */
-static void apply_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
+static void apply_block(const Weights *l, ptrdiff_t panel, ptrdiff_t k, double *squares)
 {
     Epilogue e = epilogue_of(l);
     int vectors = vectors_of(l->narrow ? l->n_in : l->n_out, panel);
@@ -232,20 +221,15 @@ static void apply_block(const Gradient *l, ptrdiff_t panel, ptrdiff_t k, double 
     if (l->wt) transpose_block(l, panel, k, count);
 }
 
-static void apply_vectors(const Gradient *l, ptrdiff_t panel, double *squares, ptrdiff_t square_stride)
+static void apply_vector(const Vector *v, ptrdiff_t panel, double *squares)
 {
-    const Vector *vectors[] = {&l->bias, &l->scale, &l->shift};
-    Gradient whole = *l;
-    whole.add = 0;
-    for (int i = l->sum_scale ? 1 : 0; i < (l->scale.w ? 3 : 1); i++) {
-        const REAL *g = (const REAL *)vectors[i]->g + panel * NR;
-        vec sum[2] = {load(g), load(g + VL)};
-        finish_vector(&whole, vectors[i], panel, sum, squares + i * square_stride);
-    }
+    const REAL *g = (const REAL *)v->g + panel * NR;
+    vec sum[2] = {load(g), load(g + VL)};
+    if (v->sum || v->x) finish_vector(v, 0, panel, sum, squares);
 }
 
 /* Scales the incoming weights of each unit of one panel, a column, to a norm of at most max_norm. */
-static void limit_columns(const Gradient *l, ptrdiff_t panel, double max_norm)
+static void limit_columns(const Weights *l, ptrdiff_t panel, double max_norm)
 {
     REAL *w = (REAL *)l->w + panel * l->n_in * NR;
     const vec limit = splat((REAL)max_norm);

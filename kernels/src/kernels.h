@@ -51,30 +51,31 @@ typedef struct {
     double scalars[N_SCALARS]; /* SCALAR_*, of which each kind takes some, and all take SHRINK */
 } Update;
 
-/* What is learned beside the weights: one number a unit, its moments, and its gradient's sums. */
+/* A vector that is learned: a number a unit, its moments, and its gradient's sums over earlier chunks (g). The gradient
+ * is the sum over rows of x, or of x * y, in panels; or `sum`, where it is known; or, without any of these, zero. */
 typedef struct {
+    ptrdiff_t n;
     void *w, *m, *v, *g;
+    const void *x, *y, *sum;
+    ptrdiff_t stride, rows; /* of x and y */
+    int add, finish;        /* as in Weights */
     const Update *update;
 } Vector;
 
-/* The gradient of one layer over the rows of a chunk: what each entry is for stands in gradient.h. */
+/* A matrix of weights, and what its gradient over the rows of a chunk is made from: see gradient.h. */
 typedef struct {
     const void *a, *dz; /* inputs and output gradients of the layer, in panels */
     ptrdiff_t stride;   /* of both */
     ptrdiff_t rows;     /* of the chunk */
     ptrdiff_t n_in, n_out;
-    void *w, *wt, *m, *v, *g;  /* g: the sums over earlier chunks, NULL where the batch is one chunk */
-    Vector bias, scale, shift; /* of the normalization, or NULLs */
-    const void *dout, *zhat;   /* of the normalization, in panels: what scale and shift learn from ... */
-    /* ... or these, where their sums over the batch are known; then the bias, which cancels, is left alone */
-    const void *sum_scale, *sum_shift;
-    int add, finish; /* add g to this chunk's sum; update (else store the sum in g) */
+    void *w, *wt, *m, *v, *g; /* g: the sums over earlier chunks, NULL where the batch is one chunk */
+    int add, finish;          /* add g to this chunk's sum; update (else store the sum in g) */
     int narrow;
-    const Update *update; /* of the weights */
+    const Update *update;
     /* with bfloat16 products: inputs in columns, output gradients in pairs (bfloat16.h), `stride` apart ... */
     const void *bf16_a, *bf16_dz;
     void *bf16_w, *bf16_wt; /* ... and the weights as right operands; NULL where the layer has none */
-} Gradient;
+} Weights;
 
 /* Normalization of one layer, vectors by unit, except `inverse` of layer normalization: by row of the chunk. */
 typedef struct {
@@ -161,13 +162,13 @@ typedef struct {
                               const void *y, const ptrdiff_t *label, const ptrdiff_t *index, const double *weight,
                               int differentiates, void *scratch, double *row_loss);
     void (*output)(int loss, void *z, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n_out, void *scratch, void *out);
-    void (*gradient_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, double *squares);
-    void (*gradient_block_sparse)(const Gradient *layer, const Csc *x, ptrdiff_t panel, ptrdiff_t k, double *squares);
-    void (*gradient_vectors)(const Gradient *layer, ptrdiff_t panel, double *squares, ptrdiff_t square_stride);
-    void (*apply_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, double *squares);
-    void (*apply_vectors)(const Gradient *layer, ptrdiff_t panel, double *squares, ptrdiff_t square_stride);
-    void (*limit_columns)(const Gradient *layer, ptrdiff_t panel, double max_norm);
-    void (*transpose_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, ptrdiff_t count);
+    void (*gradient_block)(const Weights *weights, ptrdiff_t panel, ptrdiff_t k, double *squares);
+    void (*gradient_block_sparse)(const Weights *weights, const Csc *x, ptrdiff_t panel, ptrdiff_t k, double *squares);
+    void (*gradient_vector)(const Vector *vector, ptrdiff_t panel, double *squares);
+    void (*apply_block)(const Weights *weights, ptrdiff_t panel, ptrdiff_t k, double *squares);
+    void (*apply_vector)(const Vector *vector, ptrdiff_t panel, double *squares);
+    void (*limit_columns)(const Weights *weights, ptrdiff_t panel, double max_norm);
+    void (*transpose_block)(const Weights *weights, ptrdiff_t panel, ptrdiff_t k, ptrdiff_t count);
     void (*update)(const Update *update, void *w, const void *sum, void *m, void *v, ptrdiff_t n);
     void (*square_sums)(const Update *update, const void *w, ptrdiff_t rows, int vectors, double *squares);
     int (*are_finite)(const void *x, ptrdiff_t n, double scale);
@@ -187,12 +188,12 @@ typedef struct {
     void (*start_products)(void);  /* in each thread, before any of the products, ... */
     void (*finish_products)(void); /* ... and after them */
     void (*round_panel)(const void *x, ptrdiff_t rows, void *as_rows, void *as_columns, void *as_pairs);
-    void (*round_weights)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k);
+    void (*round_weights)(const Weights *weights, ptrdiff_t panel, ptrdiff_t k);
     void (*forward)(const void *a, ptrdiff_t stride, ptrdiff_t rows, const void *w, ptrdiff_t n_in, const void *b,
                     void *out, int vectors, int activation, double parameter);
     void (*backward)(const void *dz, ptrdiff_t stride, ptrdiff_t rows, const void *wt, ptrdiff_t n_out,
                      const void *a_below, void *dz_below, int vectors, int activation, double parameter);
-    void (*gradient_block)(const Gradient *layer, ptrdiff_t panel, ptrdiff_t k, double *squares);
+    void (*gradient_block)(const Weights *weights, ptrdiff_t panel, ptrdiff_t k, double *squares);
 } Bf16Kernels;
 
 #endif

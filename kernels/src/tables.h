@@ -160,7 +160,7 @@ static void forward_sparse(const Csr *x, const ptrdiff_t *index, ptrdiff_t rows,
 }
 
 /* gradient_block for a sparse first layer: the sum of each input runs over its non-zeros. */
-static void gradient_block_sparse(const Gradient *l, const Csc *x, ptrdiff_t panel, ptrdiff_t k, double *squares)
+static void gradient_block_sparse(const Weights *l, const Csc *x, ptrdiff_t panel, ptrdiff_t k, double *squares)
 {
     Epilogue e = epilogue_of(l);
     int vectors = vectors_of(l->n_out, panel);

@@ -5,7 +5,7 @@ on.
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from nnfast.activations import activation_of
 from nnfast.custom_functions import Activation, Loss
 from nnfast.engines.arrays import row_numbers
 from nnfast.engines.metrics import Metrics
+from nnfast.engines.programs import tables
 from nnfast.engines.session import (
     CHUNK_ROWS,  # noqa: F401, as the next: engines' own
     SPARSE_BELOW,  # noqa: F401
@@ -24,6 +25,7 @@ from nnfast.engines.session import (
 from nnfast.kernels import engine as _compiled
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION, LOSSES
 from nnfast.overflow import check_held, check_overflow
+from nnfast.plan import Forms
 
 
 def instruction_sets():
@@ -165,23 +167,29 @@ class Session(BaseSession):
         self._after_run()
         return losses
 
+    @staticmethod
+    def _forms(dtype):
+        return _forms(_isa, dtype)
+
     def _new_engine(self, optimizer, loss_parameters, **sizes):
         network = self._network
-        return _compiled.Engine(
+        program = _compiled.Program(
             _isa,
             self._dtype.itemsize == 8,
-            network.layer_units,
+            tables(self._plan, _COLUMNS, _compiled.PHASES),
             [_activation(*each, self._dtype.name) for each in network.activations],
             _loss_code(network.loss),
             loss_parameters,
+            unit=self._unit,
+            own_loss=_own_loss(network.loss, self._dtype.name),
+        )
+        return _compiled.Engine(
+            program,
             n_threads=self._n_threads,
             update=_compiled.UPDATES[optimizer.kernel] if optimizer else _compiled.UPDATES["none"],
             n_moments=optimizer.n_moments if optimizer else 0,
-            normalization=_compiled.NORMALIZATIONS[network.normalization],
             norm_eps=at_least_tiny(network.norm_eps, self._dtype),
             norm_momentum=network.norm_momentum,
-            unit=self._unit,
-            own_loss=_own_loss(network.loss, self._dtype.name),
             **sizes,
         )
 
@@ -191,7 +199,19 @@ class Session(BaseSession):
         )
 
 
+@cache
+def _forms(isa, dtype):
+    return Forms(panel=_compiled.KernelTable(isa, dtype).panel, **_compiled.FORMS)
+
+
 _NOTHING = np.zeros(0, np.uint8)
+_COLUMNS = (
+    ("operations", _compiled.OPERATION_COLUMNS),
+    ("segments", _compiled.SEGMENT_COLUMNS),
+    ("buffers", _compiled.BUFFER_COLUMNS),
+    ("params", _compiled.PARAM_COLUMNS),
+    ("norms", _compiled.NORM_COLUMNS),
+)
 
 
 def _activation(activation, parameter, dtype):

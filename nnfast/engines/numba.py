@@ -24,6 +24,7 @@ from nnfast.kernels.jit import metrics as _compiled_metrics
 from nnfast.kernels.jit import of_records
 from nnfast.kernels.jit.run import power
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION, loss_of
+from nnfast.plan import Forms
 
 
 def instruction_sets():
@@ -80,6 +81,10 @@ class Session(BaseSession):
     _bfloat16_unit = staticmethod(bfloat16_unit)
     _are_rows = staticmethod(_compiled_metrics.are_rows)
     _power = staticmethod(power)
+
+    @staticmethod
+    def _forms(dtype):
+        return Forms(fuses_derivative=False)
 
     def _new_engine(self, optimizer, loss_parameters, **sizes):
         network = self._network

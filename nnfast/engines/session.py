@@ -7,6 +7,8 @@ import numpy as np
 from nnfast.engines.arrays import FLOATS, ROW_NUMBERS, checked, checked_arrays, checked_csr, row_numbers
 from nnfast.losses import loss_of
 from nnfast.parameter_groups import group_parameters
+from nnfast.plan import KINDS, Use
+from nnfast.planner import plan_of
 from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_constants
 from nnfast.step_scalars import WINDOW, StepScalars
 from nnfast.threads import FLOPS_A_THREAD, release_threads, reserve_threads
@@ -108,10 +110,11 @@ class BaseSession:
         If the buffers cannot be had; nothing has changed then.
     """
 
-    # A subclass has five methods more. `_new_engine` makes the object `_engine` that does the work: Engine of
-    # kernels/engine.pyx and that of nnfast/engines/numba.py have the methods that are called here. `_attach`
-    # gives it memory; `_power` is the C library's pow, on arrays; `_are_rows` tells whether all of an array
-    # are numbers of rows, and there is one at least; `_bfloat16_unit` is the engine's bfloat16_unit.
+    # A subclass has six methods more. `_new_engine` makes the object `_engine` that does the work: Engine of
+    # kernels/session.pxi and that of kernels/jit/engine.py have the methods that are called here. `_forms`
+    # says what its kernels do in one go, `_attach` gives it memory; `_power` is the C library's pow, on
+    # arrays; `_are_rows` tells whether all of an array are numbers of rows, and there is one at least;
+    # `_bfloat16_unit` is the engine's bfloat16_unit.
     _flops_a_thread = FLOPS_A_THREAD
 
     # Whether there is a method `epochs`: see the compiled engine's.
@@ -194,6 +197,17 @@ class BaseSession:
             and any(regularization.dropout)
         ):
             raise ValueError("alpha dropout goes with no normalization")
+        table = self._checked_table(X, capacity)
+        rates = regularization.input_dropout, *(regularization.dropout or (0,) * n_hidden)
+        use = Use(
+            trains=trains,
+            learns=optimizer is not None,
+            sparse=self._entries is not None,
+            bf16=self._unit is not None,
+            drops=tuple(rate > 0 for rate in rates),
+            alpha_dropout=bool(regularization.alpha_dropout),
+        )
+        self._plan = plan_of(network, use, self._forms(dtype=self._dtype))
         self._engine = self._new_engine(
             optimizer,
             loss_parameters(network),
@@ -202,7 +216,10 @@ class BaseSession:
             trains=trains,
             times=times,
         )
-        self._use_table(X, capacity)
+        if isinstance(X, np.ndarray):
+            self._engine.use_dense(X)
+        else:
+            self._engine.use_csr(*table)
         if trains:
             self._use_targets(y, sample_weight, with_true_gradient=optimizer is None)
             groups, numbers = groups or group_parameters(optimizer, network.learned)
@@ -217,7 +234,10 @@ class BaseSession:
         self._role = "predict" if not trains else "train" if optimizer else "differentiate"
         self._attach()
 
-    def _use_table(self, X, capacity):
+    def _checked_table(self, X, capacity):
+        """What an engine's `use_csr` takes of a sparse table. `_entries` is None, or its indptr where the
+        first layer goes over the non-zeros.
+        """
         self._entries = None
         if isinstance(X, np.ndarray):
             if X.dtype not in SOURCES or not X.flags.aligned or not X.dtype.isnative:
@@ -225,8 +245,7 @@ class BaseSession:
                     "X must be an aligned array of a native integer type, bool, float32 or float64, got"
                     f" {X.dtype}"
                 )
-            self._engine.use_dense(X)
-            return
+            return None
         data, indices, indptr = checked_csr(X, self._dtype)
         lengths = np.diff(indptr)
         longest = (
@@ -234,7 +253,7 @@ class BaseSession:
         )
         sparse = bool(indptr[-1] < SPARSE_BELOW * X.shape[0] * X.shape[1])
         self._entries = indptr if sparse else None
-        self._engine.use_csr(data, indices, indptr, sparse, int(longest.sum()))
+        return data, indices, indptr, sparse, int(longest.sum())
 
     def _use_targets(self, y, sample_weight, with_true_gradient):
         labels = loss_of(self._network.loss).of_classes
@@ -286,21 +305,19 @@ class BaseSession:
             if len(moments) != self._engine.n_moments:
                 raise ValueError(f"the optimizer has {self._engine.n_moments} moments, got {len(moments)}")
             moments = [checked_arrays(moment, self._network.learned) for moment in moments]
-        self._engine.load(learned, *statistics, moments, t)
+        self._engine.load(learned, statistics, moments, t)
 
     def store(self, parameters):
         """Write the current parameters into these arrays."""
         self._require("train", "differentiate", "predict")
         learned, statistics = self._checked(parameters, writes=True)
-        self._engine.store(learned, *statistics)
+        self._engine.store(learned, statistics)
 
     def _checked(self, parameters, writes=False):
-        """What is learned, and (means, variances), as the compiled code takes them."""
+        """What is learned, and what is not, as the compiled code takes them."""
         network = self._network
         arrays, n = checked_arrays(parameters, network.array_shapes, writes), len(network.learned)
-        statistics = arrays[n:]
-        half = len(statistics) // 2
-        return arrays[:n], (statistics[:half], statistics[half:])
+        return arrays[:n], arrays[n:]
 
     @property
     def t(self):
@@ -413,7 +430,7 @@ class BaseSession:
         n = self._network.n_parameters
         views = self._network.views(checked(flat, "flat", (np.dtype(np.float64),), (n,)))
         blank = self._network.blank(np.float64)
-        self._engine.load(list(views.values()), blank.means, blank.variances, None, 0)
+        self._engine.load(list(views.values()), [*blank.means, *blank.variances], None, 0)
         if self._network.normalization == "batch" and len(order) > self._batch_size:
             raise ValueError(
                 f"with batch normalization a batch has at most batch_size={self._batch_size} rows, got"
@@ -486,17 +503,21 @@ class BaseSession:
         """Of the products alone: two a weight and row, or where the first layer goes over the non-zeros, two
         a weight and non-zero.
         """
-        units = self._network.layer_units
-        forward, evaluation = (
-            [2 * entries * units[1], *(2 * rows * n_in * n_out for n_in, n_out in zip(units[1:], units[2:]))]
-            for rows, entries in (self._trained.tolist(), self._evaluated.tolist())
-        )
+        dense = [kind for kind in KINDS if kind.startswith("dense")]
+        backward = [kind for kind in KINDS if kind.startswith("backward")]
+        trained, evaluated = self._trained.tolist(), self._evaluated.tolist()
+        forward = self._flops(dense, *trained)
         return {
             "forward": forward,
-            "backward": [0, *forward[1:]],
+            "backward": self._flops(backward, *trained),
             "gradient and update": forward,
-            "evaluation": evaluation,
+            "evaluation": self._flops(dense, *evaluated, training=False),
         }
+
+    def _flops(self, kinds, rows, entries, training=True):
+        flops = self._plan.flops(*kinds, training=training and bool(self._plan.training)).tolist()
+        per_entry = 2 * self._network.layer_units[1]
+        return [per_entry * entries if i == 0 and flops[0] else rows * n for i, n in enumerate(flops)]
 
     def close(self):
         """Join the threads and free the buffers."""
