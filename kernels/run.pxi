@@ -47,6 +47,15 @@ cdef void begin_segment(State *s, Team *team, int number) noexcept nogil:
     deal_evenly(s, team, SEGMENT, n_jobs)
 
 
+cdef void set_dropout(State *s) noexcept nogil:
+    """Give inputs and hidden layers the rates of dropout of this step."""
+    cdef const double *row = s.dropout_window + (s.step - s.window) * s.n_layers * 4
+    cdef int i
+    for i in range(s.n_layers):
+        s.dropouts[i] = Dropout(<uint32_t> (row[0] * 4294967296.0), row[1], row[2], row[3])
+        row += 4
+
+
 cdef void seed_dropout(State *s) noexcept nogil:
     """The bases of this step's masks, one a layer, inputs first."""
     cdef uint64_t base = mix_bits(s.seed + <uint64_t> 0x9E3779B97F4A7C15 * <uint64_t> (s.t + 1))
@@ -66,6 +75,8 @@ cdef void begin_batch(State *s, Team *team) noexcept nogil:
         s.batch_weight = 0
         for i in range(s.batch, s.batch_end):
             s.batch_weight += s.weight[s.order[i]]
+    if s.mode == TRAIN and s.dropout_window != NULL:
+        set_dropout(s)
     seed_dropout(s)
     begin_chunk(s, team)
 

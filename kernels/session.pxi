@@ -359,7 +359,8 @@ cdef class Engine:
         self.session.started = milliseconds()
         while True:
             if windows is not None:
-                self.use_window(next(windows))
+                scalars, dropouts = next(windows)
+                self.use_window(scalars, dropouts)
             with nogil:
                 self.session.next_poll = milliseconds() + POLL_MILLISECONDS if polls else INT64_MAX
                 start_clocks(s, self.session.team.n_workers, TIMED_WAITING)
@@ -371,11 +372,12 @@ cdef class Engine:
         s.batch_size = usual
         return s.status
 
-    cdef use_window(self, const double[:, :, ::1] scalars):
-        """Go on by these scalars, of shape (n_steps, n_groups, N_SCALARS)."""
+    cdef use_window(self, const double[:, :, ::1] scalars, const double[:, :, ::1] dropouts):
+        """Go on by these scalars and, unless it is None, this dropout."""
         cdef State *s = &self.session.state
-        self.window = scalars
+        self.window = scalars, dropouts
         s.scalars = &scalars[0, 0, 0]
+        s.dropout_window = NULL if dropouts is None else &dropouts[0, 0, 0]
         s.window, s.window_end = s.window_end, s.window_end + scalars.shape[0]
 
     def train(self, const ptrdiff_t[::1] order, windows):
@@ -383,8 +385,9 @@ cdef class Engine:
         finite, in step `step`. If a signal handler raised, `raised` has the exception, and `stopped` says
         whether the run was left before its end.
 
-        windows: an iterator over the scalars of the steps, arrays of shape (n_steps, n_groups, N_SCALARS),
-        which is asked for the next one when the steps of one are done.
+        windows: an iterator over pairs of the scalars of some steps, (n_steps, n_groups, N_SCALARS), and if
+        dropout has a schedule, what `use_dropout` takes, (n_steps, n_layers, 4), else None. It is asked for
+        the next one when the steps of one are done.
         """
         cdef double[1] loss = [0.0]
         self.session.state.losses = loss

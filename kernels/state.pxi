@@ -64,6 +64,8 @@ cdef struct State:
     # SCALAR_* of each group, of the steps from `window` to `window_end`
     const double *scalars
     int64_t window, window_end
+    # and, where dropout has a schedule: of inputs and every hidden layer, the rate, and the rest of Dropout
+    const double *dropout_window
     double squares             # of the weights, or what Update says
     Dropout *dropouts          # of the inputs and of every hidden layer
     uint64_t *dropout_bases    # of this step

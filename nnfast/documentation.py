@@ -173,11 +173,13 @@ norm_momentum : float, default=0.1
 norm_eps : float, default=1e-5
     What is added to the variance in a normalization.
 
-dropout : float or list of float, default=0.0
+dropout : float, (float, schedule), or list of these, default=0.0
     Share of the hidden layers' activations to set to 0 in training, each with that probability, in [0, 1);
-    the rest is divided by 1 - dropout. A list has one rate a hidden layer.
+    the rest is divided by 1 - dropout. A list has one rate a hidden layer. In a pair, as in (0.3, 'cosine'),
+    the rate begins at the number and follows a schedule, which is what `learning_rate` may be, but 'adaptive'
+    and 'plateau'.
 
-input_dropout : float, default=0.0
+input_dropout : float or (float, schedule), default=0.0
     The same for the inputs.
 
 alpha_dropout : bool, default=False
@@ -197,8 +199,9 @@ clip_value : float, default=None
 max_norm : float, default=None
     Largest Euclidean norm of a hidden unit's incoming weights, scaled down after each update.
 
-weight_decay : float, default=0.01
-    Decoupled weight decay: in each update weights are multiplied by 1 - learning_rate * weight_decay.
+weight_decay : float or (float, schedule), default=0.01
+    Decoupled weight decay: in each update weights are multiplied by 1 - learning_rate * weight_decay. A
+    pair has a schedule of its own, as that of `dropout`; the learning rate's is a factor of it anyway.
     `alpha` still counts beside it: set alpha=0 where only this decay is meant.
 
 rho : float, default=0.9

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from nnfast.schedules.values import initial_value
 from nnfast.suggestions import did_you_mean
 
 __all__ = ["Adagrad", "Adam", "AdamW", "Lion", "NAdam", "OPTIMIZERS", "Optimizer", "RMSprop", "SGD"]
@@ -433,7 +434,8 @@ def resolve_optimizer(p):
     ----------
     p : object
         Has `solver`, a name in `OPTIMIZERS` or a record, and for a name the hyperparameters `momentum`,
-        `nesterovs_momentum`, `beta_1`, `beta_2`, `epsilon`, `rho` and `weight_decay`, as far as it has them.
+        `nesterovs_momentum`, `beta_1`, `beta_2`, `epsilon`, `rho` and `weight_decay`, as far as it has them;
+        of one with a schedule the record has the initial value.
 
     Raises
     ------
@@ -449,7 +451,9 @@ def resolve_optimizer(p):
         )
     record = OPTIMIZERS[p.solver]
     names = {field.name: ESTIMATOR_NAMES.get(field.name, field.name) for field in fields(record)}
-    return record(**{own: getattr(p, theirs) for own, theirs in names.items() if hasattr(p, theirs)})
+    return record(
+        **{own: initial_value(getattr(p, theirs)) for own, theirs in names.items() if hasattr(p, theirs)}
+    )
 
 
 def __dir__():

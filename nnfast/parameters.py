@@ -27,7 +27,9 @@ from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
 from nnfast.optimizers import Optimizer
 from nnfast.option_needs import refuse_options
-from nnfast.schedules import SCHEDULES, Schedule
+from nnfast.schedules import SCHEDULES, Schedule, resolve_schedule
+from nnfast.schedules.checks import is_real
+from nnfast.schedules.values import initial_value, is_scheduled
 from nnfast.solvers import SOLVERS, solver_of
 from nnfast.suggestions import did_you_mean
 
@@ -66,13 +68,13 @@ CONSTRAINTS = {
     "norm_momentum": [Interval(Real, 0, 1, closed="right")],
     "norm_eps": [_POSITIVE],
     "dropout": [_BELOW_ONE, "array-like"],
-    "input_dropout": [_BELOW_ONE],
+    "input_dropout": [_BELOW_ONE, tuple],
     "alpha_dropout": ["boolean"],
     "l1": [_NOT_NEGATIVE],
     "clip_norm": [_POSITIVE, None],
     "clip_value": [_POSITIVE, None],
     "max_norm": [_POSITIVE, None],
-    "weight_decay": [_NOT_NEGATIVE],
+    "weight_decay": [_NOT_NEGATIVE, tuple],
     "rho": [_BELOW_ONE],
     "param_groups": [dict, None],
     "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
@@ -173,19 +175,69 @@ def _hint(name, value, accepted):
 
 
 def check_dropout(dropout, n_hidden):
-    """One rate a hidden layer as a tuple of float, or () if nothing is dropped."""
-    rates = np.asarray(dropout, dtype=object)  # so that rows of different lengths come as far as the checks
-    if rates.ndim == 0:
-        rates = [dropout] * n_hidden
-    else:
-        if rates.ndim != 1 or len(rates) != n_hidden:
-            raise ValueError(
-                "dropout must be a rate in [0, 1), or a list of one a hidden layer: there are "
-                f"{n_hidden} hidden layers, got {dropout!r}."
-            )
+    """One rate a hidden layer as a tuple of float, or () if nothing is dropped; of one with a schedule the
+    initial rate.
+    """
+    rates = [initial_value(value) for value in _each_dropout(dropout, n_hidden)]
     if not all(isinstance(rate, Real) and 0 <= rate < 1 for rate in rates):
         raise ValueError(f"dropout must be rates in [0, 1), got {dropout!r}.")
     return tuple(map(float, rates)) if any(rates) else ()
+
+
+def _each_dropout(dropout, n_hidden):
+    """A rate, or a pair of one and a schedule, for each hidden layer; one for all becomes as many."""
+    if is_scheduled(dropout) or np.ndim(np.asarray(dropout, dtype=object)) == 0:
+        return [dropout] * n_hidden
+    if len(dropout) != n_hidden or any(np.ndim(initial_value(value)) for value in dropout):
+        raise ValueError(
+            "dropout must be a rate in [0, 1), or a list of one a hidden layer: there are "
+            f"{n_hidden} hidden layers, got {dropout!r}."
+        )
+    return list(dropout)
+
+
+def scheduled_values(p, n_hidden):
+    """What has a schedule beside the learning rate, but for parameter groups: see `ScheduledValues`.
+
+    Parameters
+    ----------
+    p : estimator
+    n_hidden : int
+
+    Raises
+    ------
+    ValueError
+        If the initial value or the schedule is not what it has to be.
+    """
+    values = {f"dropout[{i}]": value for i, value in enumerate(_each_dropout(p.dropout, n_hidden))}
+    values |= {"input_dropout": p.input_dropout, "weight_decay": p.weight_decay}
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            schedule = _check_scheduled(name, value, p.power_t)
+            if value[0] > 0:
+                found[name] = float(value[0]), schedule
+    if not (isinstance(p.solver, str) and hasattr(OPTIMIZERS.get(p.solver), "weight_decay")):
+        found.pop("weight_decay", None)
+    return found
+
+
+def _check_scheduled(name, value, power_t):
+    """The schedule of a pair."""
+    words, limit = ("a number of at least 0", np.inf) if name == "weight_decay" else ("a rate in [0, 1)", 1)
+    if not (is_scheduled(value) and is_real(value[0], 0) and value[0] < limit):
+        raise ValueError(
+            f"{name} must be {words}, or a pair of one and a schedule, as in (0.1, 'cosine'), got {value!r}."
+        )
+    try:
+        schedule = resolve_schedule(value[1], power_t)
+    except ValueError as error:
+        raise ValueError(f"The schedule of {name}={value!r}: {error}") from None
+    if schedule.reacts:
+        raise ValueError(
+            f"The schedule of {name} must go by time alone, got {value!r}: {schedule!r} goes by the loss."
+        )
+    return schedule
 
 
 def check_quantile(quantile):

@@ -17,9 +17,10 @@ from nnfast.network import Network
 from nnfast.numeric_table import kind_to_measure, kind_to_train_on
 from nnfast.optimizers import resolve_optimizer
 from nnfast.parameter_groups import check_param_groups, group_schedules
-from nnfast.parameters import check_dropout
+from nnfast.parameters import check_dropout, scheduled_values
 from nnfast.publishing import Publisher
 from nnfast.regularization import Regularization
+from nnfast.schedules.values import initial_value
 from nnfast.solvers import solver_of
 from nnfast.state import PARAMETER_ATTRIBUTES, check_state
 from nnfast.task import Task
@@ -190,8 +191,10 @@ class Preparation:
             norm_eps=float(p.norm_eps),
             norm_momentum=float(p.norm_momentum),
         )
+        self._schedules = {}
         if self._solver.minibatches:
             check_param_groups(p.param_groups, self._optimizer, network.learned)
+            self._schedules = _schedules(p, len(self._hidden_layer_sizes))
         check_memory(network.layer_units, self._parameter_dtype)
         check_own_functions(network, targets.y, self._dtype, goes_on=self._one_epoch)
 
@@ -229,7 +232,7 @@ class Preparation:
             optimizer=self._optimizer,
             regularization=self._regularization,
             param_groups=p.param_groups,
-            schedules=_schedules(p) if self._solver.minibatches else {},
+            schedules=self._schedules,
             stratify=targets.stratify,
             score=targets.score,
             validation=self._validation(held_out),
@@ -272,10 +275,10 @@ def encode(estimator, y, dtype):
     return estimator._encode(y, dtype)
 
 
-def _schedules(p):
+def _schedules(p, n_hidden):
     """What has a schedule beside the learning rate: see `ScheduledValues`."""
     of_groups = group_schedules(p.param_groups, p.power_t)
-    return {key: (None, schedule) for key, schedule in of_groups.items()}
+    return scheduled_values(p, n_hidden) | {key: (None, schedule) for key, schedule in of_groups.items()}
 
 
 def _regularization(p, n_hidden):
@@ -286,6 +289,6 @@ def _regularization(p, n_hidden):
         clip_value=p.clip_value,
         max_norm=p.max_norm,
         dropout=check_dropout(p.dropout, n_hidden),
-        input_dropout=p.input_dropout,
+        input_dropout=initial_value(p.input_dropout),
         alpha_dropout=bool(p.alpha_dropout),
     )

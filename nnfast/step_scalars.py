@@ -10,6 +10,7 @@ from numbers import Real
 import numpy as np
 
 from nnfast.optimizers import SCALARS
+from nnfast.regularization import SELU_FLOOR, alpha_dropout_constants
 
 # An epoch of more steps is run window by window: a table of all would not stay in the caches.
 WINDOW = 4096
@@ -91,6 +92,53 @@ class StepScalars:
         accumulated = optimizer.accumulate(t[0] - 1, self._power, self._accumulated.get(optimizer))
         self._accumulated[optimizer] = accumulated
         return optimizer.rates(learning_rates, t, self._power, accumulated)
+
+
+class StepDropout:
+    """What dropout does in each step of one fit.
+
+    Parameters
+    ----------
+    regularization : nnfast.regularization.Regularization
+        With the initial rates of what has a schedule.
+    n_hidden : int
+        Hidden layers.
+    columns : sequence of str, default=()
+        What the rates of a step have beside the learning rate: "input_dropout", and "dropout[i]" of hidden
+        layer i.
+
+    Attributes
+    ----------
+    initial : ndarray of shape (1 + n_hidden, 4)
+        For inputs and every hidden layer: the rate, what units that are kept are multiplied by and what is
+        added to them, and what others become.
+    """
+
+    def __init__(self, regularization, n_hidden, columns=()):
+        self._is_alpha = regularization.alpha_dropout
+        rates = [regularization.input_dropout, *(regularization.dropout or [0.0] * n_hidden)]
+        self.initial = np.stack([self._numbers(layer, rate) for layer, rate in enumerate(rates)])
+        names = ["input_dropout", *(f"dropout[{i}]" for i in range(n_hidden))]
+        self._columns = [(i, 1 + columns.index(name)) for i, name in enumerate(names) if name in columns]
+
+    def table(self, rates):
+        """`initial` of consecutive steps: (n_steps, 1 + n_hidden, 4), or None if nothing has a schedule.
+
+        rates: ndarray of shape (n_steps, 1 + n_columns).
+        """
+        if not self._columns:
+            return None
+        table = np.empty((len(rates), *self.initial.shape))
+        table[:] = self.initial
+        for layer, column in self._columns:
+            table[:, layer] = self._numbers(layer, rates[:, column])
+        return table
+
+    def _numbers(self, layer, rate):
+        if layer and self._is_alpha:
+            scale, shift = alpha_dropout_constants(rate)
+            return np.stack([rate, scale, shift, np.where(rate, scale * SELU_FLOOR + shift, 0.0)], axis=-1)
+        return np.stack([rate, 1 / (1 - rate), np.zeros_like(rate), np.zeros_like(rate)], axis=-1)
 
 
 def _at_least(optimizer, tiny):

@@ -88,16 +88,19 @@ BOTHS = {
     "norm_momentum": ([0.5, 1], [0, 1.1, None]),
     "norm_eps": ([1e-3], [0, None]),
     "dropout": (
-        [0, 0.3, [0.3], (0.5,), np.array([0.2])],
-        [1.0, -0.1, [1.0], [0.1, 0.2], [[0.1]], [0.1, [0.1]], ["a"], "half", None],
+        [0, 0.3, [0.3], (0.5,), np.array([0.2]), (0.3, "cosine"), [(0.3, SCHEDULES["linear"]())]],
+        [1.0, -0.1, [1.0], [0.1, 0.2], [[0.1]], [0.1, [0.1]], ["a"], "half", None, (1.0, "cosine")],
     ),
-    "input_dropout": ([0, 0.3], [1.0, -0.1, [0.1], None]),
+    "input_dropout": ([0, 0.3, (0.3, halved)], [1.0, -0.1, [0.1], None, (0.1, 0.2), (0.1, "cosin")]),
     "alpha_dropout": ([False, (True, {"activation": "selu", "dropout": 0.1})], ["yes", None]),
     "l1": ([0, 0.1], [-0.1, None]),
     "clip_norm": ([None, 1.0], [0, -1.0, "1"]),
     "clip_value": ([None, 1.0], [0, -1.0, "1"]),
     "max_norm": ([None, 1.0], [0, -1.0, "1"]),
-    "weight_decay": ([0, 0.1], [-0.1, None]),
+    "weight_decay": (
+        [0, 0.1, (0.1, "cosine")],
+        [-0.1, None, (-0.1, "cosine"), (0.1, "plateau"), (0.1,)],
+    ),
     "rho": ([0, 0.5], [1.0, -0.1, None]),
     "param_groups": (
         [None, {}, {"*.bias": {"learning_rate": 0.5, "schedule": "cosine"}, "layers.0.*": {"beta_1": 0.5}}],

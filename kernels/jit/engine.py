@@ -261,8 +261,8 @@ class Engine:
             loss_parameters=loss_parameters,
             mean_factor=1 / n_outputs if is_mean else 1.0,
             slope_factor=T.type(self._gradient_scale),
-            input_drop_below=np.uint32(rates[0][0]),
-            input_scale=T.type(rates[0][1]),
+            input_drop_below=np.array([rates[0][0]], np.uint32),
+            input_scale=np.array([rates[0][1]], T),
             seed=np.uint64(seed),
         )
         limits = dict.fromkeys(("alpha", "l1", "clip_norm", "clip_value", "max_norm"), 0.0) | self._limits
@@ -319,11 +319,10 @@ class Engine:
         A run goes on for about POLL_SECONDS at a time: a signal's handler runs where Python code does. Where
         it raises, `stopped` is true.
 
-        windows: an iterator over the scalars of the steps, arrays of shape (n_steps, n_groups, n_scalars),
-        which is asked for the next one when the steps of one are done.
+        windows: see the other engine's.
         """
         n_batches = -(-len(order) // self._batch_size)
-        scalars = self._kernel_scalars(next(windows))
+        scalars, dropouts = self._kernel_scalars(*next(windows))
         order = _writable(order)
         self._begin(evaluates=False)
         total, self.step, self.stopped, window = 0.0, 0, True, 0
@@ -333,12 +332,15 @@ class Engine:
         with blas_threads(self._n_threads):
             while self.step < n_batches:
                 if self.step == window + len(scalars):
-                    window, scalars = self.step, self._kernel_scalars(next(windows))
+                    window = self.step
+                    scalars, dropouts = self._kernel_scalars(*next(windows))
                 now = scalars[self.step - window :][:batches]
                 first = self.step * self._batch_size
                 end = first + len(now) * self._batch_size
                 began = perf_counter()
-                status, done, updates, total, _ = self._run(run.TRAIN, order[first:end], now, total)
+                status, done, updates, total, _ = self._run(
+                    run.TRAIN, order[first:end], now, dropouts[self.step - window :], total
+                )
                 self._note_speed(len(order[first:end]), perf_counter() - began)
                 self.step += done
                 self.t += updates
@@ -365,14 +367,16 @@ class Engine:
     def _note_speed(self, n_rows, seconds):
         self._rows_a_second = n_rows / max(seconds, 1e-9)
 
-    def _kernel_scalars(self, table):
-        """What each step's kernel takes of a group, in its own order: see `run.move`."""
+    def _kernel_scalars(self, table, dropouts):
+        """What each step's kernel takes of a group, in its own order: see `run.move`; and what `run` takes of
+        dropout.
+        """
         columns = [SCALARS.index(name) for name in self._optimizer.scalar_names()]
         scalars = np.zeros((*table.shape[:2], run.RATES + len(columns)))
         scalars[:, :, run.RATES :] = table[:, :, columns]
         scalars[:, :, run.THRESHOLD] = table[:, :, SCALARS.index("learning_rate")]
         scalars[:, :, run.SHRINK] = table[:, :, SCALARS.index("shrink")]
-        return scalars
+        return scalars, _NO_RATES if dropouts is None else dropouts
 
     def differentiate(self, order):
         """The loss of all rows as one batch; its gradient is left for store_gradient(). None where the rows'
@@ -402,10 +406,12 @@ class Engine:
         self.rows_begun = len(order)
         return answer
 
-    def _run(self, mode, order, rates=_NO_RATES, total=0.0, out=None):
+    def _run(self, mode, order, rates=_NO_RATES, dropouts=_NO_RATES, total=0.0, out=None):
         out = self._memory[:0] if out is None else out
         batch_size, t = (self._batch_size, self.t) if mode == run.TRAIN else (len(order), 0)
-        return run.run(mode, self._net, self._table, self._update, order, batch_size, rates, t, total, out)
+        return run.run(
+            mode, self._net, self._table, self._update, order, batch_size, rates, dropouts, t, total, out
+        )
 
     def close(self):
         """Let go of the memory. Nothing else may be called after it."""

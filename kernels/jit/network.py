@@ -89,8 +89,8 @@ class Net(NamedTuple):
     loss_parameters: int  # where there is one for each row's every output
     mean_factor: float  # by which a row's sum over its outputs becomes its loss
     slope_factor: object  # T: by which its derivatives become what is sent back
-    input_drop_below: object  # uint32
-    input_scale: object  # T
+    input_drop_below: object  # uint32, in an array of one
+    input_scale: object  # T, likewise
     seed: object  # uint64
 
 

@@ -167,8 +167,21 @@ def limit_norms(w, squares, max_norm):
             w[row, unit] *= squares[unit]
 
 
+@inner
+def set_dropout(net, rows):
+    """Drop inputs and the units of each hidden layer at these rates; rows: of each, the rate, scale and shift
+    of what is kept, and the value of what is dropped.
+    """
+    net.input_drop_below[0] = np.uint32(rows[0, 0] * 4294967296.0)
+    net.input_scale[0] = rows[0, 1]
+    for i in range(1, len(rows)):
+        layer = net.layers[i - 1]
+        layer.drop_below = np.uint32(rows[i, 0] * 4294967296.0)
+        layer.kept_scale, layer.kept_shift, layer.dropped = rows[i, 1], rows[i, 2], rows[i, 3]
+
+
 @entry
-def run(mode, net, table, update, order, batch_size, rates, t, total, out):
+def run(mode, net, table, update, order, batch_size, rates, dropouts, t, total, out):
     """Run the network over the rows `order`, in batches, and these in chunks. One function does it all: what
     several share would be compiled for each.
 
@@ -185,6 +198,8 @@ def run(mode, net, table, update, order, batch_size, rates, t, total, out):
         But for TRAIN, all rows are one batch.
     rates : float64 ndarray of shape (n_batches, n_groups, n_scalars)
         TRAIN's: what the update's kernel takes.
+    dropouts : float64 ndarray of shape (n_batches, n_layers, 4)
+        TRAIN's, where dropout has a schedule: see `set_dropout`; else empty.
     t : int
         TRAIN's: updates done before.
     total : float
@@ -210,6 +225,8 @@ def run(mode, net, table, update, order, batch_size, rates, t, total, out):
     for start in range(0, len(order), batch_size):
         batch, loss = order[start : start + batch_size], 0.0
         weight = weight_of(table, batch)
+        if len(dropouts):
+            set_dropout(net, dropouts[batches])
         for first in range(0, len(batch), net.capacity):
             rows = batch[first : first + net.capacity]
             forward(net, table, rows, first, t, differentiates, trains)

@@ -85,14 +85,14 @@ def gather(net, table, rows, first, step, drops):
                 address(net.memory, at),
             ),
         )
-    if drops and net.input_drop_below > 0:
+    if drops and net.input_drop_below[0] > 0:
         key, zero = layer_key(net.seed, np.uint64(step), np.uint64(0)), net.memory.dtype.type(0)
         for row in range(n):
             x, own = vector(net.memory, at + row * units, units), row_key(key, np.uint64(first + row))
             for column in range(units):
                 x[column] = (
-                    x[column] * net.input_scale
-                    if unit_hash(own, np.uint32(column)) >= net.input_drop_below
+                    x[column] * net.input_scale[0]
+                    if unit_hash(own, np.uint32(column)) >= net.input_drop_below[0]
                     else zero
                 )
 
@@ -112,8 +112,8 @@ def densify(table, rows, x):
 def entry_factor(net, key, column):
     """What input dropout multiplies a non-zero by."""
     return (
-        net.input_scale
-        if unit_hash(key, np.uint32(column)) >= net.input_drop_below
+        net.input_scale[0]
+        if unit_hash(key, np.uint32(column)) >= net.input_drop_below[0]
         else net.memory.dtype.type(0)
     )
 
@@ -146,7 +146,7 @@ def add_sparse(net, table, rows, first, step, drops, of_rows, of_columns, to_row
     """For each non-zero, add its multiple of its column's vector to its row's, or the other way round. They
     begin at two addresses, a stride apart.
     """
-    drops = drops and net.input_drop_below > 0
+    drops = drops and net.input_drop_below[0] > 0
     key, n_out, one = (
         layer_key(net.seed, np.uint64(step), np.uint64(0)),
         net.layers[0].n_out,

@@ -9,8 +9,8 @@ from nnfast.losses import loss_of
 from nnfast.parameter_groups import group_parameters
 from nnfast.plan import KINDS, Use
 from nnfast.planner import plan_of
-from nnfast.regularization import SELU_FLOOR, Regularization, alpha_dropout_constants
-from nnfast.step_scalars import WINDOW, StepScalars
+from nnfast.regularization import Regularization
+from nnfast.step_scalars import WINDOW, StepDropout, StepScalars
 from nnfast.threads import FLOPS_A_THREAD, release_threads, reserve_threads
 
 # Of tables.
@@ -230,7 +230,8 @@ class BaseSession:
             self._engine.set_update(numbers, [group.is_penalized for group in groups], **settings)
             if optimizer:
                 self._scalars = StepScalars(groups, self._power, _TINY[self._dtype.char], self._columns)
-                self._engine.use_dropout(_dropout(regularization), seed)
+                self._dropouts = StepDropout(regularization, n_hidden, self._columns)
+                self._engine.use_dropout(self._dropouts.initial, seed)
         self._role = "predict" if not trains else "train" if optimizer else "differentiate"
         self._attach()
 
@@ -405,7 +406,7 @@ class BaseSession:
                 steps -= np.cumsum(skipped) - skipped
             if begin:
                 self.whole_epochs = False
-            yield self._scalars.table(rates[now], steps)
+            yield self._scalars.table(rates[now], steps), self._dropouts.table(rates[now])
 
     def _after_run(self):
         """Keep what a signal handler raised, and raise it if the run was left for it."""
@@ -564,16 +565,3 @@ def loss_parameters(network):
 def at_least_tiny(value, dtype):
     """The value, but if it is positive, it stays so in the dtype."""
     return max(value, _TINY[dtype.char]) if value > 0 else value
-
-
-def _dropout(regularization):
-    """For inputs and every hidden layer: (rate, scale and shift of what is kept, value of what is
-    dropped).
-    """
-    rates = []
-    for layer, rate in enumerate((regularization.input_dropout, *regularization.dropout)):
-        scale, shift = (
-            alpha_dropout_constants(rate) if layer and regularization.alpha_dropout else (1 / (1 - rate), 0.0)
-        )
-        rates.append((rate, scale, shift, scale * SELU_FLOOR + shift if shift else 0.0))
-    return rates

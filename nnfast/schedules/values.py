@@ -1,13 +1,17 @@
 """Values beside the learning rate that follow schedules of their own, in one fit."""
 
-from numbers import Real
-
 import numpy as np
+
+from nnfast.schedules.schedule import Schedule
 
 
 def is_scheduled(value):
     """Whether the value of a parameter is a pair of an initial value and a schedule."""
-    return isinstance(value, tuple) and len(value) == 2 and not isinstance(value[1], Real)
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and (isinstance(value[1], str | Schedule) or callable(value[1]))
+    )
 
 
 def initial_value(value):

@@ -120,6 +120,6 @@ def _check_value(network, name):
     elif name == "activation":
         resolve_activations(value, None, len(value) if isinstance(value, list) else 1)
     elif name == "dropout":
-        check_dropout(value, np.size(value))
+        check_dropout(value, len(value) if np.ndim(np.asarray(value, dtype=object)) else 1)
     elif name == "quantile":
         check_quantile(value)
