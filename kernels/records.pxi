@@ -37,6 +37,7 @@ cdef extern from "src/records.h" nogil:
     enum: UPDATE_RMSPROP
     enum: UPDATE_ADAGRAD
     enum: UPDATE_LION
+    enum: UPDATE_ADABELIEF
     enum: SCALAR_LEARNING_RATE
     enum: SCALAR_SHRINK
     enum: SCALAR_RATE
@@ -48,6 +49,7 @@ cdef extern from "src/records.h" nogil:
     enum: SCALAR_MOMENTUM_RATE
     enum: SCALAR_GRADIENT_RATE
     enum: SCALAR_RHO
+    enum: SCALAR_EPSILON_ROOT
     enum: N_SCALARS
     bint is_of_classes(int loss)
 
@@ -133,6 +135,7 @@ UPDATES = {
     "rmsprop": UPDATE_RMSPROP,
     "adagrad": UPDATE_ADAGRAD,
     "lion": UPDATE_LION,
+    "adabelief": UPDATE_ADABELIEF,
 }
 SCALARS = {
     "learning_rate": SCALAR_LEARNING_RATE,
@@ -146,4 +149,5 @@ SCALARS = {
     "momentum_rate": SCALAR_MOMENTUM_RATE,
     "gradient_rate": SCALAR_GRADIENT_RATE,
     "rho": SCALAR_RHO,
+    "epsilon_root": SCALAR_EPSILON_ROOT,
 }

@@ -20,7 +20,18 @@ import numpy as np
 from nnfast.schedules.values import initial_value
 from nnfast.suggestions import did_you_mean
 
-__all__ = ["Adagrad", "Adam", "AdamW", "Lion", "NAdam", "OPTIMIZERS", "Optimizer", "RMSprop", "SGD"]
+__all__ = [
+    "AdaBelief",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "NAdam",
+    "OPTIMIZERS",
+    "Optimizer",
+    "RMSprop",
+    "SGD",
+]
 
 _TINY = 1e-300
 
@@ -31,6 +42,7 @@ _DOMAINS = {
     "beta_2": ("a number in [0, 1)", lambda value: 0 <= value < 1),
     "rho": ("a number in [0, 1)", lambda value: 0 <= value < 1),
     "epsilon": ("a number > 0", lambda value: 0 < value < np.inf),
+    "epsilon_root": ("a number >= 0", lambda value: 0 <= value < np.inf),
     "weight_decay": ("a number >= 0", lambda value: 0 <= value < np.inf),
     "momentum_decay": ("a number >= 0", lambda value: 0 <= value < np.inf),
 }
@@ -413,7 +425,49 @@ class Lion(Optimizer):
         return w, beta_2 * m + (1 - beta_2) * g
 
 
-OPTIMIZERS = {optimizer.name: optimizer for optimizer in (Adam, SGD, AdamW, NAdam, RMSprop, Adagrad, Lion)}
+@dataclass(frozen=True)
+class AdaBelief(Adam):
+    """AdaBelief: Adam with steps measured by how far gradients are from their running mean.
+
+        m <- beta_1 m + (1 - beta_1) g
+        s <- beta_2 s + (1 - beta_2) (g - m)^2 + epsilon_root
+        w <- w - learning_rate / (1 - beta_1^t) m / (sqrt(s / (1 - beta_2^t)) + epsilon)
+
+    Parameters
+    ----------
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999 and 1e-8
+        As Adam's.
+    epsilon_root : float, default=1e-16
+        What is added to the second moment in every step, at least 0.
+
+    References
+    ----------
+    Zhuang et al., AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients, 2020,
+    arXiv:2010.07468. There `epsilon_root` and `epsilon` are one.
+    """
+
+    epsilon_root: float = 1e-16
+
+    name: ClassVar[str] = "adabelief"
+    kernel: ClassVar[str] = "adabelief"
+    advice: ClassVar[str] = "As adam, with longer steps where gradients agree: try a smaller rate first."
+
+    def rates(self, learning_rate, t, power=np.power, accumulated=None):
+        # as AdamW's
+        root = np.sqrt(1 - power(self.beta_2, t))
+        rate = learning_rate * root / (1 - power(self.beta_1, t))
+        return rate, self.beta_1, self.beta_2, self.epsilon * root, self.epsilon_root
+
+    @staticmethod
+    def step(w, g, m, s, rate, beta_1, beta_2, epsilon, epsilon_root):
+        m = beta_1 * m + (1 - beta_1) * g
+        s = beta_2 * s + (1 - beta_2) * (g - m) * (g - m) + epsilon_root
+        return w - rate * m / (np.sqrt(s) + epsilon), m, s
+
+
+OPTIMIZERS = {
+    optimizer.name: optimizer for optimizer in (Adam, SGD, AdamW, NAdam, RMSprop, Adagrad, Lion, AdaBelief)
+}
 
 # All scalars of a step, by the names that the records' `step` has for them; each optimizer takes some. The
 # learning rate itself and what weights are multiplied by concern all.

@@ -89,6 +89,16 @@ class Lion(Optimizer):
         return -rate * direction
 
 
+class AdaBelief(Adam):
+    defaults = Adam.defaults | {"epsilon_root": 1e-16}
+
+    def change(self, g, rate, m, s):
+        m += (1 - self.beta_1) * (g - m)
+        s += (1 - self.beta_2) * ((g - m) ** 2 - s) + self.epsilon_root
+        m_hat, s_hat = m / (1 - self.beta_1**self.t), s / (1 - self.beta_2**self.t)
+        return -rate * m_hat / (np.sqrt(s_hat) + self.epsilon)
+
+
 class Grouped:
     """An optimizer an array, each with factors of its own: of the rate, or the rates of all steps, and of the
     weight decay.
@@ -109,6 +119,6 @@ def optimizer_like(record):
     """The optimizer here that has the name and the hyperparameters of an nnfast record."""
     optimizers = {
         optimizer.__name__.lower(): optimizer
-        for optimizer in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Lion)
+        for optimizer in (SGD, Adam, AdamW, NAdam, RMSprop, Adagrad, Lion, AdaBelief)
     }
     return optimizers[record.name](**vars(record))

@@ -17,7 +17,7 @@ from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
 from nnfast.losses import LOSSES
 from nnfast.network import Network, Parameters
-from nnfast.optimizers import OPTIMIZERS, SCALARS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
+from nnfast.optimizers import OPTIMIZERS, SCALARS, SGD, AdaBelief, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
 from nnfast.regularization import Regularization
 
 ISAS = engine.instruction_sets()
@@ -128,7 +128,7 @@ OPTIONS = {
         {},
     ),
 }
-OTHER_RULES = SGD(momentum=0), AdamW(), NAdam(), RMSprop(rho=0.8), Adagrad(), Lion()
+OTHER_RULES = SGD(momentum=0), AdamW(), NAdam(), RMSprop(rho=0.8), Adagrad(), Lion(), AdaBelief(epsilon=1e-3)
 OPTIONS |= {f"optimizer {rule}": (DEEP | {"weighted": True}, {"optimizer": rule}) for rule in OTHER_RULES}
 OPTIONS |= {
     f"activation {name}": (DEEP | {"activation": name}, {})

@@ -21,7 +21,7 @@ from problems import targets
 
 from nnfast.activations import ACTIVATIONS
 from nnfast.losses import LOSSES
-from nnfast.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
+from nnfast.optimizers import OPTIMIZERS, SGD, AdaBelief, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
 from nnfast.regularization import kept_units
 
 ISAS = engine.instruction_sets()
@@ -241,6 +241,7 @@ RULES = (
     RMSprop(epsilon=1e-3),
     Adagrad(epsilon=1e-3),
     Lion(weight_decay=0.3),
+    AdaBelief(epsilon=1e-3, epsilon_root=1e-4),
 )
 
 

@@ -40,7 +40,10 @@ GIVEN = "rows given to fit"
 # What the other options are: parameters by what they are for, of both classes or of one.
 SETTINGS = {
     "base": {},
-    **{solver: {"solver": solver} for solver in ("sgd", "adamw", "nadam", "rmsprop", "adagrad", "lion")},
+    **{
+        solver: {"solver": solver}
+        for solver in ("sgd", "adamw", "nadam", "rmsprop", "adagrad", "lion", "adabelief")
+    },
     "lbfgs": {"solver": "lbfgs", "max_iter": 5, "tol": 1e-9},
     "sgd without momentum": {"solver": "sgd", "momentum": 0.0},
     "record of sgd": {"solver": SGD()},

@@ -12,7 +12,18 @@ from nnfast.activations import ACTIVATIONS, ALIASES, resolve_activations
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, LOSS_BY_OUT_ACTIVATION, LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS, advance_statistics, fold
-from nnfast.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop, resolve_optimizer
+from nnfast.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    AdaBelief,
+    Adagrad,
+    Adam,
+    AdamW,
+    Lion,
+    NAdam,
+    RMSprop,
+    resolve_optimizer,
+)
 from nnfast.regularization import soft_threshold
 
 STEP = 1e-6
@@ -433,6 +444,8 @@ RULES = [
     Adagrad(1e-3),
     Lion(0.8, 0.95, 0.1),
     Lion(),
+    AdaBelief(0.8, 0.95, 1e-3),
+    AdaBelief(epsilon_root=1e-3),
 ]
 
 
@@ -581,6 +594,7 @@ class Parameters:
         RMSprop(0.85, 1e-6),
         Adagrad(1e-6),
         Lion(0.7, 0.95, 0.02),
+        AdaBelief(0.7, 0.95, 1e-6),
     ],
     ids=lambda record: record.name,
 )

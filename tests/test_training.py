@@ -24,7 +24,7 @@ from nnfast.callbacks import Callback
 from nnfast.schedules import Cosine, Plateau, Step
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
-STOCHASTIC = ("adam", "sgd", "rmsprop", "adamw", "nadam", "adagrad", "lion")
+STOCHASTIC = ("adam", "sgd", "rmsprop", "adamw", "nadam", "adagrad", "lion", "adabelief")
 TASKS = ("multiclass", "binary", "multilabel", "regression", "multi_output")
 
 

@@ -93,7 +93,8 @@ INLINE vec gradient_of(const Rates *u, vec sum, vec w)
  *   NAdam:    likewise, and w -= (momentum_rate m + gradient_rate g) / (sqrt(v) + epsilon)
  *   RMSprop:  m = rho m + (1 - rho) g^2;   w -= learning_rate g / (sqrt(m) + epsilon)
  *   Adagrad:  m += g^2;   w -= learning_rate g / (sqrt(m) + epsilon)
- *   Lion:     w -= learning_rate sign(beta_1 m + (1 - beta_1) g);   m = beta_2 m + (1 - beta_2) g */
+ *   Lion:     w -= learning_rate sign(beta_1 m + (1 - beta_1) g);   m = beta_2 m + (1 - beta_2) g
+ *   AdaBelief: as Adam, and v = beta_2 v + (1 - beta_2) (g - m)^2 + epsilon_root, with the new m */
 INLINE vec updated(int kind, const Rates *u, vec w, vec g, REAL *m, REAL *v)
 {
     vec first, second, direction;
@@ -118,7 +119,9 @@ INLINE vec updated(int kind, const Rates *u, vec w, vec g, REAL *m, REAL *v)
         return w - choose(direction == 0, direction, with_sign_of(splat(u->learning_rate), direction) + second);
     default:
         first = fmadd(splat(u->beta_1), load(m), u->one_minus_beta_1 * g);
-        second = fmadd(splat(u->beta_2), load(v), u->one_minus_beta_2 * (g * g));
+        direction = kind == UPDATE_ADABELIEF ? g - first : g;
+        second = fmadd(splat(u->beta_2), load(v), u->one_minus_beta_2 * (direction * direction));
+        if (kind == UPDATE_ADABELIEF) second += u->epsilon_root;
         store(m, first);
         store(v, second);
         direction = (kind == UPDATE_NADAM ? u->momentum_rate : u->rate) * first;
