@@ -51,10 +51,12 @@ include "predictor.pxi"
 include "fingerprint.pxi"
 
 
-def power(double base, const double[::1] exponents):
-    """base to each of the exponents, by the C library."""
-    cdef double[::1] powers = np.empty(exponents.shape[0])
+def power(double base, cnp.ndarray exponents):
+    """base to each of the exponents, float64 of shape (n,) and contiguous, by the C library."""
+    cdef cnp.ndarray powers = np.empty_like(exponents)
+    cdef const double *x = <const double *> pointer(exponents)
+    cdef double *y = <double *> pointer(powers)
     cdef ptrdiff_t i
     for i in range(exponents.shape[0]):
-        powers[i] = pow(base, exponents[i])
-    return powers.base
+        y[i] = pow(base, x[i])
+    return powers

@@ -25,7 +25,7 @@ from nnfast.engines import ENGINES
 from nnfast.initializers import INITIALIZERS
 from nnfast.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from nnfast.normalization import NORMALIZATIONS
-from nnfast.optimizers import Optimizer
+from nnfast.optimizers import OPTIMIZERS, Optimizer
 from nnfast.option_needs import refuse_options
 from nnfast.schedules import SCHEDULES, Schedule, resolve_schedule
 from nnfast.schedules.checks import is_real

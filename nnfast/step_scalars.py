@@ -35,22 +35,23 @@ class StepScalars:
     def __init__(self, groups, power, tiny, columns=()):
         self._power, self._tiny = power, tiny
         places = {column: 1 + i for i, column in enumerate(columns)}
-        self._rate_columns = [places.get(group.schedule, 0) for group in groups]
         self._decay_column = places.get("weight_decay")
-        self._groups = [replace(group, optimizer=_at_least(group.optimizer, tiny)) for group in groups]
+        groups = [replace(group, optimizer=_at_least(group.optimizer, tiny)) for group in groups]
+        kinds = {}
+        for number, group in enumerate(groups):
+            key = group.optimizer, places.get(group.schedule, 0), group.learning_rate
+            kinds.setdefault(key, []).append(number)
+        self._kinds = [
+            _Kind(*key, numbers, [groups[number].weight_decay for number in numbers])
+            for key, numbers in kinds.items()
+        ]
         self._constants = np.zeros((len(groups), len(SCALARS)))
         self._constants[:, _SHRINK] = 1
-        self._memory, self._columns, self._accumulated = np.empty((0, *self._constants.shape)), {}, {}
-        for row, group in zip(self._constants, self._groups, strict=True):
-            optimizer = group.optimizer
-            scalars = optimizer.rates(np.zeros(1), np.ones(1))
-            varying = []
-            for i, (name, value) in enumerate(zip(optimizer.scalar_names(), scalars, strict=True)):
-                if np.ndim(value) == 0:
-                    row[SCALARS.index(name)] = value
-                else:
-                    varying.append((i, SCALARS.index(name)))
-            self._columns[optimizer] = varying
+        for kind in self._kinds:
+            for place, value in kind.constants.items():
+                self._constants[kind.numbers, place] = value
+        self._constants[:, _EPSILON] = np.maximum(self._constants[:, _EPSILON], tiny)
+        self._memory = np.empty((0, *self._constants.shape))
 
     def table(self, rates, t):
         """The scalars of consecutive steps.
@@ -69,29 +70,54 @@ class StepScalars:
         """
         if len(self._memory) < len(t):
             self._memory = np.empty((len(t), *self._constants.shape))
-        table, made = self._memory[: len(t)], {}
-        table[:] = self._constants
-        for number, (group, column) in enumerate(zip(self._groups, self._rate_columns, strict=True)):
-            optimizer, key = group.optimizer, (group.optimizer, column, group.learning_rate)
-            if key not in made:
-                learning_rates = rates[:, column]
-                if group.learning_rate != 1:
-                    learning_rates = learning_rates * group.learning_rate
-                made[key] = learning_rates, self._rates(optimizer, learning_rates, t)
-            learning_rates, scalars = made[key]
-            table[:, number, _LEARNING_RATE] = learning_rates
-            for i, place in self._columns[optimizer]:
-                table[:, number, place] = scalars[i]
-            if group.weight_decay and hasattr(optimizer, "weight_decay"):
-                decay = optimizer.weight_decay if self._decay_column is None else rates[:, self._decay_column]
-                table[:, number, _SHRINK] = 1 - learning_rates * (decay * group.weight_decay)
-        np.maximum(table[:, :, _EPSILON], self._tiny, out=table[:, :, _EPSILON])
+            self._memory[:] = self._constants
+        table = self._memory[: len(t)]
+        for kind in self._kinds:
+            learning_rates, scalars = kind.scalars(rates, t, self._power)
+            place = table[:, kind.numbers]
+            place[:, :, _LEARNING_RATE] = learning_rates[:, np.newaxis]
+            for column, values in scalars:
+                if column == _EPSILON:
+                    values = np.maximum(values, self._tiny)
+                place[:, :, column] = values[:, np.newaxis]
+            for number, factor in kind.decays:
+                decay = kind.weight_decay if self._decay_column is None else rates[:, self._decay_column]
+                table[:, number, _SHRINK] = 1 - learning_rates * (decay * factor)
         return table
 
-    def _rates(self, optimizer, learning_rates, t):
-        accumulated = optimizer.accumulate(t[0] - 1, self._power, self._accumulated.get(optimizer))
-        self._accumulated[optimizer] = accumulated
-        return optimizer.rates(learning_rates, t, self._power, accumulated)
+
+class _Kind:
+    """Groups with the same scalars but for decay: those of an optimizer, by one schedule, with one factor."""
+
+    def __init__(self, optimizer, rate_column, learning_rate, numbers, weight_decays):
+        self._optimizer, self._rate_column, self._factor = optimizer, rate_column, learning_rate
+        self._accumulated = None
+        first, end = numbers[0], numbers[-1] + 1
+        # a slice, where there is one, makes a view
+        self.numbers = slice(first, end) if len(numbers) == end - first else numbers
+        self.weight_decay = getattr(optimizer, "weight_decay", 0.0)
+        self.decays = [
+            (number, factor)
+            for number, factor in zip(numbers, weight_decays, strict=True)
+            if factor and hasattr(optimizer, "weight_decay")
+        ]
+        self.constants, self._varying = {}, []
+        scalars = optimizer.rates(np.zeros(1), np.ones(1))
+        for i, (name, value) in enumerate(zip(optimizer.scalar_names(), scalars, strict=True)):
+            column = SCALARS.index(name)
+            if np.ndim(value):
+                self._varying.append((i, column))
+            else:
+                self.constants[column] = value
+
+    def scalars(self, rates, t, power):
+        """The learning rates of consecutive steps, and pairs of a column and the scalars there."""
+        learning_rates = rates[:, self._rate_column]
+        if self._factor != 1:
+            learning_rates = learning_rates * self._factor
+        self._accumulated = self._optimizer.accumulate(t[0] - 1, power, self._accumulated)
+        found = self._optimizer.rates(learning_rates, t, power, self._accumulated)
+        return learning_rates, [(column, found[i]) for i, column in self._varying]
 
 
 class StepDropout:

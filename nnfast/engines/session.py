@@ -394,19 +394,23 @@ class BaseSession:
         """The scalars of the steps over the rows `order`, one epoch after the other, in windows, each
         made when it is asked for.
         """
-        n_rows = len(order) // n_epochs
-        firsts = np.arange(n_epochs)[:, np.newaxis] * n_rows + np.arange(0, n_rows, self._batch_size)
-        firsts = firsts.ravel()
-        for begin in range(0, len(firsts), WINDOW):
-            now = slice(begin, begin + WINDOW)
-            steps = self._engine.t + 1 + np.arange(len(firsts[now]), dtype=np.float64)
+        for begin in range(0, len(rates), WINDOW):
+            now, t = rates[begin : begin + WINDOW], self._engine.t
+            steps = np.arange(t + 1.0, t + 1.0 + len(now))
             if self._skips:
-                weights = self._sample_weight[order[firsts[begin] :]]
-                skipped = np.add.reduceat(weights, firsts[now] - firsts[begin]) == 0
+                skipped = self._are_skipped(order, n_epochs, begin, len(now))
                 steps -= np.cumsum(skipped) - skipped
             if begin:
                 self.whole_epochs = False
-            yield self._scalars.table(rates[now], steps), self._dropouts.table(rates[now])
+            yield self._scalars.table(now, steps), self._dropouts.table(now)
+
+    def _are_skipped(self, order, n_epochs, begin, n_steps):
+        """Whether the weights of so many batches from the one numbered `begin` sum to zero."""
+        n_rows = len(order) // n_epochs
+        firsts = np.arange(n_epochs)[:, np.newaxis] * n_rows + np.arange(0, n_rows, self._batch_size)
+        firsts = firsts.ravel()[begin:]
+        weights = self._sample_weight[order[firsts[0] :]]
+        return np.add.reduceat(weights, firsts - firsts[0])[:n_steps] == 0
 
     def _after_run(self):
         """Keep what a signal handler raised, and raise it if the run was left for it."""
