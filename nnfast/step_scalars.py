@@ -5,6 +5,7 @@ the executor knows, the sum of a batch's weights and the norm of its gradient, i
 """
 
 from dataclasses import fields, replace
+from functools import lru_cache
 from numbers import Real
 
 import numpy as np
@@ -74,12 +75,11 @@ class StepScalars:
         table = self._memory[: len(t)]
         for kind in self._kinds:
             learning_rates, scalars = kind.scalars(rates, t, self._power)
-            place = table[:, kind.numbers]
-            place[:, :, _LEARNING_RATE] = learning_rates[:, np.newaxis]
+            table[:, kind.numbers, _LEARNING_RATE] = learning_rates[:, np.newaxis]
             for column, values in scalars:
                 if column == _EPSILON:
                     values = np.maximum(values, self._tiny)
-                place[:, :, column] = values[:, np.newaxis]
+                table[:, kind.numbers, column] = values[:, np.newaxis]
             for number, factor in kind.decays:
                 decay = kind.weight_decay if self._decay_column is None else rates[:, self._decay_column]
                 table[:, number, _SHRINK] = 1 - learning_rates * (decay * factor)
@@ -93,7 +93,7 @@ class _Kind:
         self._optimizer, self._rate_column, self._factor = optimizer, rate_column, learning_rate
         self._accumulated = None
         first, end = numbers[0], numbers[-1] + 1
-        # a slice, where there is one, makes a view
+        # a slice, where there is one, is quicker
         self.numbers = slice(first, end) if len(numbers) == end - first else numbers
         self.weight_decay = getattr(optimizer, "weight_decay", 0.0)
         self.decays = [
@@ -101,14 +101,7 @@ class _Kind:
             for number, factor in zip(numbers, weight_decays, strict=True)
             if factor and hasattr(optimizer, "weight_decay")
         ]
-        self.constants, self._varying = {}, []
-        scalars = optimizer.rates(np.zeros(1), np.ones(1))
-        for i, (name, value) in enumerate(zip(optimizer.scalar_names(), scalars, strict=True)):
-            column = SCALARS.index(name)
-            if np.ndim(value):
-                self._varying.append((i, column))
-            else:
-                self.constants[column] = value
+        self.constants, self._varying = _columns(optimizer)
 
     def scalars(self, rates, t, power):
         """The learning rates of consecutive steps, and pairs of a column and the scalars there."""
@@ -143,7 +136,7 @@ class StepDropout:
     def __init__(self, regularization, n_hidden, columns=()):
         self._is_alpha = regularization.alpha_dropout
         rates = [regularization.input_dropout, *(regularization.dropout or [0.0] * n_hidden)]
-        self.initial = np.stack([self._numbers(layer, rate) for layer, rate in enumerate(rates)])
+        self.initial = np.array([self._numbers(layer, rate) for layer, rate in enumerate(rates)])
         names = ["input_dropout", *(f"dropout[{i}]" for i in range(n_hidden))]
         self._columns = [(i, 1 + columns.index(name)) for i, name in enumerate(names) if name in columns]
 
@@ -157,16 +150,32 @@ class StepDropout:
         table = np.empty((len(rates), *self.initial.shape))
         table[:] = self.initial
         for layer, column in self._columns:
-            table[:, layer] = self._numbers(layer, rates[:, column])
+            for i, values in enumerate(self._numbers(layer, rates[:, column])):
+                table[:, layer, i] = values
         return table
 
     def _numbers(self, layer, rate):
         if layer and self._is_alpha:
             scale, shift = alpha_dropout_constants(rate)
-            return np.stack([rate, scale, shift, np.where(rate, scale * SELU_FLOOR + shift, 0.0)], axis=-1)
-        return np.stack([rate, 1 / (1 - rate), np.zeros_like(rate), np.zeros_like(rate)], axis=-1)
+            return rate, scale, shift, (rate > 0) * (scale * SELU_FLOOR + shift)
+        return rate, 1 / (1 - rate), 0.0, 0.0
 
 
+# For short fits one after the other, these are remembered.
+@lru_cache(64)
+def _columns(optimizer):
+    """The scalars that are the same in every step, by column, and (number, column) of the others."""
+    constants, varying = {}, []
+    scalars = optimizer.rates(np.zeros(1), np.ones(1))
+    for i, (name, value) in enumerate(zip(optimizer.scalar_names(), scalars, strict=True)):
+        if np.ndim(value):
+            varying.append((i, SCALARS.index(name)))
+        else:
+            constants[SCALARS.index(name)] = value
+    return constants, varying
+
+
+@lru_cache(64)
 def _at_least(optimizer, tiny):
     """The record with hyperparameters that are positive in the arithmetic, too."""
     numbers = {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
