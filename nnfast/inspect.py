@@ -16,29 +16,37 @@ an epoch in NumPy.
 """
 
 from copy import copy
+from numbers import Integral
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from nnfast import learning_curve
+from nnfast import engines, learning_curve
 from nnfast.base import BaseMLP
 from nnfast.class_weight import weigh
 from nnfast.findings import DeadUnits, GradientFlow, Saturation, WeightStatistics, layer_names
 from nnfast.layers import Step
 from nnfast.losses import loss_of
-from nnfast.numpy_network import NumpyNetwork
-from nnfast.preparation import encode
+from nnfast.network_plan import NetworkPlan, describe
+from nnfast.numpy_network import NumpyNetwork, network_of
+from nnfast.optimizers import resolve_optimizer
+from nnfast.plan import Use
+from nnfast.planner import plan_of
+from nnfast.preparation import encode, regularization_of
+from nnfast.solvers import solver_of
 from nnfast.state import check_state
-from nnfast.validation import check_rows, check_sample_weight, check_table
+from nnfast.validation import arithmetic_dtype, check_rows, check_sample_weight, check_table
 
 __all__ = [
     "DeadUnits",
     "GradientFlow",
+    "NetworkPlan",
     "Saturation",
     "WeightStatistics",
     "dead_units",
     "gradient_flow",
+    "plan",
     "plot_learning_curve",
     "saturation",
     "weight_statistics",
@@ -310,6 +318,64 @@ def weight_statistics(estimator, *, bins=50):
         **{name: np.array([function(coef) for coef in coefs]) for name, function in per_layer.items()},
         histograms=tuple(np.histogram(coef[coef != 0], bins) for coef in coefs),
     )
+
+
+def plan(estimator, *, training=True, n_rows=None):
+    """Show what is done to a batch: the operations, what is fused with them, and what they cost.
+
+    Parameters
+    ----------
+    estimator : fitted MLPClassifier or MLPRegressor, or a Pipeline that ends in one
+        Its parameters, such as `dropout` and `precision`, say how it would train further on a dense table.
+    training : bool, default=True
+        Whether to show a training step, or a prediction of many rows.
+    n_rows : int, default=None
+        Rows of the batch. None: those of `batch_size`, of which "auto" are 200.
+
+    Returns
+    -------
+    NetworkPlan
+
+    Raises
+    ------
+    ValueError
+        If `n_rows` is not a positive integer.
+
+    Examples
+    --------
+    >>> from nnfast import MLPClassifier
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = MLPClassifier((100,), max_iter=2, tol=1, random_state=0).fit(X, y)
+    >>> found = plan(clf, training=False)
+    >>> found.operations
+    ('take rows', 'multiply, add bias', 'multiply, add bias', 'output activation')
+    >>> found.fused[1]
+    'relu'
+    >>> found.flops.tolist() == [0, 2 * 200 * 64 * 100, 2 * 200 * 100 * 10, 0]
+    True
+    """
+    estimator = _last(estimator)
+    if n_rows is None:
+        n_rows = 200 if isinstance(estimator.batch_size, str) else int(estimator.batch_size)
+    if isinstance(n_rows, bool) or not isinstance(n_rows, Integral) or n_rows < 1:
+        raise ValueError(f"n_rows must be a positive integer or None, got {n_rows!r}.")
+    network = network_of(estimator)
+    optimizer = resolve_optimizer(estimator) if solver_of(estimator.solver).minibatches else None
+    dtype = np.dtype(np.float64)
+    if optimizer is not None or not training:
+        dtype = arithmetic_dtype(estimator.precision, estimator.coefs_[0].dtype)
+    regularization = regularization_of(estimator, len(estimator.coefs_) - 1)
+    use = Use(
+        trains=training,
+        learns=training and optimizer is not None,
+        bf16=training and optimizer is not None and estimator.precision == "bfloat16",
+        drops=regularization.drops(len(estimator.coefs_) - 1),
+        alpha_dropout=regularization.alpha_dropout,
+    )
+    made = plan_of(network, use, engines.get_engine(estimator.engine).forms(dtype))
+    n_moments = 0 if optimizer is None else optimizer.n_moments
+    return describe(made, network, training=training, n_rows=int(n_rows), dtype=dtype, n_moments=n_moments)
 
 
 def plot_learning_curve(estimator, ax=None, *, learning_rate=False):

@@ -49,16 +49,7 @@ class NumpyNetwork:
     @classmethod
     def of_estimator(cls, estimator):
         """That of a fitted MLPClassifier or MLPRegressor."""
-        parameters = estimator._parameters()
-        coefs = parameters.coefs
-        network = Network(
-            (len(coefs[0]), *(coef.shape[1] for coef in coefs)),
-            network_activation(estimator, len(coefs) - 1),
-            LOSS_BY_OUT_ACTIVATION[estimator.out_activation_].name,
-            normalization=estimator._normalization(),
-            norm_eps=float(estimator.norm_eps),
-        )
-        return cls(network, parameters)
+        return cls(network_of(estimator), estimator._parameters())
 
     @property
     def n_hidden(self):
@@ -120,3 +111,15 @@ class NumpyNetwork:
         for node, values in zip(self.nodes, self.values, strict=True):
             if isinstance(node.layer, Normalize):
                 node.layer.advance(values, outputs[node.inputs[0]], momentum)
+
+
+def network_of(estimator):
+    """The `Network` of a fitted MLPClassifier or MLPRegressor, with a loss of the same output activation."""
+    coefs = estimator.coefs_
+    return Network(
+        (len(coefs[0]), *(coef.shape[1] for coef in coefs)),
+        network_activation(estimator, len(coefs) - 1),
+        LOSS_BY_OUT_ACTIVATION[estimator.out_activation_].name,
+        normalization=estimator._normalization(),
+        norm_eps=float(estimator.norm_eps),
+    )

@@ -210,7 +210,7 @@ class _Planner:
                 x=number[f"a{i - 1}" if i else "x"],
                 y=number.get(f"dz{i}", -1),
                 rule="bf16" if is_bf16 else rule,
-                transposed=trains and i > 0 and rule == "dense" and not is_bf16,
+                transposed=trains and i > 0 and rule == "dense" and not is_bf16 and self._forms.panel > 1,
                 bf16=(number[f"in16_columns_{i}"], number[f"dz16_pairs_{i}"]) if is_bf16 else (),
             )
         )

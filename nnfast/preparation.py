@@ -132,7 +132,7 @@ class Preparation:
         self._hidden_layer_sizes = check_hidden_layer_sizes(p.hidden_layer_sizes)
         n_hidden = len(self._hidden_layer_sizes)
         self._activation = network_activation(p, n_hidden)
-        self._regularization = _regularization(p, n_hidden)
+        self._regularization = regularization_of(p, n_hidden)
         p._check_together(self._activation, self._regularization)
         self._solver = solver_of(p.solver)
         self._optimizer = resolve_optimizer(p) if self._solver.minibatches else None
@@ -281,7 +281,8 @@ def _schedules(p, n_hidden):
     return scheduled_values(p, n_hidden) | {key: (None, schedule) for key, schedule in of_groups.items()}
 
 
-def _regularization(p, n_hidden):
+def regularization_of(p, n_hidden):
+    """The `Regularization` of an estimator's parameters."""
     return Regularization(
         alpha=p.alpha,
         l1=p.l1,

@@ -50,6 +50,10 @@ class Regularization:
     input_dropout: float = 0.0
     alpha_dropout: bool = False
 
+    def drops(self, n_hidden):
+        """Whether units are dropped, of the inputs and of every hidden layer: a tuple of bool."""
+        return tuple(rate > 0 for rate in (self.input_dropout, *(self.dropout or (0.0,) * n_hidden)))
+
 
 # ------------------------------------------------------------------------------------------------------------
 # Dropout. What is dropped is a function of where it is, not of who computes it: the same bits for any number

@@ -118,12 +118,23 @@ def bfloat16_unit():
     return asked or units[-1]
 
 
+def forms(dtype):
+    """What the kernels in use can do in one go: see `nnfast.plan.Forms`."""
+    return _forms(_isa, dtype)
+
+
+@cache
+def _forms(isa, dtype):
+    return Forms(panel=_compiled.KernelTable(isa, dtype).panel, **_compiled.FORMS)
+
+
 class Session(BaseSession):
     __doc__ = BaseSession.__doc__
 
     _bfloat16_unit = staticmethod(bfloat16_unit)
     _are_rows = staticmethod(_compiled.are_rows)
     _power = staticmethod(_compiled.power)
+    _forms = staticmethod(forms)
     several_epochs = True
 
     def epochs(self, orders, learning_rates):
@@ -167,10 +178,6 @@ class Session(BaseSession):
         self._after_run()
         return losses
 
-    @staticmethod
-    def _forms(dtype):
-        return _forms(_isa, dtype)
-
     def _new_engine(self, optimizer, loss_parameters, **sizes):
         network = self._network
         program = _compiled.Program(
@@ -197,11 +204,6 @@ class Session(BaseSession):
         self._engine.attach(
             [np.zeros(size, np.uint8) if size else _NOTHING for size in self._engine.measure()]
         )
-
-
-@cache
-def _forms(isa, dtype):
-    return Forms(panel=_compiled.KernelTable(isa, dtype).panel, **_compiled.FORMS)
 
 
 _NOTHING = np.zeros(0, np.uint8)

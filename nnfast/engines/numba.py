@@ -74,6 +74,11 @@ def bfloat16_unit():
     )
 
 
+def forms(dtype):
+    """What the kernels can do in one go: see `nnfast.plan.Forms`."""
+    return Forms(fuses_derivative=False)
+
+
 class Session(BaseSession):
     __doc__ = BaseSession.__doc__
 
@@ -81,10 +86,7 @@ class Session(BaseSession):
     _bfloat16_unit = staticmethod(bfloat16_unit)
     _are_rows = staticmethod(_compiled_metrics.are_rows)
     _power = staticmethod(power)
-
-    @staticmethod
-    def _forms(dtype):
-        return Forms(fuses_derivative=False)
+    _forms = staticmethod(forms)
 
     def _new_engine(self, optimizer, loss_parameters, **sizes):
         network = self._network

@@ -198,16 +198,15 @@ class BaseSession:
         ):
             raise ValueError("alpha dropout goes with no normalization")
         table = self._checked_table(X, capacity)
-        rates = regularization.input_dropout, *(regularization.dropout or (0,) * n_hidden)
         use = Use(
             trains=trains,
             learns=optimizer is not None,
             sparse=self._entries is not None,
             bf16=self._unit is not None,
-            drops=tuple(rate > 0 for rate in rates),
+            drops=regularization.drops(n_hidden),
             alpha_dropout=bool(regularization.alpha_dropout),
         )
-        self._plan = plan_of(network, use, self._forms(dtype=self._dtype))
+        self._plan = plan_of(network, use, self._forms(self._dtype))
         self._engine = self._new_engine(
             optimizer,
             loss_parameters(network),
