@@ -48,8 +48,10 @@ class Parameters(dict):
 
     def by_attribute(self):
         """The lists of arrays by the fitted attributes that have them."""
-        lists = {name: getattr(self, plural) for name, plural in ATTRIBUTES.values()}
-        return {name: arrays for name, arrays in lists.items() if arrays}
+        lists = {}
+        for name, array in self.items():
+            lists.setdefault(ATTRIBUTES[role_of(name)][0], []).append(array)
+        return lists
 
     def __getattr__(self, plural):
         if plural not in _LISTS:

@@ -62,10 +62,15 @@ def group_parameters(optimizer, names, param_groups=None):
     numbers : list of int
         That of the group of each name.
     """
+    if not param_groups:
+        is_weight = [name.endswith(".weight") for name in names]
+        return [Group(optimizer, True, 1.0), Group(optimizer, False, 0.0)], [
+            int(not each) for each in is_weight
+        ]
     groups, numbers = [], []
     for name in names:
         is_weight, settings = name.endswith(".weight"), {}
-        for pattern, own in (param_groups or {}).items():
+        for pattern, own in param_groups.items():
             if fnmatchcase(name, pattern):
                 key = {"schedule": _key(pattern)} if own.get("schedule") is not None else {}
                 settings |= {**own, **key}

@@ -35,23 +35,9 @@ class StepScalars:
 
     def __init__(self, groups, power, tiny, columns=()):
         self._power, self._tiny = power, tiny
-        places = {column: 1 + i for i, column in enumerate(columns)}
-        self._decay_column = places.get("weight_decay")
-        groups = [replace(group, optimizer=_at_least(group.optimizer, tiny)) for group in groups]
-        kinds = {}
-        for number, group in enumerate(groups):
-            key = group.optimizer, places.get(group.schedule, 0), group.learning_rate
-            kinds.setdefault(key, []).append(number)
-        self._kinds = [
-            _Kind(*key, numbers, [groups[number].weight_decay for number in numbers])
-            for key, numbers in kinds.items()
-        ]
-        self._constants = np.zeros((len(groups), len(SCALARS)))
-        self._constants[:, _SHRINK] = 1
-        for kind in self._kinds:
-            for place, value in kind.constants.items():
-                self._constants[kind.numbers, place] = value
-        self._constants[:, _EPSILON] = np.maximum(self._constants[:, _EPSILON], tiny)
+        self._decay_column = 1 + columns.index("weight_decay") if "weight_decay" in columns else None
+        self._kinds, self._constants = _kinds(tuple(groups), tiny, tuple(columns))
+        self._accumulated = [None] * len(self._kinds)
         self._memory = np.empty((0, *self._constants.shape))
 
     def table(self, rates, t):
@@ -73,8 +59,10 @@ class StepScalars:
             self._memory = np.empty((len(t), *self._constants.shape))
             self._memory[:] = self._constants
         table = self._memory[: len(t)]
-        for kind in self._kinds:
-            learning_rates, scalars = kind.scalars(rates, t, self._power)
+        for i, kind in enumerate(self._kinds):
+            learning_rates, scalars, self._accumulated[i] = kind.scalars(
+                rates, t, self._power, self._accumulated[i]
+            )
             table[:, kind.numbers, _LEARNING_RATE] = learning_rates[:, np.newaxis]
             for column, values in scalars:
                 if column == _EPSILON:
@@ -91,7 +79,6 @@ class _Kind:
 
     def __init__(self, optimizer, rate_column, learning_rate, numbers, weight_decays):
         self._optimizer, self._rate_column, self._factor = optimizer, rate_column, learning_rate
-        self._accumulated = None
         first, end = numbers[0], numbers[-1] + 1
         # a slice, where there is one, is quicker
         self.numbers = slice(first, end) if len(numbers) == end - first else numbers
@@ -103,14 +90,35 @@ class _Kind:
         ]
         self.constants, self._varying = _columns(optimizer)
 
-    def scalars(self, rates, t, power):
-        """The learning rates of consecutive steps, and pairs of a column and the scalars there."""
+    def scalars(self, rates, t, power, accumulated):
+        """The learning rates of consecutive steps, pairs of a column and the scalars there, and what to give as
+        `accumulated` the next time; the first time it is None.
+        """
         learning_rates = rates[:, self._rate_column]
         if self._factor != 1:
             learning_rates = learning_rates * self._factor
-        self._accumulated = self._optimizer.accumulate(t[0] - 1, power, self._accumulated)
-        found = self._optimizer.rates(learning_rates, t, power, self._accumulated)
-        return learning_rates, [(column, found[i]) for i, column in self._varying]
+        accumulated = self._optimizer.accumulate(t[0] - 1, power, accumulated)
+        found = self._optimizer.rates(learning_rates, t, power, accumulated)
+        return learning_rates, [(column, found[i]) for i, column in self._varying], accumulated
+
+
+# For short fits one after the other, this is remembered, as `_columns` and `_at_least` are.
+@lru_cache(64)
+def _kinds(groups, tiny, columns):
+    """The `_Kind`s of groups, and the scalars of shape (n_groups, n_scalars) that no step changes."""
+    places = {column: 1 + i for i, column in enumerate(columns)}
+    numbers = {}
+    for number, group in enumerate(groups):
+        key = _at_least(group.optimizer, tiny), places.get(group.schedule, 0), group.learning_rate
+        numbers.setdefault(key, []).append(number)
+    kinds = [_Kind(*key, each, [groups[i].weight_decay for i in each]) for key, each in numbers.items()]
+    constants = np.zeros((len(groups), len(SCALARS)))
+    constants[:, _SHRINK] = 1
+    for kind in kinds:
+        for column, value in kind.constants.items():
+            constants[kind.numbers, column] = value
+    constants[:, _EPSILON] = np.maximum(constants[:, _EPSILON], tiny)
+    return kinds, constants
 
 
 class StepDropout:
@@ -161,7 +169,6 @@ class StepDropout:
         return rate, 1 / (1 - rate), 0.0, 0.0
 
 
-# For short fits one after the other, these are remembered.
 @lru_cache(64)
 def _columns(optimizer):
     """The scalars that are the same in every step, by column, and (number, column) of the others."""

@@ -380,7 +380,7 @@ class BaseSession:
                 f" {rates.shape}"
             )
         else:
-            rates = np.broadcast_to(rates, n_batches)[:, np.newaxis]
+            rates = (rates if len(rates) == n_batches else np.repeat(rates, n_batches))[:, np.newaxis]
         loss = self._engine.train(order, self._windows(order, rates))
         self._count(self._trained, order)
         self.whole_epochs = loss is not None and not self._engine.stopped
