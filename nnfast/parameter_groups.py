@@ -63,10 +63,8 @@ def group_parameters(optimizer, names, param_groups=None):
         That of the group of each name.
     """
     if not param_groups:
-        is_weight = [name.endswith(".weight") for name in names]
-        return [Group(optimizer, True, 1.0), Group(optimizer, False, 0.0)], [
-            int(not each) for each in is_weight
-        ]
+        groups = [Group(optimizer, True, 1.0), Group(optimizer, False, 0.0)]
+        return groups, [int(not name.endswith(".weight")) for name in names]
     groups, numbers = [], []
     for name in names:
         is_weight, settings = name.endswith(".weight"), {}

@@ -91,8 +91,8 @@ class _Kind:
         self.constants, self._varying = _columns(optimizer)
 
     def scalars(self, rates, t, power, accumulated):
-        """The learning rates of consecutive steps, pairs of a column and the scalars there, and what to give as
-        `accumulated` the next time; the first time it is None.
+        """The learning rates of consecutive steps, pairs of a column and the scalars there, and what to give
+        as `accumulated` the next time; the first time it is None.
         """
         learning_rates = rates[:, self._rate_column]
         if self._factor != 1:
