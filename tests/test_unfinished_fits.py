@@ -1,5 +1,5 @@
-"""Fits that do not end well: failures, interrupts (those between any two lines are in test_training.py),
-divergence.
+"""Fits that do not end well: failures, interrupts (those between any two lines are in
+test_training_interrupts.py), divergence.
 """
 
 import os
