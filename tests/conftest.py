@@ -75,3 +75,14 @@ def few_trees(monkeypatch):
     for kind in ("Classifier", "Regressor"):
         name = f"HistGradientBoosting{kind}"
         monkeypatch.setattr(trees, name, partial(getattr(trees, name), max_iter=5))
+
+
+@pytest.fixture
+def pyplot():
+    """matplotlib.pyplot without a display, whose figures are closed afterwards."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
