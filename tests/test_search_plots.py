@@ -1,34 +1,33 @@
-"""Pictures and reports of searches: what is drawn is what was found, whatever the search."""
+"""Pictures of searches: what is drawn is what was found, whatever the search."""
 
 import builtins
-import re
-from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from found_trials import (
+    ODD,
+    PLOTS,
+    closed_figures,  # noqa: F401
+    drawn,
+    found,
+    grid,
+    table,
+)
+from matplotlib import pyplot
 from scipy.stats import loguniform
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, RandomizedSearchCV
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier
 
 import nnfast
 from nnfast.tuning import (
     HyperbandSearchCV,
-    Space,
-    choice,
-    layers,
     log_uniform,
-    one_minus_log_uniform,
     tied,
-    uniform,
 )
 from nnfast.tuning.drawing import wrapped
 from nnfast.tuning.plots import (
@@ -41,87 +40,6 @@ from nnfast.tuning.plots import (
 from nnfast.tuning.report import report
 from nnfast.tuning.texts import text
 from nnfast.tuning.trials import read, worth_a_scale
-
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402
-
-PLOTS = [plot_parallel_coordinates, plot_importance, plot_slices, plot_learning_curves]
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    pyplot.close("all")
-
-
-class Found(BaseSearchCV):
-    """A search of nnfast as it is once it is fitted."""
-
-    multimetric_ = False
-
-    def __init__(self, space=None, scoring="accuracy", refit=True):
-        super().__init__(LogisticRegression(), scoring=scoring, refit=refit)
-        self.space = space
-
-
-def found(params, scores, status=None, curves=None, space=None, **parameters):
-    search = Found(space, **parameters)
-    scores = np.array(scores, dtype=float)
-    n = len(scores)
-    status = np.where(np.isfinite(scores), "complete", "diverged") if status is None else np.array(status)
-    empty = {"loss": np.empty(0), "score_epochs": np.empty(0, int), "score": np.empty(0)}
-    learning_curve = np.empty(n, dtype=object)
-    learning_curve[:] = [empty] * n if curves is None else curves
-    search.cv_results_ = {
-        "params": params,
-        "mean_test_score": scores,
-        "std_test_score": np.full(n, 0.01),
-        "mean_fit_time": np.linspace(0.1, 0.2, n),
-        "mean_score_time": np.zeros(n),
-        "status": status,
-        "n_epochs": np.full(n, 3),
-        "ended": np.arange(1.0, n + 1),
-        "learning_curve": learning_curve,
-    }
-    if (complete := np.isfinite(scores) & (status == "complete")).any():
-        search.best_index_ = int(np.nanargmax(np.where(complete, scores, np.nan)))
-    return search
-
-
-def drawn(n=40, seed=0):
-    """A search over a space with every kind of scale, with curves, some trials pruned and some diverged."""
-    space = {
-        "step__learning_rate_init": log_uniform(1e-4, 1.0),
-        "step__momentum": one_minus_log_uniform(0.9, 0.999),
-        "step__dropout": uniform(0.0, 0.5),
-        "step__activation": choice("relu", "tanh"),
-        "step__hidden_layer_sizes": layers(depth=(1, 3), width=(16, 64)),
-    }
-    random = np.random.RandomState(seed)
-    params = [Space(space).sample(random) for _ in range(n)]
-    scores = np.array([1 - (np.log10(each["step__learning_rate_init"]) + 2) ** 2 / 4 for each in params])
-    status = np.array(["complete"] * n, dtype="U10")
-    status[1::5], status[2::7] = "pruned", "diverged"
-    scores[2::7] = np.nan
-    curves = []
-    for i in range(n):
-        loss = np.linspace(1, 0.1, 4 if status[i] == "complete" else 2)
-        curves.append({"loss": loss, "score_epochs": np.array([2]), "score": np.array([0.5])})
-    return found(params, scores, status, curves, space)
-
-
-def table():
-    rng = np.random.RandomState(0)
-    X = rng.normal(size=(60, 3))
-    return X, (X[:, 0] + 0.5 * rng.normal(size=60) > 0).astype(int)
-
-
-GRID = {"min_samples_leaf": [1, 4, 16, 30], "splitter": ["best", "random"]}
-
-
-def grid(**parameters):
-    return GridSearchCV(DecisionTreeClassifier(random_state=0), GRID, cv=3, **parameters).fit(*table())
 
 
 class Formula(ClassifierMixin, BaseEstimator):
@@ -325,147 +243,6 @@ def test_searches_of_nnfast():
     assert len(plot_learning_curves(search)) == 2
 
 
-# ---- importances
-# -----------------------------------------------------------------------------------------------------
-
-
-def even_points(n):
-    """Points that fill the unit square evenly."""
-    return (np.arange(n) + 0.5) / n, np.arange(n) * 0.6180339887498949 % 1
-
-
-@pytest.mark.parametrize("warp", ["linear", "log", "choice"])
-def test_importances_are_shares_of_variance(warp):
-    """Of 2 u + v with uniform u and v, u has 4/5 of the variance, whatever scale u is the coordinate of."""
-    pytest.importorskip("optuna")
-    u, v = even_points(100)
-    if warp == "choice":
-        u, v = np.floor(u * 4) / 3, np.floor(v * 4) / 3
-    scale = {"linear": uniform(0, 1), "log": log_uniform(1e-6, 1), "choice": choice(*range(4))}[warp]
-    value = {"linear": lambda u: u, "log": lambda u: 10 ** (6 * u - 6), "choice": lambda u: round(3 * u)}[
-        warp
-    ]
-    params = [{"v": value(each), "u": value(other)} for each, other in zip(v, u, strict=True)]
-    search = found(params, 2 * u + v, space={"v": scale, "u": scale})
-    shares = importances(search)
-    assert list(shares) == ["u", "v"]
-    assert sum(shares.values()) <= 1 + 1e-9
-    np.testing.assert_allclose([shares["u"], shares["v"]], [0.8, 0.2], atol=0.1 if warp == "choice" else 0.05)
-
-
-def test_epochs_are_no_importance_of_parameters():
-    pytest.importorskip("optuna")
-    u, v = even_points(100)
-    stopped = np.arange(100) % 3 > 0
-    status = np.where(stopped, "pruned", "complete")
-    search = found([{"u": a, "v": b} for a, b in zip(u, v, strict=True)], 2 * u + v - 2 * stopped, status)
-    search.cv_results_["n_epochs"] = np.where(stopped, 1, 81)
-    # of all variance, with the epochs', u has but (4 / 12) / (5 / 12 + 4 * 2 / 9) = 0.26
-    np.testing.assert_allclose(list(importances(search).values()), [0.8, 0.2], atol=0.12)
-
-
-def test_bars_are_importances():
-    pytest.importorskip("optuna")
-    search = drawn()
-    shares = importances(search)
-    axes = plot_importance(search)  # and they are the same every time
-    assert [label.get_text() for label in axes.get_yticklabels()] == [
-        name.removeprefix("step__") for name in shares
-    ]
-    np.testing.assert_array_equal([bar.get_width() for bar in axes.patches], list(shares.values()))
-    assert next(iter(shares)) == "step__learning_rate_init" and list(shares.values()) == sorted(
-        shares.values(), reverse=True
-    )
-    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first on top
-
-
-def test_outliers_do_not_decide_importances():
-    pytest.importorskip("optuna")
-    u, v = even_points(60)
-    scores = 2 * u + v
-    scores[np.argmin(abs(v - 0.5))] = -1e9
-    search = found([{"u": a, "v": b} for a, b in zip(u, v, strict=True)], scores)
-    shares = importances(search)
-    assert list(shares) == ["u", "v"] and shares["u"] > 0.5
-
-
-def test_the_best_scores_may_be_equal_but_for_rounding():
-    pytest.importorskip("optuna")
-    scores = [0.34, 0.337, 0.677, 0.603, 0.7866666666666667, 0.7866666666666666]
-    search = found([{"a": a} for a in range(6)], scores)
-    assert importances(search)["a"] > 0.5
-    assert read(search).limits == (0.337, 0.7866666666666667)
-    with pytest.raises(ValueError, match="got 2 scored, all alike"):
-        importances(found([{"a": 0}, {"a": 1}], scores[4:]))
-
-
-def test_importance_of_a_constant_is_zero():
-    pytest.importorskip("optuna")
-    shares = importances(found([{"a": a, "c": 1} for a in range(8)], range(8)))
-    assert shares["c"] == 0 and shares["a"] > 0.9
-    assert importances(found([{"c": 1}] * 3, range(3))) == {"c": 0.0}
-    plot_importance(found([{"c": 1}] * 3, range(3)))
-
-
-def test_optuna_stays_as_talkative_as_it_was(capfd):
-    optuna = pytest.importorskip("optuna")
-    before = optuna.logging.get_verbosity()
-    importances(found([{"a": a} for a in range(8)], range(8)))
-    assert optuna.logging.get_verbosity() == before and capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    "search, got",
-    [
-        (found([{"a": 1}], [0.5]), "1 scored"),
-        (found([{"a": 1}, {"a": 2}], [0.5, 0.5]), "2 scored, all alike"),
-        (found([{"a": 1}, {"a": 2}], [np.nan, np.nan]), "0 scored"),
-    ],
-)
-def test_too_little_for_importances(search, got):
-    pytest.importorskip("optuna")
-    with pytest.raises(ValueError, match=rf"^search must have trials with different scores, .* got {got}\.$"):
-        importances(search)
-
-
-def test_no_parameter_in_common():
-    pytest.importorskip("optuna")
-    with pytest.raises(ValueError, match="^search must have a parameter that all trials have"):
-        importances(found([{"a": 1}, {"b": 2}], [0.5, 0.6]))
-
-
-# ---- odd searches
-# ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("draw", [*PLOTS, importances, lambda search: report(search, "never.html")])
-def test_what_is_no_fitted_search(draw):
-    with pytest.raises(NotFittedError):
-        draw(GridSearchCV(LogisticRegression(), GRID))
-    with pytest.raises(TypeError, match="^search must be a fitted search .* got LogisticRegression"):
-        draw(LogisticRegression())
-
-
-ODD = {
-    "one trial": found([{"a": 1, "b": "x"}], [0.5]),
-    "no score": found([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], [np.nan, np.nan]),
-    "one score": found([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], [np.nan, 0.3]),
-    "the same score": found([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], [0.3, 0.3]),
-    "none complete": found([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], [0.3, 0.4], ["pruned", "unfinished"]),
-    "constant": found([{"a": 1, "b": "x"}] * 5, [1, 2, 3, 4, 5]),
-    "missing": found([{"a": 1}, {"b": 0.5}, {"a": 3, "b": 0.7}], [1, 2, 3]),
-    "infinite": found([{"a": 1}, {"a": 2}, {"a": 3}], [1, -np.inf, 3]),
-    "objects": found(
-        [{"a": StandardScaler()}, {"a": object()}, {"a": make_pipeline(StandardScaler())}], [1, 2, 3]
-    ),
-    "user's text": found(
-        [{"a_$x$": "<b>&$y$</b>" * 9}, {"a_$x$": "\N{SNOWMAN}\n漢"}, {"a_$x$": ""}], [1, 2, 3]
-    ),
-    "many choices": found([{"a": f"choice {i}"} for i in range(26)], range(26)),
-    "outliers": found([{"a": i} for i in range(20)], [*np.linspace(0.5, 0.9, 16), -1e9, -1e9, -3e8, -1e12]),
-}
-
-
 @pytest.mark.filterwarnings("ignore:Glyph .* missing from:UserWarning")
 @pytest.mark.parametrize("search", ODD.values(), ids=ODD)
 def test_odd_searches_are_drawn(search):
@@ -580,134 +357,6 @@ def test_values_as_text():
         "-0",
         "a b",
     ]
-
-
-# ---- the report
-# ------------------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """The rows of the table, the code, the attributes; an error where a tag is closed that is not open."""
-
-    VOID = {"meta", "path", "use", "image", "rect", "br"}
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.rows, self.code, self.attributes, self.words, self.heads = [], [], "", [], "", 0
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.attributes += attributes
-        if tag in self.VOID:
-            return
-        self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag == "td":
-            self.rows[-1].append("")
-        self.heads += tag == "th"
-
-    def handle_startendtag(self, tag, attributes):
-        self.attributes += attributes
-
-    def handle_endtag(self, tag):
-        assert tag in self.VOID or self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words += data
-        if self.open[-1:] == ["td"]:
-            self.rows[-1][-1] += data
-        if self.open[-1:] == ["pre"]:
-            self.code += data
-
-
-def test_report(tmp_path):
-    search = drawn()
-    path = tmp_path / "out.html"
-    report(search, path)
-    page = path.read_text(encoding="utf-8")
-    assert [each.name for each in tmp_path.iterdir()] == ["out.html"]
-    assert len(page) < 400_000 and not re.search(r"https?:|src=|@import|<link", page)
-    assert all(re.fullmatch(r"url\(#\w+\)", each) for each in re.findall(r"url\([^)]*\)", page))
-    parsed = Page(page)
-    rows = parsed.rows[1:]
-    assert [row[0] for row in rows] == [str(i) for i in range(40)] and parsed.heads == len(rows[0])
-    for row, params, score in zip(
-        rows, search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
-    ):
-        assert row[1] == ("" if np.isnan(score) else text(score))
-        assert row[-len(params) :] == [text(value) for value in params.values()]
-    names = {}
-    exec(parsed.code, names)  # what is copied is Python
-    assert names["params"] == search.cv_results_["params"][search.best_index_]
-    ids = [
-        value for name, value in parsed.attributes if name == "id" and value[0] in "mp" and len(value) == 11
-    ]
-    assert len(ids) == len(set(ids))
-
-
-def test_report_is_the_same_every_time(tmp_path):
-    search = found([{"a": 1}, {"a": 2}, {"a": 3}], [1, 2, 0])
-    path = tmp_path / "out.html"
-    report(search, path)
-    first = path.read_text(encoding="utf-8")
-    report(search, str(path))
-    assert path.read_text(encoding="utf-8") == first
-
-
-def test_report_escapes(tmp_path):
-    evil = "</script><img src=x onerror=alert(1)>\"'&"
-    search = found([{f"p{evil}": evil}, {f"p{evil}": "b"}, {f"p{evil}": "c"}], [1, 2, 0], scoring=evil)
-    report(search, tmp_path / "out.html")
-    page = (tmp_path / "out.html").read_text(encoding="utf-8")
-    parsed = Page(page)
-    assert "<img" not in page and page.count("</script>") == 1 and parsed.rows[1][-1] == evil
-
-
-@pytest.mark.parametrize("search", ODD.values(), ids=ODD)
-def test_report_of_odd_searches(search, tmp_path, monkeypatch):
-    figures = SimpleNamespace(count=0)
-
-    def lightly(name, draw, figsize):
-        figures.count += 1
-        return "<svg></svg>"
-
-    monkeypatch.setattr("nnfast.tuning.report._figure", lightly)  # they are drawn above
-    report(search, tmp_path / "out.html")
-    parsed = Page((tmp_path / "out.html").read_text(encoding="utf-8"))
-    assert len(parsed.rows) == 1 + len(search.cv_results_["params"]) and figures.count
-    assert "did not record them" in parsed.words
-
-
-def test_report_of_scikit_learns_search(tmp_path):
-    report(grid(scoring=["accuracy", "neg_log_loss"], refit="accuracy"), tmp_path / "out.html")
-    parsed = Page((tmp_path / "out.html").read_text(encoding="utf-8"))
-    assert (
-        len(parsed.rows) == 9
-        and "GridSearchCV of DecisionTreeClassifier" in parsed.words
-        and "neg_log_loss" in parsed.words
-    )
-
-
-def test_where_a_report_cannot_go(tmp_path, monkeypatch):
-    search = grid()
-    with pytest.raises(
-        FileNotFoundError, match=r"^path must be in a folder that is there, got '.*none/out\.html'"
-    ):
-        report(search, tmp_path / "none" / "out.html")
-    with pytest.raises(IsADirectoryError, match="^path must be that of a file, got the folder"):
-        report(search, tmp_path)
-    with pytest.raises(TypeError, match="^path must be a str or a Path to an HTML file, got None"):
-        report(search, None)
-
-    (tmp_path / "out.html").write_text("old")
-    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("no")))
-    monkeypatch.setattr("nnfast.tuning.report._figure", lambda *arguments: "")
-    with pytest.raises(OSError, match="^no$"):
-        report(search, tmp_path / "out.html")
-    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("out.html", "old")]
 
 
 def without(monkeypatch, library):
