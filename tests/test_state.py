@@ -1,8 +1,7 @@
-"""States made by hand, moved over from scikit-learn, or pickled by another version: they predict, or the
-error names what is wrong.
+"""States made by hand: they predict, or the error names what is wrong.
 
-The oracles are scikit-learn's own estimators, and for mutated states the rule that every method gives finite
-numbers of the right shape or raises an error that names the attribute.
+The oracle is the rule that every method gives finite numbers of the right shape or raises an error that names
+the attribute.
 """
 
 import copy
@@ -16,30 +15,21 @@ from itertools import islice
 import numpy as np
 import pytest
 import scipy.sparse
-import sklearn
 from sklearn.exceptions import NotFittedError
-from sklearn.neural_network import MLPClassifier as TheirClassifier
-from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.preprocessing import LabelBinarizer
-from small import BOTH, QUIET, small, table
+from small import QUIET
+from states import RNG, THREE, X
 
-import nnfast
 from nnfast import (
     DivergenceError,
-    InconsistentVersionWarning,
     MLPClassifier,
     MLPRegressor,
     engines,
     inspect,
     state,
 )
-from nnfast.tuning import CoarseToFineSearchCV
 
 pytestmark = QUIET
-
-RNG = np.random.RandomState(0)
-X = RNG.normal(size=(12, 4))
-THREE = np.arange(12) % 3
 FITS = {
     "two classes": (MLPClassifier, {}, THREE > 0),
     "three classes, layer": (MLPClassifier, {"normalization": "layer"}, np.array(["a", "b", "c"])[THREE]),
@@ -505,160 +495,6 @@ def test_the_states_that_are_remembered_have_a_limit(monkeypatch):
         estimator._label_binarizer = copy.copy(estimator._label_binarizer)
         estimator.predict(X)
         assert 0 < len(state._passed) <= 5
-
-
-# ------------------------------------------------------------------------------------------------------------
-# scikit-learn's own fitted state
-
-THEIRS = {
-    "two classes": (TheirClassifier, MLPClassifier, THREE > 0),
-    "three classes": (TheirClassifier, MLPClassifier, np.array(["a", "b", "c"])[THREE]),
-    "labels": (TheirClassifier, MLPClassifier, RNG.randint(0, 2, (12, 3))),
-    "one target": (TheirRegressor, MLPRegressor, X[:, 0]),
-    "several targets": (TheirRegressor, MLPRegressor, X[:, :2]),
-}
-
-
-def their_fit(what, solver, dtype):
-    theirs, ours, y = THEIRS[what]
-    return (
-        theirs(hidden_layer_sizes=(5, 3), solver=solver, max_iter=3, random_state=0).fit(X.astype(dtype), y),
-        ours,
-        y,
-    )
-
-
-def by_attributes(theirs, cls):
-    ours = cls(**theirs.get_params())
-    moved = {
-        name: copy.deepcopy(value)
-        for name, value in vars(theirs).items()
-        if name.endswith("_") or name in ("_label_binarizer", "_optimizer")
-    }
-    vars(ours).update(moved)
-    return ours
-
-
-def by_state(theirs, cls):
-    ours = cls()
-    ours.__setstate__(copy.deepcopy(theirs).__getstate__())
-    return ours
-
-
-@pytest.mark.parametrize("move", [by_attributes, by_state])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-@pytest.mark.parametrize("what", THEIRS)
-def test_a_state_of_scikit_learn_predicts_the_same(what, solver, dtype, move):
-    theirs, cls, y = their_fit(what, solver, dtype)
-    ours, table, tolerance = (
-        move(theirs, cls),
-        X.astype(dtype),
-        {"rtol": 1e-5 if dtype == "float32" else 1e-12},
-    )
-    assert ours.get_params().items() >= theirs.get_params().items()
-    for method in (
-        ("predict_proba", "predict_log_proba") if hasattr(theirs, "predict_proba") else ("predict",)
-    ):
-        expected, got = getattr(theirs, method)(table), getattr(ours, method)(table)
-        np.testing.assert_allclose(got, expected, **tolerance)
-        assert got.dtype == expected.dtype
-    np.testing.assert_array_equal(ours.predict(table).shape, theirs.predict(table).shape)
-    assert ours.score(table, y) == pytest.approx(theirs.score(table, y), rel=1e-5)
-    if cls is MLPClassifier:
-        np.testing.assert_array_equal(ours.predict(table), theirs.predict(table))
-        np.testing.assert_array_equal(ours.compiled().predict(table), theirs.predict(table))
-    assert not hasattr(ours, "_sklearn_version")
-
-
-@pytest.mark.parametrize("move", [by_attributes, by_state])
-@pytest.mark.parametrize("what", THEIRS)
-def test_partial_fit_on_a_state_of_scikit_learn_says_what_is_missing(what, move):
-    theirs, cls, y = their_fit(what, "adam", "float64")
-    ours = move(theirs, cls)
-    before = pickle.dumps(ours.coefs_)
-    for go_on in (lambda: ours.partial_fit(X, y), lambda: ours.set_params(warm_start="full").fit(X, y)):
-        with pytest.raises(
-            TypeError,
-            match=(
-                "_optimizer, the dict with the moments .* got AdamOptimizer.* Delete the attribute _optimizer"
-            ),
-        ):
-            go_on()
-        assert pickle.dumps(ours.coefs_) == before
-    # A plain warm start takes no moments, as scikit-learn's does not: the same run.
-    theirs.set_params(warm_start=True, max_iter=4, random_state=0).fit(X, y)
-    again = (
-        move(their_fit(what, "adam", "float64")[0], cls)
-        .set_params(warm_start=True, max_iter=4, random_state=0)
-        .fit(X, y)
-    )
-    np.testing.assert_allclose(again.loss_curve_, theirs.loss_curve_, rtol=1e-10)
-    del ours._optimizer
-    assert len(ours.partial_fit(X, y).loss_curve_) == 3 + 1
-
-
-# ------------------------------------------------------------------------------------------------------------
-# Versions
-
-
-def search():
-    cls = MLPClassifier((3,), max_iter=2, random_state=0)
-    return CoarseToFineSearchCV(cls, {"alpha": [0.1, 1.0]}, cv=2, random_state=0).fit(*table())
-
-
-PICKLED = {
-    "MLPClassifier": lambda: small().fit(*table()),
-    "MLPRegressor": lambda: small(MLPRegressor).fit(*table()),
-    "CompiledClassifier": lambda: small().fit(*table()).compiled(),
-    "CompiledRegressor": lambda: small(MLPRegressor).fit(*table()).compiled(),
-    "CoarseToFineSearchCV": search,
-}
-
-
-@pytest.mark.filterwarnings("ignore:.*trials")
-@pytest.mark.parametrize("name", PICKLED)
-def test_a_pickle_of_another_version_warns(name, monkeypatch):
-    made, (rows, _), nnfast_version = PICKLED[name](), table(), nnfast.__version__
-    expected = made.predict(rows)
-    pickled = pickle.dumps(made)
-    assert not any("version" in attribute for attribute in getattr(made, "__dict__", ()))
-    for again in (pickle.loads(pickled), copy.copy(made), copy.deepcopy(made)):  # without a warning
-        np.testing.assert_array_equal(again.predict(rows), expected)
-    with monkeypatch.context() as patch:
-        patch.setattr(nnfast, "__version__", "9.8.7")
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            again = pickle.loads(pickled)
-    np.testing.assert_array_equal(again.predict(rows), expected)
-    warning = caught[-1].message  # a search's comes after its best estimator's
-    assert isinstance(warning, sklearn.exceptions.InconsistentVersionWarning) and isinstance(
-        warning, InconsistentVersionWarning
-    )
-    assert str(warning).startswith(f"Trying to unpickle {name} of nnfast {nnfast_version} with nnfast 9.8.7.")
-    assert (warning.estimator_name, warning.original_nnfast_version, warning.current_nnfast_version) == (
-        name,
-        nnfast_version,
-        "9.8.7",
-    )
-
-
-@BOTH
-def test_a_pickle_of_a_version_that_did_not_tell_warns_and_works(cls):
-    rows, y = table()
-    made = small(cls).fit(rows, y)
-    before = dict(made.__getstate__())
-    assert before.pop("_nnfast_version") == nnfast.__version__
-    again = cls.__new__(cls)
-    with pytest.warns(InconsistentVersionWarning, match="pre-0.1.1"):
-        again.__setstate__(before)
-    np.testing.assert_array_equal(again.predict(rows), made.predict(rows))
-    again.partial_fit(rows, y)
-    compiled = made.compiled()
-    old = {key: value for key, value in compiled._state.items() if key != "nnfast_version"}
-    with pytest.warns(InconsistentVersionWarning, match="pre-0.1.1"):
-        again = type(compiled)(old)
-    np.testing.assert_array_equal(again.predict(rows), made.predict(rows))
 
 
 if __name__ == "__main__":
