@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+from digests import digest
 from kernel_data import PARAMETERS, SIZES
 from nnfast.kernels import engine as compiled
 from problems import Problem, arrays_of
-from test_engine import CHUNK, RUNS, digest
+from test_engine import CHUNK, RUNS
 
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine

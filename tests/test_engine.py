@@ -1,6 +1,5 @@
-"""A session of the engine: its training, the same bits however it runs, and how many threads it takes."""
+"""A session of the engine: its training, and the same bits however it runs."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -9,14 +8,13 @@ import numpy as np
 import pytest
 import reference
 import sklearn.utils
+from digests import digest
 from nnfast.kernels import engine as compiled
 from problems import Problem, arrays_of, same
 
-from nnfast import threads
 from nnfast.activations import ACTIVATIONS
 from nnfast.engines import cython as engine
 from nnfast.losses import LOSSES
-from nnfast.network import Network, Parameters
 from nnfast.optimizers import OPTIMIZERS, SCALARS, SGD, AdaBelief, Adagrad, Adam, AdamW, Lion, NAdam, RMSprop
 from nnfast.regularization import Regularization
 
@@ -146,20 +144,6 @@ for name, (made, arguments) in OPTIONS.items():
     own = {key: value for key, value in arguments.items() if key in ("batch_size", "optimizer")}
     limits = {key: value for key, value in arguments.items() if key not in own}
     RUNS[name] = made, {"batch_size": 32, "regularization": Regularization(**{"alpha": 0.01} | limits)} | own
-
-
-def digest(problem, arguments, n_threads, epochs=3):
-    """A hash of every loss, parameter, moment and output."""
-    random_state, rows, results = np.random.RandomState(0), problem.rows.copy(), []
-    with problem.session(n_threads=n_threads, **arguments) as session:
-        for _ in range(epochs):
-            engine.shuffle(rows, random_state)
-            results.append(np.float64(session.epoch(rows, 0.01)))
-        loss, outputs = session.evaluate()
-        results += [np.float64(loss), outputs, session.predict(), *problem.stored(session)]
-        results += [array for moment in session.take_moments() for array in moment.values()]
-    assert all(np.isfinite(array).all() for array in results)
-    return hashlib.sha256(b"".join(array.tobytes() for array in results)).hexdigest()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -553,167 +537,3 @@ def test_the_compiled_names_are_those_of_the_records():
     assert set(compiled.UPDATES) == {"none"} | {record.kernel for record in OPTIMIZERS.values()}
     assert tuple(compiled.SCALARS) == SCALARS and list(compiled.SCALARS.values()) == [*range(len(SCALARS))]
     assert engine.instruction_set() in ISAS
-
-
-# ------------------------------------------------------------------------------------------------------------
-# How many threads
-
-
-def reserved(*arguments):
-    n_threads = threads.reserve_threads(*arguments)
-    threads.release_threads()
-    return n_threads
-
-
-@pytest.fixture
-def no_limits(monkeypatch):
-    for name in ("NNFAST_NUM_THREADS", "OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.mark.parametrize("variable", ["NNFAST_NUM_THREADS", "OMP_NUM_THREADS"])
-def test_the_environment_bounds_the_threads(variable, no_limits, monkeypatch):
-    for value, expected in (("3", 3), (" 4 , 2", 4), ("1", 1)):
-        monkeypatch.setenv(variable, value)
-        assert threads.n_threads_available() == expected == reserved(None, 512, 10**7)
-        assert reserved(None, 32, 100) == 1
-        assert reserved(7, 1, 1) == 7
-    for value in ("0", "-1", "two", "1.5", "²"):
-        monkeypatch.setenv(variable, value)
-        with pytest.raises(ValueError, match=f"{variable} must be a positive integer, got '{value}'"):
-            threads.n_threads_available()
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.setenv("NNFAST_NUM_THREADS", "5")
-    assert threads.n_threads_available() == 5
-
-
-def test_calls_at_the_same_time_share_the_threads(no_limits, monkeypatch):
-    monkeypatch.setenv("NNFAST_NUM_THREADS", "6")
-    problem = Problem((100, 300, 300, 2), 64)
-    with problem.predicting():
-        assert reserved(None, 512, 10**7) == 3
-        with pytest.raises(ValueError), problem.session(n_threads=0):
-            pass
-        with problem.predicting(), problem.predicting():
-            assert reserved(None, 512, 10**7) == 1
-    abandoned = problem.predicting()
-    del abandoned
-    assert reserved(None, 512, 10**7) == 6
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
-def test_the_affinity_bounds_the_threads(no_limits):
-    usual = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(usual)})
-    try:
-        assert threads.n_threads_available() == 1
-    finally:
-        os.sched_setaffinity(0, usual)
-
-
-@pytest.mark.parametrize("n_threads", [0, -1, 1.5, "2"])
-def test_a_wrong_number_of_threads(n_threads):
-    with pytest.raises(ValueError, match=f"n_threads must be None or a positive integer, got {n_threads!r}"):
-        Problem().session(n_threads=n_threads)
-
-
-def test_more_threads_than_work():
-    problem = Problem()
-    assert digest(problem, {"batch_size": 4}, 1) == digest(problem, {"batch_size": 4}, 40)
-
-
-def test_a_session_does_what_it_was_opened_for():
-    """And says so, where the compiled code would read what is not there."""
-    problem = Problem()
-    flat = np.zeros(problem.network.n_parameters)
-    with problem.predicting(problem.table) as session:
-        for call in (lambda: session.epoch(problem.rows, 0.1), lambda: session.take_moments()):
-            with pytest.raises(RuntimeError, match="must be one for train, got one for predict"):
-                call()
-        with pytest.raises(RuntimeError, match="must be one for train or differentiate, got one for predict"):
-            session.evaluate()
-    with problem.session() as session:
-        with pytest.raises(RuntimeError, match="must be one for differentiate, got one for train"):
-            session.loss_gradient(flat, flat.copy(), problem.rows)
-        session.take_moments()
-        with pytest.raises(RuntimeError, match="got one for closed"):
-            session.epoch(problem.rows, 0.1)
-    with pytest.raises(RuntimeError, match="got one for closed"):
-        session.predict()
-
-
-def test_a_session_that_differentiates_evaluates_and_predicts():
-    problem = Problem(normalization="batch", weighted=True)
-    slow, X, y = problem.reference(Regularization())
-    with problem.session(optimizer=None) as session:
-        loss, outputs = session.evaluate()
-        np.testing.assert_allclose(loss, slow.evaluate(X, y, problem.weight), rtol=1e-12)
-        np.testing.assert_allclose(outputs, slow.predict(X), rtol=1e-12)
-        flat = problem.network.pack(problem.parameters())
-        assert np.isfinite(session.loss_gradient(flat, flat.copy(), problem.rows))
-
-
-def changed(parameters, **lists):
-    kinds = ("coefs", "intercepts", "scales", "shifts", "means", "variances")
-    return Parameters.of_lists(**{kind: getattr(parameters, kind) for kind in kinds} | lists)
-
-
-@pytest.mark.parametrize("normalization", [None, "layer", "batch"])
-def test_wrong_arrays_are_errors(normalization):
-    problem = Problem((12, 9, 8, 3), normalization=normalization, dtype=np.float64)
-    p = problem.parameters()
-    wrong = [
-        changed(p, coefs=p.coefs[:-1]),
-        changed(p, intercepts=[*p.intercepts, p.intercepts[0]]),
-        changed(p, coefs=[w.T.copy() for w in p.coefs]),
-        changed(p, intercepts=[p.intercepts[0][:-1], *p.intercepts[1:]]),
-        Network((12, 9, 7, 3), "relu", "log_loss", (), normalization).blank(np.float64),
-    ]
-    for other in {None: ("layer", "batch"), "layer": (None,), "batch": (None, "layer")}[normalization]:
-        wrong.append(Network((12, 9, 8, 3), "relu", "log_loss", (), other).blank(np.float64))
-    if normalization:
-        wrong += [changed(p, scales=p.shifts[:1]), changed(p, shifts=[*p.shifts[:1], np.zeros(3)])]
-    if normalization == "batch":
-        wrong += [
-            changed(p, means=[]),
-            changed(p, variances=p.variances[::-1]),
-            changed(p, variances=p.variances[:1]),
-        ]
-    with problem.session(batch_size=20) as session, problem.predicting() as predicting:
-        session.epoch(problem.rows, 0.01)
-        expected = session.predict()
-        for parameters in wrong:
-            for call in (session.load, session.store, predicting.load):
-                with pytest.raises(
-                    ValueError, match="such arrays, got|must be of dtype float32 or float64 and shape"
-                ):
-                    call(parameters)
-        moment = {name: np.zeros(shape) for name, shape in problem.network.learned.items()}
-        shorter = {name: array for name, array in moment.items() if name != "layers.1.bias"}
-        for moments in (
-            [moment],
-            [moment] * 3,
-            [],
-            [moment, shorter],
-            [moment, moment | {"layers.1.bias": np.zeros(77)}],
-        ):
-            with pytest.raises(
-                ValueError, match="the optimizer has 2 moments, got|such arrays, got|and shape"
-            ):
-                session.load(p, moments)
-        for array in p.arrays():
-            array.flags.writeable = False
-        with pytest.raises(ValueError, match="and writable"):
-            session.store(p)
-        with pytest.raises(ValueError, match="must be C-contiguous"):
-            session.store(changed(problem.parameters(), coefs=[np.asfortranarray(w) for w in p.coefs]))
-        np.testing.assert_array_equal(session.predict(), expected)
-
-
-@pytest.mark.parametrize(
-    "loss, parameters",
-    [("log_loss", (0.1, 0.2)), ("huber", (1.0, 2.0)), ("squared_error", (1.0,)), ("quantile", (0.1, 0.9))],
-)
-def test_wrong_numbers_of_loss_parameters_are_errors(loss, parameters):
-    with pytest.raises(ValueError, match=f"loss '{loss}' takes . parameters, got"):
-        Problem(loss=loss, loss_parameters=parameters).session()

@@ -11,7 +11,7 @@ set -eu
 
 PYTHON=${PYTHON:-python3}
 PYTHON=$(command -v "$PYTHON")
-TESTS="tests/test_kernels.py tests/test_bfloat16.py tests/test_engine.py tests/test_options.py tests/test_tables.py tests/test_gradients.py"
+TESTS="tests/test_kernels.py tests/test_bfloat16.py tests/test_engine.py tests/test_engine_threads.py tests/test_session_errors.py tests/test_options.py tests/test_tables.py tests/test_gradients.py"
 MODES="sanitize boundscheck"
 QUICK=false
 if [ "${1:-}" = --quick ]; then
