@@ -2,8 +2,8 @@
 """The compiled engine: training, differentiating and running one network, without the GIL.
 
 This module assembles its parts, each a file of its own, which kernels/README.md lists. Only
-nnfast.engines.cython calls it, and but for predictor.pxi and fingerprint.pxi, which do so themselves, has
-checked all that comes in.
+nnfast.engines.cython calls it, and but for row_network.pxi, predictor.pxi and fingerprint.pxi, which do so
+themselves, has checked all that comes in.
 """
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -47,6 +47,7 @@ include "shuffle.pxi"
 include "metrics.pxi"
 include "standalone.pxi"
 include "standalone_bf16.pxi"
+include "row_network.pxi"
 include "predictor.pxi"
 include "fingerprint.pxi"
 

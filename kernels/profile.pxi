@@ -62,3 +62,18 @@ cdef void switch_clock(State *s, int64_t *clock, int phase, int layer) noexcept 
     if clock[SLOT] != slot:  # reading the time is what costs
         count_until(clock, nanoseconds())
         clock[SLOT] = slot
+
+
+cdef dict seconds_by_phase(State *s, int n_workers):
+    """Of every phase of PHASES, the seconds so far by layer, summed over the workers."""
+    cdef int phase, layer, worker
+    cdef int64_t sum
+    seconds = {}
+    for phase in range(N_TIMED):
+        seconds[PHASES[phase]] = []
+        for layer in range(s.n_layers):
+            sum = 0
+            for worker in range(n_workers):
+                sum += s.clocks[worker * s.clock_stride + SLOTS + phase * s.n_layers + layer]
+            seconds[PHASES[phase]].append(sum * 1e-9)
+    return seconds

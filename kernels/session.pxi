@@ -320,18 +320,7 @@ cdef class Engine:
         """Of every phase of PHASES, the seconds in all runs and loads so far by layer, summed over the
         threads.
         """
-        cdef State *s = &self.session.state
-        cdef int phase, layer, worker
-        cdef int64_t sum
-        seconds = {}
-        for phase in range(N_TIMED):
-            seconds[PHASES[phase]] = []
-            for layer in range(s.n_layers):
-                sum = 0
-                for worker in range(self.session.team.n_workers):
-                    sum += s.clocks[worker * s.clock_stride + SLOTS + phase * s.n_layers + layer]
-                seconds[PHASES[phase]].append(sum * 1e-9)
-        return seconds
+        return seconds_by_phase(&self.session.state, self.session.team.n_workers)
 
     cdef int run(self, int mode, const ptrdiff_t[::1] order, ptrdiff_t batch_size,
                  ptrdiff_t n_epochs=1, windows=None) except -1:
@@ -448,18 +437,4 @@ cdef class Engine:
             self.opened = False
             with nogil:
                 close_team(&self.session.team)
-        free(s.buffers)
-        free(s.params)
-        free(s.norms)
-        free(s.dropouts)
-        free(s.dropout_bases)
-        free(s.groups)
-        free(s.clocks)
-        s.buffers = NULL
-        s.params = NULL
-        s.norms = NULL
-        s.dropouts = NULL
-        s.dropout_bases = NULL
-        s.groups = NULL
-        s.clocks = NULL
-        s.n_params = s.n_groups = s.n_layers = 0
+        free_state(s)

@@ -155,3 +155,22 @@ cdef double add_up(const double *x, ptrdiff_t n) noexcept nogil:
         lanes[i % LANES] += x[i]
         i += 1
     return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
+
+
+cdef void free_state(State *s) noexcept nogil:
+    """Free what a state has allocated; it may be called again."""
+    free(s.buffers)
+    free(s.params)
+    free(s.norms)
+    free(s.dropouts)
+    free(s.dropout_bases)
+    free(s.groups)
+    free(s.clocks)
+    s.buffers = NULL
+    s.params = NULL
+    s.norms = NULL
+    s.dropouts = NULL
+    s.dropout_bases = NULL
+    s.groups = NULL
+    s.clocks = NULL
+    s.n_params = s.n_groups = s.n_layers = 0

@@ -67,7 +67,7 @@ def test_same_bits_of_so_many_rows_that_a_session_takes_them(dtype, monkeypatch)
     estimator = fitted("deep", dtype)
     many = np.tile(X, (2, 1))
     products = 2000 * sum(coef.size for coef in estimator.coefs_)
-    assert products > 1e8 and products < 3e8  # beyond FEW_PRODUCTS of predictor.pxi
+    assert products > 1e8 and products < 3e8  # beyond FEW_PRODUCTS of row_network.pxi
     expected = by_session(estimator.predict, many, monkeypatch)
     assert_same_bits(estimator.predict(many), expected)
     assert_same_bits(estimator.compiled().predict(many), expected)
