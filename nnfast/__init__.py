@@ -10,8 +10,8 @@ MLPClassifier(hidden_layer_sizes=(64,), precision='float32')
 TYPE_CHECKING = False  # as typing's, which takes milliseconds to import
 if TYPE_CHECKING:  # for tools that read the code: see `__getattr__`
     from nnfast._info import show_versions
+    from nnfast.classifier import MLPClassifier
     from nnfast.custom_functions import Activation, Loss
-    from nnfast.estimators import MLPClassifier, MLPRegressor
     from nnfast.exceptions import (
         DivergenceError,
         InconsistentVersionWarning,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for tools that read the code: see `__getattr__`
         UnexpectedValuesWarning,
         UnusedOptionWarning,
     )
+    from nnfast.regressor import MLPRegressor
     from nnfast.tabular import TabularClassifier, TabularRegressor
 
 __version__ = "0.2.0"
@@ -45,8 +46,8 @@ _HOMES = {
     "DivergenceError": "exceptions",
     "InconsistentVersionWarning": "exceptions",
     "Loss": "custom_functions",
-    "MLPClassifier": "estimators",
-    "MLPRegressor": "estimators",
+    "MLPClassifier": "classifier",
+    "MLPRegressor": "regressor",
     "QuantileCrossingWarning": "exceptions",
     "TabularClassifier": "tabular",
     "TabularRegressor": "tabular",

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nnfast.estimators import MLPClassifier, MLPRegressor
+from nnfast.classifier import MLPClassifier
 from nnfast.exceptions import DivergenceError
 from nnfast.fitting import training_run
 from nnfast.optimizers import AdamW
 from nnfast.option_needs import OPTIONS, not_told
+from nnfast.regressor import MLPRegressor
 from nnfast.tabular.folds import Fold
 from nnfast.tabular.recipe import cosine_log4
 from nnfast.validation import HeldOut
