@@ -54,6 +54,18 @@ class Regularization:
         """Whether units are dropped, of the inputs and of every hidden layer: a tuple of bool."""
         return tuple(rate > 0 for rate in (self.input_dropout, *(self.dropout or (0.0,) * n_hidden)))
 
+    def check_dropout(self, n_hidden, normalization):
+        """Raise ValueError unless a network of so many hidden layers, with that normalization or None, can be
+        trained with this dropout.
+        """
+        if len(self.dropout) not in (0, n_hidden):
+            raise ValueError(
+                f"dropout must have one rate for each of {n_hidden} hidden layers, or none, got"
+                f" {self.dropout!r}"
+            )
+        if normalization and self.alpha_dropout and any(self.dropout):
+            raise ValueError("alpha dropout goes with no normalization")
+
 
 # ------------------------------------------------------------------------------------------------------------
 # Dropout. What is dropped is a function of where it is, not of who computes it: the same bits for any number

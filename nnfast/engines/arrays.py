@@ -1,10 +1,11 @@
-"""Checks of arrays on their way down to compiled code, which checks nothing."""
+"""Checks of arrays and numbers on their way down to compiled code, which checks nothing."""
 
 import numpy as np
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 INDICES = (np.dtype(np.int32), np.dtype(np.int64))
 ROW_NUMBERS = (np.dtype(np.intp),)
+TINY = {dtype.char: float(np.finfo(dtype).tiny) for dtype in FLOATS}
 
 
 def checked_arrays(arrays, shapes, writes=False):
@@ -67,3 +68,28 @@ def checked_csr(X, dtype):
     if len(indices) and not 0 <= indices.min() <= indices.max() < X.shape[1]:
         raise ValueError(f"X is not a valid CSR matrix: its indices are not all within 0 .. {X.shape[1] - 1}")
     return data, indices, indptr
+
+
+def checked_rates(learning_rate, n_batches, columns):
+    """The learning rate of each batch as float64 of shape (n_batches, 1 + n_columns), with what has a
+    schedule beside it.
+    """
+    rates = np.atleast_1d(np.asarray(learning_rate, np.float64))
+    n_columns = 1 + len(columns)
+    if n_columns > 1:
+        if rates.shape != (n_batches, n_columns):
+            raise ValueError(
+                f"learning_rate must have shape {(n_batches, n_columns)}, for each batch the rate and "
+                f"{', '.join(columns)}, got {rates.shape}"
+            )
+        return rates
+    if rates.shape not in ((1,), (n_batches,)):
+        raise ValueError(
+            f"learning_rate must be a number, or have one for each of {n_batches} batches, got {rates.shape}"
+        )
+    return (rates if len(rates) == n_batches else np.repeat(rates, n_batches))[:, np.newaxis]
+
+
+def at_least_tiny(value, dtype):
+    """The value, but if it is positive, it stays so in the dtype."""
+    return max(value, TINY[dtype.char]) if value > 0 else value

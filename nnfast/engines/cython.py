@@ -12,16 +12,15 @@ import numpy as np
 from nnfast import custom_kernels
 from nnfast.activations import activation_of
 from nnfast.custom_functions import Activation, Loss
-from nnfast.engines.arrays import row_numbers
+from nnfast.engines.arrays import at_least_tiny, row_numbers
 from nnfast.engines.metrics import Metrics
 from nnfast.engines.programs import tables
 from nnfast.engines.session import (
-    CHUNK_ROWS,  # noqa: F401, as the next: engines' own
-    SPARSE_BELOW,  # noqa: F401
+    CHUNK_ROWS,  # noqa: F401, as SPARSE_BELOW: engines' own
     BaseSession,
     NonFinite,
-    at_least_tiny,
 )
+from nnfast.engines.tables import SPARSE_BELOW  # noqa: F401
 from nnfast.kernels import engine as _compiled
 from nnfast.losses import LOSS_BY_OUT_ACTIVATION, LOSSES
 from nnfast.overflow import check_held, check_overflow
@@ -171,7 +170,7 @@ class Session(BaseSession):
         losses = np.empty(n_epochs)
         rates = np.asarray(learning_rates, np.float64).reshape(n_epochs * n_batches, -1)
         n = self._engine.train_epochs(order, self._windows(order, rates, n_epochs), losses)
-        self._count(self._trained, order)
+        self._count(order)
         self.whole_epochs = n == n_epochs
         if n < n_epochs:
             raise NonFinite(self._engine.step - n * n_batches, losses[:n].tolist())

@@ -10,15 +10,14 @@ import numpy as np
 from nnfast.activations import activation_of
 from nnfast.custom_functions import Loss
 from nnfast.custom_kernels import activation_kernel, loss_kernel
-from nnfast.engines.arrays import FLOATS, row_numbers
+from nnfast.engines.arrays import FLOATS, at_least_tiny, row_numbers
 from nnfast.engines.metrics import Metrics
 from nnfast.engines.session import (
-    CHUNK_ROWS,  # noqa: F401, as the next: engines' own
-    SPARSE_BELOW,  # noqa: F401
+    CHUNK_ROWS,  # noqa: F401, as SPARSE_BELOW: engines' own
     BaseSession,
     NonFinite,  # noqa: F401
-    at_least_tiny,
 )
+from nnfast.engines.tables import SPARSE_BELOW  # noqa: F401
 from nnfast.kernels.jit import engine as _compiled
 from nnfast.kernels.jit import metrics as _compiled_metrics
 from nnfast.kernels.jit import of_records

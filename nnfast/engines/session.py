@@ -4,43 +4,28 @@ order in which it is called.
 
 import numpy as np
 
-from nnfast.engines.arrays import FLOATS, ROW_NUMBERS, checked, checked_arrays, checked_csr, row_numbers
+from nnfast.engines.arrays import (
+    FLOATS,
+    TINY,
+    at_least_tiny,
+    checked,
+    checked_arrays,
+    checked_rates,
+    row_numbers,
+)
+from nnfast.engines.operation_counts import OperationCounts
+from nnfast.engines.tables import check_dense, checked_sparse
+from nnfast.engines.targets import are_skipped, check_class_numbers, checked_targets, loss_parameters
 from nnfast.losses import loss_of
 from nnfast.parameter_groups import group_parameters
-from nnfast.plan import KINDS, Use
+from nnfast.plan import Use
 from nnfast.planner import plan_of
 from nnfast.regularization import Regularization
 from nnfast.step_scalars import WINDOW, StepDropout, StepScalars
 from nnfast.threads import FLOPS_A_THREAD, release_threads, reserve_threads
 
-# Of tables.
-SOURCES = tuple(
-    map(
-        np.dtype,
-        (
-            "float32",
-            "float64",
-            "bool",
-            "int8",
-            "int16",
-            "int32",
-            "int64",
-            "uint8",
-            "uint16",
-            "uint32",
-            "uint64",
-        ),
-    )
-)
-
 # A batch goes through the network in chunks of at most this many rows, whose activations stay in the caches.
 CHUNK_ROWS = 512
-# Below this share of non-zeros a sparse table's first layer goes over the non-zeros, above it over a
-# densified minibatch.
-SPARSE_BELOW = 0.10
-
-
-_TINY = {dtype.char: float(np.finfo(dtype).tiny) for dtype in FLOATS}
 
 
 class NonFinite(ArithmeticError):
@@ -159,8 +144,6 @@ class BaseSession:
             if network.normalization == "batch" and y is not None
             else min(int(batch_size), CHUNK_ROWS)
         )
-        # rows and non-zeros, where there are counts
-        self._trained, self._evaluated = np.zeros((2, 2), np.int64)
         self._n_threads = reserve_threads(n_threads, capacity, network.n_parameters, self._flops_a_thread)
         try:
             self._open(
@@ -185,28 +168,24 @@ class BaseSession:
     ):
         trains, network = y is not None, self._network
         n_hidden = len(network.layer_units) - 2
-        if len(regularization.dropout) not in (0, n_hidden):
-            raise ValueError(
-                f"dropout must have one rate for each of {n_hidden} hidden layers, or none, got"
-                f" {regularization.dropout!r}"
-            )
-        if (
-            optimizer
-            and network.normalization
-            and regularization.alpha_dropout
-            and any(regularization.dropout)
-        ):
-            raise ValueError("alpha dropout goes with no normalization")
-        table = self._checked_table(X, capacity)
+        regularization.check_dropout(n_hidden, network.normalization if optimizer else None)
+        entries = None  # the indptr of a sparse table whose first layer goes over the non-zeros
+        if isinstance(X, np.ndarray):
+            check_dense(X)
+        else:
+            table = checked_sparse(X, self._dtype, capacity)
+            _, _, indptr, goes_over_entries, _ = table
+            entries = indptr if goes_over_entries else None
         use = Use(
             trains=trains,
             learns=optimizer is not None,
-            sparse=self._entries is not None,
+            sparse=entries is not None,
             bf16=self._unit is not None,
             drops=regularization.drops(n_hidden),
             alpha_dropout=bool(regularization.alpha_dropout),
         )
         self._plan = plan_of(network, use, self._forms(self._dtype))
+        self._operations = OperationCounts(self._plan, network, entries) if times else None
         self._engine = self._new_engine(
             optimizer,
             loss_parameters(network),
@@ -228,60 +207,27 @@ class BaseSession:
             }
             self._engine.set_update(numbers, [group.is_penalized for group in groups], **settings)
             if optimizer:
-                self._scalars = StepScalars(groups, self._power, _TINY[self._dtype.char], self._columns)
+                self._scalars = StepScalars(groups, self._power, TINY[self._dtype.char], self._columns)
                 self._dropouts = StepDropout(regularization, n_hidden, self._columns)
                 self._engine.use_dropout(self._dropouts.initial, seed)
         self._role = "predict" if not trains else "train" if optimizer else "differentiate"
         self._attach()
 
-    def _checked_table(self, X, capacity):
-        """What an engine's `use_csr` takes of a sparse table. `_entries` is None, or its indptr where the
-        first layer goes over the non-zeros.
-        """
-        self._entries = None
-        if isinstance(X, np.ndarray):
-            if X.dtype not in SOURCES or not X.flags.aligned or not X.dtype.isnative:
-                raise TypeError(
-                    "X must be an aligned array of a native integer type, bool, float32 or float64, got"
-                    f" {X.dtype}"
-                )
-            return None
-        data, indices, indptr = checked_csr(X, self._dtype)
-        lengths = np.diff(indptr)
-        longest = (
-            np.partition(lengths, len(lengths) - capacity)[-capacity:] if capacity < len(lengths) else lengths
-        )
-        sparse = bool(indptr[-1] < SPARSE_BELOW * X.shape[0] * X.shape[1])
-        self._entries = indptr if sparse else None
-        return data, indices, indptr, sparse, int(longest.sum())
-
     def _use_targets(self, y, sample_weight, with_true_gradient):
-        labels = loss_of(self._network.loss).of_classes
-        shape = (self._n_samples,) if labels else (self._n_samples, self._network.n_outputs)
-        y = checked(y, "y", ROW_NUMBERS if labels else (self._dtype,), shape)
-        self._labels = y if labels else None
-        if sample_weight is not None:
-            sample_weight = checked(
-                sample_weight, "sample_weight", (np.dtype(np.float64),), (self._n_samples,)
-            )
+        loss = loss_of(self._network.loss)
+        y, sample_weight = checked_targets(y, sample_weight, self._network, self._n_samples, self._dtype)
+        self._labels = y if loss.of_classes else None
         self._sample_weight = sample_weight
         self.check_targets()
         # Where a loss is a mean over the outputs, steps go along the sum, as scikit-learn's do: right for
         # them, not for a line search.
-        scale = (
-            1 / loss_of(self._network.loss).descent_scale(self._network.n_outputs)
-            if with_true_gradient
-            else 1.0
-        )
+        scale = 1 / loss.descent_scale(self._network.n_outputs) if with_true_gradient else 1.0
         self._engine.use_targets(y, sample_weight, scale)
 
     def check_targets(self):
         """Raise ValueError unless all class numbers are those of outputs."""
-        y = self._labels
-        if y is not None and len(y) and not 0 <= y.min() <= y.max() < self._network.n_outputs:
-            raise ValueError(
-                f"y must hold class numbers 0 .. {self._network.n_outputs - 1}, got {y.min()} .. {y.max()}"
-            )
+        if self._labels is not None:
+            check_class_numbers(self._labels, self._network.n_outputs)
         # a batch whose weights sum to zero is no step
         weight = self._sample_weight
         self._skips = weight is not None and not (weight > 0).all()
@@ -366,23 +312,9 @@ class BaseSession:
         self._require("train")
         self._raise_pending()
         order = self._row_numbers_of_table(order)
-        rates = np.atleast_1d(np.asarray(learning_rate, np.float64))
-        n_batches, n_columns = -(-len(order) // self._batch_size), 1 + len(self._columns)
-        if n_columns > 1:
-            if rates.shape != (n_batches, n_columns):
-                raise ValueError(
-                    f"learning_rate must have shape {(n_batches, n_columns)}, for each batch the rate and "
-                    f"{', '.join(self._columns)}, got {rates.shape}"
-                )
-        elif rates.shape not in ((1,), (n_batches,)):
-            raise ValueError(
-                f"learning_rate must be a number, or have one for each of {n_batches} batches, got"
-                f" {rates.shape}"
-            )
-        else:
-            rates = (rates if len(rates) == n_batches else np.repeat(rates, n_batches))[:, np.newaxis]
+        rates = checked_rates(learning_rate, -(-len(order) // self._batch_size), self._columns)
         loss = self._engine.train(order, self._windows(order, rates))
-        self._count(self._trained, order)
+        self._count(order)
         self.whole_epochs = loss is not None and not self._engine.stopped
         if loss is None:
             raise NonFinite(self._engine.step)
@@ -397,19 +329,11 @@ class BaseSession:
             now, t = rates[begin : begin + WINDOW], self._engine.t
             steps = np.arange(t + 1.0, t + 1.0 + len(now))
             if self._skips:
-                skipped = self._are_skipped(order, n_epochs, begin, len(now))
+                skipped = are_skipped(order, self._sample_weight, self._batch_size, n_epochs, begin, len(now))
                 steps -= np.cumsum(skipped) - skipped
             if begin:
                 self.whole_epochs = False
             yield self._scalars.table(now, steps), self._dropouts.table(now)
-
-    def _are_skipped(self, order, n_epochs, begin, n_steps):
-        """Whether the weights of so many batches from the one numbered `begin` sum to zero."""
-        n_rows = len(order) // n_epochs
-        firsts = np.arange(n_epochs)[:, np.newaxis] * n_rows + np.arange(0, n_rows, self._batch_size)
-        firsts = firsts.ravel()[begin:]
-        weights = self._sample_weight[order[firsts[0] :]]
-        return np.add.reduceat(weights, firsts - firsts[0])[:n_steps] == 0
 
     def _after_run(self):
         """Keep what a signal handler raised, and raise it if the run was left for it."""
@@ -441,7 +365,7 @@ class BaseSession:
                 f" {len(order)}"
             )
         loss = self._engine.differentiate(self._row_numbers_of_table(order))
-        self._count(self._trained, order)
+        self._count(order)
         self._after_run()
         if loss is None:
             raise ValueError("sample_weight must not sum to zero over the rows of a loss")
@@ -458,7 +382,7 @@ class BaseSession:
         self._require("train", "differentiate")
         rows, out = self._rows_and_out(rows, out)
         loss = self._engine.evaluate(rows, out)
-        self._count(self._evaluated, rows)
+        self._count(rows, trains=False)
         self._after_run()
         if loss is None:
             raise ValueError("sample_weight must not sum to zero over the rows of a loss")
@@ -472,7 +396,7 @@ class BaseSession:
         rows, out = self._rows_and_out(rows, out)
         if len(rows):
             self._engine.predict(rows, out)
-            self._count(self._evaluated, rows)
+            self._count(rows, trains=False)
             self._after_run()
         return out
 
@@ -489,39 +413,10 @@ class BaseSession:
             raise IndexError(f"row numbers must be within 0 .. {self._n_samples - 1}, and at least one")
         return order
 
-    def _count(self, done, order):
-        """Add the rows of the run that has just ended, and the numbers in them that the first layer
-        multiplies.
-        """
+    def _count(self, order, *, trains=True):
+        """Add the rows of the run that has just ended."""
         if self._counts is not None:
-            rows = order[: self._engine.rows_begun]
-            n_features = self._network.layer_units[0]
-            entries = (
-                len(rows) * n_features
-                if self._entries is None
-                else (self._entries[rows + 1] - self._entries[rows]).sum()
-            )
-            done += len(rows), entries
-
-    def _operations(self):
-        """Of the products alone: two a weight and row, or where the first layer goes over the non-zeros, two
-        a weight and non-zero.
-        """
-        dense = [kind for kind in KINDS if kind.startswith("dense")]
-        backward = [kind for kind in KINDS if kind.startswith("backward")]
-        trained, evaluated = self._trained.tolist(), self._evaluated.tolist()
-        forward = self._flops(dense, *trained)
-        return {
-            "forward": forward,
-            "backward": self._flops(backward, *trained),
-            "gradient and update": forward,
-            "evaluation": self._flops(dense, *evaluated, training=False),
-        }
-
-    def _flops(self, kinds, rows, entries, training=True):
-        flops = self._plan.flops(*kinds, training=training and bool(self._plan.training)).tolist()
-        per_entry = 2 * self._network.layer_units[1]
-        return [per_entry * entries if i == 0 and flops[0] else rows * n for i, n in enumerate(flops)]
+            self._operations.add(order[: self._engine.rows_begun], trains=trains)
 
     def close(self):
         """Join the threads and free the buffers."""
@@ -533,7 +428,7 @@ class BaseSession:
                     "n_threads": self._n_threads,
                     "dtype": self._dtype.name,
                     "seconds": self._engine.phase_seconds(),
-                    "operations": self._operations(),
+                    "operations": self._operations.by_phase(),
                 }
             )
         if self._n_threads:
@@ -551,20 +446,3 @@ class BaseSession:
         self.close()
         if kind is None:
             self._raise_pending()
-
-
-def loss_parameters(network):
-    """The loss's own parameters: one, or one an output; the record's where the network has none."""
-    loss = loss_of(network.loss)
-    parameters = network.loss_parameters or loss.defaults
-    expected = network.n_outputs if network.loss == "quantile" else len(loss.defaults)
-    if network.loss == "quantile" and len(parameters) == 1:
-        parameters = parameters * expected
-    if len(parameters) not in (0, expected):
-        raise ValueError(f"loss {network.loss!r} takes {expected} parameters, got {parameters!r}")
-    return parameters
-
-
-def at_least_tiny(value, dtype):
-    """The value, but if it is positive, it stays so in the dtype."""
-    return max(value, _TINY[dtype.char]) if value > 0 else value
