@@ -32,7 +32,7 @@ def _kind(activation):
     return ("own", False) if isinstance(activation, Activation) else (activation.kernel, activation.by_value)
 
 
-@lru_cache(256)
+@lru_cache(64)
 def _plan(layer_units, activations, normalization, use, forms):
     network = Network(layer_units, "identity", "squared_error", normalization=normalization)
     return _Planner(network, activations, use, forms).plan()
@@ -375,34 +375,41 @@ def weight_jobs(params, forms):
     """The attribute `jobs` of a `Plan`: a block of weights each, or several where a queue cannot
     number them.
     """
-    blocks_a_job, n = 1, forms.most_jobs + 1
-    while n > forms.most_jobs:
-        pieces = [_jobs_of(number, param, forms, blocks_a_job) for number, param in enumerate(params)]
-        n = sum(map(len, pieces))
-        if blocks_a_job > n > forms.most_jobs:
+    cuts = [_cut(param, forms) for param in params]
+    blocks_a_job = 1
+    while (n := sum(panels * -(-blocks // blocks_a_job) for panels, blocks in cuts)) > forms.most_jobs:
+        if blocks_a_job > n:
             raise ValueError(
                 f"a network of {n} panels of weights is larger than this engine schedules ({forms.most_jobs})"
             )
         blocks_a_job *= 2
-    return np.concatenate(pieces)
+    return np.concatenate(
+        [_jobs_of(number, param, *cuts[number], forms, blocks_a_job) for number, param in enumerate(params)]
+    )
 
 
-def _jobs_of(number, param, forms, blocks_a_job):
-    # The bias stands for all vectors of its layer.
-    if param.kind == "vector" and not param.name.endswith(".bias"):
-        return np.zeros((0, 5), np.int64)
-    narrow = param.rule == "narrow"
-    n, inputs = (param.n_in, 1) if narrow else (param.n_out, param.n_in)
-    panels = np.arange(-(-n // forms.panel))
+def _cut(param, forms):
+    """Of how many panels and blocks of inputs the jobs of a parameter are. A bias stands for all vectors of its
+    layer.
+    """
+    if param.kind == "vector":
+        return (-(-param.n_out // forms.panel) if param.name.endswith(".bias") else 0), 1
+    if param.rule == "narrow":
+        return -(-param.n_in // forms.panel), 1
+    return -(-param.n_out // forms.panel), -(-param.n_in // forms.block)
+
+
+def _jobs_of(number, param, n_panels, n_blocks, forms, blocks_a_job):
+    starts = np.arange(0, n_blocks, blocks_a_job)
+    panel, block = np.repeat(np.arange(n_panels), len(starts)), np.tile(starts, n_panels)
+    end = np.minimum(block + blocks_a_job, n_blocks)
     if param.kind == "vector":
         block, end, cost = -1, -1, 2
     else:
-        n_blocks = 1 if narrow else -(-inputs // forms.block)
-        starts = np.arange(0, n_blocks, blocks_a_job)
-        panels, block = np.repeat(panels, len(starts)), np.tile(starts, len(panels))
-        end = np.minimum(block + blocks_a_job, n_blocks)
-        rows = param.n_out if narrow else np.minimum(end * forms.block, inputs) - block * forms.block
-        vectors = np.where(n - panels * forms.panel > forms.panel // 2, 2, 1)
-        cost = rows * vectors
-    columns = np.broadcast_arrays(number, panels, block, end, cost)
+        narrow = param.rule == "narrow"
+        n, rows = (param.n_in, param.n_out) if narrow else (param.n_out, param.n_in)
+        if not narrow:
+            rows = np.minimum(end * forms.block, rows) - block * forms.block
+        cost = rows * np.where(n - panel * forms.panel > forms.panel // 2, 2, 1)
+    columns = np.broadcast_arrays(number, panel, block, end, cost)
     return np.stack(columns, axis=1).astype(np.int64)

@@ -23,7 +23,7 @@ _TIMED = {
 }
 
 
-@lru_cache(256)
+@lru_cache(64)
 def tables(plan, columns, phases):
     """A plan as int64 arrays by what they hold; made once.
 
