@@ -66,6 +66,12 @@ class Regularization:
         if normalization and self.alpha_dropout and any(self.dropout):
             raise ValueError("alpha dropout goes with no normalization")
 
+    def draw_seed(self, random_state):
+        """Dropout's seed, drawn only where it is used: without dropout, the draws are scikit-learn's."""
+        if any(self.dropout) or self.input_dropout:
+            return int(random_state.randint(2**32, dtype=np.uint64))
+        return 0
+
 
 # ------------------------------------------------------------------------------------------------------------
 # Dropout. What is dropped is a function of where it is, not of who computes it: the same bits for any number

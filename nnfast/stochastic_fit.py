@@ -1,6 +1,5 @@
 """One fit by minibatches: what an epoch does and leaves behind, and how the fit ends."""
 
-import warnings
 from time import perf_counter
 from weakref import WeakMethod
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from nnfast.base_fit import BaseFit
 from nnfast.continuation import apart, comparable, go_on, go_on_with_values, initial_rate, monitored
+from nnfast.criterion import Criterion
 from nnfast.epoch_records import Records
 from nnfast.exceptions import DivergenceError
 from nnfast.holdout import split
@@ -17,6 +17,7 @@ from nnfast.patience import Patience
 from nnfast.publishing import Snapshot
 from nnfast.rate_finder import range_test
 from nnfast.reporting import NON_FINITE, Silence, cure, reporter, warn
+from nnfast.task import batch_size_of
 
 # An engine that can goes on for so long before it comes back to Python, where nobody watches.
 AHEAD_SECONDS = 0.02
@@ -46,7 +47,7 @@ class StochasticFit(BaseFit):
             self.found = rate_init = range_test(
                 task, self.rows, self.batch_size, p, engine, random_state
             ).suggestion
-        self.seed = dropout_seed(task.regularization, random_state)
+        self.seed = task.regularization.draw_seed(random_state)
         steps_per_epoch = -(-len(self.rows) // self.batch_size)
         self.optimizer, self.run, self.continuation = go_on(
             earlier, p, task.optimizer, rate_init, steps_per_epoch, one_epoch=one_epoch
@@ -63,9 +64,8 @@ class StochasticFit(BaseFit):
         else:
             self.patience = Patience(-np.inf, 0, p.tol)
             self.run.measure_anew()
-        # whatever callbacks set meanwhile
-        self.early_stopping, self.monitor = bool(p.early_stopping), p.monitor
-        self.keeps_best = self.early_stopping and p.restore_best
+        self.criterion = Criterion(p)
+        self.keeps_best = self.criterion.early_stopping and p.restore_best
         self.last, self.best = (Snapshot(task.network, task.parameters) for _ in range(2))
         self.best_epoch = 0
         self.state = FitState(
@@ -236,7 +236,9 @@ class StochasticFit(BaseFit):
         if not self.whole["n_iter"]:  # stopped before the first
             self._publish(self.last, self.continuation["t"], self.continuation["moments"])
             return
-        self.remark = self._remark()
+        self.remark = self.criterion.remark(
+            self.patience, self.whole["n_iter"], self.validator, self.stalled_out
+        )
         goes_back = self.has_best and self.best_epoch != self.whole["n_iter"]
         keeps_last = goes_back and self.last.parameters.are_finite()
         continues_from = self.last if keeps_last else None
@@ -251,31 +253,6 @@ class StochasticFit(BaseFit):
             return session.t, session.take_moments()
         return 0, None
 
-    def _remark(self):
-        """What to say of what early stopping went by, or None."""
-        if not self.early_stopping:
-            return None
-        n_epochs = f"all {self.whole['n_iter']} epochs"
-        what, remedy = f"{self._monitored()} of {self.validator.n_rows} rows", self._other_measures()
-        if self.patience.best == -np.inf:
-            return (
-                f"{what} was NaN or infinite in {n_epochs}, so there is no best epoch to restore: the "
-                f"parameters are those of the last epoch. {remedy}"
-            )
-        if not self.patience.moved and (self.stalled_out or self.patience.best == np.inf):
-            value = self._in_own_sign(self.patience.best)
-            return (
-                f"{what} was {value:g} in {n_epochs}, so early_stopping had nothing to go by and ended the"
-                f" fit. {remedy}"
-            )
-        return None
-
-    def _other_measures(self):
-        by_score = self.monitor == "score"
-        measure = f"scoring={self.p.scoring!r}" if by_score else "loss"
-        other = "monitor='loss' or another scoring" if by_score else "monitor='score'"
-        return f"Validate on more rows, or on rows that {measure} can tell apart; or use {other}."
-
     def diverge(self, failure):
         """Go back to a finite best epoch, for a warning; or else return the error to raise."""
         if isinstance(failure, Overflowed):
@@ -285,10 +262,10 @@ class StochasticFit(BaseFit):
             where = f"The loss or a gradient was not finite in epoch {epoch}, step {step}."
         if not (self.has_best and self._trains_on(self.best.parameters)):
             return DivergenceError(f"{NON_FINITE} {where} {self._cure()}")
+        name, best = self.criterion.name.lower(), self.criterion.in_own_sign(self.patience.best)
         self.warning = (
-            f"{where} Training stopped there, and the parameters of the best epoch, with "
-            f"{self._monitored().lower()} {self._in_own_sign(self.patience.best):f}, were restored. "
-            f"{self._cure()}"
+            f"{where} Training stopped there, and the parameters of the best epoch, with {name} {best:f}, "
+            f"were restored. {self._cure()}"
         )
         self._publish(self.best)
         return None
@@ -361,14 +338,9 @@ class StochasticFit(BaseFit):
         """Judge the epoch, keep it if it is the best, and have the schedule react. Returns whether it is the
         best.
         """
-        p, value = self.p, -row["loss"]
-        if self.validator is not None:
-            score = row["validation_score"]
-            if score > self.best_score:
-                self.best_score = score
-            if self.early_stopping:
-                value = score if self.monitor == "score" else -row["validation_loss"]
-                value = value if self.validator.finite else np.nan
+        p, value = self.p, self.criterion.value(row, self.validator)
+        if self.validator is not None and row["validation_score"] > self.best_score:
+            self.best_score = row["validation_score"]
         improved = self.patience.see(value)
         if improved and self.keeps_best:
             self.best.take(self.session)
@@ -379,7 +351,7 @@ class StochasticFit(BaseFit):
         if self.patience.stalled > p.n_iter_no_change:
             goes_on, words = self.run.after_stall()
             self.reporter.remark(
-                f"{self._monitored()} did not improve more than tol={p.tol:f} for {p.n_iter_no_change} "
+                f"{self.criterion.name} did not improve more than tol={p.tol:f} for {p.n_iter_no_change} "
                 "consecutive epochs.",
                 words,
             )
@@ -410,7 +382,7 @@ class StochasticFit(BaseFit):
         self._show(n_iter, row)
         state = self.state
         state.improved, state.n_stalled = improved, self.patience.stalled
-        state.best = self._in_own_sign(self.patience.best)
+        state.best = self.criterion.in_own_sign(self.patience.best)
         self._publish(self.last)
         self.callbacks.end_epoch(state)
         if state.stop_reason is not None:
@@ -443,7 +415,7 @@ class StochasticFit(BaseFit):
 
     def _attributes(self, snapshot, t=0, moments=None, continues_from=None):
         """The fitted attributes as of the last whole epoch."""
-        whole, early_stopping = self.whole, self.early_stopping
+        whole, early_stopping = self.whole, self.criterion.early_stopping
         attributes = {
             "n_iter_": whole["n_iter"],
             "t_": whole["t"],
@@ -470,26 +442,3 @@ class StochasticFit(BaseFit):
 
     def _cure(self):
         return cure(self.p, self.run.learning_rate_init)
-
-    def _monitored(self):
-        """What patience watches, in words."""
-        return f"Validation {self.monitor}" if self.early_stopping else "Training loss"
-
-    def _in_own_sign(self, value):
-        """A value that patience watched: a loss is positive to users."""
-        return value if self.early_stopping and self.monitor == "score" else -value
-
-
-def batch_size_of(p, n_samples):
-    if p.batch_size == "auto":
-        return min(200, n_samples)
-    if p.batch_size > n_samples:
-        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
-    return min(p.batch_size, n_samples)
-
-
-def dropout_seed(regularization, random_state):
-    """Drawn only where it is used: without dropout, the draws are scikit-learn's."""
-    if any(regularization.dropout) or regularization.input_dropout:
-        return int(random_state.randint(2**32, dtype=np.uint64))
-    return 0

@@ -1,5 +1,6 @@
 """What a fit works on."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,3 +51,12 @@ class Task:
     def session(self, engine, **settings):
         """An engine's session over the table."""
         return self.table.session(engine, self.network, self.y, self.sample_weight, **settings)
+
+
+def batch_size_of(p, n_samples):
+    """Rows of an update, of a table of so many."""
+    if p.batch_size == "auto":
+        return min(200, n_samples)
+    if p.batch_size > n_samples:
+        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+    return min(p.batch_size, n_samples)

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from nnfast.holdout import Validation, split
 from nnfast.lbfgs import fit_lbfgs
 from nnfast.rate_finder import range_test
-from nnfast.stochastic_fit import Overflowed, StochasticFit, batch_size_of
-from nnfast.task import Task
+from nnfast.stochastic_fit import Overflowed, StochasticFit
+from nnfast.task import Task, batch_size_of
 
 __all__ = ["Task", "TrainingRun", "Validation", "fit_lbfgs", "fit_stochastic", "try_rates"]
 

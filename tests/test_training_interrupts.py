@@ -51,6 +51,7 @@ FILES = tuple(
         "stochastic_fit",
         "monitoring",
         "patience",
+        "criterion",
         "epoch_records",
         "validator",
         "schedules/run",
