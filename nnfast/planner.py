@@ -389,9 +389,7 @@ def weight_jobs(params, forms):
 
 
 def _cut(param, forms):
-    """Of how many panels and blocks of inputs the jobs of a parameter are. A bias stands for all vectors of its
-    layer.
-    """
+    """Panels, and blocks of inputs, of a parameter; a bias stands for all vectors of its layer."""
     if param.kind == "vector":
         return (-(-param.n_out // forms.panel) if param.name.endswith(".bias") else 0), 1
     if param.rule == "narrow":
