@@ -267,8 +267,8 @@ cdef class Engine:
         if self.trains:
             for i in range(s.n_params):
                 param = s.params + i
-                # a divergence may have left NaN
-                memset(param.squares, 0, param.square_rows * param.square_stride * sizeof(double))
+                if param.square_rows:  # a divergence may have left NaN
+                    memset(param.squares, 0, param.square_rows * param.square_stride * sizeof(double))
                 if s.planned[i].kind == PARAM_MATRIX:
                     for panel in range(param.panels):
                         follow_panel(s, i, panel)
