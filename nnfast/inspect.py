@@ -346,7 +346,7 @@ def plan(estimator, *, training=True, n_rows=None):
     >>> from nnfast import MLPClassifier
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> clf = MLPClassifier((100,), max_iter=2, tol=1, random_state=0).fit(X, y)
+    >>> clf = MLPClassifier((100,), max_iter=9, tol=1e9, n_iter_no_change=3, random_state=0).fit(X, y)
     >>> found = plan(clf, training=False)
     >>> found.operations
     ('take rows', 'multiply, add bias', 'multiply, add bias', 'output activation')
