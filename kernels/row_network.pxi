@@ -100,7 +100,7 @@ cdef class RowNetwork:
             layer.w, layer.n_in, layer.n_out = pointer(coef), coef.shape[0], coef.shape[1]
             layer.step = coef.shape[1]
             layer.is_double = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
-            layer.narrow = i == self.n_layers - 1 and layer.n_out <= NARROW  # as in Engine.choose_forms
+            layer.narrow = i == self.n_layers - 1 and layer.n_out <= NARROW  # as in nnfast/planner.py
             layer.b = self.vector(intercepts, i)
             if i < self.n_layers - 1:
                 layer.activation, layer.parameter, address = activations[i]

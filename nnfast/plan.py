@@ -13,18 +13,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-# What an operation does, with its buffers x, y and z. Those below `CLEAR_PADS` need whole rows; it and the
+# What an operation does, with its buffers x, y and z. Those before "clear_pads" need whole rows; it and the
 # rest go over one panel of units at a time.
 KINDS = (
     "gather",  # rows of the table to y
-    "dense",  # x times weights plus bias to y, with `activation`
+    "dense",  # x times weights plus bias to y, with an activation
     "dense_narrow",  # likewise, of few units, by dot products
     "dense_sparse",  # likewise, from the non-zeros of the table
     "dense_bf16",  # likewise, of bfloat16 x
     "normalize_rows",  # layer normalization of y, in place; normalized values to z
     "loss",  # of logits y, and their gradient in place
     "output",  # the output activation of logits y, to the answers
-    "backward",  # x times transposed weights, times the derivative of `activation` from z, to y
+    "backward",  # x times transposed weights, times the derivative of an activation from z, to y
     "backward_narrow",  # likewise, of few units
     "backward_bf16",  # likewise, of bfloat16 x
     "normalize_rows_back",  # from x and normalized values z to y
@@ -37,7 +37,7 @@ KINDS = (
     "normalize_by_running",  # batch normalization of y by running statistics, in place
     "normalize_columns_back",  # from y and normalized values z, in place
 )
-FIRST_OF_PANELS = KINDS.index("clear_pads")
+_FIRST_OF_PANELS = KINDS.index("clear_pads")
 
 # How a derivative is known.
 DERIVATIVES = ("by_value", "dropped_relu", "stored")
@@ -156,7 +156,7 @@ class Operation:
     @property
     def needs_rows(self):
         """Whether it works on whole rows, not on panels of units."""
-        return KINDS.index(self.kind) < FIRST_OF_PANELS
+        return KINDS.index(self.kind) < _FIRST_OF_PANELS
 
     @property
     def flops(self):
